@@ -1,0 +1,3 @@
+module pushgate
+
+go 1.26

@@ -1,0 +1,109 @@
+package channel
+
+import "strings"
+
+// Grammar is a generation of the CHANNEL_ID grammar. Both separate parts by slashes, and one bad part rejects a whole list.
+type Grammar uint8
+
+const (
+	// Hex is the second generation: PRIVATE[:PUBLIC][.SIGNATURE], ids of 32 lower-case hexadecimal digits, signatures
+	// of 32 to 128.
+	Hex Grammar = iota
+	// Alphanumeric is the first generation: ID[.SIGNATURE], letters and digits of any case in both.
+	Alphanumeric
+)
+
+const (
+	minSignature = 32
+	maxSignature = 128
+)
+
+// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over both.
+type Ref struct {
+	Private   ID
+	Public    ID     // zero if the part has none
+	Signature string // hexadecimal digits as they were written, unchecked; empty if the part has none
+}
+
+// ParseList reads a CHANNEL_ID value of at most limit parts. Signatures are parsed, not checked: that is [Signer.Verify].
+// It returns ErrNoID for an empty value, ErrTooMany and ErrMalformed.
+func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
+	if s == "" {
+		return nil, ErrNoID
+	}
+	parts := strings.Count(s, "/") + 1
+	if parts > limit {
+		return nil, ErrTooMany
+	}
+	refs := make([]Ref, 0, parts)
+	for part := range strings.SplitSeq(s, "/") {
+		ref, err := g.parseRef(part)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, ref)
+	}
+	return refs, nil
+}
+
+// IDs gives the ids that refs name, private and public ones, each once, in the order of the list.
+func IDs(refs []Ref) []ID {
+	ids := make([]ID, 0, len(refs))
+	seen := make(map[ID]struct{}, len(refs))
+	add := func(id ID) {
+		if _, ok := seen[id]; ok || id.IsZero() {
+			return
+		}
+		seen[id] = struct{}{}
+		ids = append(ids, id)
+	}
+	for _, ref := range refs {
+		add(ref.Private)
+		add(ref.Public)
+	}
+	return ids
+}
+
+func (g Grammar) parseRef(s string) (ref Ref, err error) {
+	ids, sig, signed := strings.Cut(s, ".")
+	if signed {
+		if len(sig) < minSignature || len(sig) > maxSignature || !allows(g, sig) {
+			return ref, ErrMalformed
+		}
+		ref.Signature = sig
+	}
+	if g == Hex {
+		var public string
+		var twin bool
+		if ids, public, twin = strings.Cut(ids, ":"); twin {
+			if ref.Public, err = g.parseID(public); err != nil {
+				return Ref{}, err
+			}
+		}
+	}
+	if ref.Private, err = g.parseID(ids); err != nil {
+		return Ref{}, err
+	}
+	return ref, nil
+}
+
+func (g Grammar) parseID(s string) (id ID, err error) {
+	if len(s) != IDLen || !allows(g, s) {
+		return id, ErrMalformed
+	}
+	copy(id.text[:], s)
+	return id, nil
+}
+
+func allows[T string | []byte](g Grammar, s T) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
+		case g == Alphanumeric && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'):
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,113 @@
+package channel
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"log/slog"
+)
+
+// Signer makes and checks the HMAC signatures of a portal: of channel ids, of the right to write to a public id, and of
+// request bodies. Several keys may be valid at a time, so that a key can be changed without a moment at which one side is
+// wrong. Comparisons take constant time. Its methods may be called concurrently.
+type Signer struct {
+	newHash func() hash.Hash
+	keys    [][]byte
+}
+
+var algorithms = map[string]func() hash.Hash{
+	"md5":    md5.New,
+	"sha1":   sha1.New,
+	"sha256": sha256.New,
+	"sha384": sha512.New384,
+	"sha512": sha512.New,
+}
+
+// NewSigner makes a signer for an HMAC algorithm by the portal's name for it: sha1 (the portal's default), sha256, sha384,
+// sha512 or md5. Keys are raw bytes, never decoded; the first one signs, all of them verify. At least one is required, and
+// none may be empty.
+func NewSigner(algorithm string, keys ...[]byte) (*Signer, error) {
+	newHash, ok := algorithms[algorithm]
+	if !ok {
+		return nil, fmt.Errorf("unknown signature algorithm %q", algorithm)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("no signature key")
+	}
+	for i, key := range keys {
+		if len(key) == 0 {
+			return nil, fmt.Errorf("signature key %d is empty", i+1)
+		}
+	}
+	return &Signer{newHash: newHash, keys: keys}, nil
+}
+
+// Sign gives ref with the signature that a portal would give it: over "PRIVATE:PUBLIC", or over the private id alone.
+func (s *Signer) Sign(ref Ref) Ref {
+	ref.Signature = hex.EncodeToString(s.mac(s.keys[0], ref.signed()))
+	return ref
+}
+
+// SignBody gives the signature of a request body: lower-case hexadecimal digits.
+func (s *Signer) SignBody(body []byte) string {
+	return hex.EncodeToString(s.mac(s.keys[0], body))
+}
+
+// Verify reports whether ref bears a signature of the right length by any of the keys.
+func (s *Signer) Verify(ref Ref) bool {
+	return ref.Signature != "" && s.verifyHex(ref.signed(), ref.Signature)
+}
+
+// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys.
+func (s *Signer) VerifyBody(body []byte, signature string) bool {
+	return signature != "" && s.verifyHex(body, signature)
+}
+
+// LogValue keeps the keys out of logs.
+func (s *Signer) LogValue() slog.Value { return slog.StringValue("redacted") }
+
+// String gives the part as it is written in a list.
+func (r Ref) String() string {
+	text := string(r.signed())
+	if r.Signature != "" {
+		text += "." + r.Signature
+	}
+	return text
+}
+
+// signed gives the bytes that a signature of r is over.
+func (r Ref) signed() []byte {
+	text := append(make([]byte, 0, 2*IDLen+1), r.Private.text[:]...)
+	if !r.Public.IsZero() {
+		text = append(append(text, ':'), r.Public.text[:]...)
+	}
+	return text
+}
+
+func (s *Signer) verifyHex(message []byte, signature string) bool {
+	if !allows(Hex, signature) { // hex.DecodeString would also take upper case, which no portal writes
+		return false
+	}
+	given, err := hex.DecodeString(signature)
+	if err != nil {
+		return false
+	}
+	ok := false
+	for _, key := range s.keys { // no early end: how long it takes must not tell which key it was
+		if hmac.Equal(given, s.mac(key, message)) {
+			ok = true
+		}
+	}
+	return ok
+}
+
+func (s *Signer) mac(key, message []byte) []byte {
+	h := hmac.New(s.newHash, key)
+	h.Write(message)
+	return h.Sum(nil)
+}

@@ -1,0 +1,70 @@
+package proto
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// frameMarker is what both markers of a text record begin with, up to the letter in which they differ.
+const frameMarker = "#!NGINXNM"
+
+// CheckBody makes a published body safe to be put into a record of any wire form, and finds its type.
+//
+// Bytes that are not UTF-8 become U+FFFD, as the originals have it: in a text frame they would cost every reader its
+// connection (RFC 6455, 8.1).
+//
+// A body that is one JSON value is made to stand on one line and to hold no frame marker, without a change of meaning: line
+// breaks between its tokens become spaces, and U+2028, U+2029 and the first character of a marker are escaped (readers cut
+// records with an expression whose dot matches no line break). Its type is "module_command", from its members module_id and
+// command, if it has both.
+//
+// Any other body is passed on as it is; one that holds a frame marker is refused with ErrFrameMarker, because it could forge
+// records. body is not changed; the result may share its memory.
+func CheckBody(body []byte) (checked []byte, typ string, err error) {
+	if !utf8.Valid(body) {
+		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
+	}
+	var head struct {
+		Module  string `json:"module_id"`
+		Command string `json:"command"`
+	}
+	isJSON := json.Unmarshal(body, &head) == nil || json.Valid(body)
+	if isJSON && head.Module != "" && head.Command != "" {
+		typ = MessageType(head.Module + "_" + head.Command)
+	}
+	switch {
+	case isJSON:
+		return oneLine(body), typ, nil
+	case bytes.Contains(body, []byte(frameMarker)):
+		return nil, "", ErrFrameMarker
+	default:
+		return body, "", nil
+	}
+}
+
+// MessageType strips s to what a message type may hold, as the portal does: letters, digits and the underscore.
+func MessageType(s string) string {
+	stripped := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+			return r
+		default:
+			return -1
+		}
+	}, s)
+	return stripped[:min(len(stripped), MaxType)]
+}
+
+var (
+	lineSeparators = []byte("\xe2\x80") // U+2028 and U+2029 are these bytes and a8 or a9
+	oneLiner       = strings.NewReplacer("\r", " ", "\n", " ", "\u2028", `\u2028`, "\u2029", `\u2029`, frameMarker, `\u0023!NGINXNM`)
+)
+
+func oneLine(body []byte) []byte {
+	if !bytes.ContainsAny(body, "\r\n") && !bytes.Contains(body, lineSeparators) && !bytes.Contains(body, []byte(frameMarker)) {
+		return body
+	}
+	return []byte(oneLiner.Replace(string(body)))
+}

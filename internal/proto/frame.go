@@ -1,0 +1,99 @@
+package proto
+
+import (
+	"encoding/binary"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Frame is one wire form of a message, made once and written to many: the header of an unmasked, final WebSocket frame
+// (RFC 6455, 5.2) and its payload in one piece. It must not be changed.
+type Frame struct {
+	bytes  []byte
+	header int
+}
+
+// Opcodes of the data frames that a [Frame] can be (RFC 6455, 11.8).
+const (
+	OpText   byte = 1
+	OpBinary byte = 2
+)
+
+// maxFrameHeader is what an unmasked header takes at most: two bytes and a length of eight.
+const maxFrameHeader = 10
+
+// AppendFrameHeader appends the header of an unmasked, final WebSocket frame with a payload of size bytes.
+func AppendFrameHeader(b []byte, opcode byte, size int) []byte {
+	b = append(b, 0x80|opcode)
+	switch {
+	case size < 126:
+		return append(b, byte(size))
+	case size < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, 126), uint16(size))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, 127), uint64(size))
+	}
+}
+
+// NewFrame makes a frame of a payload, which it copies.
+func NewFrame(opcode byte, payload []byte) *Frame {
+	b := AppendFrameHeader(make([]byte, 0, maxFrameHeader+len(payload)), opcode, len(payload))
+	return &Frame{bytes: append(b, payload...), header: len(b)}
+}
+
+// WebSocket gives the whole frame, header and payload.
+func (f *Frame) WebSocket() []byte { return f.bytes }
+
+// Payload gives what is in the frame: the whole answer of a long poll.
+func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
+
+// The markers of a text record. A body never contains one: CheckBody sees to it.
+const (
+	textBegin = "#!NGINXNMS!#"
+	textEnd   = "#!NGINXNME!#"
+)
+
+// Text gives the text record of m for a reader that has it by way of m.Receivers[via] (docs/protocol.md, Text records).
+// The frame is made at the first call for each receiver and cached.
+func (m *Message) Text(via int) *Frame {
+	frames := m.text.Load()
+	if frames == nil {
+		made := make([]atomic.Pointer[Frame], len(m.Receivers))
+		if !m.text.CompareAndSwap(nil, &made) {
+			frames = m.text.Load()
+		} else {
+			frames = &made
+		}
+	}
+	slot := &(*frames)[via]
+	if f := slot.Load(); f != nil {
+		return f
+	}
+	// Two readers may both get here; one record is as good as the other.
+	f := NewFrame(OpText, appendText(make([]byte, 0, len(m.Body)+256), m, via))
+	slot.Store(f)
+	return f
+}
+
+// appendText writes the fields in the original's order; tag and time are those of the message's creation.
+func appendText(b []byte, m *Message, via int) []byte {
+	created := m.Created.UTC()
+	b = append(b, textBegin+`{"id":`...)
+	b = strconv.AppendUint(b, textID(m.ID.Sequence), 10)
+	b = append(b, `,"mid":"`...)
+	b, _ = m.ID.AppendText(b)
+	b = append(b, `","channel":"`...)
+	b, _ = m.Receivers[via].AppendText(b)
+	b = append(b, `","tag":"`...)
+	b = appendPadded(b, uint64(created.Nanosecond()/int(time.Millisecond)), 3)
+	b = append(b, `","time":"`...)
+	b = created.AppendFormat(b, http.TimeFormat)
+	b = append(b, `","text":`...)
+	b = append(b, m.Body...)
+	return append(b, "}"+textEnd...)
+}
+
+// textID is the sequence as JavaScript prints it, which the original is written in: a double.
+func textID(sequence uint64) uint64 { return uint64(float64(sequence)) }

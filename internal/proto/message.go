@@ -1,0 +1,88 @@
+// Package proto is the words of the service: message ids, messages and their wire forms, pages of the log, TTL rules, errors.
+package proto
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"pushgate/internal/channel"
+)
+
+// Limits of a message. A publisher holds them; decoders of stored records refuse what is beyond.
+const (
+	MaxReceivers = 1 << 10 // channels that one message goes to
+	MaxType      = 64      // bytes of a message type
+	MaxBody      = 64 << 20
+	MaxTTL       = 24 * time.Hour // ceiling of a message's life, and what it lives if nobody says otherwise
+)
+
+// Message is one published message. It is immutable once it has been handed on, and may be shared by any number of
+// goroutines; what it caches, it guards itself. Use it by pointer.
+type Message struct {
+	ID        ID // zero until the log has given it one
+	Receivers []channel.ID
+	Type      string        // "module_command", or empty if not known
+	Body      []byte        // as published, checked by [CheckBody]
+	Created   time.Time     // when a publisher accepted it, to the microsecond
+	TTL       time.Duration // how long the log holds it, to the millisecond; 0 if it is transient
+	Received  time.Time     // when this process decoded it; not part of the record
+
+	text atomic.Pointer[[]atomic.Pointer[Frame]] // one frame for each receiver
+}
+
+// Transient reports whether m is delivered only to who is there: it has an id, which keeps its place in the order, but the
+// log does not hold it.
+func (m *Message) Transient() bool { return m.TTL == 0 }
+
+// Expired reports whether m has been in this process for longer than it was to live. It compares readings of one clock, so
+// that a difference between machines never costs a message.
+func (m *Message) Expired(now time.Time) bool {
+	return !m.Transient() && now.Sub(m.Received) > m.TTL
+}
+
+// Via gives the index of the first receiver of m that is one of channels, or -1.
+func (m *Message) Via(channels []channel.ID) int {
+	return slices.IndexFunc(m.Receivers, func(id channel.ID) bool { return slices.Contains(channels, id) })
+}
+
+// Page is one snapshot of a portal's log: what it holds for some channels after a cursor.
+type Page struct {
+	Messages []*Message // in id order, none twice
+	Through  ID         // the page is complete up to and including this id, the newest of the log unless More
+	More     bool       // the log holds more after Through
+	Head     ID         // the newest id of the portal; a cursor after it cannot be trusted
+	Gap      bool       // messages after the cursor are gone that had not expired: trimmed by a cap, or lost with an epoch
+}
+
+// Receipt is what the log says of one message that it was given.
+type Receipt struct {
+	ID     ID           // zero if every receiver was closed
+	Closed []channel.ID // receivers whose write window was over, to which the message did not go
+}
+
+// Follower is told what a log notifies of. One goroutine calls it, for one log.
+type Follower interface {
+	// Resync says that notifications come from now on, that any number may have been missed, and which id is the newest.
+	Resync(head ID)
+	// Dispatch gives the next message. Ids come in order, and none is left out between two calls of Resync.
+	Dispatch(m *Message)
+	// Down says that notifications have stopped and why; the next call is Resync.
+	Down(err error)
+}
+
+// Presence is how many sessions of one edge watch a channel; none takes the channel off the edge's list.
+type Presence struct {
+	Channel  channel.ID
+	Sessions int
+}
+
+// EdgeStats is what an edge tells of itself, in the form of /server-stat/ (docs/protocol.md, Statistics).
+type EdgeStats struct {
+	PID        int    `json:"pid"`
+	Date       int64  `json:"date"` // unix milliseconds
+	ID         string `json:"processUniqueId"`
+	Channels   int    `json:"channels"`
+	Polls      int    `json:"pollings"`
+	WebSockets int    `json:"websockets"`
+}

@@ -1,0 +1,120 @@
+package proto
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"pushgate/internal/channel"
+)
+
+// ErrRecord is wrapped by every error of [DecodeRecord].
+var ErrRecord = errors.New("damaged record")
+
+const (
+	recordVersion = 1
+
+	flagText = 1 << 0 // receivers are 32 letters each, not 16 bytes
+)
+
+// AppendRecord appends the form in which the log stores m and notifies of it: everything but the id, which is the key that it
+// is stored under and the prefix that it is notified with.
+//
+//	version  byte
+//	flags    byte
+//	created  uvarint, unix microseconds
+//	ttl      uvarint, milliseconds
+//	type     uvarint length, bytes
+//	receivers uvarint count, 16 bytes each (32 with flagText)
+//	body     the rest
+func AppendRecord(b []byte, m *Message) []byte {
+	var flags byte
+	for _, id := range m.Receivers {
+		if _, ok := id.Bytes(); !ok {
+			flags |= flagText
+		}
+	}
+	b = append(b, recordVersion, flags)
+	b = binary.AppendUvarint(b, uint64(max(m.Created.UnixMicro(), 0)))
+	b = binary.AppendUvarint(b, uint64(m.TTL.Milliseconds()))
+	b = binary.AppendUvarint(b, uint64(len(m.Type)))
+	b = append(b, m.Type...)
+	b = binary.AppendUvarint(b, uint64(len(m.Receivers)))
+	for _, id := range m.Receivers {
+		if flags&flagText != 0 {
+			b, _ = id.AppendText(b)
+			continue
+		}
+		raw, _ := id.Bytes()
+		b = append(b, raw[:]...)
+	}
+	return append(b, m.Body...)
+}
+
+// DecodeRecord reads what AppendRecord wrote. The message keeps record: the caller must not change it afterwards. Received is
+// set to the present.
+func DecodeRecord(id ID, record []byte) (*Message, error) {
+	d := decoder{rest: record}
+	version, flags := d.byte(), d.byte()
+	if !d.bad && version != recordVersion {
+		return nil, fmt.Errorf("%w: version %d", ErrRecord, version)
+	}
+	m := &Message{ID: id, Received: time.Now()}
+	m.Created = time.UnixMicro(int64(d.uvarint(1 << 62)))
+	m.TTL = time.Duration(d.uvarint(uint64(MaxTTL.Milliseconds()))) * time.Millisecond
+	m.Type = string(d.bytes(int(d.uvarint(MaxType))))
+	m.Receivers = make([]channel.ID, d.uvarint(MaxReceivers))
+	for i := range m.Receivers {
+		m.Receivers[i] = d.channel(flags&flagText != 0)
+	}
+	m.Body = d.rest
+	if d.bad || len(m.Body) > MaxBody {
+		return nil, fmt.Errorf("%w: %d bytes", ErrRecord, len(record))
+	}
+	return m, nil
+}
+
+// decoder takes values off the front of a record. After the first that is not there or too large it gives zeroes.
+type decoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if d.bad || n > len(d.rest) {
+		d.bad, d.rest = true, nil
+		return nil
+	}
+	b := d.rest[:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+func (d *decoder) byte() byte {
+	if b := d.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) uvarint(most uint64) uint64 {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 || v > most {
+		d.bad = true
+		return 0
+	}
+	d.bytes(n)
+	return v
+}
+
+func (d *decoder) channel(text bool) channel.ID {
+	if text {
+		id, err := channel.Parse(string(d.bytes(channel.IDLen)))
+		d.bad = d.bad || err != nil
+		return id
+	}
+	var raw [channel.IDLen / 2]byte
+	copy(raw[:], d.bytes(len(raw)))
+	return channel.FromBytes(raw)
+}
