@@ -100,6 +100,9 @@ func TestSeveralKeys(t *testing.T) {
 	if got, want := both.Sign(ref), next.Sign(ref); got != want {
 		t.Errorf("signs %s, want the first key's %s", got, want)
 	}
+	if got, want := both.SignBody([]byte("x")), next.SignBody([]byte("x")); got != want {
+		t.Errorf("signs a body %s, want the first key's %s", got, want)
+	}
 	for name, s := range map[string]*channel.Signer{"old": old, "new": next} {
 		if !both.Verify(s.Sign(ref)) {
 			t.Errorf("a signature by the %s key does not verify", name)

@@ -39,7 +39,8 @@ func TestCheckBody(t *testing.T) {
 		{"text of lines", "two\nlines", "two\nlines", ""},
 		{"not JSON, not UTF-8", "a\xffb", "a\ufffdb", ""},
 		{"two values", `{"module_id":"a","command":"b"}{}`, `{"module_id":"a","command":"b"}{}`, ""},
-		{"an array", `[1]`, `[1]`, ""},
+		{"an array", "[\n1]", `[ 1]`, ""},
+		{"a string with a marker", `"#!NGINXNMS!#"`, `"\u0023!NGINXNMS!#"`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			body := []byte(c.body)

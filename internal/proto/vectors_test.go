@@ -40,7 +40,7 @@ func TestTextFrames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := &proto.Message{ID: id, Body: body, Created: time.UnixMilli(c.CreatedMS)}
+			m := &proto.Message{ID: id, Body: body, Created: time.UnixMilli(c.CreatedMS).In(time.FixedZone("elsewhere", 3*3600))}
 			for _, text := range c.Channels {
 				m.Receivers = append(m.Receivers, parseChannel(t, text))
 			}
