@@ -80,6 +80,12 @@ func TestRecordLimits(t *testing.T) {
 			t.Errorf("%s beyond the limit: %v", name, err)
 		}
 	}
+	old := message("x", 1)
+	old.Receivers[0] = parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	letter := strings.Replace(string(proto.AppendRecord(nil, old)), "ABC", "A-C", 1)
+	if _, err := proto.DecodeRecord(proto.ID{}, []byte(letter)); !errors.Is(err, proto.ErrRecord) {
+		t.Errorf("a receiver that is no id: %v", err)
+	}
 	version := append([]byte{good[0] + 1}, good[1:]...)
 	if _, err := proto.DecodeRecord(proto.ID{}, version); !errors.Is(err, proto.ErrRecord) || !strings.Contains(err.Error(), "version") {
 		t.Errorf("another version: %v", err)
