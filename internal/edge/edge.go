@@ -1,0 +1,201 @@
+// Package edge is the subscribers' side: it holds their connections and writes to each what its session gives.
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+)
+
+// Log is what an edge needs of a portal's log. It is called concurrently.
+type Log interface {
+	hub.Log
+	// Follow tells f what the log notifies of, until ctx ends.
+	Follow(ctx context.Context, f proto.Follower) error
+	// SetPresence notes how many sessions of an edge watch some channels, and renews the edge's lease; with replace, these
+	// are all that it has. It reports false if the lease had ended, and with it what was noted before.
+	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error)
+}
+
+// Stats is where an edge tells of itself, under a lease.
+type Stats interface {
+	PutEdge(ctx context.Context, stats proto.EdgeStats) error
+	DropEdge(ctx context.Context, id string) error
+}
+
+// Config is what an edge is told at its start.
+type Config struct {
+	ID           string          // its name, unique among the edges
+	Signer       *channel.Signer // of channel ids
+	Grammar      channel.Grammar // of channel ids
+	PollTimeout  time.Duration   // how long a poll is held: 40 s for the known clients, which give up at 60 s
+	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
+	MaxPayload   int64           // bytes of a message from a client
+	Drain        time.Duration   // window over which sessions are told to go
+	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+}
+
+// maxChannels is how many ids one subscription may name. A browser names two or three.
+const maxChannels = 128
+
+// Edge serves the subscribers of one portal.
+type Edge struct {
+	// Immutable after New.
+	config  Config
+	log     Log
+	stats   Stats
+	logger  *slog.Logger
+	metrics *metrics
+	hub     *hub.Hub
+	wheel   *wheel
+
+	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
+	draining    atomic.Bool
+	numbers     struct{ webSockets, polls atomic.Int64 }
+	buffers     sync.Pool // of *[]byte, to join several records in
+}
+
+// New makes an edge. Its metrics are registered with reg.
+func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
+	h := hub.New(log, hub.Config{})
+	e := &Edge{
+		config:  config,
+		log:     log,
+		stats:   stats,
+		logger:  logger,
+		metrics: newMetrics(reg, h),
+		hub:     h,
+		wheel:   newWheel(config.PingInterval),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
+	}
+	e.connections.Add(1)
+	return e
+}
+
+// Handler serves the public paths. No middleware is around them: it would hold state for as long as a subscriber stays.
+func (e *Edge) Handler() http.Handler {
+	r := chi.NewRouter()
+	for _, prefix := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
+		r.Get(prefix+"*", e.subscribe)
+		r.Options(prefix+"*", preflight)
+	}
+	r.NotFound(notFound)
+	r.MethodNotAllowed(notFound)
+	return r
+}
+
+// Run follows the log, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
+// takes its presence away and returns. It is called once.
+func (e *Edge) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	var err error
+	running.Go(func() { err = e.log.Follow(ctx, follower{e.hub, e.logger}) })
+	running.Go(func() { e.wheel.run(ctx) })
+	running.Go(func() { e.keepPresence(ctx) })
+	running.Go(func() { e.keepStats(ctx) })
+	running.Wait()
+	e.wheel.close()
+	e.connections.Done()
+	e.connections.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+var errDraining = errors.New("draining")
+
+// Ready says why the edge should not be given new subscribers; nil if it should.
+func (e *Edge) Ready() error {
+	if e.draining.Load() {
+		return errDraining
+	}
+	return e.hub.Ready()
+}
+
+// Drain tells all sessions to go, evenly over the window of the configuration, and returns when they are gone or ctx ends.
+// Whoever comes meanwhile is served, and told to go in turn: it found no other edge.
+func (e *Edge) Drain(ctx context.Context) {
+	e.draining.Store(true)
+	end := time.Now().Add(e.config.Drain)
+	for {
+		members := e.wheel.members()
+		if len(members) == 0 {
+			return
+		}
+		start := time.Now()
+		step := max(end.Sub(start), 0) / time.Duration(len(members))
+		for i, m := range members {
+			// Somewhere within its step of the window.
+			at := start.Add(time.Duration(i)*step + jitter(step) - step/2)
+			if wait(ctx, time.Until(at)) != nil {
+				return
+			}
+			m.leave()
+		}
+		if wait(ctx, 20*time.Millisecond) != nil { // those that were told are going
+			return
+		}
+	}
+}
+
+// follower is the hub, with a word to the log about its link.
+type follower struct {
+	*hub.Hub
+	logger *slog.Logger
+}
+
+// Resync implements [proto.Follower].
+func (f follower) Resync(head proto.ID) {
+	f.logger.Info("subscribed to the log", "head", head)
+	f.Hub.Resync(head)
+}
+
+// Down implements [proto.Follower].
+func (f follower) Down(err error) {
+	f.logger.Warn("the log does not notify", "error", err)
+	f.Hub.Down(err)
+}
+
+// keepStats tells of this edge every 10 s; the lease is three times as long.
+func (e *Edge) keepStats(ctx context.Context) {
+	for {
+		err := e.stats.PutEdge(ctx, proto.EdgeStats{
+			PID:        os.Getpid(),
+			Date:       time.Now().UnixMilli(),
+			ID:         e.config.ID,
+			Channels:   e.hub.Channels(),
+			Polls:      int(e.numbers.polls.Load()),
+			WebSockets: int(e.numbers.webSockets.Load()),
+		})
+		if err != nil && ctx.Err() == nil {
+			e.metrics.presenceErrors.Inc()
+			e.logger.Warn("statistics not written", "error", err)
+		}
+		if wait(ctx, jitter(10*time.Second)) != nil {
+			break
+		}
+	}
+	e.lastWord(ctx, func(ctx context.Context) error { return e.stats.DropEdge(ctx, e.config.ID) })
+}
+
+// lastWord gives a write at the end of ctx a second more.
+func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := write(ctx); err != nil {
+		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+	}
+}

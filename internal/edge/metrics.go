@@ -1,0 +1,98 @@
+package edge
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+)
+
+// metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
+type metrics struct {
+	webSockets, polls   prometheus.Gauge
+	delivered           map[transport]prometheus.Counter
+	ends                map[*Reason]prometheus.Counter
+	refused             prometheus.Counter
+	presenceErrors      prometheus.Counter
+	publishToSend       prometheus.Histogram
+	sentBytes, received prometheus.Counter
+}
+
+// transport is how a session talks.
+type transport string
+
+const (
+	webSocket transport = "websocket"
+	longPoll  transport = "longpoll"
+)
+
+func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_connections",
+		Help: "Subscribers connected now, by transport."}, []string{"transport"})
+	delivered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_delivered_total",
+		Help: "Messages written to subscribers, by transport."}, []string{"transport"})
+	ends := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_session_ends_total",
+		Help: "Sessions that ended, by reason."}, []string{"reason"})
+	latency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
+		Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
+		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)})
+	reg.MustRegister(connections, delivered, ends, latency)
+	m := &metrics{
+		webSockets:     connections.WithLabelValues(string(webSocket)),
+		polls:          connections.WithLabelValues(string(longPoll)),
+		delivered:      make(map[transport]prometheus.Counter),
+		ends:           make(map[*Reason]prometheus.Counter),
+		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
+		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
+		publishToSend:  latency,
+		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
+	}
+	for _, t := range []transport{webSocket, longPoll} {
+		m.delivered[t] = delivered.WithLabelValues(string(t))
+	}
+	for _, r := range reasons {
+		m.ends[r] = ends.WithLabelValues(r.Label)
+	}
+	registerHub(reg, h)
+	return m
+}
+
+// registerHub shows the hub's own counters.
+func registerHub(reg prometheus.Registerer, h *hub.Hub) {
+	counter := func(name, help string, load func() uint64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help},
+			func() float64 { return float64(load()) }))
+	}
+	s := h.Stats()
+	counter("dispatched_total", "Messages that the log notified this edge of.", s.Dispatched.Load)
+	counter("replayed_total", "Messages that sessions had from the log rather than live.", s.Replayed.Load)
+	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
+	counter("inbox_overflows_total", "Inboxes of slow readers that were dropped, to be read from the log.", s.Overflows.Load)
+	counter("gaps_total", "Reads of the log that could not be complete: trimmed by a cap, or lost by Redis.", s.Gaps.Load)
+	counter("replay_errors_total", "Reads of the log that failed, and were tried again.", s.ReplayErrors.Load)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_channels",
+		Help: "Channels that have a subscriber here."}, func() float64 { return float64(h.Channels()) }))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_subscribed",
+		Help: "1 while the log notifies this edge, else 0."}, func() float64 {
+		if h.Ready() != nil {
+			return 0
+		}
+		return 1
+	}))
+}
+
+// sent counts a batch that was written, and how long its newest message took.
+func (m *metrics) sent(t transport, batch []*proto.Message, bytes int) {
+	m.delivered[t].Add(float64(len(batch)))
+	m.sentBytes.Add(float64(bytes))
+	newest := batch[len(batch)-1]
+	m.publishToSend.Observe(time.Since(newest.Created).Seconds())
+}

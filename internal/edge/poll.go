@@ -1,0 +1,102 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"pushgate/internal/proto"
+)
+
+// pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the text.
+const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
+
+// poll is one held request. It answers with the first batch that there is, or after its time.
+type poll struct{ end context.CancelCauseFunc }
+
+func (p *poll) visit(time.Time) {}
+func (p *poll) leave()          { p.end(ReasonLeaving) }
+func (p *poll) cut()            { p.end(ReasonLeaving) }
+
+func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	timer := time.AfterFunc(e.config.PollTimeout, func() { end(ReasonTimeout) })
+	defer timer.Stop()
+	wake := make(chan struct{}, 1)
+	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	defer session.Detach()
+	p := &poll{end}
+	slot := e.wheel.add(p)
+	defer e.wheel.remove(p, slot)
+	e.metrics.polls.Inc()
+	defer e.metrics.polls.Dec()
+	e.numbers.polls.Add(1)
+	defer e.numbers.polls.Add(-1)
+
+	for ctx.Err() == nil {
+		batch, _ := session.Next(ctx)
+		if batch.Gap {
+			e.noteGap(sub)
+		}
+		if len(batch.Messages) > 0 {
+			e.answer(w, sub, batch.Messages)
+			return
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+	reason := ReasonClientClosed
+	errors.As(context.Cause(ctx), &reason)
+	e.metrics.ends[reason].Inc()
+	cursor := session.Cursor()
+	if sub.cursor != nil {
+		cursor = *sub.cursor
+	}
+	nothingHappened(w, cursor)
+}
+
+// answer writes a batch. A short one leaves together with its head: some readers read but once.
+func (e *Edge) answer(w http.ResponseWriter, sub subscription, batch []*proto.Message) {
+	h := w.Header()
+	h.Set("Content-Type", plainText)
+	h.Set(allowOrigin, "*")
+	h.Set(exposeHeaders, lastMessageID)
+	var size int
+	for _, m := range batch {
+		size += len(m.Text(m.Via(sub.channels)).Payload())
+	}
+	h.Set("Content-Length", strconv.Itoa(size))
+	for _, m := range batch {
+		if _, err := w.Write(m.Text(m.Via(sub.channels)).Payload()); err != nil {
+			e.metrics.ends[ReasonLost].Inc()
+			return
+		}
+	}
+	e.metrics.ends[ReasonAnswered].Inc()
+	e.metrics.sent(longPoll, batch, size)
+}
+
+// nothingHappened answers 304, from which the client takes the id that it is to come back with.
+func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
+	h := w.Header()
+	// Under its usual spelling net/http takes this header off a 304; the original sends it.
+	h["content-type"] = []string{plainText}
+	h.Set(allowOrigin, "*")
+	h.Set(exposeHeaders, lastMessageID)
+	h.Set("Expires", pollExpires)
+	h.Set(lastMessageID, "")
+	if !cursor.IsZero() {
+		h.Set(lastMessageID, cursor.String())
+	}
+	w.WriteHeader(http.StatusNotModified)
+}
+
+// noteGap tells the operator that a client came back too late: what it missed is no longer in the log.
+func (e *Edge) noteGap(sub subscription) {
+	e.logger.Warn("history is incomplete", "channel", sub.channels[0], "cursor", sub.cursor)
+}

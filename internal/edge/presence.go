@@ -1,0 +1,68 @@
+package edge
+
+import (
+	"context"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+const (
+	presenceStep  = 200 * time.Millisecond // how long a change may wait for others to travel with it
+	presenceRenew = 5 * time.Second        // how often the lease is renewed if nothing changes
+	presenceGrace = 5 * time.Second        // how long a channel without a session stays: a page change, or a poll's next request
+)
+
+// keepPresence writes which channels have sessions here, until ctx ends.
+func (e *Edge) keepPresence(ctx context.Context) {
+	leaving := make(map[channel.ID]time.Time) // when a channel that has no session any more is taken off
+	replace := true
+	written := time.Now()
+	for wait(ctx, presenceStep) == nil {
+		now := time.Now()
+		changes := e.presenceChanges(now, leaving)
+		if len(changes) == 0 && !replace && now.Sub(written) < presenceRenew {
+			continue
+		}
+		if replace {
+			changes = e.hub.Presence()
+		}
+		kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
+		if err != nil && ctx.Err() == nil {
+			e.metrics.presenceErrors.Inc()
+			e.logger.Warn("presence not written", "error", err)
+		}
+		// Whatever is not known to be there is written anew, whole; but not at the pace of single changes.
+		replace = err != nil || !kept && !replace
+		written = now
+		if err != nil && wait(ctx, time.Second) != nil {
+			break
+		}
+	}
+	e.lastWord(ctx, func(ctx context.Context) error {
+		_, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
+		return err
+	})
+}
+
+// presenceChanges gives what is to be written now, and holds back for a while what lost its last session.
+func (e *Edge) presenceChanges(now time.Time, leaving map[channel.ID]time.Time) []proto.Presence {
+	changes := e.hub.TakeChanges()
+	due := changes[:0]
+	for _, p := range changes {
+		if p.Sessions == 0 {
+			leaving[p.Channel] = now.Add(presenceGrace)
+			continue
+		}
+		delete(leaving, p.Channel)
+		due = append(due, p)
+	}
+	for id, end := range leaving {
+		if now.After(end) {
+			delete(leaving, id)
+			due = append(due, proto.Presence{Channel: id})
+		}
+	}
+	return due
+}

@@ -1,0 +1,244 @@
+// Package hub matches what a portal's log notifies of with the sessions of this process, and gives each session its messages.
+//
+// A session is a cursor into the log and an inbox, a bounded cache of what was notified since. Whatever makes the inbox
+// doubtful (a reconnect, a slow reader, a lost notification) is one and the same event here: the inbox is stale, and the log is
+// read after the cursor. [Session.Next] is the whole of it.
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// Log is what a hub needs of a portal's log. It is called concurrently.
+type Log interface {
+	// History gives what the log holds for channels after a cursor, as one snapshot, a page at a time. With a cursor that
+	// the log has not reached (it lost data) it gives everything that it holds, and says so by a Head before the cursor.
+	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
+}
+
+// Config bounds a hub. Zero values stand for the defaults.
+type Config struct {
+	InboxMessages int // messages that an inbox holds before the session must read the log; 64
+	InboxBytes    int // bytes of bodies, likewise; 256 KiB
+	Replays       int // reads of the log under way at a time; 16
+}
+
+// Stats counts what happened in a hub since it was made.
+type Stats struct {
+	Dispatched   atomic.Uint64 // messages that the log notified of
+	Replayed     atomic.Uint64 // messages that sessions had from the log
+	Resyncs      atomic.Uint64 // subscriptions to the log, the first one too
+	Overflows    atomic.Uint64 // inboxes that were full and dropped
+	Gaps         atomic.Uint64 // reads of the log that could not be complete
+	ReplayErrors atomic.Uint64 // reads of the log that failed, and are tried again
+}
+
+// Hub holds the sessions of one portal. It implements [proto.Follower]: one goroutine tells it what the log notifies of. All
+// other methods may be called concurrently.
+type Hub struct {
+	// Immutable after New.
+	log     Log
+	config  Config
+	replays chan struct{} // one token for each read of the log that is under way
+	boxes   sync.Pool     // of *box
+	stats   Stats
+
+	mu      sync.Mutex
+	topics  map[channel.ID]*topic
+	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
+	head    proto.ID                // newest id heard
+	synced  bool                    // head is known: there was a Resync
+	down    error                   // why the log does not notify now; nil if it does
+
+	// Owned by the goroutine that calls Dispatch and Resync.
+	targets []*Session
+}
+
+// topic is the sessions that watch one channel.
+type topic struct{ watchers []watcher }
+
+// watcher is one session, and which of its channels this topic is.
+type watcher struct {
+	session *Session
+	index   int
+}
+
+// errNotSynced says why a new hub is not ready.
+var errNotSynced = errors.New("not yet subscribed to the log")
+
+// New makes a hub over a portal's log.
+func New(log Log, config Config) *Hub {
+	if config.InboxMessages == 0 {
+		config.InboxMessages = 64
+	}
+	if config.InboxBytes == 0 {
+		config.InboxBytes = 256 << 10
+	}
+	if config.Replays == 0 {
+		config.Replays = 16
+	}
+	return &Hub{
+		log:     log,
+		config:  config,
+		replays: make(chan struct{}, config.Replays),
+		boxes:   sync.Pool{New: func() any { return new(box) }},
+		topics:  make(map[channel.ID]*topic),
+		changed: make(map[channel.ID]struct{}),
+		down:    errNotSynced,
+	}
+}
+
+// Stats gives the counters of h.
+func (h *Hub) Stats() *Stats { return &h.stats }
+
+// Ready says why the log does not notify this hub at present; nil if it does.
+func (h *Hub) Ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.down
+}
+
+// Head gives the newest id that this hub has heard of.
+func (h *Hub) Head() proto.ID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.head
+}
+
+// Channels gives the number of channels that have a session here.
+func (h *Hub) Channels() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.topics)
+}
+
+// Dispatch puts m into the inbox of every session that watches one of its receivers. It is called by one goroutine, in id
+// order: a second one would break the order of every session without a sign.
+func (h *Hub) Dispatch(m *proto.Message) {
+	h.stats.Dispatched.Add(1)
+	h.mu.Lock()
+	h.head = m.ID
+	for _, id := range m.Receivers {
+		if t := h.topics[id]; t != nil {
+			for _, w := range t.watchers {
+				h.targets = append(h.targets, w.session)
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range h.targets {
+		s.push(m)
+	}
+	h.forgetTargets()
+}
+
+// Resync makes every inbox stale: any notification may have been missed.
+func (h *Hub) Resync(head proto.ID) {
+	h.stats.Resyncs.Add(1)
+	h.mu.Lock()
+	h.head, h.synced, h.down = head, true, nil
+	for _, t := range h.topics {
+		for _, w := range t.watchers {
+			if w.index == 0 { // each session once
+				h.targets = append(h.targets, w.session)
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range h.targets {
+		s.resync(head)
+	}
+	h.forgetTargets()
+}
+
+// Down notes why notifications have stopped. Sessions stay: the next Resync makes good what they miss.
+func (h *Hub) Down(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = err
+}
+
+// forgetTargets keeps the memory of targets, but not the sessions in it, which may leave at any time.
+func (h *Hub) forgetTargets() {
+	clear(h.targets)
+	h.targets = h.targets[:0]
+}
+
+// Attach makes a session that watches channels, none twice and at least one. With a cursor it gives everything after it; with
+// nil it begins at the newest id that this hub has heard. Whenever the session has rested and is due again, wake is called,
+// once: from any goroutine, so it must not block. The first call of Next needs no wake. End the session with [Session.Detach].
+func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Session {
+	s := &Session{hub: h, channels: channels, wake: wake, places: make([]int, len(channels))}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case cursor != nil:
+		s.cursor, s.stale = *cursor, true
+	case h.synced:
+		s.cursor = h.head
+	default:
+		s.unplaced = true
+	}
+	for i, id := range channels {
+		t := h.topics[id]
+		if t == nil {
+			t = new(topic)
+			h.topics[id] = t
+		}
+		s.places[i] = len(t.watchers)
+		t.watchers = append(t.watchers, watcher{s, i})
+		h.changed[id] = struct{}{}
+	}
+	return s
+}
+
+func (h *Hub) detach(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, id := range s.channels {
+		t, place := h.topics[id], s.places[i]
+		last := len(t.watchers) - 1
+		moved := t.watchers[last]
+		t.watchers[place] = moved
+		moved.session.places[moved.index] = place
+		t.watchers[last] = watcher{}
+		t.watchers = t.watchers[:last]
+		if last == 0 {
+			delete(h.topics, id)
+		}
+		h.changed[id] = struct{}{}
+	}
+}
+
+// TakeChanges gives the channels whose number of sessions changed since the last call, with the present number.
+func (h *Hub) TakeChanges() []proto.Presence {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	changes := make([]proto.Presence, 0, len(h.changed))
+	for id := range h.changed {
+		var sessions int
+		if t := h.topics[id]; t != nil {
+			sessions = len(t.watchers)
+		}
+		changes = append(changes, proto.Presence{Channel: id, Sessions: sessions})
+	}
+	clear(h.changed)
+	return changes
+}
+
+// Presence gives all channels that have sessions, with their number.
+func (h *Hub) Presence() []proto.Presence {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]proto.Presence, 0, len(h.topics))
+	for id, t := range h.topics {
+		all = append(all, proto.Presence{Channel: id, Sessions: len(t.watchers)})
+	}
+	return all
+}

@@ -1,0 +1,329 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// logFunc is a Log of one function.
+type logFunc func(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
+
+func (f logFunc) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
+	return f(ctx, channels, after)
+}
+
+// noLog fails the test that reads it.
+func noLog(t testing.TB) logFunc {
+	return func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
+		t.Error("the log was read")
+		return proto.Page{}, nil
+	}
+}
+
+var (
+	alice = channel.FromBytes([16]byte{1})
+	bob   = channel.FromBytes([16]byte{2})
+)
+
+func id(sequence int) proto.ID { return proto.ID{Epoch: 1, Sequence: uint64(sequence)} }
+
+func message(sequence int, receivers ...channel.ID) *proto.Message {
+	return &proto.Message{ID: id(sequence), Receivers: receivers, TTL: time.Hour, Received: time.Now(), Body: []byte("{}")}
+}
+
+// sequences gives what the next batch holds.
+func sequences(t *testing.T, s *Session) []uint64 {
+	t.Helper()
+	batch, err := s.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	for _, m := range batch.Messages {
+		got = append(got, m.ID.Sequence)
+	}
+	return got
+}
+
+func want(t *testing.T, got []uint64, want ...uint64) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestFreshSessionBeginsAtTheHead(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(id(7))
+	s := h.Attach([]channel.ID{alice}, nil, func() {})
+	if s.Cursor() != id(7) {
+		t.Errorf("cursor %v, want the head", s.Cursor())
+	}
+	want(t, sequences(t, s))
+	h.Dispatch(message(8, alice))
+	want(t, sequences(t, s), 8)
+}
+
+// A session that comes before the first resync is placed by it: it must not have the whole log.
+func TestSessionBeforeFirstResyncIsPlacedByIt(t *testing.T) {
+	h := New(noLog(t), Config{})
+	if h.Ready() == nil {
+		t.Error("ready before the first resync")
+	}
+	s := h.Attach([]channel.ID{alice}, nil, func() {})
+	want(t, sequences(t, s))
+	h.Resync(id(7))
+	if s.Cursor() != id(7) {
+		t.Errorf("cursor %v, want the head of the resync", s.Cursor())
+	}
+	h.Dispatch(message(8, alice))
+	want(t, sequences(t, s), 8)
+}
+
+func TestMessageToTwoChannelsOfASessionComesOnce(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(proto.ID{})
+	s := h.Attach([]channel.ID{alice, bob}, nil, func() {})
+	h.Dispatch(message(1, bob, alice))
+	h.Dispatch(message(2, alice))
+	want(t, sequences(t, s), 1, 2)
+}
+
+func TestWakeComesOnceForARest(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(proto.ID{})
+	wakes := 0
+	s := h.Attach([]channel.ID{alice}, nil, func() { wakes++ })
+	h.Dispatch(message(1, alice))
+	if wakes != 0 {
+		t.Error("woken before it rested")
+	}
+	want(t, sequences(t, s), 1)
+	want(t, sequences(t, s))
+	h.Dispatch(message(2, alice))
+	h.Dispatch(message(3, alice))
+	s.Nudge()
+	if wakes != 1 {
+		t.Errorf("woken %d times, want once", wakes)
+	}
+	want(t, sequences(t, s), 2, 3)
+}
+
+// An inbox is bounded by messages and by bytes; what does not fit comes from the log.
+func TestFullInboxReadsTheLog(t *testing.T) {
+	for _, config := range []Config{{InboxMessages: 2}, {InboxBytes: 5}} {
+		var after proto.ID
+		h := New(logFunc(func(_ context.Context, _ []channel.ID, cursor proto.ID) (proto.Page, error) {
+			after = cursor
+			messages := []*proto.Message{message(2, alice), message(3, alice), message(4, alice)}
+			return proto.Page{Messages: messages, Through: id(4), Head: id(4)}, nil
+		}), config)
+		h.Resync(proto.ID{})
+		s := h.Attach([]channel.ID{alice}, nil, func() {})
+		h.Dispatch(message(1, alice))
+		want(t, sequences(t, s), 1)
+		for i := 2; i <= 4; i++ {
+			h.Dispatch(message(i, alice))
+		}
+		want(t, sequences(t, s), 2, 3, 4)
+		if after != id(1) {
+			t.Errorf("the log was read after %v, want the cursor", after)
+		}
+		if h.Stats().Overflows.Load() != 1 {
+			t.Errorf("%d overflows, want 1", h.Stats().Overflows.Load())
+		}
+	}
+}
+
+// A message that is larger than the inbox is delivered all the same.
+func TestMessageLargerThanInbox(t *testing.T) {
+	h := New(noLog(t), Config{InboxBytes: 1})
+	h.Resync(proto.ID{})
+	s := h.Attach([]channel.ID{alice}, nil, func() {})
+	h.Dispatch(message(1, alice))
+	want(t, sequences(t, s), 1)
+}
+
+// A cursor that the log has not reached is not trusted: else its owner would hear nothing until the log catches up.
+func TestCursorAheadOfTheLog(t *testing.T) {
+	h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
+		return proto.Page{Messages: []*proto.Message{message(3, alice)}, Through: id(3), Head: id(3), Gap: true}, nil
+	}), Config{})
+	h.Resync(id(3))
+	cursor := id(100)
+	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+	batch, err := s.Next(t.Context())
+	if err != nil || !batch.Gap || len(batch.Messages) != 1 {
+		t.Fatalf("got %v, %v; want the one message and a gap", batch, err)
+	}
+	h.Dispatch(message(4, alice))
+	want(t, sequences(t, s), 4)
+	if h.Stats().Gaps.Load() != 1 {
+		t.Errorf("%d gaps counted, want 1", h.Stats().Gaps.Load())
+	}
+}
+
+// A page full of messages that have expired has an end, but no messages: the session must come to what is behind it.
+func TestEmptyPageMovesTheCursor(t *testing.T) {
+	reads := 0
+	h := New(logFunc(func(_ context.Context, _ []channel.ID, after proto.ID) (proto.Page, error) {
+		reads++
+		if after.IsZero() {
+			return proto.Page{Through: id(10), More: true, Head: id(11)}, nil
+		}
+		return proto.Page{Messages: []*proto.Message{message(11, alice)}, Through: id(11), Head: id(11)}, nil
+	}), Config{})
+	h.Resync(id(11))
+	s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})
+	want(t, sequences(t, s), 11)
+	if reads != 2 {
+		t.Errorf("%d reads, want 2", reads)
+	}
+}
+
+func TestTransientKeepsItsPlaceAndMovesNoCursor(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(id(1))
+	s := h.Attach([]channel.ID{alice}, nil, func() {})
+	typing := message(3, alice)
+	typing.TTL = 0
+	h.Dispatch(message(2, alice))
+	h.Dispatch(typing)
+	want(t, sequences(t, s), 2, 3)
+	if s.Cursor() != id(2) {
+		t.Errorf("cursor %v, want that of the stored message", s.Cursor())
+	}
+}
+
+// What has waited here for longer than its life is not sent any more.
+func TestExpiredWhileInTheInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(noLog(t), Config{})
+		h.Resync(proto.ID{})
+		s := h.Attach([]channel.ID{alice}, nil, func() {})
+		short := message(1, alice)
+		short.TTL = time.Second
+		h.Dispatch(short)
+		h.Dispatch(message(2, alice))
+		time.Sleep(2 * time.Second)
+		want(t, sequences(t, s), 2)
+	})
+}
+
+func TestNextEndsWithItsContextWhileTheLogIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := errors.New("away")
+		h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) { return proto.Page{}, away }), Config{})
+		h.Resync(proto.ID{})
+		s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, away) {
+			t.Errorf("got %v, want both the deadline and what the log said", err)
+		}
+		if waited := time.Since(start); waited != time.Minute {
+			t.Errorf("ended after %v", waited)
+		}
+		if tries := h.Stats().ReplayErrors.Load(); tries < 20 || tries > 80 {
+			t.Errorf("%d tries in a minute, want a growing pause of at most two seconds or so", tries)
+		}
+	})
+}
+
+// Reads of the log are paced, however many sessions wait.
+func TestReadsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reading, most := 0, 0
+		h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
+			reading++ // no lock: at most one at a time is the point
+			most = max(most, reading)
+			time.Sleep(time.Millisecond)
+			reading--
+			return proto.Page{}, nil
+		}), Config{Replays: 1})
+		h.Resync(proto.ID{})
+		for range 50 {
+			s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})
+			go s.Next(t.Context())
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if most != 1 {
+			t.Errorf("%d reads at a time, want 1", most)
+		}
+	})
+}
+
+func TestDetachForgetsTheSession(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(proto.ID{})
+	var sessions []*Session
+	for range 5 {
+		sessions = append(sessions, h.Attach([]channel.ID{alice, bob}, nil, func() {}))
+	}
+	for i, remove := range []int{2, 0, 4, 1} { // the middle, the first, the last
+		sessions[remove].Detach()
+		h.Dispatch(message(10+i, bob))
+		want(t, sequences(t, sessions[3]), uint64(10+i))
+	}
+	for _, gone := range []int{0, 1, 2, 4} {
+		if got := sequences(t, sessions[gone]); slices.Contains(got, 13) {
+			t.Errorf("session %d had a message after it had gone", gone)
+		}
+	}
+	changes := h.TakeChanges()
+	if len(changes) != 2 || changes[0].Sessions != 1 {
+		t.Errorf("changes %v, want one session on each of two channels", changes)
+	}
+	sessions[3].Detach()
+	if h.Channels() != 0 || len(h.TakeChanges()) != 2 || len(h.Presence()) != 0 {
+		t.Error("something is left after the last session has gone")
+	}
+}
+
+func BenchmarkDispatch(b *testing.B) {
+	for _, bench := range []struct {
+		name     string
+		sessions int
+	}{{"1", 1}, {"100", 100}, {"1000", 1000}} {
+		b.Run(bench.name, func(b *testing.B) {
+			h := New(noLog(b), Config{})
+			h.Resync(proto.ID{})
+			var sessions []*Session
+			for range bench.sessions {
+				sessions = append(sessions, h.Attach([]channel.ID{alice}, nil, func() {}))
+			}
+			m := message(0, alice)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.ID.Sequence++
+				h.Dispatch(m)
+				for _, s := range sessions { // drained, so that the work is charged to the run that caused it
+					s.Next(b.Context())
+					s.Next(b.Context())
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*bench.sessions), "ns/delivery")
+		})
+	}
+}
+
+func BenchmarkAttachDetach(b *testing.B) {
+	h := New(noLog(b), Config{})
+	h.Resync(proto.ID{})
+	for range 1000 {
+		h.Attach([]channel.ID{alice}, nil, func() {})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		h.Attach([]channel.ID{alice, bob}, nil, func() {}).Detach()
+	}
+}

@@ -1,0 +1,273 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next is called by one goroutine at a
+// time; all other methods may be called concurrently.
+type Session struct {
+	// Immutable after Attach.
+	hub      *Hub
+	channels []channel.ID
+	wake     func()
+
+	places []int // where s stands among the watchers of each channel; guarded by hub.mu
+
+	mu       sync.Mutex
+	cursor   proto.ID // everything up to here has been given, and this is moved by Next alone
+	inbox    *box     // what was notified after the cursor, in id order; nil if nothing was
+	newest   proto.ID // of what was put into the inbox
+	stale    bool     // the inbox may have holes
+	unplaced bool     // no cursor was brought and no head was known: the next Resync says where to begin
+	resting  bool     // nobody calls Next until wake has been called
+
+	given *box // what the last Next gave; owned by the caller of Next
+}
+
+// box is the memory of an inbox. It comes from a pool, so that a session at rest has none.
+type box struct {
+	messages []*proto.Message
+	bytes    int // of their bodies
+}
+
+// Batch is what a session is to be sent at once.
+type Batch struct {
+	Messages []*proto.Message // in id order; valid until the next call of Next
+	Gap      bool             // messages are missing before these that the log could not hold
+}
+
+// Channels gives the channels that s watches. They must not be changed.
+func (s *Session) Channels() []channel.ID { return s.channels }
+
+// Cursor gives the id up to which s has been given everything.
+func (s *Session) Cursor() proto.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// Detach ends s. A call of Next that is under way should be cancelled by its context.
+func (s *Session) Detach() { s.hub.detach(s) }
+
+// Next gives the messages that are due, in id order, each once. An empty batch says that there are none: s rests until it
+// calls wake. Next blocks while it reads the log, and goes on trying while the log cannot be read; it returns an error only
+// when ctx has ended.
+//
+// Nothing is lost or doubled, because ids are given where messages are appended and notified in one step, so that the log, the
+// notifications and the ids have one order, and because a session is attached before it reads the log: a message is in the page
+// or in the inbox or in both, and the cursor drops what comes twice.
+func (s *Session) Next(ctx context.Context) (Batch, error) {
+	for {
+		s.giveBack()
+		cursor, stale, due := s.begin()
+		if !due {
+			return Batch{}, nil
+		}
+		var page proto.Page
+		if stale {
+			var err error
+			if page, err = s.hub.read(ctx, s.channels, cursor); err != nil {
+				s.markStale()
+				return Batch{}, err
+			}
+		}
+		if batch := s.collect(page, stale); len(batch.Messages) > 0 || batch.Gap {
+			return batch, nil
+		}
+	}
+}
+
+// begin says whether anything is due, and whether the log must be read for it.
+func (s *Session) begin() (cursor proto.ID, stale, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stale, s.stale = s.stale, false
+	s.resting = !stale && s.inbox == nil
+	return s.cursor, stale, !s.resting
+}
+
+// collect merges a page of the log, if one was read, with what is in the inbox, drops what has been given before, and moves
+// the cursor.
+func (s *Session) collect(page proto.Page, replayed bool) Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if replayed && s.cursor.After(page.Head) {
+		s.cursor = proto.ID{} // of a log that is no more; the page begins at the beginning
+	}
+	inbox := s.inbox
+	s.inbox = nil
+	s.stale = s.stale || page.More
+	if s.stale && inbox != nil {
+		// Between the page and what is in the inbox beyond it, messages may be missing: that much must wait.
+		inbox, s.inbox = s.hub.split(inbox, page.Through)
+	}
+	out := s.hub.box()
+	out.messages = s.merge(out.messages, page.Messages, inbox)
+	s.hub.giveBack(inbox)
+	s.given = out
+	if page.Through.After(s.cursor) {
+		s.cursor = page.Through
+	}
+	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
+	if page.Gap {
+		s.hub.stats.Gaps.Add(1)
+	}
+	return Batch{Messages: out.messages, Gap: page.Gap}
+}
+
+// merge appends to out what of two lists in id order comes after the cursor, in id order, and moves the cursor along. What
+// is in both comes once. Transient messages keep their place, but do not move the cursor: the log knows nothing of them.
+func (s *Session) merge(out, page []*proto.Message, inbox *box) []*proto.Message {
+	var live []*proto.Message
+	if inbox != nil {
+		live = inbox.messages
+	}
+	now := time.Now()
+	for len(page)+len(live) > 0 {
+		var m *proto.Message
+		if len(live) == 0 || len(page) > 0 && !page[0].ID.After(live[0].ID) {
+			m, page = page[0], page[1:]
+		} else {
+			m, live = live[0], live[1:]
+		}
+		if !m.ID.After(s.cursor) || m.Expired(now) {
+			continue
+		}
+		if !m.Transient() {
+			s.cursor = m.ID
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// push puts m into the inbox. One that is full is dropped: the log has it all.
+func (s *Session) push(m *proto.Message) {
+	s.mu.Lock()
+	if !m.ID.After(s.newest) { // it came by another of our channels already
+		s.mu.Unlock()
+		return
+	}
+	s.newest = m.ID
+	if s.inbox != nil && s.hub.full(s.inbox, m) {
+		s.hub.giveBack(s.inbox)
+		s.inbox, s.stale = nil, true
+		s.hub.stats.Overflows.Add(1)
+	}
+	if s.inbox == nil {
+		s.inbox = s.hub.box()
+	}
+	s.inbox.messages = append(s.inbox.messages, m)
+	s.inbox.bytes += len(m.Body)
+	s.rouse()
+}
+
+// resync makes the inbox stale, or gives a session that could not be placed its place.
+func (s *Session) resync(head proto.ID) {
+	s.mu.Lock()
+	s.newest = proto.ID{} // a log that lost data may go on before it
+	if s.unplaced {
+		s.unplaced, s.cursor = false, head
+		s.mu.Unlock()
+		return
+	}
+	s.stale = true
+	s.rouse()
+}
+
+// Nudge makes s due even if nothing has come for it, so that whoever calls Next gets a turn.
+func (s *Session) Nudge() {
+	s.mu.Lock()
+	s.rouse()
+}
+
+// rouse unlocks s.mu, which must be held, and wakes s if it rests: no callback runs under a lock.
+func (s *Session) rouse() {
+	wake := s.resting
+	s.resting = false
+	s.mu.Unlock()
+	if wake {
+		s.wake()
+	}
+}
+
+func (s *Session) markStale() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stale = true
+}
+
+// giveBack ends the life of the last batch.
+func (s *Session) giveBack() {
+	s.hub.giveBack(s.given)
+	s.given = nil
+}
+
+// read reads one page of the log. Reads are paced: a storm of sessions waits here, holding nothing but its place. It tries
+// again until ctx ends.
+func (h *Hub) read(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		select {
+		case h.replays <- struct{}{}:
+		case <-ctx.Done():
+			return proto.Page{}, context.Cause(ctx)
+		}
+		page, err := h.log.History(ctx, channels, after)
+		<-h.replays
+		if err == nil {
+			return page, nil
+		}
+		h.stats.ReplayErrors.Add(1)
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return proto.Page{}, fmt.Errorf("%w, after the log could not be read: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+func (h *Hub) box() *box { return h.boxes.Get().(*box) }
+
+// giveBack empties b, which may be nil, and returns it to the pool.
+func (h *Hub) giveBack(b *box) {
+	if b == nil {
+		return
+	}
+	clear(b.messages)
+	b.messages, b.bytes = b.messages[:0], 0
+	h.boxes.Put(b)
+}
+
+// full reports whether m does not fit into b.
+func (h *Hub) full(b *box, m *proto.Message) bool {
+	return len(b.messages) >= h.config.InboxMessages || b.bytes+len(m.Body) > h.config.InboxBytes
+}
+
+// split parts b into what is up to an id and what is after it. Either may be nil.
+func (h *Hub) split(b *box, through proto.ID) (before, after *box) {
+	for i, m := range b.messages {
+		if !m.ID.After(through) {
+			continue
+		}
+		if i == 0 {
+			return nil, b
+		}
+		after = h.box()
+		for _, m := range b.messages[i:] {
+			after.messages = append(after.messages, m)
+			after.bytes += len(m.Body)
+		}
+		clear(b.messages[i:])
+		b.messages = b.messages[:i]
+		return b, after
+	}
+	return b, nil
+}
