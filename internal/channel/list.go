@@ -1,6 +1,9 @@
 package channel
 
-import "strings"
+import (
+	"log/slog"
+	"strings"
+)
 
 // Grammar is a generation of the CHANNEL_ID grammar. Both separate parts by slashes, and one bad part rejects a whole list.
 type Grammar uint8
@@ -24,6 +27,9 @@ type Ref struct {
 	Public    ID     // zero if the part has none
 	Signature string // hexadecimal digits as they were written, unchecked; empty if the part has none
 }
+
+// LogValue gives the private id cut short: the whole part would let whoever reads the log read the stream.
+func (r Ref) LogValue() slog.Value { return r.Private.LogValue() }
 
 // ParseList reads a CHANNEL_ID value of at most limit parts. Signatures are parsed, not checked: that is [Signer.Verify].
 // It returns ErrNoID for an empty value, ErrTooMany and ErrMalformed.

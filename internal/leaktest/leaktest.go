@@ -1,0 +1,41 @@
+// Package leaktest ends a package's tests with a count of goroutines: whoever started one has waited for it.
+package leaktest
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// patience is how long goroutines may take to end after the last test.
+const patience = 3 * time.Second
+
+// Main runs the tests of a package and exits. It is called by TestMain:
+//
+//	func TestMain(m *testing.M) { leaktest.Main(m) }
+//
+// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1.
+func Main(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	if code == 0 && !settled(before) {
+		buf := make([]byte, 1<<20)
+		fmt.Fprintf(os.Stderr, "%d goroutines before the tests, %d after them:\n%s\n",
+			before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func settled(before int) bool {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if runtime.NumGoroutine() <= before {
+			return true
+		}
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package proto_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// TestFrameHeader has the sizes at which the form of the length changes (RFC 6455, 5.2).
+func TestFrameHeader(t *testing.T) {
+	for _, c := range []struct {
+		size   int
+		opcode byte
+		want   []byte
+	}{
+		{0, proto.OpText, []byte{0x81, 0}},
+		{1, proto.OpBinary, []byte{0x82, 1}},
+		{125, proto.OpText, []byte{0x81, 125}},
+		{126, proto.OpText, []byte{0x81, 126, 0, 126}},
+		{65535, proto.OpBinary, []byte{0x82, 126, 0xff, 0xff}},
+		{65536, proto.OpText, []byte{0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0}},
+	} {
+		if got := proto.AppendFrameHeader([]byte("x"), c.opcode, c.size); !bytes.Equal(got, append([]byte("x"), c.want...)) {
+			t.Errorf("header of %d bytes: %x, want %x", c.size, got[1:], c.want)
+		}
+		payload := bytes.Repeat([]byte("p"), c.size)
+		f := proto.NewFrame(c.opcode, payload)
+		if !bytes.Equal(f.Payload(), payload) || !bytes.Equal(f.WebSocket(), append(c.want, payload...)) {
+			t.Errorf("frame of %d bytes is not header and payload", c.size)
+		}
+		if c.size > 0 {
+			payload[0] = 'X'
+			if f.Payload()[0] == 'X' {
+				t.Error("a frame shares the memory of its payload")
+			}
+		}
+	}
+}
+
+// TestTextVia: a reader sees the channel that it has the message by, and every reader of a channel the same frame.
+func TestTextVia(t *testing.T) {
+	m := message(`{"a":1}`, 3)
+	for via, id := range m.Receivers {
+		f := m.Text(via)
+		if !strings.Contains(string(f.Payload()), `"channel":"`+id.String()+`"`) {
+			t.Errorf("via %d: %s", via, f.Payload())
+		}
+		if m.Text(via) != f {
+			t.Errorf("via %d: framed twice", via)
+		}
+		if f.WebSocket()[0] != 0x80|proto.OpText {
+			t.Errorf("via %d: opcode %x", via, f.WebSocket()[0])
+		}
+	}
+	if got := m.Via([]channel.ID{{}, m.Receivers[2], m.Receivers[1]}); got != 1 {
+		t.Errorf("Via = %d, want the first receiver that is watched", got)
+	}
+	if got := m.Via([]channel.ID{{}}); got != -1 {
+		t.Errorf("Via of none = %d", got)
+	}
+	if allocs := testing.AllocsPerRun(100, func() { m.Text(1) }); allocs != 0 {
+		t.Errorf("a cached frame costs %v allocations", allocs)
+	}
+}
+
+// TestTextConcurrently is for the race detector: sessions of one edge ask for a frame at once.
+func TestTextConcurrently(t *testing.T) {
+	m := message(`{"a":1}`, 4)
+	want := make([]string, len(m.Receivers))
+	for via := range want {
+		want[via] = string(message(`{"a":1}`, 4).Text(via).Payload())
+	}
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			via := i % len(want)
+			if got := string(m.Text(via).Payload()); got != want[via] {
+				t.Errorf("via %d: %s", via, got)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// record is the clients' expression: its dot matches none of JavaScript's four line terminators.
+var record = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
+
+// FuzzTextFrame: what is framed, the clients' expression takes apart again, also when several records stand in one frame.
+func FuzzTextFrame(f *testing.F) {
+	for _, body := range bodies {
+		f.Add([]byte(body), []byte(`{"b":2}`), uint64(1))
+	}
+	f.Fuzz(func(t *testing.T, one, two []byte, sequence uint64) {
+		var all []byte
+		var want []string
+		for _, body := range [][]byte{one, two, one} {
+			checked, _, err := proto.CheckBody(body)
+			if err != nil {
+				return
+			}
+			m := message(string(checked), 1)
+			m.ID.Sequence = sequence % 1e16
+			payload := m.Text(0).Payload()
+			if !json.Valid(checked) {
+				if n := len(record.FindAll(payload, -1)); n > 1 {
+					t.Errorf("%d records of one body: %q", n, payload)
+				}
+				continue
+			}
+			all = append(all, payload...)
+			want = append(want, string(checked))
+		}
+		got := record.FindAllSubmatch(all, -1)
+		if len(got) != len(want) {
+			t.Fatalf("%d records, want %d: %q", len(got), len(want), all)
+		}
+		for i, match := range got {
+			var fields struct {
+				MID  string          `json:"mid"`
+				Text json.RawMessage `json:"text"`
+			}
+			if err := json.Unmarshal(match[1], &fields); err != nil {
+				t.Fatalf("%v: %q", err, match[1])
+			}
+			if got := strings.TrimSpace(want[i]); string(fields.Text) != got {
+				t.Errorf("body %q came as %q", want[i], fields.Text)
+			}
+			if id, err := proto.ParseID(fields.MID); err != nil || id.Sequence != sequence%1e16 {
+				t.Errorf("mid %q", fields.MID)
+			}
+		}
+	})
+}
+
+func message(body string, receivers int) *proto.Message {
+	m := &proto.Message{
+		ID: proto.ID{Epoch: 1795226210, Sequence: 7}, Body: []byte(body), Type: "im_message",
+		Created: time.UnixMicro(1795226210759123), TTL: time.Hour,
+	}
+	for i := range receivers {
+		m.Receivers = append(m.Receivers, channel.FromBytes([16]byte{byte(i + 1)}))
+	}
+	return m
+}

@@ -1,0 +1,140 @@
+package proto_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// fields is what a record holds of a message.
+type fields struct {
+	ID        proto.ID
+	Receivers []string
+	Type      string
+	Body      string
+	Created   int64
+	TTL       time.Duration
+}
+
+func fieldsOf(m *proto.Message) fields {
+	f := fields{ID: m.ID, Type: m.Type, Body: string(m.Body), Created: m.Created.UnixMicro(), TTL: m.TTL}
+	for _, id := range m.Receivers {
+		f.Receivers = append(f.Receivers, id.String())
+	}
+	return f
+}
+
+func TestRecord(t *testing.T) {
+	old := message("x", 2)
+	old.Receivers = append(old.Receivers, parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345"))
+	transient := message("x", 1)
+	transient.TTL = 0
+	longest := message(strings.Repeat("b", 1<<16), proto.MaxReceivers)
+	longest.Type, longest.TTL = strings.Repeat("t", proto.MaxType), proto.MaxTTL
+	bare := &proto.Message{Created: time.Unix(0, 0)}
+	for name, m := range map[string]*proto.Message{"ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
+		t.Run(name, func(t *testing.T) {
+			before := time.Now()
+			got, err := proto.DecodeRecord(m.ID, proto.AppendRecord(nil, m))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(fieldsOf(m), fieldsOf(got)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if got.Received.Before(before) {
+				t.Error("received before it was decoded")
+			}
+			if got.Transient() != (name == "transient" || name == "bare") {
+				t.Errorf("transient = %t", got.Transient())
+			}
+		})
+	}
+	if got := proto.AppendRecord([]byte("id"), transient); !strings.HasPrefix(string(got), "id\x01") {
+		t.Errorf("not appended: %q", got)
+	}
+}
+
+// TestRecordLimits: what is damaged or beyond a limit is refused, whatever it says of its own size.
+func TestRecordLimits(t *testing.T) {
+	good := proto.AppendRecord(nil, message("", 2))
+	for n := range good {
+		if _, err := proto.DecodeRecord(proto.ID{}, good[:n]); !errors.Is(err, proto.ErrRecord) {
+			t.Errorf("cut to %d of %d bytes: %v", n, len(good), err)
+		}
+	}
+	for name, beyond := range map[string]func(m *proto.Message){
+		"type":      func(m *proto.Message) { m.Type = strings.Repeat("t", proto.MaxType+1) },
+		"receivers": func(m *proto.Message) { m.Receivers = make([]channel.ID, proto.MaxReceivers+1) },
+		"life":      func(m *proto.Message) { m.TTL = proto.MaxTTL + time.Millisecond },
+	} {
+		m := message("x", 1)
+		beyond(m)
+		if _, err := proto.DecodeRecord(proto.ID{}, proto.AppendRecord(nil, m)); !errors.Is(err, proto.ErrRecord) {
+			t.Errorf("%s beyond the limit: %v", name, err)
+		}
+	}
+	old := message("x", 1)
+	old.Receivers[0] = parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	letter := strings.Replace(string(proto.AppendRecord(nil, old)), "ABC", "A-C", 1)
+	if _, err := proto.DecodeRecord(proto.ID{}, []byte(letter)); !errors.Is(err, proto.ErrRecord) {
+		t.Errorf("a receiver that is no id: %v", err)
+	}
+	version := append([]byte{good[0] + 1}, good[1:]...)
+	if _, err := proto.DecodeRecord(proto.ID{}, version); !errors.Is(err, proto.ErrRecord) || !strings.Contains(err.Error(), "version") {
+		t.Errorf("another version: %v", err)
+	}
+}
+
+func TestExpired(t *testing.T) {
+	received := time.Now()
+	m := &proto.Message{TTL: time.Minute, Received: received, Created: received.Add(-time.Hour)}
+	for after, want := range map[time.Duration]bool{0: false, time.Minute: false, time.Minute + 1: true, -time.Hour: false} {
+		if got := m.Expired(received.Add(after)); got != want {
+			t.Errorf("expired %v after it was received: %t", after, got)
+		}
+	}
+	if (&proto.Message{Received: received}).Expired(received.Add(time.Hour)) {
+		t.Error("a transient message expires")
+	}
+}
+
+// FuzzDecodeRecord: never a panic, and what is accepted is written back to mean the same.
+func FuzzDecodeRecord(f *testing.F) {
+	for i, body := range bodies {
+		f.Add(proto.AppendRecord(nil, message(body, i%3)))
+	}
+	old := message("x", 1)
+	old.Receivers[0] = parseChannel(f, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	f.Add(proto.AppendRecord(nil, old))
+	f.Add([]byte("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f"))
+	f.Fuzz(func(t *testing.T, record []byte) {
+		id := proto.ID{Epoch: 1, Sequence: 2}
+		m, err := proto.DecodeRecord(id, record)
+		if err != nil {
+			if !errors.Is(err, proto.ErrRecord) || m != nil {
+				t.Fatalf("%v, %v", m, err)
+			}
+			return
+		}
+		if len(m.Receivers) > proto.MaxReceivers || len(m.Type) > proto.MaxType || m.TTL < 0 || m.TTL > proto.MaxTTL {
+			t.Errorf("beyond the limits: %+v", fieldsOf(m))
+		}
+		again, err := proto.DecodeRecord(id, proto.AppendRecord(nil, m))
+		if err != nil {
+			t.Fatalf("written back: %v", err)
+		}
+		if diff := cmp.Diff(fieldsOf(m), fieldsOf(again)); diff != "" {
+			t.Errorf("written back (-first +again):\n%s", diff)
+		}
+		for via := range m.Receivers {
+			m.Text(via)
+		}
+	})
+}

@@ -1,0 +1,299 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// What one call of the script takes at most, unless a single Append alone is more. A call that runs for long keeps everybody
+// else waiting for Redis.
+const (
+	maxBatch      = 256
+	maxBatchBytes = 1 << 20
+)
+
+// Append puts messages into the log, in their order and without another message between two of them, and notifies of them. Either
+// all of it is done or nothing. Their ids are in the receipts; messages themselves are not changed. Receivers must be
+// distinct.
+//
+// It is answered within Config.Timeout. An error does not say that nothing was done: an answer may have been lost on its
+// way. Appends that come while Redis is busy with others travel together; the one that leads them is not cut short by its
+// context, the others are.
+func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	p, err := newPost(msgs)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = l.enqueue(ctx, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("append to portal %q: %w", l.portal, err)
+	}
+	return p.receipts, nil
+}
+
+// post is one Append on its way. It belongs to its caller until it stands in the line, then to whoever leads the line, and to its
+// caller again once turn has said so.
+type post struct {
+	msgs     []*proto.Message // the caller's; replaced by copies where channels are closed
+	args     []any            // what the script takes of them: three for each message
+	bytes    int
+	receipts []proto.Receipt
+	err      error
+
+	turn chan turn // of capacity 1; gets one value at most
+}
+
+// turn is what a waiting post is told.
+type turn int
+
+const (
+	done turn = iota // it has its receipts or its error
+	lead             // it stands first in the line, which is free
+)
+
+const argsPerMessage = 3
+
+func newPost(msgs []*proto.Message) (*post, error) {
+	p := &post{
+		msgs:     msgs,
+		args:     make([]any, 0, argsPerMessage*len(msgs)),
+		receipts: make([]proto.Receipt, len(msgs)),
+		turn:     make(chan turn, 1),
+	}
+	for i, m := range msgs {
+		if err := check(m); err != nil {
+			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(msgs), err)
+		}
+		p.encode(m)
+	}
+	return p, nil
+}
+
+func check(m *proto.Message) error {
+	switch {
+	case len(m.Receivers) == 0 || len(m.Receivers) > proto.MaxReceivers:
+		return fmt.Errorf("%d receivers", len(m.Receivers))
+	case slices.ContainsFunc(m.Receivers, channel.ID.IsZero):
+		return fmt.Errorf("a receiver that is no channel")
+	case m.TTL < 0 || m.TTL > proto.MaxTTL:
+		return fmt.Errorf("a life of %v", m.TTL)
+	case len(m.Type) > proto.MaxType:
+		return fmt.Errorf("a type of %d bytes", len(m.Type))
+	case len(m.Body) > proto.MaxBody:
+		return fmt.Errorf("a body of %d bytes", len(m.Body))
+	}
+	return nil
+}
+
+func (p *post) encode(m *proto.Message) {
+	names := len(m.Receivers) * channel.IDLen
+	b := make([]byte, 0, names+len(m.Type)+len(m.Body)+len(m.Receivers)*channel.IDLen+64)
+	for _, id := range m.Receivers {
+		b, _ = id.AppendText(b)
+	}
+	b = proto.AppendRecord(b, m)
+	p.args = append(p.args, m.TTL.Milliseconds(), b[:names:names], b[names:])
+	p.bytes += len(b)
+}
+
+// enqueue stands p in the line and returns when p is done: by its own hand, if the line is free or p comes to its head.
+func (l *Log) enqueue(ctx context.Context, p *post) error {
+	if len(p.msgs) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	l.line = append(l.line, p)
+	free := !l.busy
+	l.busy = true
+	l.mu.Unlock()
+	if free {
+		l.lead(ctx)
+		return p.err
+	}
+	select {
+	case t := <-p.turn:
+		if t == lead {
+			l.lead(ctx)
+		}
+		return p.err
+	case <-ctx.Done():
+		l.abandon(p)
+		return ctx.Err()
+	}
+}
+
+// lead sends the head of the line, the caller's post first of all, and then names the next to lead.
+func (l *Log) lead(ctx context.Context) {
+	l.mu.Lock()
+	batch := l.takeLocked()
+	known := l.known
+	l.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+	newest, err := l.send(ctx, batch, known)
+	stalled := err != nil && ctx.Err() != nil
+	cancel()
+
+	l.mu.Lock()
+	if newest.After(l.known) {
+		l.known = newest
+	}
+	if stalled {
+		// Those who came meanwhile have waited up to as long, and would wait as long again.
+		batch = append(batch, l.line...)
+		l.line = nil
+	}
+	l.passOnLocked()
+	l.mu.Unlock()
+
+	for i, p := range batch {
+		if err != nil {
+			p.err = err
+		}
+		if i > 0 {
+			p.turn <- done
+		}
+	}
+}
+
+// takeLocked takes from the head of the line what travels in one call of the script. l.mu is held.
+func (l *Log) takeLocked() []*post {
+	n, messages, bytes := 0, 0, 0
+	for _, p := range l.line {
+		messages += len(p.msgs)
+		bytes += p.bytes
+		if n > 0 && (messages > maxBatch || bytes > maxBatchBytes) {
+			break
+		}
+		n++
+	}
+	batch := slices.Clone(l.line[:n])
+	l.line = slices.Delete(l.line, 0, n)
+	return batch
+}
+
+// passOnLocked names the head of the line to lead it, or sets the line free. l.mu is held.
+func (l *Log) passOnLocked() {
+	if len(l.line) > 0 {
+		l.line[0].turn <- lead
+		return
+	}
+	l.busy = false
+}
+
+// abandon takes p, whose caller does not wait any more, out of the line if it still stands there.
+func (l *Log) abandon(p *post) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.line, p)
+	if i < 0 {
+		return
+	}
+	l.line = slices.Delete(l.line, i, i+1)
+	select {
+	case <-p.turn: // p was to lead
+		l.passOnLocked()
+	default:
+	}
+}
+
+// send appends a batch and gives its newest id. The script does nothing if channels are closed; they are taken off, and the rest is
+// sent again.
+func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID, error) {
+	for {
+		args := []any{cursor(known), ListLife.Milliseconds(), l.cfg.ChannelCap, l.cfg.WriteWindow.Milliseconds()}
+		options := len(args)
+		for _, p := range batch {
+			args = append(args, p.args...)
+		}
+		messages := (len(args) - options) / argsPerMessage
+		if messages == 0 {
+			return known, nil
+		}
+		reply, err := run(ctx, l.rdb, appendScript, l.head, args...).Result()
+		if err != nil {
+			return proto.ID{}, err
+		}
+		switch reply := reply.(type) {
+		case string:
+			newest, err := proto.ParseID(reply)
+			if err != nil {
+				return proto.ID{}, err
+			}
+			number(batch, newest, messages)
+			return newest, nil
+		case []any:
+			if err := takeOff(batch, reply); err != nil {
+				return proto.ID{}, err
+			}
+		default:
+			return proto.ID{}, fmt.Errorf("unexpected answer %T", reply)
+		}
+	}
+}
+
+// number writes the receipts of all messages that were sent, the last of which got the id newest.
+func number(batch []*post, newest proto.ID, messages int) {
+	id := proto.ID{Epoch: newest.Epoch, Sequence: newest.Sequence - uint64(messages)}
+	for _, p := range batch {
+		for i, m := range p.msgs {
+			if m != nil {
+				id.Sequence++
+				p.receipts[i].ID = id
+			}
+		}
+	}
+}
+
+// takeOff takes closed channels off the messages of a batch, and messages that have no other off the batch. closed is pairs of
+// message, counted over all that were sent, and receiver, in rising order.
+func takeOff(batch []*post, closed []any) error {
+	sent := 0
+	for _, p := range batch {
+		p.args, p.bytes = p.args[:0], 0
+		for i, m := range p.msgs {
+			if m == nil {
+				continue
+			}
+			var open []channel.ID
+			for at, id := range m.Receivers {
+				if len(closed) >= 2 && closed[0] == int64(sent) && closed[1] == int64(at) {
+					closed = closed[2:]
+					p.receipts[i].Closed = append(p.receipts[i].Closed, id)
+					continue
+				}
+				open = append(open, id)
+			}
+			sent++
+			switch {
+			case len(open) == len(m.Receivers):
+			case len(open) > 0:
+				m = &proto.Message{Receivers: open, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL}
+			default:
+				m = nil
+			}
+			p.replace(i, m)
+			if m != nil {
+				p.encode(m)
+			}
+		}
+	}
+	if len(closed) > 0 {
+		return fmt.Errorf("%d closed channels that were not sent", len(closed)/2)
+	}
+	return nil
+}
+
+// replace puts m, or nil for nothing, in the place of a message, leaving the caller's own slice as it was.
+func (p *post) replace(i int, m *proto.Message) {
+	if p.msgs[i] != m {
+		p.msgs = slices.Clone(p.msgs)
+		p.msgs[i] = m
+	}
+}

@@ -1,0 +1,115 @@
+-- Gives one page of what the log holds for some channels after a cursor: a snapshot, because a script is atomic.
+-- KEYS[1]: the portal's head. ARGV: the cursor or '', messages in a page, bytes in a page, ids looked at, channels (32 characters
+-- each, run together).
+-- Gives head, through, more (0 or 1), gap (0 or 1), then id and record of each message.
+local call, sub = redis.call, string.sub
+local portal = sub(KEYS[1], 1, -5)
+local bodies, lists, trimmed = portal .. 'm:', portal .. 'c:', portal .. 't:'
+local after, limit, room, looks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local channels = ARGV[5]
+local chunk, batch = 32, 16
+
+local head, gap = call('GET', KEYS[1]) or '', 0
+if after > head then
+	after, gap = '', 1
+elseif after ~= '' and sub(after, 1, 10) ~= sub(head, 1, 10) then
+	gap = 1
+end
+
+-- seek gives the index of the first id after the cursor, or nil. It steps back from the tail with growing strides, so that a
+-- cursor that is almost new costs little, and an old one little more.
+local function seek(list)
+	local newest = call('LINDEX', list, -1)
+	if not newest or newest <= after then
+		return nil
+	end
+	if after == '' then
+		return 0
+	end
+	local high, stride = call('LLEN', list) - 1, 1
+	local low = high - stride
+	while low >= 0 and call('LINDEX', list, low) > after do
+		high, stride = low, stride * 2
+		low = high - stride
+	end
+	low = math.max(low, -1)
+	while high - low > 1 do
+		local middle = math.floor((low + high) / 2)
+		if call('LINDEX', list, middle) > after then
+			high = middle
+		else
+			low = middle
+		end
+	end
+	return high
+end
+
+local sources = {}
+for c = 1, #channels, 32 do
+	local channel = sub(channels, c, c + 31)
+	local mark = call('GET', trimmed .. channel)
+	if mark and mark > after then
+		gap = 1
+	end
+	local list = lists .. channel
+	local from = seek(list)
+	if from then
+		sources[#sources + 1] = {list = list, from = from, ids = {}, at = 1, more = true}
+	end
+end
+
+-- following gives the least id after `last` of all lists, or nil.
+local function following(last)
+	local least
+	for _, source in ipairs(sources) do
+		while true do
+			local id = source.ids[source.at]
+			if id then
+				if id > last then
+					if not least or id < least then
+						least = id
+					end
+					break
+				end
+				source.at = source.at + 1
+			elseif source.more then
+				source.ids = call('LRANGE', source.list, source.from, source.from + chunk - 1)
+				source.at, source.from, source.more = 1, source.from + chunk, #source.ids == chunk
+			else
+				break
+			end
+		end
+	end
+	return least
+end
+
+local reply = {head, '', 0, gap}
+local through, more, count, bytes = after, 0, 0, 0
+local id = following(after)
+while id and more == 0 do
+	local ids, keys = {}, {}
+	while id and #ids < batch do
+		ids[#ids + 1], keys[#keys + 1] = id, bodies .. id
+		id = following(id)
+	end
+	looks = looks - #ids
+	for i, record in ipairs(call('MGET', unpack(keys))) do
+		if record then
+			if count == limit or count > 0 and bytes + #record > room then
+				more = 1
+				break
+			end
+			count, bytes = count + 1, bytes + #record
+			reply[#reply + 1], reply[#reply + 2] = ids[i], record
+		end
+		through = ids[i]
+	end
+	if id and looks <= 0 then
+		more = 1
+	end
+end
+if more == 0 and head > through then
+	through = head
+end
+reply[2], reply[3] = through, more
+return reply

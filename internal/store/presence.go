@@ -1,0 +1,101 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// presenceBatch bounds the changes that one call of the script takes.
+const presenceBatch = 2000
+
+// SetPresence tells how many sessions of an edge watch which channels, and renews the edge's lease of PresenceLease. The changes are
+// to what was told before; with replace they are all there is. It reports false if what was told before is gone, because the
+// lease ended or Redis lost it: then nothing was done, or only a part of many changes, and the caller has to replace.
+func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error) {
+	for {
+		n := min(len(changes), presenceBatch)
+		kept, err := l.setPresence(ctx, edge, changes[:n], replace)
+		if err != nil {
+			return false, fmt.Errorf("write the presence of edge %q: %w", edge, err)
+		}
+		if !kept || n == len(changes) {
+			return kept, nil
+		}
+		changes, replace = changes[n:], false
+	}
+}
+
+func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (bool, error) {
+	args := make([]any, 0, 3+2*len(changes))
+	args = append(args, edge, PresenceLease.Milliseconds(), replace)
+	for _, p := range changes {
+		args = append(args, p.Channel.String(), p.Sessions)
+	}
+	return run(ctx, l.rdb, presenceScript, l.head, args...).Bool()
+}
+
+// Online gives for each channel how many sessions of all edges watch it.
+func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
+	args := make([]any, len(channels))
+	for i, id := range channels {
+		args[i] = id.String()
+	}
+	sums, err := run(ctx, l.rdb, onlineScript, l.head, args...).Int64Slice()
+	if err == nil && len(sums) != len(channels) {
+		err = errReply
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read who is online: %w", err)
+	}
+	online := make([]int, len(sums))
+	for i, n := range sums {
+		online[i] = int(n)
+	}
+	return online, nil
+}
+
+// edgesKey holds the statistics of all edges, of all portals.
+const edgesKey = "pg:edges"
+
+// PutEdge publishes an edge's statistics under its id, for EdgeLease.
+func (s *Store) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
+	text, err := json.Marshal(stats)
+	if err != nil {
+		return fmt.Errorf("encode statistics: %w", err)
+	}
+	if err := run(ctx, s.rdb, putEdgeScript, edgesKey, stats.ID, EdgeLease.Milliseconds(), text).Err(); err != nil {
+		return fmt.Errorf("write statistics of edge %q: %w", stats.ID, err)
+	}
+	return nil
+}
+
+// DropEdge withdraws an edge's statistics.
+func (s *Store) DropEdge(ctx context.Context, id string) error {
+	if err := s.rdb.HDel(ctx, edgesKey, id).Err(); err != nil {
+		return fmt.Errorf("withdraw statistics of edge %q: %w", id, err)
+	}
+	return nil
+}
+
+// Edges gives the statistics of all edges whose lease holds, in the order of their ids. What does not decode is left out.
+func (s *Store) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
+	texts, err := run(ctx, s.rdb, edgesScript, edgesKey).StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("read statistics of edges: %w", err)
+	}
+	edges := make([]proto.EdgeStats, 0, len(texts))
+	for _, text := range texts {
+		var stats proto.EdgeStats
+		if json.Unmarshal([]byte(text), &stats) == nil {
+			edges = append(edges, stats)
+		}
+	}
+	slices.SortFunc(edges, func(a, b proto.EdgeStats) int { return cmp.Compare(a.ID, b.ID) })
+	return edges, nil
+}

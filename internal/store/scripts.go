@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"crypto/sha1"
+	_ "embed" // the scripts
+	"encoding/hex"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed position.lua
+	positionSource string
+	//go:embed append.lua
+	appendSource string
+	//go:embed head.lua
+	headSource string
+	//go:embed history.lua
+	historySource string
+	//go:embed presence.lua
+	presenceSource string
+	//go:embed online.lua
+	onlineSource string
+	//go:embed putedge.lua
+	putEdgeSource string
+	//go:embed edges.lua
+	edgesSource string
+
+	appendScript   = newScript(positionSource + appendSource)
+	headScript     = newScript(positionSource + headSource)
+	historyScript  = newScript(historySource)
+	presenceScript = newScript(presenceSource)
+	onlineScript   = newScript(onlineSource)
+	putEdgeScript  = newScript(putEdgeSource)
+	edgesScript    = newScript(edgesSource)
+)
+
+// script is a Lua script and the name by which Redis knows it once it has seen it. It is immutable.
+type script struct{ source, hash string }
+
+func newScript(source string) script {
+	sum := sha1.Sum([]byte(source))
+	return script{source: source, hash: hex.EncodeToString(sum[:])}
+}
+
+// run runs a script, sending its source only if Redis does not know it.
+func run(ctx context.Context, rdb redis.UniversalClient, s script, key string, args ...any) *redis.Cmd {
+	cmd := process(ctx, rdb, "evalsha", s.hash, key, args)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		return process(ctx, rdb, "eval", s.source, key, args)
+	}
+	return cmd
+}
+
+func process(ctx context.Context, rdb redis.UniversalClient, name, what, key string, args []any) *redis.Cmd {
+	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
+	_ = rdb.Process(ctx, once{cmd}) // the error stays in cmd
+	return cmd
+}
+
+// once is a command that no client sends again after it may have arrived, whatever the client's options say: an append sent twice is
+// a message doubled.
+type once struct{ *redis.Cmd }
+
+// NoRetry reports true.
+func (once) NoRetry() bool { return true }

@@ -1,0 +1,138 @@
+package storetest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Redis is a redis-server of a test's own, on a free port of the loopback, without persistence.
+type Redis struct {
+	t    testing.TB
+	addr string
+	args []string
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+}
+
+// StartRedis starts a redis-server that ends with the test; args are further options of its command line. Without the program the
+// test is skipped, or fails if the environment says CI=true.
+func StartRedis(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("redis-server is not installed")
+		}
+		t.Skip("redis-server is not installed (Debian: apt-get install redis-server)")
+	}
+	// The port is free now, and hardly anybody else asks for one before the server does; if so, the next try finds another.
+	r := &Redis{t: t}
+	for try := 0; ; try++ {
+		r.addr = freeAddr(t)
+		_, port, _ := net.SplitHostPort(r.addr)
+		r.args = append([]string{program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
+			"--maxmemory-policy", "noeviction", "--dir", t.TempDir()}, args...)
+		err := r.start()
+		if err == nil {
+			break
+		}
+		if try == 2 {
+			t.Fatalf("start redis-server: %v\n%s", err, r.out.String())
+		}
+	}
+	t.Cleanup(r.Stop)
+	return r
+}
+
+func freeAddr(t testing.TB) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// Addr gives the server's host and port.
+func (r *Redis) Addr() string { return r.addr }
+
+// URL gives the server's address in the form that the store opens.
+func (r *Redis) URL() string { return "redis://" + r.addr }
+
+// Stop ends the server at once, without a farewell, as its machine's fall would. It does nothing to a stopped one.
+func (r *Redis) Stop() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	r.cmd = nil
+}
+
+// Start starts the server again, at the same address and empty.
+func (r *Redis) Start() {
+	r.t.Helper()
+	if err := r.start(); err != nil {
+		r.t.Fatalf("start redis-server: %v\n%s", err, r.out.String())
+	}
+}
+
+// CPU gives the processor time that the server has used since it was started.
+func (r *Redis) CPU() time.Duration {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.cmd.Process.Pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	const tick = time.Second / 100 // USER_HZ, the same on every Linux
+	return time.Duration(user+system) * tick
+}
+
+// Do sends one command, given as words, on a connection of its own, and gives the first line of the answer.
+func (r *Redis) Do(words ...string) (string, error) {
+	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	fmt.Fprintf(conn, "*%d\r\n", len(words))
+	for _, word := range words {
+		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(word), word)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line), err
+}
+
+func (r *Redis) start() error {
+	r.out.Reset()
+	cmd := exec.Command(r.args[0], r.args[1:]...)
+	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.cmd = cmd
+	var err error
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		var pong string
+		if pong, err = r.Do("PING"); pong == "+PONG" {
+			return nil
+		}
+	}
+	r.Stop()
+	return fmt.Errorf("no answer to PING: %w", err)
+}

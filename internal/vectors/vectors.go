@@ -1,0 +1,163 @@
+// Package vectors is the protocol's test vectors, typed, for the tests of any package.
+package vectors
+
+import (
+	_ "embed"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+//go:embed vectors.json
+var raw []byte
+
+// Vectors is what the file holds of the dialects that this service speaks.
+type Vectors struct {
+	Signatures        []Signature        `json:"signatures"`
+	Parsing           Parsing            `json:"channel_id_parsing"`
+	RequestSignatures []RequestSignature `json:"request_signatures"`
+	TextFrames        []TextFrame        `json:"text_frames"`
+	MIDs              []MID              `json:"mid"`
+	HTTP              []HTTP             `json:"http"`
+	Closes            []Close            `json:"websocket_close"`
+	ConnectURLs       []ConnectURL       `json:"connect_urls"`
+}
+
+// Signature is one string and its HMACs by one key.
+type Signature struct {
+	KeyName   string `json:"key_name"`
+	Key       string `json:"key"`
+	Signed    string `json:"signed_string"`
+	SHA1      string `json:"hmac_sha1"`
+	SHA256    string `json:"hmac_sha256"`
+	MD5       string `json:"hmac_md5"`
+	ChannelID string `json:"CHANNEL_ID"` // the part of a list, signed by sha1
+}
+
+// Parsing holds the channel lists of both grammars.
+type Parsing struct {
+	Generation1 struct {
+		Key   string     `json:"key"`
+		Algo  string     `json:"algo"`
+		Cases []OldParse `json:"cases"`
+	} `json:"generation1"`
+	Generation2 struct {
+		Key   string  `json:"key"`
+		Algo  string  `json:"algo"`
+		Cases []Parse `json:"cases"`
+	} `json:"generation2"`
+}
+
+// Parse is a channel list of the second generation.
+type Parse struct {
+	Description string `json:"description"`
+	ChannelID   string `json:"CHANNEL_ID"`
+	Encoded     string `json:"url_encoded"`
+	Subscribe   []Part `json:"subscribe_result"`
+	Outcome     string `json:"subscribe_outcome"`
+	PublishText []Part `json:"publish_text_result"` // empty if the list is refused
+}
+
+// Accepted reports whether the list may subscribe.
+func (p Parse) Accepted() bool { return p.Outcome == "accepted" }
+
+// Part is what one part of a list names.
+type Part struct {
+	Private string `json:"private"`
+	Public  string `json:"public"`
+}
+
+// OldParse is a channel list of the first generation.
+type OldParse struct {
+	Description string    `json:"description"`
+	ChannelID   string    `json:"CHANNEL_ID"`
+	Subscribe   OldResult `json:"subscribe"`
+	Publish     OldResult `json:"publish_skip_signature"`
+}
+
+// OldResult is the channels of a list, or the refusal.
+type OldResult struct {
+	Channels    []string `json:"channels"`
+	ErrorStatus int      `json:"error_status"`
+	ErrorBody   string   `json:"error_body"`
+}
+
+// RequestSignature is the signature of a request: of Body, or of BodyHex, or of Text.
+type RequestSignature struct {
+	What      string `json:"what"`
+	Key       string `json:"key"`
+	Text      string `json:"signed"`
+	Body      string `json:"body"`
+	BodyHex   string `json:"body_hex"`
+	Signature string `json:"signature"` // empty in the case that derives a key instead
+}
+
+// TextFrame is a message and its text record.
+type TextFrame struct {
+	MID       string   `json:"mid"`
+	Channels  []string `json:"channels"`
+	CreatedMS int64    `json:"created_ms"`
+	Body      string   `json:"body"`
+	Frame     string   `json:"frame"`
+}
+
+// MID is a value of the mid parameter; a null is the empty string.
+type MID struct {
+	MID       string  `json:"mid"`
+	Accepted  bool    `json:"accepted"`
+	NumericID *uint64 `json:"numeric_id_in_text_frame"`
+}
+
+// HTTP is a request in words and its answer. Generation tells whose words the answer's body are.
+type HTTP struct {
+	Generation int               `json:"gen"`
+	Request    string            `json:"request"`
+	Status     int               `json:"status"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+}
+
+// Close is a close frame and what it is sent for.
+type Close struct {
+	Generation int    `json:"gen"`
+	Code       int    `json:"code"`
+	Reason     string `json:"reason"`
+	When       string `json:"when"`
+}
+
+// ConnectURL is the query that a client connects with.
+type ConnectURL struct {
+	Client string `json:"client"`
+	Query  string `json:"query"`
+}
+
+// Load gives the vectors. It fails the test if one of the lists is empty: a test without cases would pass.
+func Load(tb testing.TB) Vectors {
+	tb.Helper()
+	var v Vectors
+	if err := json.Unmarshal(raw, &v); err != nil {
+		tb.Fatalf("vectors.json: %v", err)
+	}
+	for name, n := range map[string]int{
+		"signatures": len(v.Signatures), "generation1": len(v.Parsing.Generation1.Cases), "generation2": len(v.Parsing.Generation2.Cases),
+		"request_signatures": len(v.RequestSignatures), "text_frames": len(v.TextFrames), "mid": len(v.MIDs), "http": len(v.HTTP),
+		"websocket_close": len(v.Closes), "connect_urls": len(v.ConnectURLs),
+	} {
+		if n == 0 {
+			tb.Fatalf("vectors.json: no %s", name)
+		}
+	}
+	return v
+}
+
+// Answer gives the case whose request in words begins with prefix and whose answer is in the words of the given generation.
+func (v Vectors) Answer(tb testing.TB, generation int, prefix string) HTTP {
+	tb.Helper()
+	for _, c := range v.HTTP {
+		if c.Generation == generation && strings.HasPrefix(c.Request, prefix) {
+			return c
+		}
+	}
+	tb.Fatalf("vectors.json: no answer of generation %d to %q", generation, prefix)
+	return HTTP{}
+}
