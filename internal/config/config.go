@@ -1,0 +1,83 @@
+// Package config is what the programs are told by their environment, checked before anything starts.
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+//go:generate go test -run=TestREADME -update .
+
+// Prefix is what the name of every variable begins with.
+const Prefix = "PUSHGATE_"
+
+// MinKey is how long a signature key must be, in bytes.
+const MinKey = 16
+
+// Common is what every program needs to know. Its doc tags, and those of the programs' own structs, make the table of the
+// README; quotes in them become code.
+type Common struct {
+	RedisURL      string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' or 'unix:///path'"`
+	Keys          Keys            `env:"KEYS" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
+	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
+	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"1000" doc:"messages that the log keeps of one channel"`
+	WriteWindow   time.Duration   `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
+	MaxPayload    int64           `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
+	AdminListen   string          `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
+	AdminPublic   bool            `env:"ADMIN_PUBLIC" envDefault:"false" doc:"let 'PUSHGATE_ADMIN_LISTEN' be an address that others than this machine reach"`
+	Drain         time.Duration   `env:"DRAIN" envDefault:"10s" doc:"window over which sessions are told to go when the program leaves"`
+	ID            string          `env:"ID" default:"host name and process number" doc:"name of this process among its like"`
+	LogLevel      slog.Level      `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
+	LogFormat     string          `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
+
+	// Signer is made of Keys and SignatureAlgo.
+	Signer *channel.Signer `env:"-"`
+}
+
+// Edge is the environment of an edge. A loaded one is complete and within bounds.
+type Edge struct {
+	Common
+	Listen       string        `env:"LISTEN" envDefault:"127.0.0.1:8010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	PollTimeout  time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
+	PingInterval time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
+	Origins      Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
+}
+
+// Publisher is the environment of a publisher. A loaded one is complete and within bounds.
+type Publisher struct {
+	Common
+	Listen   string         `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	TTLRules proto.TTLRules `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
+	Allow    Networks       `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	Signed   bool           `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+}
+
+// LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
+func LoadEdge(environ []string) (Edge, error) {
+	l := newLoader(environ)
+	e := parse[Edge](l)
+	l.common(&e.Common)
+	l.address("LISTEN", e.Listen)
+	within(l, "POLL_TIMEOUT", e.PollTimeout, 100*time.Millisecond, time.Hour)
+	within(l, "PING_INTERVAL", e.PingInterval, 100*time.Millisecond, time.Hour)
+	if err := l.faults(); err != nil {
+		return Edge{}, err
+	}
+	return e, nil
+}
+
+// LoadPublisher reads the environment of a publisher, in the form of [os.Environ]. Every error is [Faults].
+func LoadPublisher(environ []string) (Publisher, error) {
+	l := newLoader(environ)
+	p := parse[Publisher](l)
+	l.common(&p.Common)
+	l.address("LISTEN", p.Listen)
+	if err := l.faults(); err != nil {
+		return Publisher{}, err
+	}
+	return p, nil
+}

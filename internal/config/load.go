@@ -1,0 +1,245 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// Fault is one thing that is wrong with an environment. It never holds the value of a secret.
+type Fault struct {
+	Variable string // its whole name
+	Problem  string
+	Hint     string // how to put it right
+}
+
+// Faults is all that is wrong with an environment, by the names of the variables.
+type Faults []Fault
+
+// Error gives a line for each fault.
+func (f Faults) Error() string {
+	var b strings.Builder
+	b.WriteString("the environment is not right:")
+	for _, fault := range f {
+		fmt.Fprintf(&b, "\n  %s: %s (%s)", fault.Variable, fault.Problem, fault.Hint)
+	}
+	return b.String()
+}
+
+// loader collects what is wrong while one program's environment is read.
+type loader struct {
+	environ map[string]string // what begins with Prefix and is not empty
+	found   Faults
+}
+
+func newLoader(environ []string) *loader {
+	l := &loader{environ: map[string]string{}}
+	known := names()
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, Prefix) {
+			continue
+		}
+		if !slices.Contains(known, name) {
+			l.fault(name, "no program knows it", "did you mean "+nearest(name, known)+"?")
+		}
+		l.environ[name] = value
+	}
+	for name, value := range l.environ {
+		if value == "" { // compose files and unit files pass on as empty what is not set
+			delete(l.environ, name)
+		}
+	}
+	return l
+}
+
+// fault notes the first thing that is wrong with a variable: what comes after it is often only its consequence.
+func (l *loader) fault(variable, problem, hint string) {
+	if !slices.ContainsFunc(l.found, func(f Fault) bool { return f.Variable == variable }) {
+		l.found = append(l.found, Fault{variable, problem, hint})
+	}
+}
+
+func (l *loader) faults() error {
+	if len(l.found) == 0 {
+		return nil
+	}
+	slices.SortFunc(l.found, func(a, b Fault) int { return cmp.Compare(a.Variable, b.Variable) })
+	return l.found
+}
+
+// parse fills in T, a program's struct.
+func parse[T any](l *loader) T {
+	t, err := env.ParseAsWithOptions[T](env.Options{
+		Prefix:      Prefix,
+		Environment: l.environ,
+		FuncMap:     map[reflect.Type]env.ParserFunc{reflect.TypeFor[channel.Grammar](): parseGrammar},
+	})
+	var all env.AggregateError
+	if err == nil || !errors.As(err, &all) {
+		return t
+	}
+	for _, err := range all.Errors {
+		var bad env.ParseError
+		if !errors.As(err, &bad) {
+			panic("config: " + err.Error()) // the structs of this package are at fault, not the environment
+		}
+		field, _ := reflect.TypeFor[T]().FieldByName(bad.Name)
+		name := Prefix + field.Tag.Get("env")
+		l.fault(name, problem(bad, l.environ[name]), hints[field.Type])
+	}
+	return t
+}
+
+// problem says what is wrong with a value, in the words of the type that refused it where it has any.
+func problem(bad env.ParseError, value string) string {
+	switch bad.Type.Kind() {
+	case reflect.Bool, reflect.Int, reflect.Int64:
+		return fmt.Sprintf("%q is not understood", value)
+	default:
+		return bad.Err.Error()
+	}
+}
+
+var hints = map[reflect.Type]string{
+	reflect.TypeFor[bool]():            "true or false",
+	reflect.TypeFor[int]():             "a whole number",
+	reflect.TypeFor[int64]():           "a whole number",
+	reflect.TypeFor[time.Duration]():   "a duration such as 500ms, 40s or 2m",
+	reflect.TypeFor[Keys]():            "comma-separated keys of at least 16 bytes, as in the portal's settings",
+	reflect.TypeFor[channel.Grammar](): "1 or 2",
+	reflect.TypeFor[slog.Level]():      "debug, info, warn or error",
+	reflect.TypeFor[proto.TTLRules]():  "rules such as im_startWriting=2m,online_*=2m,*=24h",
+	reflect.TypeFor[Networks]():        "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
+	reflect.TypeFor[Origins]():         "comma-separated hosts such as portal.example.com,*.example.org",
+}
+
+var processID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+
+// common checks what the types of the fields do not, and fills in what is made of other fields.
+func (l *loader) common(c *Common) {
+	if c.Keys == nil {
+		l.fault(Prefix+"KEYS", "it is not set", "the portal's signature key, or several separated by commas")
+	}
+	l.redis(c.RedisURL)
+	l.signer(c)
+	within(l, "CHANNEL_CAP", c.ChannelCap, 1, 1_000_000)
+	within(l, "CHANNEL_WRITE_WINDOW", c.WriteWindow, 0, 366*24*time.Hour)
+	within(l, "MAX_PAYLOAD", c.MaxPayload, 1, 64<<20)
+	within(l, "DRAIN", c.Drain, 0, time.Hour)
+	l.address("ADMIN_LISTEN", c.AdminListen)
+	if !c.AdminPublic && !local(c.AdminListen) {
+		l.fault(Prefix+"ADMIN_LISTEN", fmt.Sprintf("%q is not on this machine alone", c.AdminListen),
+			"a loopback address or a unix socket; or set "+Prefix+"ADMIN_PUBLIC=true")
+	}
+	if c.LogFormat != "json" && c.LogFormat != "text" {
+		l.fault(Prefix+"LOG_FORMAT", fmt.Sprintf("%q is no format", c.LogFormat), "json or text")
+	}
+	if c.ID == "" {
+		c.ID = ownID()
+	}
+	if !processID.MatchString(c.ID) {
+		l.fault(Prefix+"ID", fmt.Sprintf("%q is no name", c.ID), "up to 100 letters, digits, dots, dashes and underscores")
+	}
+}
+
+func (l *loader) redis(text string) {
+	u, err := url.Parse(text)
+	ok := err == nil && (u.Scheme == "unix" && u.Path != "" || (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "")
+	if !ok { // the value is not repeated: it may hold a password
+		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server", "redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket")
+	}
+}
+
+func (l *loader) signer(c *Common) {
+	if _, err := channel.NewSigner(c.SignatureAlgo, []byte("any")); err != nil {
+		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
+		return
+	}
+	c.Signer, _ = channel.NewSigner(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+}
+
+// address checks the form of an address to listen at.
+func (l *loader) address(variable, address string) {
+	if name, ok := strings.CutPrefix(address, "unix:"); ok {
+		if !filepath.IsAbs(name) {
+			l.fault(Prefix+variable, fmt.Sprintf("%q has no absolute path", address), "unix:/run/pushgate/name.sock")
+		}
+		return
+	}
+	_, port, err := net.SplitHostPort(address)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		l.fault(Prefix+variable, fmt.Sprintf("%q is no address", address), "host:port or unix:/path")
+	}
+}
+
+// local reports whether only this machine reaches an address.
+func local(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+func within[T int | int64 | time.Duration](l *loader, variable string, value, least, most T) {
+	if value < least || value > most {
+		l.fault(Prefix+variable, fmt.Sprintf("%v is out of bounds", value), fmt.Sprintf("from %v to %v", least, most))
+	}
+}
+
+// ownID gives a name that no other running process on any machine of the portal has.
+func ownID() string {
+	host, err := os.Hostname()
+	if err != nil || !processID.MatchString(host) {
+		host = "pushgate"
+	}
+	return host[:min(len(host), 80)] + "-" + strconv.Itoa(os.Getpid())
+}
+
+// nearest gives the name that is the fewest edits away.
+func nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
+}
+
+// distance is Levenshtein's, of bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			edit := diagonal
+			if a[i] != b[j] {
+				edit++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(edit, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path"
+	"strings"
+
+	"pushgate/internal/channel"
+)
+
+// Keys is signature keys as raw bytes. They never show in logs or errors.
+type Keys [][]byte
+
+// UnmarshalText reads keys that are separated by commas, so a key that holds a comma cannot be given.
+func (k *Keys) UnmarshalText(text []byte) error {
+	*k = nil
+	for i, key := range strings.Split(string(text), ",") {
+		switch {
+		case key != strings.TrimSpace(key):
+			return fmt.Errorf("key %d has white space around it", i+1)
+		case len(key) < MinKey:
+			return fmt.Errorf("key %d has %d bytes, fewer than %d", i+1, len(key), MinKey)
+		}
+		*k = append(*k, []byte(key))
+	}
+	return nil
+}
+
+// Format keeps the keys out of whatever is printed, by any verb.
+func (k Keys) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%d redacted", len(k)) }
+
+// LogValue keeps the keys out of logs.
+func (k Keys) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(k)) }
+
+// MarshalText keeps the keys out of whatever is encoded.
+func (k Keys) MarshalText() ([]byte, error) { return fmt.Append(nil, k), nil }
+
+func parseGrammar(generation string) (any, error) {
+	switch generation {
+	case "1":
+		return channel.Alphanumeric, nil
+	case "2":
+		return channel.Hex, nil
+	default:
+		return nil, fmt.Errorf("%q is no generation", generation)
+	}
+}
+
+// Networks is a list of networks.
+type Networks []netip.Prefix
+
+// UnmarshalText reads networks in CIDR form, or single addresses, that are separated by commas.
+func (n *Networks) UnmarshalText(text []byte) error {
+	*n = nil
+	for entry := range strings.SplitSeq(string(text), ",") {
+		prefix, err := parseNetwork(strings.TrimSpace(entry))
+		if err != nil {
+			return fmt.Errorf("%q is no network", entry)
+		}
+		*n = append(*n, prefix)
+	}
+	return nil
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("not an address")
+		}
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return prefix, err
+	}
+	if mapped := prefix.Addr(); mapped.Is4In6() {
+		if prefix.Bits() < 96 {
+			return prefix, errors.New("wider than IPv4")
+		}
+		prefix = netip.PrefixFrom(mapped.Unmap(), prefix.Bits()-96)
+	}
+	if prefix != prefix.Masked() {
+		return prefix, errors.New("address bits beyond the mask") // 10.1.2.3/8 is a mistake for one or the other
+	}
+	return prefix, nil
+}
+
+// Origins is a list of host patterns, in the syntax of [path.Match].
+type Origins []string
+
+// UnmarshalText reads patterns that are separated by commas.
+func (o *Origins) UnmarshalText(text []byte) error {
+	*o = nil
+	for pattern := range strings.SplitSeq(string(text), ",") {
+		pattern = strings.TrimSpace(pattern)
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			return fmt.Errorf("%q is no host pattern", pattern)
+		}
+		*o = append(*o, pattern)
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package ops
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// AdminHandler serves what operators ask: GET /livez is 200 as long as anything is answered; /readyz is 200, or 503 with the
+// reason that ready gives; /metrics is what registry has gathered, for Prometheus.
+func AdminHandler(ready func() error, registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		say(w, http.StatusOK, "ok")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
+}
+
+// adminPort is the admin listener of a service and its server; the zero value is none.
+type adminPort struct {
+	listener net.Listener
+	server   *http.Server
+	closed   atomic.Bool
+}
+
+func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
+	if s.AdminListen == "" {
+		return &adminPort{}, nil
+	}
+	listener, err := Listen(s.AdminListen)
+	if err != nil {
+		return nil, err
+	}
+	ready := func() error {
+		switch {
+		case draining.Load():
+			return errDraining
+		case s.Ready == nil:
+			return nil
+		default:
+			return s.Ready()
+		}
+	}
+	return &adminPort{listener: listener, server: s.server(AdminHandler(ready, s.Registry))}, nil
+}
+
+func (a *adminPort) serve(parts *sync.WaitGroup, fail func(error)) {
+	if a.listener == nil {
+		return
+	}
+	parts.Go(func() {
+		if err := a.server.Serve(a.listener); !a.closed.Load() {
+			fail(err)
+		}
+	})
+}
+
+func (a *adminPort) close() {
+	a.closed.Store(true)
+	if a.server != nil {
+		a.server.Close()
+	}
+}
+
+// addr gives where the port is, or nil.
+func (a *adminPort) addr() net.Addr {
+	if a.listener == nil {
+		return nil
+	}
+	return a.listener.Addr()
+}
+
+// name gives where the port is, for people.
+func (a *adminPort) name() string {
+	if a.listener == nil {
+		return "none"
+	}
+	return a.listener.Addr().String()
+}

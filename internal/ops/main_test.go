@@ -1,0 +1,97 @@
+package ops
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain is also the program that TestMainSignals signals, and holds that the tests leave no goroutine behind.
+func TestMain(m *testing.M) {
+	if how := os.Getenv("OPS_TEST_PROGRAM"); how != "" {
+		os.Exit(Main(slog.New(slog.NewTextHandler(os.Stdout, nil)), func(ctx context.Context) error {
+			fmt.Println("up")
+			<-ctx.Done()
+			switch how {
+			case "tidy":
+				return nil
+			case "failing":
+				return fmt.Errorf("broken")
+			}
+			fmt.Println("told")
+			select {}
+		}))
+	}
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	for deadline := time.Now().Add(3 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	if code == 0 && runtime.NumGoroutine() > before {
+		buf := make([]byte, 1<<20)
+		fmt.Printf("goroutines left behind:\n%s\n", buf[:runtime.Stack(buf, true)])
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func TestMainSignals(t *testing.T) {
+	for _, c := range []struct {
+		how  string
+		code int // -1 if killed by the signal
+		says string
+	}{
+		{"tidy", 0, ""},
+		{"failing", 1, "error=broken"},
+		{"stuck", -1, "told"},
+	} {
+		t.Run(c.how, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "OPS_TEST_PROGRAM="+c.how)
+			pipe, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			out := bufio.NewReader(pipe)
+			out.ReadString('\n')
+			cmd.Process.Signal(syscall.SIGTERM)
+			said, _ := out.ReadString('\n')
+			// The program may say that it was told before it has given back the signal's effect.
+			deadline := time.Now().Add(10 * time.Second)
+			for c.code < 0 && time.Now().Before(deadline) && cmd.Process.Signal(syscall.SIGTERM) == nil && !gone(cmd.Process.Pid) {
+				runtime.Gosched()
+			}
+			if time.Now().After(deadline) {
+				cmd.Process.Kill()
+			}
+			rest, _ := io.ReadAll(out)
+			cmd.Wait()
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if cmd.ProcessState.ExitCode() != c.code || status.Signaled() && status.Signal() != syscall.SIGTERM {
+				t.Errorf("%v, want exit code %d", cmd.ProcessState, c.code)
+			}
+			if said += string(rest); !strings.Contains(said, c.says) {
+				t.Errorf("it said %q", said)
+			}
+		})
+	}
+}
+
+// gone reports whether a child has ended, without collecting it.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
+}

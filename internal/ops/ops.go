@@ -1,0 +1,54 @@
+// Package ops is what every program has around its work: logs, listeners, an admin port, and a life that ends in order.
+package ops
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// NewLogger makes a logger that writes lines to w from level on: as JSON if format is "json", else as text.
+func NewLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// NewRegistry makes a registry that already measures the process, the Go runtime and the build.
+func NewRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	return registry
+}
+
+// Main runs a program until SIGTERM or SIGINT, and gives its exit code: 0 if run returned nil, else 1, with the error logged.
+// run must return when its context ends; a second signal ends the process at once.
+func Main(logger *slog.Logger, run func(context.Context) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // gives the signals back their default effect
+	if err := run(ctx); err != nil {
+		logger.Error("ended", "error", err)
+		return 1
+	}
+	return 0
+}
+
+// Refuse tells on stderr why a program does not start, and gives the exit code 2.
+func Refuse(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 2
+}

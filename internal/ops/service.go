@@ -1,0 +1,158 @@
+package ops
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 75 * time.Second // above nginx's keepalive_timeout of 60 s, so that nginx closes first
+	maxHeaderBytes    = 64 << 10
+)
+
+// grace is how long a part may take to end after it was told to, beyond what DrainTimeout allows.
+const grace = 5 * time.Second
+
+// Service is one program at work: a handler on one listener, a goroutine beside it, an admin port, and the order in which
+// they leave. Handler, Registry and Logger are required.
+type Service struct {
+	Name        string
+	Listen      string // for [Listen]
+	AdminListen string // for [Listen]; "" is no admin port
+	Handler     http.Handler
+	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
+	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
+	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
+	Registry    *prometheus.Registry
+	Logger      *slog.Logger
+
+	DrainTimeout time.Duration              // bound of Drain
+	Started      func(addr, admin net.Addr) // told once where the service listens; admin may be nil
+}
+
+// Serve works until ctx ends or a part fails, and then leaves in this order: readiness says "draining", the listener is
+// closed and connections are kept no longer, sessions are drained, requests that are still being answered have a grace, Run's
+// context ends and Run is waited for, the admin port is closed. It returns nil if ctx ended, and the first failure else.
+func (s Service) Serve(ctx context.Context) error {
+	listener, err := Listen(s.Listen)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Name, err)
+	}
+	defer listener.Close()
+	var draining atomic.Bool
+	admin, err := s.listenAdmin(&draining)
+	if err != nil {
+		return fmt.Errorf("%s: admin port: %w", s.Name, err)
+	}
+
+	alive, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRun()
+	server := s.server(s.Handler)
+	ended := make(chan struct{})
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := server.Serve(listener); !draining.Load() {
+			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
+		}
+	})
+	admin.serve(&parts, func(err error) { fail(fmt.Errorf("%s: admin port: %w", s.Name, err)) })
+	parts.Go(func() {
+		defer close(ended)
+		if s.Run == nil {
+			<-running.Done()
+			return
+		}
+		switch err := s.Run(running); {
+		case running.Err() == nil:
+			fail(fmt.Errorf("%s: %w", s.Name, cmp.Or(err, errEarly)))
+		case err != nil && !errors.Is(err, context.Canceled):
+			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
+		}
+	})
+	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
+	if s.Started != nil {
+		s.Started(listener.Addr(), admin.addr())
+	}
+
+	<-alive.Done()
+	cause := context.Cause(alive)
+	s.Logger.Info("leaving", "service", s.Name, "cause", cause.Error())
+	draining.Store(true)
+	listener.Close()
+	server.SetKeepAlivesEnabled(false)
+	s.drain(context.WithoutCancel(ctx))
+	s.shutdown(context.WithoutCancel(ctx), server)
+	endRun()
+	late := s.await(ended)
+	admin.close()
+	if late != nil { // the goroutine is abandoned, and so is the process: Serve is the last thing that it does
+		return late
+	}
+	parts.Wait()
+	s.Logger.Info("gone", "service", s.Name)
+	if cause == context.Cause(ctx) {
+		return nil
+	}
+	return cause
+}
+
+var (
+	errEarly    = errors.New("ended although nobody asked")
+	errDraining = errors.New("draining")
+)
+
+func (s Service) server(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug), // what clients do wrong, mostly
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours
+	}
+}
+
+func (s Service) drain(ctx context.Context) {
+	if s.Drain == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
+	defer cancel()
+	s.Drain(ctx)
+}
+
+// shutdown lets requests end that are being answered, and cuts them off after a grace.
+func (s Service) shutdown(ctx context.Context, server *http.Server) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+		s.Logger.Warn("requests cut off", "service", s.Name, "after", grace.String())
+		server.Close()
+	}
+}
+
+func (s Service) await(ended <-chan struct{}) error {
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("%s: still running %v after it was told to end", s.Name, grace)
+	}
+}
