@@ -368,10 +368,10 @@ func devConfig(t *testing.T, url string) (config pageConfig) {
 	return config
 }
 
-// eventually waits until what is true.
-func eventually(t *testing.T, what string, true func() bool) {
+// eventually waits until what is described has been reached.
+func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !true(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not %s within %v", what, patience)
 		}
