@@ -246,8 +246,13 @@ func (l pipeListener) Close() error { l.done(); return nil }
 func (pipeListener) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 func TestBounds(t *testing.T) {
+	t.Run("default", func(t *testing.T) { testBounds(t, 0, 5*time.Second) })
+	t.Run("chosen", func(t *testing.T) { testBounds(t, time.Second, time.Second) })
+}
+
+func testBounds(t *testing.T, chosen, grace time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Service{Name: "test", Logger: slog.New(slog.DiscardHandler)}
+		s := Service{Name: "test", Grace: chosen, Logger: slog.New(slog.DiscardHandler)}
 		server := s.server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := pipeListener{make(chan net.Conn), cancel, ctx}
@@ -308,5 +313,16 @@ func TestLogger(t *testing.T) {
 		if !strings.HasSuffix(strings.TrimSpace(b.String()), want) || strings.Count(b.String(), "\n") != 1 {
 			t.Errorf("%s: %s", format, &b)
 		}
+	}
+}
+
+func TestPanicsAreSeen(t *testing.T) {
+	var b bytes.Buffer
+	s := Service{Logger: NewLogger(&b, "text", slog.LevelInfo)}
+	server := s.server(nil)
+	server.ErrorLog.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	server.ErrorLog.Print("http: panic serving 192.0.2.1:1: broken")
+	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "broken") {
+		t.Error(got)
 	}
 }
