@@ -21,6 +21,8 @@ type Vectors struct {
 	HTTP              []HTTP             `json:"http"`
 	Closes            []Close            `json:"websocket_close"`
 	ConnectURLs       []ConnectURL       `json:"connect_urls"`
+	JWTs              []JWT              `json:"jwt"`
+	JSONRPC           []JSONRPC          `json:"jsonrpc"`
 }
 
 // Signature is one string and its HMACs by one key.
@@ -131,6 +133,28 @@ type ConnectURL struct {
 	Query  string `json:"query"`
 }
 
+// JWT is a token of version 5 and what is in it.
+type JWT struct {
+	Key    string `json:"key"`
+	Header string `json:"header"`
+	Claims struct {
+		Issuer   string `json:"iss"`
+		Issued   int64  `json:"iat"`
+		Expires  int64  `json:"exp"`
+		Subject  string `json:"sub"`
+		Channels string `json:"chan"`
+	} `json:"claims"`
+	Token string `json:"token"`
+}
+
+// JSONRPC is a frame of version 5 and what comes back. Replies may have a note in words behind them, in parentheses.
+type JSONRPC struct {
+	Direction string   `json:"dir"`
+	Frame     string   `json:"frame"`
+	Reply     string   `json:"reply"`
+	Replies   []string `json:"replies"`
+}
+
 // Load gives the vectors. It fails the test if one of the lists is empty: a test without cases would pass.
 func Load(tb testing.TB) Vectors {
 	tb.Helper()
@@ -141,7 +165,8 @@ func Load(tb testing.TB) Vectors {
 	for name, n := range map[string]int{
 		"signatures": len(v.Signatures), "generation1": len(v.Parsing.Generation1.Cases), "generation2": len(v.Parsing.Generation2.Cases),
 		"request_signatures": len(v.RequestSignatures), "text_frames": len(v.TextFrames), "mid": len(v.MIDs), "http": len(v.HTTP),
-		"websocket_close": len(v.Closes), "connect_urls": len(v.ConnectURLs),
+		"websocket_close": len(v.Closes), "connect_urls": len(v.ConnectURLs), "jwt": len(v.JWTs),
+		"jsonrpc": len(v.JSONRPC),
 	} {
 		if n == 0 {
 			tb.Fatalf("vectors.json: no %s", name)

@@ -1,0 +1,57 @@
+package channel
+
+import "strconv"
+
+// Channels that this service names itself. Their text begins with a character that no grammar of the wire allows, so nobody can
+// subscribe or publish to one by writing its name.
+const (
+	reserved   = '@'
+	statusKind = 's'
+)
+
+// ForUser gives the channel of a portal's user, by which version 5 addresses people: every connection of the user watches it. For
+// what is no user (0 is nobody, in portals too) it gives the zero ID.
+func ForUser(user int64) ID { return reservedID("", user) }
+
+// StatusOf gives the channel on which those who wait for it are told that a user comes or goes; the zero ID for what is no user.
+func StatusOf(user int64) ID { return reservedID(string(statusKind), user) }
+
+func reservedID(kind string, user int64) (id ID) {
+	if user <= 0 {
+		return id
+	}
+	digits := strconv.FormatInt(user, 10)
+	for i := range id.text {
+		id.text[i] = '0'
+	}
+	id.text[0] = reserved
+	copy(id.text[1:], kind)
+	copy(id.text[IDLen-len(digits):], digits)
+	return id
+}
+
+// User gives the user whose channel id is, and whether it is one: the inverse of [ForUser].
+func (id ID) User() (user int64, ok bool) {
+	if id.text[0] != reserved || id.text[1] == statusKind {
+		return 0, false
+	}
+	user, err := strconv.ParseInt(string(id.text[1:]), 10, 64)
+	return user, err == nil && ForUser(user) == id
+}
+
+// Restore reads the text of an id that this service wrote down itself: of a wire's grammar, or one that it gave a name to. What comes
+// from outside goes through [Parse].
+func Restore(s string) (ID, error) {
+	if len(s) != IDLen || s[0] != reserved {
+		return Parse(s)
+	}
+	digits, kind := s[1:], ""
+	if s[1] == statusKind {
+		digits, kind = s[2:], s[1:2]
+	}
+	user, err := strconv.ParseUint(digits, 10, 63)
+	if id := reservedID(kind, int64(user)); err == nil && !id.IsZero() {
+		return id, nil
+	}
+	return ID{}, ErrMalformed
+}

@@ -1,0 +1,130 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Token is what a client of version 5 brings instead of a list of signed ids: a JWT in which its portal says who it is and what it
+// may watch.
+type Token struct {
+	User     int64 // 0 if the token is for nobody in particular
+	Channels []ID  // each once
+	Expires  time.Time
+}
+
+// Limits of a token.
+const (
+	maxToken         = 8 << 10 // bytes
+	maxTokenChannels = 100
+	lastYear         = 9999 // in which a token may expire; times further away do not calculate
+)
+
+// ErrToken is wrapped by every error of [Signer.ParseToken]. What it wraps besides holds nothing of the token, which is a secret.
+var ErrToken = errors.New("wrong token")
+
+// claims of a portal's token. The user stands in the subject, in decimal.
+type claims struct {
+	jwt.RegisteredClaims
+	Channels string `json:"chan,omitempty"` // unsigned ids with commas between them
+}
+
+// ParseToken reads a token that is signed by any of the keys, by HS256 whatever the signer's own algorithm is, and has not expired
+// now. It must come from issuer, unless that is empty, and name a user or at least one channel.
+func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) {
+	if len(token) > maxToken {
+		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
+	}
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Name}),
+		jwt.WithExpirationRequired(),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+	}
+	if issuer != "" {
+		options = append(options, jwt.WithIssuer(issuer))
+	}
+	var c claims
+	if _, err := jwt.ParseWithClaims(token, &c, s.tokenKeys, options...); err != nil {
+		return Token{}, fmt.Errorf("%w: %w", ErrToken, tokenFault(err))
+	}
+	return c.token()
+}
+
+// tokenFaults are the sentinels of the library that tell what is wrong. Its whole errors quote claims.
+var tokenFaults = []error{
+	jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid, jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet,
+	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing,
+}
+
+func tokenFault(err error) error {
+	for _, fault := range tokenFaults {
+		if errors.Is(err, fault) {
+			return fault
+		}
+	}
+	return jwt.ErrTokenInvalidClaims
+}
+
+func (s *Signer) tokenKeys(*jwt.Token) (any, error) {
+	var set jwt.VerificationKeySet
+	for _, key := range s.keys {
+		set.Keys = append(set.Keys, key)
+	}
+	return set, nil
+}
+
+func (c *claims) token() (t Token, err error) {
+	if c.Subject != "" {
+		user, err := strconv.ParseUint(c.Subject, 10, 63)
+		if err != nil {
+			return Token{}, fmt.Errorf("%w: the subject is no user", ErrToken)
+		}
+		t.User = int64(user)
+	}
+	if c.Channels != "" {
+		if strings.Count(c.Channels, ",") >= maxTokenChannels {
+			return Token{}, fmt.Errorf("%w: %w", ErrToken, ErrTooMany)
+		}
+		var refs []Ref
+		for text := range strings.SplitSeq(c.Channels, ",") {
+			id, err := Parse(text)
+			if err != nil {
+				return Token{}, fmt.Errorf("%w: %w", ErrToken, err)
+			}
+			refs = append(refs, Ref{Private: id})
+		}
+		t.Channels = IDs(refs)
+	}
+	if t.User == 0 && t.Channels == nil {
+		return Token{}, fmt.Errorf("%w: %w", ErrToken, ErrNoID)
+	}
+	t.Expires = c.ExpiresAt.Time
+	if t.Expires.Year() > lastYear {
+		return Token{}, fmt.Errorf("%w: it expires too late", ErrToken)
+	}
+	return t, nil
+}
+
+// SignToken makes the JWT of t as a portal does, with the first key. It is for tools and tests: portals make their own.
+func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
+	c := claims{RegisteredClaims: jwt.RegisteredClaims{
+		Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}
+	if t.User != 0 {
+		c.Subject = strconv.FormatInt(t.User, 10)
+	}
+	ids := make([]string, len(t.Channels))
+	for i, id := range t.Channels {
+		ids[i] = id.String()
+	}
+	c.Channels = strings.Join(ids, ",")
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(s.keys[0])
+	if err != nil {
+		panic(err) // strings and times always encode, and a key of bytes always signs
+	}
+	return text
+}
