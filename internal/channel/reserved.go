@@ -30,6 +30,9 @@ func reservedID(kind string, user int64) (id ID) {
 	return id
 }
 
+// IsReserved reports whether id is one that this service has named itself.
+func (id ID) IsReserved() bool { return id.text[0] == reserved }
+
 // User gives the user whose channel id is, and whether it is one: the inverse of [ForUser].
 func (id ID) User() (user int64, ok bool) {
 	if id.text[0] != reserved || id.text[1] == statusKind {

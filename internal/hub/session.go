@@ -166,7 +166,7 @@ func (s *Session) push(m *proto.Message) {
 		s.inbox = s.hub.box()
 	}
 	s.inbox.messages = append(s.inbox.messages, m)
-	s.inbox.bytes += len(m.Body)
+	s.inbox.bytes += m.Size()
 	s.rouse()
 }
 
@@ -248,7 +248,7 @@ func (h *Hub) giveBack(b *box) {
 
 // full reports whether m does not fit into b.
 func (h *Hub) full(b *box, m *proto.Message) bool {
-	return len(b.messages) >= h.config.InboxMessages || b.bytes+len(m.Body) > h.config.InboxBytes
+	return len(b.messages) >= h.config.InboxMessages || b.bytes+m.Size() > h.config.InboxBytes
 }
 
 // split parts b into what is up to an id and what is after it. Either may be nil.
@@ -263,7 +263,7 @@ func (h *Hub) split(b *box, through proto.ID) (before, after *box) {
 		after = h.box()
 		for _, m := range b.messages[i:] {
 			after.messages = append(after.messages, m)
-			after.bytes += len(m.Body)
+			after.bytes += m.Size()
 		}
 		clear(b.messages[i:])
 		b.messages = b.messages[:i]

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"pushgate/internal/channel"
 )
 
 // Frame is one wire form of a message, made once and written to many: the header of an unmasked, final WebSocket frame
@@ -49,6 +51,32 @@ func (f *Frame) WebSocket() []byte { return f.bytes }
 // Payload gives what is in the frame: the whole answer of a long poll.
 func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
 
+// frames caches one wire form of a message for each of its receivers.
+type frames struct {
+	made atomic.Pointer[[]atomic.Pointer[Frame]]
+}
+
+// frame gives the form for a reader that has m by way of m.Receivers[via]; the first call writes it.
+func (f *frames) frame(m *Message, via int, write func(b []byte, m *Message, via int) []byte) *Frame {
+	slots := f.made.Load()
+	if slots == nil {
+		fresh := make([]atomic.Pointer[Frame], len(m.Receivers))
+		if f.made.CompareAndSwap(nil, &fresh) {
+			slots = &fresh
+		} else {
+			slots = f.made.Load()
+		}
+	}
+	slot := &(*slots)[via]
+	if made := slot.Load(); made != nil {
+		return made
+	}
+	// Two readers may both get here; one record is as good as the other.
+	made := NewFrame(OpText, write(make([]byte, 0, len(m.Body)+256), m, via))
+	slot.Store(made)
+	return made
+}
+
 // The markers of a text record. A body never contains one: CheckBody sees to it.
 const (
 	textBegin = "#!NGINXNMS!#"
@@ -57,42 +85,39 @@ const (
 
 // Text gives the text record of m for a reader that has it by way of m.Receivers[via] (docs/protocol.md, Text records).
 // The frame is made at the first call for each receiver and cached.
-func (m *Message) Text(via int) *Frame {
-	frames := m.text.Load()
-	if frames == nil {
-		made := make([]atomic.Pointer[Frame], len(m.Receivers))
-		if !m.text.CompareAndSwap(nil, &made) {
-			frames = m.text.Load()
-		} else {
-			frames = &made
-		}
-	}
-	slot := &(*frames)[via]
-	if f := slot.Load(); f != nil {
-		return f
-	}
-	// Two readers may both get here; one record is as good as the other.
-	f := NewFrame(OpText, appendText(make([]byte, 0, len(m.Body)+256), m, via))
-	slot.Store(f)
-	return f
+func (m *Message) Text(via int) *Frame { return m.text.frame(m, via, appendText) }
+
+func appendText(b []byte, m *Message, via int) []byte {
+	b = appendHead(append(b, textBegin...), m, via)
+	b = append(b, `","text":`...)
+	b = append(b, m.Body...)
+	return append(b, "}"+textEnd...)
 }
 
-// appendText writes the fields in the original's order; tag and time are those of the message's creation.
-func appendText(b []byte, m *Message, via int) []byte {
+// appendHead writes the fields before the body, in the original's order, up to the quotation mark that closes the last; tag and
+// time are those of the message's creation.
+func appendHead(b []byte, m *Message, via int) []byte {
 	created := m.Created.UTC()
-	b = append(b, textBegin+`{"id":`...)
+	b = append(b, `{"id":`...)
 	b = strconv.AppendUint(b, textID(m.ID.Sequence), 10)
 	b = append(b, `,"mid":"`...)
 	b, _ = m.ID.AppendText(b)
 	b = append(b, `","channel":"`...)
-	b, _ = m.Receivers[via].AppendText(b)
+	b = appendChannel(b, m.Receivers[via])
 	b = append(b, `","tag":"`...)
 	b = appendPadded(b, uint64(created.Nanosecond()/int(time.Millisecond)), 3)
 	b = append(b, `","time":"`...)
-	b = created.AppendFormat(b, http.TimeFormat)
-	b = append(b, `","text":`...)
-	b = append(b, m.Body...)
-	return append(b, "}"+textEnd...)
+	return created.AppendFormat(b, http.TimeFormat)
+}
+
+// appendChannel writes the channel by which a reader has a message. What this service has named itself is nobody's business: it gets the
+// dash that the original writes for all.
+func appendChannel(b []byte, id channel.ID) []byte {
+	if id.IsReserved() {
+		return append(b, '-')
+	}
+	b, _ = id.AppendText(b)
+	return b
 }
 
 // textID is the sequence as JavaScript prints it, which the original is written in: a double.

@@ -14,7 +14,9 @@ const (
 	MaxReceivers = 1 << 10 // channels that one message goes to
 	MaxType      = 64      // bytes of a message type
 	MaxBody      = 64 << 20
-	MaxTTL       = 24 * time.Hour // ceiling of a message's life, and what it lives if nobody says otherwise
+
+	MaxUserParams = 1 << 16        // users that have params of their own in one message
+	MaxTTL        = 24 * time.Hour // ceiling of a message's life, and what it lives if nobody says otherwise
 )
 
 // Message is one published message. It is immutable once it has been handed on, and may be shared by any number of
@@ -28,7 +30,11 @@ type Message struct {
 	TTL       time.Duration // how long the log holds it, to the millisecond; 0 if it is transient
 	Received  time.Time     // when this process decoded it; not part of the record
 
-	text atomic.Pointer[[]atomic.Pointer[Frame]] // one frame for each receiver
+	// What some readers get beside the body, by rising user, none twice; see [Compose]. Only version 5 can show it.
+	UserParams []UserParams
+
+	text, json frames
+	rpc        atomic.Pointer[Frame] // for everybody who has no params of their own
 }
 
 // Transient reports whether m is delivered only to who is there: it has an id, which keeps its place in the order, but the
@@ -39,6 +45,11 @@ func (m *Message) Transient() bool { return m.TTL == 0 }
 // that a difference between machines never costs a message.
 func (m *Message) Expired(now time.Time) bool {
 	return !m.Transient() && now.Sub(m.Received) > m.TTL
+}
+
+// To gives a copy of m that is not yet published and goes to other receivers.
+func (m *Message) To(receivers []channel.ID) *Message {
+	return &Message{Receivers: receivers, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, UserParams: m.UserParams}
 }
 
 // Via gives the index of the first receiver of m that is one of channels, or -1.

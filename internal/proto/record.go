@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"pushgate/internal/channel"
@@ -15,7 +16,8 @@ var ErrRecord = errors.New("damaged record")
 const (
 	recordVersion = 1
 
-	flagText = 1 << 0 // receivers are 32 letters each, not 16 bytes
+	flagText       = 1 << 0 // receivers are 32 letters each, not 16 bytes
+	flagUserParams = 1 << 7 // there are params of single users
 )
 
 // AppendRecord appends the form in which the log stores m and notifies of it: everything but the id, which is the key that it
@@ -27,6 +29,7 @@ const (
 //	ttl      uvarint, milliseconds
 //	type     uvarint length, bytes
 //	receivers uvarint count, 16 bytes each (32 with flagText)
+//	params   only with flagUserParams: uvarint count, and for each uvarint user, uvarint length, bytes
 //	body     the rest
 func AppendRecord(b []byte, m *Message) []byte {
 	var flags byte
@@ -34,6 +37,9 @@ func AppendRecord(b []byte, m *Message) []byte {
 		if _, ok := id.Bytes(); !ok {
 			flags |= flagText
 		}
+	}
+	if len(m.UserParams) > 0 {
+		flags |= flagUserParams
 	}
 	b = append(b, recordVersion, flags)
 	b = binary.AppendUvarint(b, uint64(max(m.Created.UnixMicro(), 0)))
@@ -48,6 +54,14 @@ func AppendRecord(b []byte, m *Message) []byte {
 		}
 		raw, _ := id.Bytes()
 		b = append(b, raw[:]...)
+	}
+	if flags&flagUserParams != 0 {
+		b = binary.AppendUvarint(b, uint64(len(m.UserParams)))
+		for _, p := range m.UserParams {
+			b = binary.AppendUvarint(b, uint64(p.User))
+			b = binary.AppendUvarint(b, uint64(len(p.Params)))
+			b = append(b, p.Params...)
+		}
 	}
 	return append(b, m.Body...)
 }
@@ -67,6 +81,9 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	m.Receivers = make([]channel.ID, d.uvarint(MaxReceivers))
 	for i := range m.Receivers {
 		m.Receivers[i] = d.channel(flags&flagText != 0)
+	}
+	if flags&flagUserParams != 0 {
+		m.UserParams = d.userParams()
 	}
 	m.Body = d.rest
 	if d.bad || len(m.Body) > MaxBody {
@@ -110,11 +127,25 @@ func (d *decoder) uvarint(most uint64) uint64 {
 
 func (d *decoder) channel(text bool) channel.ID {
 	if text {
-		id, err := channel.Parse(string(d.bytes(channel.IDLen)))
+		id, err := channel.Restore(string(d.bytes(channel.IDLen)))
 		d.bad = d.bad || err != nil
 		return id
 	}
 	var raw [channel.IDLen / 2]byte
 	copy(raw[:], d.bytes(len(raw)))
 	return channel.FromBytes(raw)
+}
+
+func (d *decoder) userParams() []UserParams {
+	n := d.uvarint(MaxUserParams)
+	if n > uint64(len(d.rest)) { // each takes a byte at least: no memory for what cannot be there
+		d.bad = true
+		return nil
+	}
+	all := make([]UserParams, n)
+	for i := range all {
+		all[i].User = int64(d.uvarint(math.MaxInt64))
+		all[i].Params = d.bytes(int(d.uvarint(MaxBody)))
+	}
+	return all
 }

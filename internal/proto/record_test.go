@@ -1,7 +1,10 @@
 package proto_test
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -20,12 +23,16 @@ type fields struct {
 	Body      string
 	Created   int64
 	TTL       time.Duration
+	Params    []string
 }
 
 func fieldsOf(m *proto.Message) fields {
 	f := fields{ID: m.ID, Type: m.Type, Body: string(m.Body), Created: m.Created.UnixMicro(), TTL: m.TTL}
 	for _, id := range m.Receivers {
 		f.Receivers = append(f.Receivers, id.String())
+	}
+	for _, p := range m.UserParams {
+		f.Params = append(f.Params, fmt.Sprintf("%d: %s", p.User, p.Params))
 	}
 	return f
 }
@@ -38,7 +45,10 @@ func TestRecord(t *testing.T) {
 	longest := message(strings.Repeat("b", 1<<16), proto.MaxReceivers)
 	longest.Type, longest.TTL = strings.Repeat("t", proto.MaxType), proto.MaxTTL
 	bare := &proto.Message{Created: time.Unix(0, 0)}
-	for name, m := range map[string]*proto.Message{"ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
+	users := message(`{"a":1}`, 1)
+	users.Receivers = append(users.Receivers, channel.ForUser(5), channel.StatusOf(math.MaxInt64))
+	users.UserParams = []proto.UserParams{{User: 5, Params: []byte(`{"p":1}`)}, {User: math.MaxInt64, Params: []byte(`{}`)}}
+	for name, m := range map[string]*proto.Message{"for users": users, "ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
 		t.Run(name, func(t *testing.T) {
 			before := time.Now()
 			got, err := proto.DecodeRecord(m.ID, proto.AppendRecord(nil, m))
@@ -73,6 +83,7 @@ func TestRecordLimits(t *testing.T) {
 		"type":      func(m *proto.Message) { m.Type = strings.Repeat("t", proto.MaxType+1) },
 		"receivers": func(m *proto.Message) { m.Receivers = make([]channel.ID, proto.MaxReceivers+1) },
 		"life":      func(m *proto.Message) { m.TTL = proto.MaxTTL + time.Millisecond },
+		"users":     func(m *proto.Message) { m.UserParams = make([]proto.UserParams, proto.MaxUserParams+1) },
 	} {
 		m := message("x", 1)
 		beyond(m)
@@ -82,6 +93,15 @@ func TestRecordLimits(t *testing.T) {
 	}
 	old := message("x", 1)
 	old.Receivers[0] = parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	many := message("x", 1)
+	many.UserParams = []proto.UserParams{{User: 1, Params: []byte("{}")}}
+	good = proto.AppendRecord(nil, many)
+	good = good[:len(good)-len("x")]
+	for n := range good {
+		if _, err := proto.DecodeRecord(proto.ID{}, good[:n]); !errors.Is(err, proto.ErrRecord) {
+			t.Errorf("params of users, cut to %d of %d bytes: %v", n, len(good), err)
+		}
+	}
 	letter := strings.Replace(string(proto.AppendRecord(nil, old)), "ABC", "A-C", 1)
 	if _, err := proto.DecodeRecord(proto.ID{}, []byte(letter)); !errors.Is(err, proto.ErrRecord) {
 		t.Errorf("a receiver that is no id: %v", err)
@@ -113,6 +133,9 @@ func FuzzDecodeRecord(f *testing.F) {
 	old := message("x", 1)
 	old.Receivers[0] = parseChannel(f, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	f.Add(proto.AppendRecord(nil, old))
+	old.Receivers[0] = channel.ForUser(7)
+	old.UserParams = []proto.UserParams{{User: 7, Params: []byte(`{"a":1}`)}}
+	f.Add(proto.AppendRecord(nil, old))
 	f.Add([]byte("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f"))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		id := proto.ID{Epoch: 1, Sequence: 2}
@@ -135,6 +158,9 @@ func FuzzDecodeRecord(f *testing.F) {
 		}
 		for via := range m.Receivers {
 			m.Text(via)
+			if !json.Valid(m.JSON(via).Payload()) {
+				t.Errorf("JSON: %s", m.JSON(via).Payload())
+			}
 		}
 	})
 }

@@ -86,15 +86,17 @@ func Check(m *proto.Message) error {
 		return fmt.Errorf("a life of %v", m.TTL)
 	case len(m.Type) > proto.MaxType:
 		return fmt.Errorf("a type of %d bytes", len(m.Type))
-	case len(m.Body) > proto.MaxBody:
-		return fmt.Errorf("a body of %d bytes", len(m.Body))
+	case m.Size() > proto.MaxBody:
+		return fmt.Errorf("a body of %d bytes", m.Size())
+	case len(m.UserParams) > proto.MaxUserParams:
+		return fmt.Errorf("params of %d users", len(m.UserParams))
 	}
 	return nil
 }
 
 func (p *post) encode(m *proto.Message) {
 	names := len(m.Receivers) * channel.IDLen
-	b := make([]byte, 0, names+len(m.Type)+len(m.Body)+len(m.Receivers)*channel.IDLen+64)
+	b := make([]byte, 0, names+len(m.Type)+m.Size()+len(m.Receivers)*channel.IDLen+64)
 	for _, id := range m.Receivers {
 		b, _ = id.AppendText(b)
 	}
@@ -275,7 +277,7 @@ func takeOff(batch []*post, closed []any) error {
 			switch {
 			case len(open) == len(m.Receivers):
 			case len(open) > 0:
-				m = &proto.Message{Receivers: open, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL}
+				m = m.To(open)
 			default:
 				m = nil
 			}

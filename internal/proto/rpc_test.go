@@ -1,0 +1,112 @@
+package proto_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/vectors"
+)
+
+// TestRPCVector: the vector's own request, but for the id, which is left out so that nobody answers.
+func TestRPCVector(t *testing.T) {
+	for _, c := range vectors.Load(t).JSONRPC {
+		if c.Direction != "server->client" || c.Frame == "ping" {
+			continue
+		}
+		want, ok := proto.ParseObject([]byte(c.Frame))
+		if !ok {
+			t.Fatal(c.Frame)
+		}
+		want.Delete("id")
+		params, _ := proto.ParseObject(want.Get("params"))
+		id, err := proto.ParseID(params.String("mid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &proto.Message{ID: id, Body: params.Get("body"), Receivers: []channel.ID{channel.ForUser(1)}}
+		if got := string(m.RPC(1).Payload()); got != string(want.Append(nil)) {
+			t.Errorf("frame\n%s, want\n%s", got, want.Append(nil))
+		}
+		return
+	}
+	t.Fatal("no vector")
+}
+
+func TestRPC(t *testing.T) {
+	m := message(`{"params":{}}`, 1)
+	m.UserParams = []proto.UserParams{{User: 5, Params: []byte(`{"p":1}`)}, {User: 7, Params: []byte(`{"q":1}`)}}
+	if got := string(m.RPC(5).Payload()); !strings.HasSuffix(got, `"body":{"params":{}},"sender":{"type":2},"user_params":{"p":1}}}`) {
+		t.Error(got)
+	}
+	for _, user := range []int64{0, 4, 6, 8} {
+		if got := string(m.RPC(user).Payload()); !strings.HasSuffix(got, `"sender":{"type":2}}}`) {
+			t.Errorf("user %d gets %s", user, got)
+		}
+	}
+	if m.RPC(6) != m.RPC(0) {
+		t.Error("framed twice for those who have no params of their own")
+	}
+	for body, want := range map[string]string{
+		"plain \"text\"": `{"module_id":"","command":"","params":{},"text":"plain \"text\""}`,
+		`[1]`:            `{"module_id":"","command":"","params":{},"text":[1]}`,
+		`{"a":"<"}`:      `{"a":"<"}`,
+	} {
+		m := message(body, 1)
+		if got := string(m.RPC(0).Payload()); !strings.Contains(got, `"body":`+want+`,"sender"`) || !json.Valid([]byte(got)) {
+			t.Errorf("body %s: %s", body, got)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"params":{},"extra":{"a":1}}`: `"text":{"params":{},"extra":{"a":1}},"extra":{"a":1}}]`,
+		`{"extra":[]}`:                  `"text":{"extra":[]},"extra":{}}]`,
+		`{"Extra":{"a":1}}`:             `"text":{"Extra":{"a":1}},"extra":{}}]`,
+		`[1]`:                           `"text":[1],"extra":{}}]`,
+		"no \"JSON\"\n<":                `"text":"no \"JSON\"\n<","extra":{}}]`,
+	} {
+		m := message(body, 2)
+		got := string(m.JSON(1).Payload())
+		head := strings.TrimPrefix(string(m.Text(1).Payload()), "#!NGINXNMS!#")
+		head, _, _ = strings.Cut(head, `"text":`)
+		if got != "["+head+want || !json.Valid([]byte(got)) {
+			t.Errorf("body %s:\n%s, want\n%s", body, got, "["+head+want)
+		}
+		if m.JSON(1) != m.JSON(1) || m.JSON(0) == m.JSON(1) {
+			t.Error("not cached for each receiver")
+		}
+		if event := string(m.AppendSSE([]byte("x"), 1)); event != "xid: "+m.ID.String()+"\ndata: "+got[1:len(got)-1]+"\n\n" {
+			t.Errorf("event %q", event)
+		}
+	}
+}
+
+func TestReservedChannelsAreNotShown(t *testing.T) {
+	m := message(`{}`, 0)
+	m.Receivers = []channel.ID{channel.ForUser(5)}
+	for _, got := range []string{string(m.Text(0).Payload()), string(m.JSON(0).Payload())} {
+		if !strings.Contains(got, `"channel":"-"`) {
+			t.Error(got)
+		}
+	}
+}
+
+func TestArrays(t *testing.T) {
+	a, b := message(`{"a":1}`, 1), message(`{"b":1}`, 1)
+	for name, c := range map[string][2]string{
+		"JSON": {string(proto.AppendArray([]byte("x"), a.JSON(0), b.JSON(0))), string(a.JSON(0).Payload()[1:])},
+		"RPC":  {string(proto.AppendArray([]byte("x"), a.RPC(0), b.RPC(0))), string(a.RPC(0).Payload()) + "]"},
+	} {
+		var all []json.RawMessage
+		if err := json.Unmarshal([]byte(c[0][1:]), &all); err != nil || len(all) != 2 || string(all[0]) != strings.TrimSuffix(c[1], "]") {
+			t.Errorf("%s: %s, %v", name, c[0], err)
+		}
+	}
+	if got := string(proto.AppendArray(nil, a.JSON(0))); got != string(a.JSON(0).Payload()) {
+		t.Error(got)
+	}
+}
