@@ -25,8 +25,9 @@ type Log interface {
 	// Follow tells f what the log notifies of, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
 	// SetPresence notes how many sessions of an edge watch some channels, and renews the edge's lease; with replace, these
-	// are all that it has. It reports false if the lease had ended, and with it what was noted before.
-	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error)
+	// are all that it has. It reports false if the lease had ended, and with it what was noted before; and which users came or
+	// left by it, as far as all edges are concerned.
+	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)
 }
 
 // Stats is where an edge tells of itself, under a lease.

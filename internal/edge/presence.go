@@ -28,7 +28,7 @@ func (e *Edge) keepPresence(ctx context.Context) {
 		if replace {
 			changes = e.hub.Presence()
 		}
-		kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
+		_, kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("presence not written", "error", err)
@@ -41,7 +41,7 @@ func (e *Edge) keepPresence(ctx context.Context) {
 		}
 	}
 	e.lastWord(ctx, func(ctx context.Context) error {
-		_, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
+		_, _, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
 		return err
 	})
 }

@@ -88,6 +88,18 @@ type Presence struct {
 	Sessions int
 }
 
+// Status is a user's coming or going.
+type Status struct {
+	User   int64
+	Online bool
+}
+
+// Seen is when a user was active.
+type Seen struct {
+	User int64
+	At   time.Time
+}
+
 // EdgeStats is what an edge tells of itself, in the form of /server-stat/ (docs/protocol.md, Statistics).
 type EdgeStats struct {
 	PID        int    `json:"pid"`

@@ -6,38 +6,60 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
 
 // presenceBatch bounds the changes that one call of the script takes.
-const presenceBatch = 2000
+const presenceBatch = 500
 
 // SetPresence tells how many sessions of an edge watch which channels, and renews the edge's lease of PresenceLease. The changes are
 // to what was told before; with replace they are all there is. It reports false if what was told before is gone, because the
 // lease ended or Redis lost it: then nothing was done, or only a part of many changes, and the caller has to replace.
-func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error) {
+//
+// It tells which users came or left by it: whose first session of all edges this edge has, or had the last. The same call notes
+// that they were seen. Of two edges that change the same user at the same time, one is told.
+func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error) {
 	for {
 		n := min(len(changes), presenceBatch)
-		kept, err := l.setPresence(ctx, edge, changes[:n], replace)
+		some, kept, err := l.setPresence(ctx, edge, changes[:n], replace, n == len(changes))
+		moved = append(moved, some...)
 		if err != nil {
-			return false, fmt.Errorf("write the presence of edge %q: %w", edge, err)
+			return moved, false, fmt.Errorf("write the presence of edge %q: %w", edge, err)
 		}
 		if !kept || n == len(changes) {
-			return kept, nil
+			return moved, kept, nil
 		}
 		changes, replace = changes[n:], false
 	}
 }
 
-func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (bool, error) {
-	args := make([]any, 0, 3+2*len(changes))
-	args = append(args, edge, PresenceLease.Milliseconds(), replace)
+func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Presence, replace, last bool) ([]proto.Status, bool, error) {
+	args := make([]any, 0, 5+2*len(changes))
+	args = append(args, edge, PresenceLease.Milliseconds(), replace, last, int64(SeenLife/time.Second))
 	for _, p := range changes {
 		args = append(args, p.Channel.String(), p.Sessions)
 	}
-	return run(ctx, l.rdb, presenceScript, l.head, args...).Bool()
+	reply, err := run(ctx, l.rdb, presenceScript, l.head, args...).Slice()
+	if err != nil {
+		return nil, false, err
+	}
+	if len(reply)%2 != 1 {
+		return nil, false, errReply
+	}
+	var moved []proto.Status
+	for i := 1; i < len(reply); i += 2 {
+		text, _ := reply[i].(string)
+		id, err := channel.Restore(text)
+		user, ok := id.User()
+		if err != nil || !ok {
+			return nil, false, errReply
+		}
+		moved = append(moved, proto.Status{User: user, Online: reply[i+1] == int64(1)})
+	}
+	return moved, reply[0] == int64(1), nil
 }
 
 // Online gives for each channel how many sessions of all edges watch it.

@@ -22,6 +22,8 @@ var (
 	presenceSource string
 	//go:embed online.lua
 	onlineSource string
+	//go:embed seen.lua
+	seenSource string
 	//go:embed putedge.lua
 	putEdgeSource string
 	//go:embed edges.lua
@@ -32,6 +34,7 @@ var (
 	historyScript  = newScript(historySource)
 	presenceScript = newScript(presenceSource)
 	onlineScript   = newScript(onlineSource)
+	seenScript     = newScript(seenSource)
 	putEdgeScript  = newScript(putEdgeSource)
 	edgesScript    = newScript(edgesSource)
 )

@@ -15,9 +15,10 @@ import (
 
 // Lives of what the store keeps.
 const (
-	ListLife      = 24 * time.Hour   // of a channel's list of ids, after its last message that is not transient
-	PresenceLease = 15 * time.Second // of an edge's presence, after its last [Log.SetPresence]
-	EdgeLease     = 30 * time.Second // of an edge's statistics, after its last [Store.PutEdge]
+	ListLife      = 24 * time.Hour      // of a channel's list of ids, after its last message that is not transient
+	PresenceLease = 15 * time.Second    // of an edge's presence, after its last [Log.SetPresence]
+	SeenLife      = 30 * 24 * time.Hour // of when a user was last seen
+	EdgeLease     = 30 * time.Second    // of an edge's statistics, after its last [Store.PutEdge]
 )
 
 // Config says how a store works. A zero field takes its default.
@@ -79,7 +80,7 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, portal: portal, head: prefix + "head", topic: prefix + "notify"}
+		l = &Log{rdb: s.rdb, cfg: s.cfg, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen"}
 		s.logs[portal] = l
 	}
 	return l
@@ -93,6 +94,7 @@ type Log struct {
 	portal string                // immutable
 	head   string                // immutable: the key, and by its hash tag the place of all the portal's keys
 	topic  string                // immutable
+	seen   string                // immutable: the key of when users were last seen
 
 	mu    sync.Mutex
 	known proto.ID // the newest id that Redis has told of

@@ -67,6 +67,7 @@ func TestMiniredis(t *testing.T) {
 		mini.SetTime(now)
 		s := subject(t, mini.Addr(), cfg)
 		s.Flush = mini.FlushAll
+		s.Now = func() time.Time { return now }
 		s.Advance = func(d time.Duration) {
 			now = now.Add(d)
 			mini.SetTime(now)
@@ -82,6 +83,7 @@ func TestRedis(t *testing.T) {
 		rdb := open(t, server.URL())
 		s := subject(t, server.Addr(), cfg)
 		s.Advance = func(d time.Duration) { age(t, rdb, d) }
+		s.Now = time.Now
 		s.Flush = func() {
 			if err := rdb.FlushAll(context.Background()).Err(); err != nil {
 				t.Fatal(err)
@@ -109,6 +111,11 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 	elseif left >= 0 then
 		if string.find(key, '}:b:', 1, true) then
 			redis.call('SET', key, string.format('%.0f', redis.call('GET', key) - ARGV[1]))
+		elseif string.find(key, '}:seen', 1, true) then
+			local users = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+			for i = 1, #users, 2 do
+				redis.call('ZADD', key, users[i + 1] - math.floor(ARGV[1] / 1000), users[i])
+			end
 		elseif key == 'pg:edges' then
 			local fields = redis.call('HGETALL', key)
 			for i = 1, #fields, 2 do

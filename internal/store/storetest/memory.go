@@ -27,6 +27,7 @@ type Memory struct {
 	births   map[channel.ID]birth
 	marks    map[channel.ID]mark
 	presence map[string]*presence
+	seen     map[int64]time.Time
 	edges    map[string]edge
 	links    map[*link]struct{}
 	faults
@@ -74,6 +75,7 @@ func (m *Memory) clear() {
 	m.births = make(map[channel.ID]birth)
 	m.marks = make(map[channel.ID]mark)
 	m.presence = make(map[string]*presence)
+	m.seen = make(map[int64]time.Time)
 	m.edges = make(map[string]edge)
 }
 
@@ -285,33 +287,6 @@ func (m *Memory) headFor(known proto.ID) proto.ID {
 		m.known = m.head
 	}
 	return m.head
-}
-
-// SetPresence is as [store.Log.SetPresence].
-func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return false, err
-	}
-	now := m.now()
-	p := m.presence[edge]
-	switch {
-	case replace:
-		p = &presence{sessions: make(map[channel.ID]int)}
-		m.presence[edge] = p
-	case p == nil || !now.Before(p.ends):
-		return false, nil
-	}
-	for _, change := range changes {
-		if change.Sessions == 0 {
-			delete(p.sessions, change.Channel)
-		} else {
-			p.sessions[change.Channel] = change.Sessions
-		}
-	}
-	p.ends = now.Add(store.PresenceLease)
-	return true, nil
 }
 
 // Online is as [store.Log.Online].

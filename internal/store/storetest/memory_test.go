@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"testing"
+	"time"
 
 	"pushgate/internal/leaktest"
 	"pushgate/internal/store"
@@ -13,6 +14,9 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
 		m := storetest.NewMemory(cfg)
-		return storetest.Subject{Log: m, Stats: m, Advance: m.Advance, Flush: m.Flush, Cut: m.Cut}
+		var ahead time.Duration
+		return storetest.Subject{Log: m, Stats: m, Flush: m.Flush, Cut: m.Cut,
+			Now:     func() time.Time { return time.Now().Add(ahead) },
+			Advance: func(d time.Duration) { ahead += d; m.Advance(d) }}
 	})
 }

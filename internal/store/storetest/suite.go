@@ -18,8 +18,10 @@ type Log interface {
 	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
 	Head(ctx context.Context, known proto.ID) (proto.ID, error)
 	Follow(ctx context.Context, f proto.Follower) error
-	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error)
+	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
+	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
 // Stats is what the suite demands of the edges' statistics.
@@ -41,6 +43,7 @@ type Subject struct {
 	Log     Log
 	Stats   Stats
 	Advance func(d time.Duration) // moves the log's clock
+	Now     func() time.Time      // the time on the log's clock
 	Flush   func()                // loses all data, and no connection
 	Cut     func()                // cuts the links of notifications; they may be made again
 }

@@ -84,6 +84,9 @@ func lifeCases() []testCase {
 			b.presence("e", changes, true, true)
 			b.online([]int{1, 2500, 5000}, changes[0].Channel, changes[2499].Channel, changes[4999].Channel)
 		}},
+		{"users come and leave", store.Config{}, usersCase},
+		{"many users come and leave", store.Config{}, manyUsersCase},
+		{"users are last seen", store.Config{}, seenCase},
 		{"statistics of edges are under lease", store.Config{}, statsCase},
 	}
 }
@@ -133,9 +136,9 @@ func writeWindow(b *bench) {
 
 func (b *bench) presence(edge string, changes []proto.Presence, replace, wantKept bool) {
 	b.Helper()
-	kept, err := b.Log.SetPresence(b.Context(), edge, changes, replace)
-	if err != nil || kept != wantKept {
-		b.Errorf("presence of %s: kept %v, %v", edge, kept, err)
+	moved, kept, err := b.Log.SetPresence(b.Context(), edge, changes, replace)
+	if err != nil || kept != wantKept || len(moved) > 0 {
+		b.Errorf("presence of %s: moved %v, kept %v, %v", edge, moved, kept, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -140,11 +141,20 @@ func (m *model) presence() {
 	for _, id := range m.channels() {
 		changes = append(changes, proto.Presence{Channel: id, Sessions: m.rnd.IntN(3)})
 	}
-	want, err := m.twin.Log.SetPresence(m.twin.Context(), edge, changes, replace)
+	if user := m.rnd.Int64N(6); user > 0 {
+		changes = append(changes, here(user, m.rnd.IntN(2)))
+	}
+	want, wantKept, err := m.twin.Log.SetPresence(m.twin.Context(), edge, changes, replace)
 	if err != nil {
 		m.twin.Fatal(err)
 	}
-	m.real.presence(edge, changes, replace, want)
+	got, kept, err := m.real.Log.SetPresence(m.real.Context(), edge, changes, replace)
+	byUser := func(a, b proto.Status) int { return cmp.Compare(a.User, b.User) }
+	slices.SortFunc(got, byUser)
+	slices.SortFunc(want, byUser)
+	if err != nil || kept != wantKept || !slices.Equal(got, want) {
+		m.real.Errorf("presence of %s: moved %v, kept %v, %v; want %v, %v", edge, got, kept, err, want, wantKept)
+	}
 	channels := m.channels()
 	online, err := m.twin.Log.Online(m.twin.Context(), channels)
 	if err != nil {
