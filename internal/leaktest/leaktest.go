@@ -2,6 +2,7 @@
 package leaktest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -16,17 +17,23 @@ const patience = 3 * time.Second
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 //
-// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1.
+// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1. A fuzz target's are not
+// counted: the fuzzer has its own, which stay.
 func Main(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	if code == 0 && !settled(before) {
+	if code == 0 && !fuzzing() && !settled(before) {
 		buf := make([]byte, 1<<20)
 		fmt.Fprintf(os.Stderr, "%d goroutines before the tests, %d after them:\n%s\n",
 			before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
 		code = 1
 	}
 	os.Exit(code)
+}
+
+func fuzzing() bool {
+	f := flag.Lookup("test.fuzz")
+	return f != nil && f.Value.String() != ""
 }
 
 func settled(before int) bool {

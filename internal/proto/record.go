@@ -78,7 +78,7 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	m.Created = time.UnixMicro(int64(d.uvarint(1 << 62)))
 	m.TTL = time.Duration(d.uvarint(uint64(MaxTTL.Milliseconds()))) * time.Millisecond
 	m.Type = string(d.bytes(int(d.uvarint(MaxType))))
-	m.Receivers = make([]channel.ID, d.uvarint(MaxReceivers))
+	m.Receivers = make([]channel.ID, d.count(MaxReceivers))
 	for i := range m.Receivers {
 		m.Receivers[i] = d.channel(flags&flagText != 0)
 	}
@@ -125,6 +125,16 @@ func (d *decoder) uvarint(most uint64) uint64 {
 	return v
 }
 
+// count takes the number of elements that follow, each of a byte at least: what cannot be there gets no memory.
+func (d *decoder) count(most uint64) uint64 {
+	n := d.uvarint(most)
+	if n > uint64(len(d.rest)) {
+		d.bad = true
+		return 0
+	}
+	return n
+}
+
 func (d *decoder) channel(text bool) channel.ID {
 	if text {
 		id, err := channel.Restore(string(d.bytes(channel.IDLen)))
@@ -137,12 +147,7 @@ func (d *decoder) channel(text bool) channel.ID {
 }
 
 func (d *decoder) userParams() []UserParams {
-	n := d.uvarint(MaxUserParams)
-	if n > uint64(len(d.rest)) { // each takes a byte at least: no memory for what cannot be there
-		d.bad = true
-		return nil
-	}
-	all := make([]UserParams, n)
+	all := make([]UserParams, d.count(MaxUserParams))
 	for i := range all {
 		all[i].User = int64(d.uvarint(math.MaxInt64))
 		all[i].Params = d.bytes(int(d.uvarint(MaxBody)))

@@ -18,18 +18,21 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden    = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge     = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload   = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany      = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost    = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker  = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed       = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden      = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge       = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload     = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload   = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels     = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany        = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost      = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker    = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed         = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	wrongHost      = &refusal{"host", http.StatusBadRequest, "4025: Client Id is required.", true}
+	badCall        = &refusal{"call", http.StatusOK, "", false} // told in words of JSON-RPC
+	wrongSignature = &refusal{"signature", http.StatusBadRequest, "4026: Wrong request signature.", true}
+	unavailable    = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
 // metrics is what a publisher counts. All of it may be used concurrently.
@@ -58,7 +61,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.published, m.bytes, m.seconds, m.questions, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, unavailable} {
+		emptyPost, frameMarker, closed, wrongHost, wrongSignature, badCall, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	return m

@@ -82,10 +82,13 @@ func (p *Publisher) message(h http.Header, q query, body []byte) (*proto.Message
 	}, nil
 }
 
+// maxParts is how many parts the channel list of a text post may have.
+const maxParts = 1 << 10
+
 // receivers reads the channel list of a post. Private ids need no signature, because a portal alone knows them; a part with a public
 // id does. The private id stands for both: a public twin names the same user.
 func (p *Publisher) receivers(list string) ([]channel.ID, *refusal) {
-	refs, err := p.config.Grammar.ParseList(list, proto.MaxReceivers)
+	refs, err := p.config.Grammar.ParseList(list, maxParts)
 	switch {
 	case err == channel.ErrNoID:
 		return nil, noChannelID

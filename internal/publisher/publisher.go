@@ -23,6 +23,10 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Online gives for each channel how many sessions watch it.
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+	// LastSeen gives for each user when it was last seen, the zero time if never.
+	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
+	// SetSeen notes when users were last seen, if that was later than is known.
+	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
 // Stats is where edges tell of themselves. It is called concurrently.
@@ -34,6 +38,7 @@ type Stats interface {
 type Config struct {
 	Signer      *channel.Signer // of request bodies and of channel lists with public ids
 	Grammar     channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
+	HostID      string          // what the portal calls itself in posts of version 5; empty: posts may say anything
 	Rules       proto.TTLRules  // how long messages live by their type
 	Allow       []netip.Prefix  // networks that post without a signature
 	Signed      bool            // posts need a signature wherever they come from
@@ -85,6 +90,9 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
 		r.Post(prefix+"*", p.publish)
 		r.Get(prefix+"*", p.online)
+	}
+	for _, prefix := range []string{"/bitrix/api/", "/api/"} {
+		r.Post(prefix+"*", p.api)
 	}
 	r.Get("/server-stat/*", p.edges)
 	r.NotFound(notFound)

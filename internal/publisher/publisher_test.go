@@ -29,7 +29,25 @@ type fake struct {
 	online func(context.Context, []channel.ID) ([]int, error)
 	edges  func(context.Context) ([]proto.EdgeStats, error)
 
-	got []*proto.Message
+	got  []*proto.Message
+	seen []proto.Seen
+}
+
+func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
+	times := make([]time.Time, len(users))
+	for i, user := range users {
+		for _, s := range f.seen {
+			if s.User == user {
+				times[i] = s.At
+			}
+		}
+	}
+	return times, nil
+}
+
+func (f *fake) SetSeen(_ context.Context, seen ...proto.Seen) error {
+	f.seen = append(f.seen, seen...)
+	return nil
 }
 
 var (
@@ -45,8 +63,12 @@ func (f *fake) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Rece
 		}
 		return []proto.Receipt{receipt}, nil
 	}
-	f.got = append(f.got, msgs...)
-	return []proto.Receipt{{ID: proto.ID{Epoch: 1, Sequence: uint64(len(f.got))}}}, nil
+	receipts := make([]proto.Receipt, len(msgs))
+	for i, m := range msgs {
+		f.got = append(f.got, m)
+		receipts[i].ID = proto.ID{Epoch: 1, Sequence: uint64(len(f.got))}
+	}
+	return receipts, nil
 }
 
 func (f *fake) Online(ctx context.Context, ids []channel.ID) ([]int, error) {

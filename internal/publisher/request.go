@@ -16,12 +16,13 @@ import (
 type query struct {
 	channels  string // CHANNEL_ID, decoded
 	signature string
+	host      string // hostId
 }
 
 // parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
 // [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
 func parseQuery(raw string) (q query) {
-	var channels, signature bool
+	var channels, signature, host bool
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		switch unescape(name) {
@@ -32,6 +33,10 @@ func parseQuery(raw string) (q query) {
 		case "signature":
 			if !signature {
 				q.signature, signature = unescape(value), true
+			}
+		case "hostId":
+			if !host {
+				q.host, host = unescape(value), true
 			}
 		}
 	}

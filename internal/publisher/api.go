@@ -1,0 +1,223 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/rpc"
+)
+
+const (
+	// maxCalls is how many requests a portal may put into one post. It splits by size only, and a call is never so short.
+	maxCalls = 10_000
+	// bytesPerCharacter is what the body limit is multiplied by: portals of version 5 count characters, not bytes.
+	bytesPerCharacter = 4
+)
+
+// api takes the posts of version 5: one call or many, of which none needs an answer by the specification and every one gets it, because
+// PHP demands JSON. A refusal of the whole post is plain text, as elsewhere.
+func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
+	body, no := p.readAPI(r)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	batch, fault := rpc.Decode(bytes.ToValidUTF8(body, []byte("\uFFFD")), maxCalls)
+	if fault != nil {
+		p.metrics.refused[badCall].Inc()
+		answerJSON(w, http.StatusOK, rpc.Fault(fault))
+		return
+	}
+	// A portal may hang up without waiting for the answer; its messages count all the same.
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	defer cancel()
+	replies, err := p.execute(ctx, batch.Calls)
+	p.note(err)
+	if err != nil {
+		p.metrics.refused[unavailable].Inc()
+		w.Header().Set("Retry-After", "1")
+		answerJSON(w, http.StatusServiceUnavailable, rpc.Fault(rpc.ErrInternal))
+		return
+	}
+	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
+}
+
+// readAPI gives the body of a post that is signed, which here is always demanded, and from the portal that is served.
+func (p *Publisher) readAPI(r *http.Request) ([]byte, *refusal) {
+	limit := p.config.MaxPayload * bytesPerCharacter
+	q := parseQuery(r.URL.RawQuery)
+	switch {
+	case p.config.HostID != "" && q.host != p.config.HostID:
+		return nil, wrongHost
+	case q.signature == "":
+		return nil, wrongSignature
+	case r.ContentLength > limit:
+		return nil, tooLarge
+	}
+	body, no := readBody(r, limit)
+	if no == nil && !p.config.Signer.VerifyBody(body, q.signature) {
+		no = wrongSignature
+	}
+	return body, no
+}
+
+// execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to
+// come again does so with the whole post. The error is of the log.
+func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, error) {
+	replies := make([]rpc.Reply, len(calls))
+	var messages []*proto.Message
+	var of []int // the call of each message
+	for i, call := range calls {
+		if call.Fault != nil {
+			replies[i].Fault = call.Fault
+			continue
+		}
+		var m *proto.Message
+		var err error
+		switch call.Method {
+		case "publish":
+			m, replies[i].Fault = p.callMessage(call.Params)
+		case "getUsersLastSeen":
+			replies[i], err = p.lastSeen(ctx, call.Params)
+		case "updateUsersLastSeen":
+			replies[i], err = p.setSeen(ctx, call.Params)
+		default:
+			replies[i].Fault = rpc.ErrMethodNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		if replies[i].Fault != nil {
+			p.metrics.refused[badCall].Inc()
+		} else if m != nil {
+			messages, of = append(messages, m), append(of, i)
+		}
+	}
+	if len(messages) == 0 {
+		return replies, nil
+	}
+	start := time.Now()
+	receipts, err := p.log.Append(ctx, messages...)
+	p.metrics.seconds.Observe(time.Since(start).Seconds())
+	if err != nil {
+		return nil, err
+	}
+	for i, receipt := range receipts {
+		if receipt.ID.IsZero() {
+			p.metrics.refused[closed].Inc()
+			replies[of[i]].Fault = rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)
+			continue
+		}
+		p.metrics.published.Inc()
+		p.metrics.bytes.Add(float64(messages[i].Size()))
+		replies[of[i]].Result = json.RawMessage(`{"mid":"` + receipt.ID.String() + `"}`)
+	}
+	return replies, nil
+}
+
+// callMessage makes the message of a call.
+func (p *Publisher) callMessage(params json.RawMessage) (*proto.Message, *rpc.Error) {
+	call, fault := rpc.ParsePublish(params)
+	if fault != nil {
+		return nil, fault
+	}
+	receivers, fault := p.callReceivers(call)
+	if fault != nil {
+		return nil, fault
+	}
+	body, personal, err := proto.Compose(call.Body, call.UserParams, call.Dictionary)
+	if err != nil {
+		return nil, rpc.ErrInvalidParams.With(err.Error())
+	}
+	body, typ, err := proto.CheckBody(body)
+	if err != nil {
+		return nil, rpc.ErrInvalidParams.With(err.Error())
+	}
+	if call.Type != "" {
+		typ = proto.MessageType(call.Type)
+	}
+	m := &proto.Message{
+		Receivers:  receivers,
+		Type:       typ,
+		Body:       body,
+		UserParams: personal,
+		Created:    time.Now().Truncate(time.Microsecond),
+	}
+	if call.Expiry > 0 {
+		m.TTL = p.config.Rules.TTL(typ, call.Expiry)
+	}
+	if len(personal) > proto.MaxUserParams {
+		return nil, rpc.ErrInvalidParams.With("user_params of too many users")
+	}
+	return m, nil
+}
+
+// callReceivers gives the channels of a call and of its users. A user who has both gets the message once: a session gives by its id
+// what comes by several channels.
+func (p *Publisher) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
+	refs := make([]channel.Ref, 0, len(call.Channels)+len(call.Users))
+	for _, value := range call.Channels {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			return nil, rpc.ErrInvalidParams.With("channelList holds what is no string")
+		}
+		parts, err := p.config.Grammar.ParseList(text, 1)
+		if err != nil || !p.signed(parts) {
+			return nil, rpc.ErrInvalidParams.With("channelList holds what is no channel")
+		}
+		refs = append(refs, channel.Ref{Private: parts[0].Private})
+	}
+	for _, user := range call.Users {
+		refs = append(refs, channel.Ref{Private: channel.ForUser(user)})
+	}
+	switch ids := channel.IDs(refs); {
+	case len(ids) == 0:
+		return nil, rpc.ErrInvalidParams.With(proto.ErrNoChannels.Text)
+	case len(ids) > proto.MaxReceivers:
+		return nil, rpc.ErrInvalidParams.With(proto.ErrTooManyChannels.Text)
+	default:
+		return ids, nil
+	}
+}
+
+// lastSeen tells when users were last seen. The error is of the log.
+func (p *Publisher) lastSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
+	users, fault := rpc.ParseUsers(params)
+	if fault != nil {
+		return rpc.Reply{Fault: fault}, nil
+	}
+	ids := make([]channel.ID, len(users))
+	for i, user := range users {
+		ids[i] = channel.ForUser(user)
+	}
+	sessions, err := p.log.Online(ctx, ids)
+	if err != nil {
+		return rpc.Reply{}, err
+	}
+	seen, err := p.log.LastSeen(ctx, users)
+	if err != nil {
+		return rpc.Reply{}, err
+	}
+	p.metrics.questions.Inc()
+	return rpc.Reply{Result: rpc.LastSeen(users, sessions, seen, time.Now())}, nil
+}
+
+// setSeen takes over what the portal knows of users whom this service has not seen. The error is of the log.
+func (p *Publisher) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
+	seen, fault := rpc.ParseSeen(params)
+	if fault != nil {
+		return rpc.Reply{Fault: fault}, nil
+	}
+	return rpc.Reply{}, p.log.SetSeen(ctx, seen...)
+}
+
+func answerJSON(w http.ResponseWriter, status int, text []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(text) // whoever has hung up does not need it
+}
