@@ -61,7 +61,7 @@ type Edge struct {
 	hub     *hub.Hub
 	wheel   *wheel
 
-	connections sync.WaitGroup // goroutines of connections
+	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
 	numbers     struct{ webSockets, polls atomic.Int64 }
 	buffers     sync.Pool // of *[]byte, to join several records in
@@ -70,7 +70,7 @@ type Edge struct {
 // New makes an edge. Its metrics are registered with reg.
 func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
 	h := hub.New(log, hub.Config{})
-	return &Edge{
+	e := &Edge{
 		config:  config,
 		log:     log,
 		stats:   stats,
@@ -80,6 +80,8 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 		wheel:   newWheel(config.PingInterval),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
+	e.connections.Add(1)
+	return e
 }
 
 // Handler serves the public paths. No middleware is around them: it would hold state for as long as a subscriber stays.
@@ -104,9 +106,8 @@ func (e *Edge) Run(ctx context.Context) error {
 	running.Go(func() { e.keepPresence(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
 	running.Wait()
-	for _, m := range e.wheel.members() {
-		m.cut()
-	}
+	e.wheel.close()
+	e.connections.Done()
 	e.connections.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -128,15 +129,18 @@ func (e *Edge) Ready() error {
 // Whoever comes meanwhile is served, and told to go in turn: it found no other edge.
 func (e *Edge) Drain(ctx context.Context) {
 	e.draining.Store(true)
-	start := time.Now()
+	end := time.Now().Add(e.config.Drain)
 	for {
 		members := e.wheel.members()
 		if len(members) == 0 {
 			return
 		}
-		left := max(e.config.Drain-time.Since(start), 0)
-		for _, m := range members {
-			if wait(ctx, jitter(left/time.Duration(len(members)))) != nil {
+		start := time.Now()
+		step := max(end.Sub(start), 0) / time.Duration(len(members))
+		for i, m := range members {
+			// Somewhere within its step of the window.
+			at := start.Add(time.Duration(i)*step + jitter(step) - step/2)
+			if wait(ctx, time.Until(at)) != nil {
 				return
 			}
 			m.leave()

@@ -27,8 +27,9 @@ type wheel struct {
 	turn  time.Duration // immutable
 	pings int           // turns from one ping to the next; immutable
 
-	mu    sync.Mutex
-	slots [wheelSlots]map[member]struct{}
+	mu     sync.Mutex
+	slots  [wheelSlots]map[member]struct{}
+	closed bool // whoever comes is cut
 }
 
 func newWheel(pingInterval time.Duration) *wheel {
@@ -44,9 +45,23 @@ func newWheel(pingInterval time.Duration) *wheel {
 func (w *wheel) add(m member) (slot int) {
 	slot = rand.IntN(wheelSlots)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.slots[slot][m] = struct{}{}
+	closed := w.closed
+	w.mu.Unlock()
+	if closed {
+		m.cut()
+	}
 	return slot
+}
+
+// close cuts all connections, and every later one.
+func (w *wheel) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	for _, m := range w.members() {
+		m.cut()
+	}
 }
 
 func (w *wheel) remove(m member, slot int) {

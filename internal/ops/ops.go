@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"pushgate/internal/proto"
 )
 
 // NewLogger makes a logger that writes lines to w from level on: as JSON if format is "json", else as text.
@@ -51,4 +53,15 @@ func Main(logger *slog.Logger, run func(context.Context) error) int {
 func Refuse(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 2
+}
+
+// DamagedRecords gives what is to be told of records of the log that cannot be read: it counts them with registry and logs them.
+func DamagedRecords(registry prometheus.Registerer, logger *slog.Logger) func(id proto.ID, err error) {
+	damaged := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_damaged_records_total",
+		Help: "Records of the log that could not be read; their messages are lost."})
+	registry.MustRegister(damaged)
+	return func(id proto.ID, err error) {
+		damaged.Inc()
+		logger.Error("record not read", "id", id, "error", err)
+	}
 }

@@ -1,0 +1,248 @@
+package edge
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// headers gives those of a response that the protocol speaks of.
+func headers(h http.Header) map[string]string {
+	got := make(map[string]string)
+	for name, values := range h {
+		if name != "Date" && name != "Content-Length" {
+			got[name] = strings.Join(values, "|")
+		}
+	}
+	return got
+}
+
+func TestPollIsAnsweredByALiveMessage(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		poll := w.get(w.url("/bitrix/sub/", signed(alice, bob)))
+		time.Sleep(39999 * time.Millisecond)
+		m := w.publish(`{"a":1}`, alice)
+		got := <-poll
+		if got.status != 200 || got.body != text(m, alice) {
+			t.Errorf("got %d %q", got.status, got.body)
+		}
+		want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
+			"Access-Control-Expose-Headers": "Last-Message-Id"}
+		if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+			t.Error(diff)
+		}
+		if n := w.value("session_ends_total", "poll_answered"); n != 1 {
+			t.Errorf("%v polls counted as answered", n)
+		}
+	})
+}
+
+func TestPollEndsWith304AfterItsTime(t *testing.T) {
+	const mid = "00000000010000000000000009"
+	for _, c := range []struct{ name, mid, want string }{
+		{"without mid", "", "the newest"},
+		{"with mid", mid, mid},
+		{"with a mid that is none", "abc", "the newest"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				if newest := w.publish(`{}`, bob); c.want != mid {
+					c.want = newest.ID.String()
+				}
+				got := <-w.get(w.url("/bitrix/subws/", signed(alice), "mid", c.mid))
+				if got.status != 304 || got.body != "" || got.after != 40*time.Second {
+					t.Errorf("got %d %q after %v", got.status, got.body, got.after)
+				}
+				want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
+					"Access-Control-Expose-Headers": "Last-Message-Id", "Expires": "Thu, 01 Jan 1973 11:11:01 GMT",
+					"Last-Message-Id": c.want}
+				if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// A log that never had a message has no id to give; the header is there all the same.
+func TestPollOfAnEmptyLog(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		got := <-w.get(w.url("/sub/", signed(alice)))
+		if values, ok := got.header["Last-Message-Id"]; !ok || values[0] != "" || got.status != 304 {
+			t.Errorf("got %d, Last-Message-Id %v", got.status, values)
+		}
+	})
+}
+
+func TestPollReplaysAfterMid(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		first := w.publish(`{"n":1}`, alice)
+		second := w.publish(`{"n":2}`, bob)
+		third := w.publish(`{"n":3}`, alice, bob)
+		got := <-w.get(w.url("/bitrix/sub/", signed(alice, bob), "mid", first.ID.String()))
+		if got.after != 0 || got.body != text(second, bob)+text(third, alice) {
+			t.Errorf("got %q after %v", got.body, got.after)
+		}
+		all := <-w.get(w.url("/bitrix/sub/", signed(alice), "mid", strings.Repeat("0", 26)))
+		if all.body != text(first, alice)+text(third, alice) {
+			t.Errorf("got %q", all.body)
+		}
+	})
+}
+
+// The id that a 304 gives is the one that the poll began with: what comes between two polls is found by it.
+func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.publish(`{}`, bob)
+		first := <-w.get(w.url("/bitrix/sub/", signed(alice)))
+		m := w.publish(`{"between":1}`, alice)
+		second := <-w.get(w.url("/bitrix/sub/", signed(alice), "mid", first.header.Get("Last-Message-Id")))
+		if second.status != 200 || second.body != text(m, alice) {
+			t.Errorf("got %d %q", second.status, second.body)
+		}
+	})
+}
+
+// While the log cannot be read a poll waits; it is never told that its own ids are wrong.
+func TestPollWhileTheLogIsAway(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.log.Fail(errors.New("away"))
+		mid := "17952262100000000000000009"
+		got := <-w.get(w.url("/bitrix/sub/", signed(alice), "mid", mid))
+		if got.status != 304 || got.after != 40*time.Second || got.header.Get("Last-Message-Id") != mid {
+			t.Errorf("got %d after %v with %v", got.status, got.after, got.header)
+		}
+	})
+}
+
+func TestPollRefusals(t *testing.T) {
+	good := signed(alice)
+	for _, c := range []struct {
+		name, channels string
+		grammar        channel.Grammar
+		want           string
+	}{
+		{"none", "", channel.Hex, "4010: Wrong Channel Id."},
+		{"unsigned", alice.String(), channel.Hex, "4010: Wrong Channel Id."},
+		{"one of two is bad", good + "/" + bob.String() + "." + strings.Repeat("0", 40), channel.Hex, "4010: Wrong Channel Id."},
+		{"too many", strings.Repeat(good+"/", maxChannels) + good, channel.Hex, "4010: Wrong Channel Id."},
+		{"first generation, none", "", channel.Alphanumeric, "No channel id provided."},
+		{"first generation, unsigned", alice.String(), channel.Alphanumeric, "Channel id is not correct."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, func(config *Config) { config.Grammar = c.grammar }, func(t *testing.T, w *world) {
+				got := <-w.get(w.url("/bitrix/sub/", c.channels))
+				if got.status != 400 || got.body != c.want {
+					t.Errorf("got %d %q", got.status, got.body)
+				}
+				want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
+					"Access-Control-Expose-Headers": "Last-Message-Id"}
+				if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// nginx hands on an Upgrade header that a plain GET never had.
+func TestUpgradeHeaderAloneIsNoUpgrade(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		request, _ := http.NewRequest("GET", w.url("/bitrix/subws/", signed(alice)), nil)
+		request.Header.Set("Upgrade", "websocket")
+		request.Close = true
+		response, err := w.http.Do(request)
+		if err != nil || response.StatusCode != 304 {
+			t.Errorf("got %v %v, want a poll", response, err)
+		}
+	})
+}
+
+func TestPreflightAndUnknown(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		for _, c := range []struct {
+			method, path string
+			status       int
+			want         map[string]string
+		}{
+			{"OPTIONS", "/bitrix/sub/", 200, map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
+				"Access-Control-Allow-Methods": "POST, GET, DELETE, OPTIONS",
+				"Access-Control-Allow-Headers": "If-Modified-Since, If-None-Match"}},
+			{"POST", "/bitrix/sub/", 404, map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*"}},
+			{"HEAD", "/bitrix/sub/", 404, map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*"}},
+			{"GET", "/bitrix/pub/", 404, map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*"}},
+		} {
+			request, _ := http.NewRequest(c.method, "http://push.test"+c.path, nil)
+			response, err := w.http.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != c.status {
+				t.Errorf("%s %s: %d, want %d", c.method, c.path, response.StatusCode, c.status)
+			}
+			if diff := cmp.Diff(c.want, headers(response.Header)); diff != "" {
+				t.Errorf("%s %s: %s", c.method, c.path, diff)
+			}
+		}
+	})
+}
+
+// The portal's self-test speaks HTTP/1.0 and reads but once: head and body must be in that one piece.
+func TestPollOfHTTP10LeavesInOneWrite(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		conn, err := w.listener.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		path := strings.TrimPrefix(w.url("/bitrix/sub/", signed(alice)), "http://push.test")
+		go conn.Write([]byte("GET " + path + " HTTP/1.0\r\nHost: push.test\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"))
+		synctest.Wait()
+		w.publish("5f4dcc3b5aa765d61d8327deb882cf99", alice)
+		buffer := make([]byte, 4096)
+		n, err := conn.Read(buffer) // a pipe gives what one Write gave, and no more
+		got := string(buffer[:n])
+		if err != nil || !strings.HasPrefix(got, "HTTP/1.0 200 OK\r\n") || !strings.Contains(got, `"text":5f4dcc3b5aa765d61d8327deb882cf99}`) {
+			t.Errorf("one read gave %q, %v", got, err)
+		}
+	})
+}
+
+func TestPollOfAClientThatHangsUp(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		conn, _ := w.listener.dial(t.Context(), "", "")
+		path := strings.TrimPrefix(w.url("/sub/", signed(alice)), "http://push.test")
+		conn.Write([]byte("GET " + path + " HTTP/1.1\r\nHost: push.test\r\n\r\n"))
+		synctest.Wait()
+		if n := w.value("connections", "longpoll"); n != 1 {
+			t.Errorf("%v polls, want 1", n)
+		}
+		conn.Close()
+		synctest.Wait()
+		if n, channels := w.value("connections", "longpoll"), w.edge.hub.Channels(); n != 0 || channels != 0 {
+			t.Errorf("%v polls and %d channels are left", n, channels)
+		}
+		if n := w.value("session_ends_total", "client_closed"); n != 1 {
+			t.Errorf("%v ends counted", n)
+		}
+	})
+}
+
+func TestTransientReachesAPollThatWaits(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		poll := w.get(w.url("/sub/", signed(alice)))
+		m := w.append(&proto.Message{Receivers: []channel.ID{alice}, Body: []byte(`{}`)})
+		if got := <-poll; got.body != text(m, alice) {
+			t.Errorf("got %q", got.body)
+		}
+	})
+}

@@ -1,0 +1,241 @@
+package edge
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/leaktest"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+var (
+	alice     = channel.FromBytes([16]byte{1})
+	bob       = channel.FromBytes([16]byte{2})
+	signer, _ = channel.NewSigner("sha1", []byte("a key of the tests"))
+)
+
+// signed gives the CHANNEL_ID value of some private ids.
+func signed(ids ...channel.ID) string {
+	var parts []string
+	for _, id := range ids {
+		parts = append(parts, signer.Sign(channel.Ref{Private: id}).String())
+	}
+	return strings.Join(parts, "/")
+}
+
+// world is an edge on a network of pipes, with a log in memory. It is made and used inside a synctest bubble.
+type world struct {
+	t        *testing.T
+	edge     *Edge
+	log      *storetest.Memory
+	listener *pipeListener
+	metrics  *prometheus.Registry
+	http     *http.Client
+}
+
+// inWorld runs test in a bubble with a running edge, and takes all down at its end.
+func inWorld(t *testing.T, change func(*Config), test func(*testing.T, *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		config := Config{ID: "edge-1", Signer: signer, PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second,
+			MaxPayload: 1 << 20, Drain: 10 * time.Second, Origins: []string{"*"}}
+		if change != nil {
+			change(&config)
+		}
+		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
+		w.edge = New(config, w.log, w.log, slog.New(slog.DiscardHandler), w.metrics)
+		transport := &http.Transport{DialContext: w.listener.dial}
+		w.http = &http.Client{Transport: transport}
+		server := &http.Server{Handler: w.edge.Handler()}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { server.Serve(w.listener) })
+		running.Go(func() { w.edge.Run(ctx) })
+		synctest.Wait()
+		test(t, w)
+		stop()
+		server.Close()
+		transport.CloseIdleConnections()
+		running.Wait()
+	})
+}
+
+func (w *world) url(path, channels string, more ...string) string {
+	query := url.Values{"CHANNEL_ID": {channels}}
+	for i := 0; i < len(more); i += 2 {
+		query.Set(more[i], more[i+1])
+	}
+	return "http://push.test" + path + "?" + query.Encode()
+}
+
+// publish appends a message with a body to channels, and waits until it has come wherever it can.
+func (w *world) publish(body string, channels ...channel.ID) *proto.Message {
+	return w.append(&proto.Message{Receivers: channels, Body: []byte(body), TTL: time.Hour})
+}
+
+func (w *world) append(m *proto.Message) *proto.Message {
+	w.t.Helper()
+	m.Created = time.Now()
+	receipts, err := w.log.Append(w.t.Context(), m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m.ID = receipts[0].ID
+	synctest.Wait()
+	return m
+}
+
+// get makes a long poll that is under way when it returns; the answer comes on the channel.
+func (w *world) get(url string) <-chan answer {
+	answers := make(chan answer, 1)
+	go func() {
+		start := time.Now()
+		response, err := w.http.Get(url)
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		answers <- answer{response.StatusCode, response.Header, string(body), time.Since(start), err}
+	}()
+	synctest.Wait()
+	return answers
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	after  time.Duration
+	err    error
+}
+
+func (w *world) dial(url string) *websocket.Conn {
+	w.t.Helper()
+	conn, _, err := websocket.Dial(w.t.Context(), url, &websocket.DialOptions{HTTPClient: w.http})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.CloseNow() })
+	conn.SetReadLimit(-1)
+	synctest.Wait()
+	return conn
+}
+
+// read reads one frame, or gives the error that says why there will be none.
+func (w *world) read(conn *websocket.Conn) (string, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
+	defer cancel()
+	_, data, err := conn.Read(ctx)
+	return string(data), err
+}
+
+// rawWebSocket upgrades by hand, so that nothing reads or answers but the test.
+func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
+	w.t.Helper()
+	conn, err := w.listener.dial(w.t.Context(), "", "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: push.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", strings.TrimPrefix(url, "http://push.test"))
+	reader := bufio.NewReaderSize(conn, 512)
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		w.t.Fatalf("upgrade: %v %v", response, err)
+	}
+	synctest.Wait()
+	return conn, reader
+}
+
+// value reads a counter or gauge by its name and the value of its one label, if it has one.
+func (w *world) value(name, label string) float64 {
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if family.GetName() == "pushgate_"+name && (label == "" || metric.GetLabel()[0].GetValue() == label) {
+				return metricValue(metric)
+			}
+		}
+	}
+	w.t.Errorf("no metric %s %s", name, label)
+	return -1
+}
+
+func metricValue(m *dto.Metric) float64 {
+	if c := m.GetCounter(); c != nil {
+		return c.GetValue()
+	}
+	return m.GetGauge().GetValue()
+}
+
+// text gives the record that a reader of a channel gets.
+func text(m *proto.Message, id channel.ID) string {
+	return string(m.Text(m.Via([]channel.ID{id})).Payload())
+}
+
+// pipeListener is a network of pipes, which a bubble can see through.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	server, client := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func errorAs[T error](err error, target *T) bool { return errors.As(err, target) }
