@@ -135,7 +135,8 @@ type crowd struct {
 	ledger      Ledger
 	subscribers []Subscriber
 	channels    []channel.ID
-	stop        func() // ends the subscribers' lives and waits for them
+	sequence    atomic.Int64 // of the bodies: no two are the same
+	stop        func()       // ends the subscribers' lives and waits for them
 }
 
 func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
@@ -158,7 +159,7 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 	return c
 }
 
-// live lets the subscribers come and go, half of them with other habits than the other half: those poll all the time.
+// live lets the subscribers come and go.
 func (c *crowd) live(h Habits) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var lives sync.WaitGroup
@@ -175,15 +176,14 @@ func (c *crowd) live(h Habits) {
 func (c *crowd) publish(t *testing.T, messages, rate int, accepted *atomic.Int64) {
 	t.Helper()
 	const senders = 8
-	var sequence atomic.Int64
-	begin := time.Now()
+	begin, first := time.Now(), c.sequence.Load()
 	var wg sync.WaitGroup
 	for sender := range senders {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(sender), 2))
 			for accepted.Load() < int64(messages) && t.Context().Err() == nil {
-				n := sequence.Add(1)
-				time.Sleep(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(rate))))
+				n := c.sequence.Add(1)
+				time.Sleep(time.Until(begin.Add(time.Duration(n-first) * time.Second / time.Duration(rate))))
 				channels := make([]channel.ID, 0, 5)
 				for _, i := range random.Perm(len(c.channels))[:1+random.IntN(5)] {
 					channels = append(channels, c.channels[i])
@@ -202,7 +202,7 @@ func (c *crowd) publish(t *testing.T, messages, rate int, accepted *atomic.Int64
 	wg.Wait()
 }
 
-// settle waits until everything has arrived, and a while longer for what must not: every client comes back once more at least.
+// settle waits until everything has arrived, and lets every client come back once more, when there is nothing left for it.
 func (c *crowd) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -210,8 +210,20 @@ func (c *crowd) settle(t *testing.T) {
 	if err := c.ledger.Await(ctx, c.subscribers); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(2 * time.Second)
 	c.stop()
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var last sync.WaitGroup
+	for i, s := range c.subscribers {
+		last.Go(func() {
+			if i%2 == 0 {
+				_ = s.WebSocket(ctx, nil)
+			} else {
+				_, _ = s.Poll(ctx)
+			}
+		})
+	}
+	last.Wait()
 }
 
 // verdict fails the test for whatever a client must not see.
