@@ -17,8 +17,7 @@ const patience = 3 * time.Second
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 //
-// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1. A fuzz target's are not
-// counted: the fuzzer has its own, which stay.
+// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1.
 func Main(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
@@ -31,6 +30,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// fuzzing reports whether the tests are a fuzz run, whose engine leaves goroutines of its own.
 func fuzzing() bool {
 	f := flag.Lookup("test.fuzz")
 	return f != nil && f.Value.String() != ""

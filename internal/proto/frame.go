@@ -2,7 +2,6 @@ package proto
 
 import (
 	"encoding/binary"
-	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -87,6 +86,9 @@ const (
 // The frame is made at the first call for each receiver and cached.
 func (m *Message) Text(via int) *Frame { return m.text.frame(m, via, appendText) }
 
+// timeFormat is the date of HTTP (RFC 9110, 5.6.7), for times in UTC.
+const timeFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
+
 func appendText(b []byte, m *Message, via int) []byte {
 	b = appendHead(append(b, textBegin...), m, via)
 	b = append(b, `","text":`...)
@@ -107,7 +109,7 @@ func appendHead(b []byte, m *Message, via int) []byte {
 	b = append(b, `","tag":"`...)
 	b = appendPadded(b, uint64(created.Nanosecond()/int(time.Millisecond)), 3)
 	b = append(b, `","time":"`...)
-	return created.AppendFormat(b, http.TimeFormat)
+	return created.AppendFormat(b, timeFormat)
 }
 
 // appendChannel writes the channel by which a reader has a message. What this service has named itself is nobody's business: it gets the

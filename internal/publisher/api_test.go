@@ -156,7 +156,9 @@ func TestAPIRefuses(t *testing.T) {
 }
 
 func TestAPISaysWhenTheLogIsAway(t *testing.T) {
-	f := &fake{append: func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, errors.New("away") }}
+	f := &fake{append: func(context.Context, *proto.Message) (proto.Receipt, error) {
+		return proto.Receipt{}, errors.New("away")
+	}}
 	p := newPublisher(config(t), f)
 	w := p.do(call(t, "["+publishCall(`{"userList":[5],"body":{}}`)+"]"))
 	wantAnswer(t, w, http.StatusServiceUnavailable, "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"Internal error"}}`)
