@@ -11,7 +11,7 @@ import (
 
 // Limits of a message. A publisher holds them; decoders of stored records refuse what is beyond.
 const (
-	MaxReceivers = 1 << 16 // channels that one message goes to: a portal of version 5 names each user and his channel in one message
+	MaxReceivers = 1 << 14 // channels that one message goes to: a portal of version 5 names each user and his channel in one message
 	MaxType      = 64      // bytes of a message type
 	MaxBody      = 64 << 20
 

@@ -1,4 +1,4 @@
-// Package rpc is the words of JSON-RPC 2.0: the calls in a text and the replies to them. What a call means is not its business.
+// Package rpc is the words of JSON-RPC 2.0 as version 5 speaks it: calls and their params in a text, and the replies to them.
 package rpc
 
 import (

@@ -85,8 +85,8 @@ func logCases() []testCase {
 				}
 			}
 			b.want("", proto.ID{}, ch(1))
-			b.append(msg(time.Hour, "many", tooMany[1:]...))
-			b.want("many", proto.ID{}, tooMany[proto.MaxReceivers])
+			b.append(msg(time.Hour, "many", tooMany[:1000]...)) // a miniredis takes a second for all that are allowed
+			b.want("many", proto.ID{}, tooMany[999])
 		}},
 		{"channels are merged without doubles", store.Config{PageMessages: 3}, func(b *bench) {
 			b.post(time.Hour, "1", ch(1))
