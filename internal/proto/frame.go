@@ -105,16 +105,16 @@ func appendHead(b []byte, m *Message, via int) []byte {
 	b = append(b, `,"mid":"`...)
 	b, _ = m.ID.AppendText(b)
 	b = append(b, `","channel":"`...)
-	b = appendChannel(b, m.Receivers[via])
+	b = appendVia(b, m.Receivers[via])
 	b = append(b, `","tag":"`...)
 	b = appendPadded(b, uint64(created.Nanosecond()/int(time.Millisecond)), 3)
 	b = append(b, `","time":"`...)
 	return created.AppendFormat(b, timeFormat)
 }
 
-// appendChannel writes the channel by which a reader has a message. What this service has named itself is nobody's business: it gets the
+// appendVia writes the channel by which a reader has a message. What this service has named itself is nobody's business: it gets the
 // dash that the original writes for all.
-func appendChannel(b []byte, id channel.ID) []byte {
+func appendVia(b []byte, id channel.ID) []byte {
 	if id.IsReserved() {
 		return append(b, '-')
 	}

@@ -24,6 +24,7 @@ const (
 type Message struct {
 	ID        ID // zero until the log has given it one
 	Receivers []channel.ID
+	Sender    Sender        // zero in records that do not say
 	Type      string        // "module_command", or empty if not known
 	Body      []byte        // as published, checked by [CheckBody]
 	Created   time.Time     // when a publisher accepted it, to the microsecond
@@ -34,7 +35,29 @@ type Message struct {
 	UserParams []UserParams
 
 	text, json frames
+	binary     atomic.Pointer[Frame]
 	rpc        atomic.Pointer[Frame] // for everybody who has no params of their own
+}
+
+// Sender is who a message is from, as the server knows it: readers obey a portal, and must not obey a client.
+type Sender struct {
+	Type SenderType
+	ID   channel.ID // the public id of a client, or the channel of a user of version 5; zero for the portal
+}
+
+// SenderType is a kind of sender, by its number on the wire.
+type SenderType uint8
+
+// The kinds of senders.
+const (
+	SenderUnknown SenderType = 0
+	SenderClient  SenderType = 1
+	SenderBackend SenderType = 2
+)
+
+// To gives a copy of m for other receivers, as it was before the log and any reader had it.
+func (m *Message) To(receivers []channel.ID) *Message {
+	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, UserParams: m.UserParams}
 }
 
 // Transient reports whether m is delivered only to who is there: it has an id, which keeps its place in the order, but the
@@ -45,11 +68,6 @@ func (m *Message) Transient() bool { return m.TTL == 0 }
 // that a difference between machines never costs a message.
 func (m *Message) Expired(now time.Time) bool {
 	return !m.Transient() && now.Sub(m.Received) > m.TTL
-}
-
-// To gives a copy of m that is not yet published and goes to other receivers.
-func (m *Message) To(receivers []channel.ID) *Message {
-	return &Message{Receivers: receivers, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, UserParams: m.UserParams}
 }
 
 // Via gives the index of the first receiver of m that is one of channels, or -1.

@@ -1,6 +1,9 @@
 package proto
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // JSON gives m in the array of records that format=json stands for (docs/protocol.md, JSON records), for a reader that has it by way
 // of m.Receivers[via]. The frame is made at the first call for each receiver and cached. Several are joined by [AppendArray].
@@ -67,11 +70,31 @@ func appendRPC(b []byte, m *Message, own []byte) []byte {
 	} else {
 		b = append(appendJSONValue(append(b, noObject...), m.Body), '}')
 	}
-	b = append(b, `,"sender":{"type":2}`...)
+	b = appendSenderJSON(append(b, `,"sender":`...), m.Sender)
 	if own != nil {
 		b = append(append(b, `,"user_params":`...), own...)
 	}
 	return append(b, "}}"...)
+}
+
+// appendSenderJSON writes who a message is from. Only a client is one: what bears no name is from a time when clients could not send.
+func appendSenderJSON(b []byte, s Sender) []byte {
+	if s.Type != SenderClient {
+		return append(b, `{"type":2}`...)
+	}
+	b = append(b, `{"type":1`...)
+	if !s.ID.IsZero() {
+		b = append(append(append(b, `,"id":"`...), s.Name()...), '"')
+	}
+	return append(b, '}')
+}
+
+// Name gives the sender's id as readers see it: the number of a user of version 5, else a public id; empty if there is none.
+func (s Sender) Name() string {
+	if user, ok := s.ID.User(); ok {
+		return strconv.FormatInt(user, 10)
+	}
+	return s.ID.String()
 }
 
 // AppendArray appends to b an array of what is in the frames of several messages, of [Message.JSON] or of [Message.RPC].

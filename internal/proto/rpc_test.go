@@ -46,6 +46,18 @@ func TestRPC(t *testing.T) {
 			t.Errorf("user %d gets %s", user, got)
 		}
 	}
+	for sender, want := range map[proto.Sender]string{
+		{Type: proto.SenderBackend}:                                                `{"type":2}`,
+		{Type: proto.SenderClient}:                                                 `{"type":1}`,
+		{Type: proto.SenderClient, ID: channel.ForUser(5)}:                         `{"type":1,"id":"5"}`,
+		{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{0xab, 15: 0x1})}: `{"type":1,"id":"ab000000000000000000000000000001"}`,
+	} {
+		m := message(`{}`, 1)
+		m.Sender = sender
+		if got := string(m.RPC(0).Payload()); !strings.HasSuffix(got, `"sender":`+want+"}}") {
+			t.Error(got)
+		}
+	}
 	if m.RPC(6) != m.RPC(0) {
 		t.Error("framed twice for those who have no params of their own")
 	}

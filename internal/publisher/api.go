@@ -143,6 +143,7 @@ func (p *Publisher) callMessage(params json.RawMessage) (*proto.Message, *rpc.Er
 	}
 	m := &proto.Message{
 		Receivers:  receivers,
+		Sender:     proto.Sender{Type: proto.SenderBackend},
 		Type:       typ,
 		Body:       body,
 		UserParams: personal,
