@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
 
@@ -18,7 +17,7 @@ import (
 // all of them obey what a message has in extra. So the body must be an object with a module and a command, the module must not
 // be pull, and extra is what the server says of the sender and the time. The body is written anew, so that what was checked is
 // what every parser finds: a member that comes twice comes once.
-func clientBody(body []byte, public channel.ID, now time.Time) ([]byte, error) {
+func clientBody(body []byte, sender proto.Sender, now time.Time) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(bytes.ToValidUTF8(body, []byte("\uFFFD")), &members); err != nil {
 		return nil, proto.ErrRequestData
@@ -30,7 +29,7 @@ func clientBody(body []byte, public channel.ID, now time.Time) ([]byte, error) {
 	if plain(module) == "pull" {
 		return nil, proto.ErrSystemMessage
 	}
-	members["extra"] = clientExtra(public, now)
+	members["extra"] = clientExtra(sender, now)
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false) // or a body could grow to six times its size
@@ -41,9 +40,9 @@ func clientBody(body []byte, public channel.ID, now time.Time) ([]byte, error) {
 }
 
 // clientExtra is in the form of the portal's, without the revisions: readers act on those.
-func clientExtra(public channel.ID, now time.Time) json.RawMessage {
+func clientExtra(sender proto.Sender, now time.Time) json.RawMessage {
 	b := append([]byte(nil), `{"sender":{"type":1,"id":"`...)
-	b, _ = public.AppendText(b)
+	b = append(b, sender.Name()...)
 	b = append(b, `"},"server_time_unix":`...)
 	b = strconv.AppendFloat(b, float64(now.UnixMicro())/1e6, 'f', 6, 64)
 	return append(b, '}')

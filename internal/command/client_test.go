@@ -128,7 +128,7 @@ func FuzzClientBody(f *testing.F) {
 	f.Add([]byte("{\"module_id\":\"i\xffm\",\"command\":\"\\ud800\",\"__proto__\":{\"extra\":1}}"))
 	now := time.Unix(1795226210, 500_000_000)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		out, err := clientBody(body, mine, now)
+		out, err := clientBody(body, proto.Sender{ID: mine}, now)
 		if err != nil {
 			if err != proto.ErrRequestData && err != proto.ErrSystemMessage {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func FuzzClientBody(f *testing.F) {
 		if err != nil || !json.Valid(checked) {
 			t.Errorf("%q: %v", out, err)
 		}
-		if again, err := clientBody(out, mine, now); err != nil || string(again) != string(out) {
+		if again, err := clientBody(out, proto.Sender{ID: mine}, now); err != nil || string(again) != string(out) {
 			t.Errorf("%q is not what %q becomes: %v", again, out, err)
 		}
 	})

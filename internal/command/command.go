@@ -20,6 +20,8 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Online gives for each channel how many sessions watch it.
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+	// LastSeen gives for each user when it was last seen, the zero time if never.
+	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
 }
 
 // Stats is where edges tell of themselves. It is called concurrently.
@@ -134,11 +136,11 @@ func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time
 	sender := proto.Sender{Type: proto.SenderBackend}
 	if c.client {
 		var err error
-		if body, err = clientBody(body, c.public, now); err != nil {
+		sender = proto.Sender{Type: proto.SenderClient, ID: c.public}
+		if body, err = clientBody(body, sender, now); err != nil {
 			return nil, err
 		}
 		typ = "" // how long its messages live is not the client's to say
-		sender = proto.Sender{Type: proto.SenderClient, ID: c.public}
 	}
 	body, found, err := proto.CheckBody(body)
 	if err != nil {

@@ -59,6 +59,17 @@ func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	return sessions, f.onlines
 }
 
+// LastSeen has users with an odd number been here a minute ago.
+func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
+	times := make([]time.Time, len(users))
+	for i, user := range users {
+		if user%2 == 1 {
+			times[i] = time.Now().Add(-time.Minute)
+		}
+	}
+	return times, f.onlines
+}
+
 func (f *fake) Edges(context.Context) ([]proto.EdgeStats, error) { return f.edges, f.edgesErr }
 
 var (
@@ -319,7 +330,7 @@ func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 		one, _ := channel.Parse("00112233445566778899aabbccddeeff") // even
 		two, _ := channel.Parse("f0e5d42369441879d7e176c96cbbff2d")
 		x := newExecutor(t, &fake{})
-		x.log = only{one}
+		x.log = &only{id: one}
 		got, err := x.Online(t.Context(), []channel.ID{one, two})
 		if err != nil || hex.EncodeToString(got) != c.Hex {
 			t.Errorf("%x, %v, want %s", got, err, c.Hex)
@@ -330,11 +341,12 @@ func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 }
 
 // only is a log in which one channel is online.
-type only struct{ id channel.ID }
+type only struct {
+	fake
+	id channel.ID
+}
 
-func (only) Append(context.Context, ...*proto.Message) ([]proto.Receipt, error) { return nil, nil }
-
-func (o only) Online(_ context.Context, ids []channel.ID) ([]int, error) {
+func (o *only) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	sessions := make([]int, len(ids))
 	for i, id := range ids {
 		if id == o.id {

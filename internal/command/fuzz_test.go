@@ -102,7 +102,7 @@ func expected(b *pb.RequestBatch, client bool) *proto.Error {
 	}
 	for _, r := range b.Requests {
 		for _, m := range r.GetIncomingMessages().GetMessages() {
-			if _, err := clientBody(m.Body, mine, time.Time{}); client && err != nil {
+			if _, err := clientBody(m.Body, proto.Sender{ID: mine}, time.Time{}); client && err != nil {
 				return err.(*proto.Error)
 			}
 			if _, _, err := proto.CheckBody(m.Body); !client && err != nil {
