@@ -8,6 +8,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -174,7 +175,7 @@ func (h *Hub) forgetTargets() {
 // nil it begins at the newest id that this hub has heard. Whenever the session has rested and is due again, wake is called,
 // once: from any goroutine, so it must not block. The first call of Next needs no wake. End the session with [Session.Detach].
 func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Session {
-	s := &Session{hub: h, channels: channels, wake: wake, places: make([]int, len(channels))}
+	s := &Session{hub: h, channels: channels, wake: wake, watched: channels[:len(channels):len(channels)], places: make([]int, len(channels))}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -185,15 +186,8 @@ func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Sess
 	default:
 		s.unplaced = true
 	}
-	for i, id := range channels {
-		t := h.topics[id]
-		if t == nil {
-			t = new(topic)
-			h.topics[id] = t
-		}
-		s.places[i] = len(t.watchers)
-		t.watchers = append(t.watchers, watcher{s, i})
-		h.changed[id] = struct{}{}
+	for i := range channels {
+		h.enter(s, i)
 	}
 	return s
 }
@@ -201,18 +195,67 @@ func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Sess
 func (h *Hub) detach(s *Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, id := range s.channels {
-		t, place := h.topics[id], s.places[i]
-		last := len(t.watchers) - 1
-		moved := t.watchers[last]
-		t.watchers[place] = moved
-		moved.session.places[moved.index] = place
-		t.watchers[last] = watcher{}
-		t.watchers = t.watchers[:last]
-		if last == 0 {
-			delete(h.topics, id)
-		}
-		h.changed[id] = struct{}{}
+	for i := range s.watched {
+		h.leave(s, i)
+	}
+	s.watched = nil
+}
+
+// enter puts s among the watchers of s.watched[i]. h.mu is held.
+func (h *Hub) enter(s *Session, i int) {
+	id := s.watched[i]
+	t := h.topics[id]
+	if t == nil {
+		t = new(topic)
+		h.topics[id] = t
+	}
+	s.places[i] = len(t.watchers)
+	t.watchers = append(t.watchers, watcher{s, i})
+	h.changed[id] = struct{}{}
+}
+
+// leave takes s from among the watchers of s.watched[i]. h.mu is held.
+func (h *Hub) leave(s *Session, i int) {
+	id, place := s.watched[i], s.places[i]
+	t := h.topics[id]
+	last := len(t.watchers) - 1
+	moved := t.watchers[last]
+	t.watchers[place] = moved
+	moved.session.places[moved.index] = place
+	t.watchers[last] = watcher{}
+	t.watchers = t.watchers[:last]
+	if last == 0 {
+		delete(h.topics, id)
+	}
+	h.changed[id] = struct{}{}
+}
+
+// watch has s watch one more channel, unless it does.
+func (h *Hub) watch(s *Session, id channel.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.watched == nil || slices.Contains(s.watched, id) {
+		return
+	}
+	s.watched, s.places = append(s.watched, id), append(s.places, 0)
+	h.enter(s, len(s.watched)-1)
+}
+
+// unwatch takes back what watch did. The last channel takes the place of the one that goes; the first ones, which s was made with,
+// never move.
+func (h *Hub) unwatch(s *Session, id channel.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.Index(s.watched, id)
+	if i < len(s.channels) {
+		return
+	}
+	h.leave(s, i)
+	last := len(s.watched) - 1
+	s.watched[i], s.places[i] = s.watched[last], s.places[last]
+	s.watched, s.places = s.watched[:last], s.places[:last]
+	if i < last {
+		h.topics[s.watched[i]].watchers[s.places[i]].index = i
 	}
 }
 

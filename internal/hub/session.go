@@ -19,7 +19,9 @@ type Session struct {
 	channels []channel.ID
 	wake     func()
 
-	places []int // where s stands among the watchers of each channel; guarded by hub.mu
+	// Guarded by hub.mu.
+	watched []channel.ID // channels, and what is watched besides; nil once s has been detached
+	places  []int        // where s stands among the watchers of each
 
 	mu       sync.Mutex
 	cursor   proto.ID // everything up to here has been given, and this is moved by Next alone
@@ -46,6 +48,13 @@ type Batch struct {
 
 // Channels gives the channels that s watches. They must not be changed.
 func (s *Session) Channels() []channel.ID { return s.channels }
+
+// Watch has s be given what is dispatched on one more channel from now on, in its order with all else. The channel must carry
+// transient messages only: the log is not read for it.
+func (s *Session) Watch(id channel.ID) { s.hub.watch(s, id) }
+
+// Unwatch ends a Watch. What is in the inbox already comes all the same.
+func (s *Session) Unwatch(id channel.ID) { s.hub.unwatch(s, id) }
 
 // Cursor gives the id up to which s has been given everything.
 func (s *Session) Cursor() proto.ID {
