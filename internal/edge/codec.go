@@ -11,12 +11,14 @@ type codec struct {
 	opcode      byte   // of its WebSocket frames
 	contentType string // of its polls' answers
 	commands    bool   // what its clients send is a batch of requests; else it is ignored
+	calls       bool   // likewise, but of version 5
+	list        bool   // several messages are the elements of an array; else their payloads come one after another
 
 	// frame gives the frame of one message, which is cached on it; nil if readers of this form must not have the message.
 	frame func(m *proto.Message, sub *subscription) *proto.Frame
 }
 
-// The codecs. In both, payloads one after another are what several messages look like.
+// The codecs.
 var (
 	// textCodec withholds what clients send: its records do not say who a message is from, so that every reader would take it
 	// for the portal's.
@@ -29,7 +31,22 @@ var (
 	binaryCodec = &codec{opcode: proto.OpBinary, contentType: "application/octet-stream", commands: true, frame: func(m *proto.Message, _ *subscription) *proto.Frame {
 		return m.Binary()
 	}}
+	// jsonCodec and rpcCodec say whom a message is from: in the body's extra, where the server has written it.
+	jsonCodec = &codec{opcode: proto.OpText, contentType: "application/json", list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
+		return m.JSON(m.Via(sub.channels))
+	}}
+	rpcCodec = &codec{opcode: proto.OpText, contentType: "application/json", calls: true, list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
+		return m.RPC(sub.user)
+	}}
 )
+
+// element gives what a frame is among those of several messages.
+func (c *codec) element(f *proto.Frame) []byte {
+	if c.list {
+		return proto.Element(f)
+	}
+	return f.Payload()
+}
 
 // packet is what a batch of messages is on the wire: one WebSocket frame, or the answer of one poll. It must be released.
 type packet struct {
@@ -52,12 +69,12 @@ type packets struct{ buffers sync.Pool }
 // encode gives the packet of a batch for a reader. One message is its cached frame, which costs nothing.
 func (p *packets) encode(sub *subscription, batch []*proto.Message) (out packet) {
 	var one *proto.Frame
-	size := 0
+	size := 0 // of the elements
 	for _, m := range batch {
 		if f := sub.codec.frame(m, sub); f != nil {
 			one, out.newest = f, m
 			out.messages++
-			size += len(f.Payload())
+			size += len(sub.codec.element(f))
 		}
 	}
 	switch out.messages {
@@ -65,8 +82,11 @@ func (p *packets) encode(sub *subscription, batch []*proto.Message) (out packet)
 		return out
 	case 1:
 		out.frame = one.WebSocket()
-		out.header = len(out.frame) - size
+		out.header = len(out.frame) - len(one.Payload())
 		return out
+	}
+	if sub.codec.list {
+		size += out.messages + 1 // brackets and commas
 	}
 	buffer, _ := p.buffers.Get().(*[]byte)
 	if buffer == nil {
@@ -74,10 +94,20 @@ func (p *packets) encode(sub *subscription, batch []*proto.Message) (out packet)
 	}
 	b := proto.AppendFrameHeader((*buffer)[:0], sub.codec.opcode, size)
 	out.header = len(b)
+	separator := byte('[')
 	for _, m := range batch {
-		if f := sub.codec.frame(m, sub); f != nil {
-			b = append(b, f.Payload()...)
+		f := sub.codec.frame(m, sub)
+		if f == nil {
+			continue
 		}
+		if sub.codec.list {
+			b = append(b, separator)
+			separator = ','
+		}
+		b = append(b, sub.codec.element(f)...)
+	}
+	if sub.codec.list {
+		b = append(b, ']')
 	}
 	*buffer = b
 	out.frame, out.buffer = b, buffer

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/command"
 	"pushgate/internal/proto"
+	"pushgate/internal/rpc"
 )
 
 // Commands carries out what clients send. It is called concurrently, but by each connection for one batch at a time.
@@ -15,6 +17,8 @@ type Commands interface {
 	// Client carries out a batch of a client that is known by its public id, which may be zero. The reply is nil if there is
 	// none. The error is a *[proto.Error] if the client is at fault.
 	Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error)
+	// Call carries out a call of version 5 that is not about the connection itself. The error is not the client's fault.
+	Call(ctx context.Context, who command.Caller, call rpc.Call) (rpc.Reply, error)
 }
 
 // commandTimeout is how long a batch may take. Nothing is read from its connection meanwhile.
@@ -25,13 +29,16 @@ func (c *wsConn) receive(message io.Reader) bool {
 	c.edge.metrics.received.Inc()
 	limit := c.edge.config.MaxPayload
 	limited := io.LimitReader(message, limit+1)
-	if !c.sub.codec.commands || c.edge.config.Commands == nil {
+	if !c.sub.codec.commands && !c.sub.codec.calls || c.edge.config.Commands == nil {
 		n, err := io.Copy(io.Discard, limited)
 		return c.arrived(n, err)
 	}
 	batch, err := io.ReadAll(limited)
 	if !c.arrived(int64(len(batch)), err) {
 		return false
+	}
+	if c.sub.codec.calls {
+		return c.receiveRPC(batch)
 	}
 	// Whoever sends something and goes has sent it all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), commandTimeout)

@@ -11,7 +11,9 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/command"
 	"pushgate/internal/proto"
+	"pushgate/internal/rpc"
 )
 
 // commandsFunc is an executor that is a function.
@@ -19,6 +21,12 @@ type commandsFunc func(ctx context.Context, batch []byte) ([]byte, error)
 
 func (f commandsFunc) Client(ctx context.Context, _ channel.ID, batch []byte) ([]byte, error) {
 	return f(ctx, batch)
+}
+
+// Call has the function carry out a call's method, and give its error.
+func (f commandsFunc) Call(ctx context.Context, _ command.Caller, call rpc.Call) (rpc.Reply, error) {
+	_, err := f(ctx, []byte(call.Method))
+	return rpc.Reply{}, err
 }
 
 // What is our fault sends no client to the portal.

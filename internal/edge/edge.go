@@ -22,6 +22,8 @@ import (
 // Log is what an edge needs of a portal's log. It is called concurrently.
 type Log interface {
 	hub.Log
+	// Append puts messages into the log and notifies of them.
+	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Follow tells f what the log notifies of, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
 	// SetPresence notes how many sessions of an edge watch some channels, and renews the edge's lease; with replace, these
@@ -49,6 +51,7 @@ type Config struct {
 
 	MaxConnections int      // of one user; beyond it the oldest one must go; 0 is no limit
 	Commands       Commands // carries out what clients send; nil: it is ignored
+	HostID         string   // of the portal, which tokens must come from; empty: they may say anything
 }
 
 // maxChannels is how many ids one subscription may name. A browser names two or three.
@@ -71,6 +74,7 @@ type Edge struct {
 	draining    atomic.Bool
 	numbers     struct{ webSockets, polls atomic.Int64 }
 	packets     packets
+	recent      recent
 }
 
 // New makes an edge. Its metrics are registered with reg.
@@ -96,6 +100,10 @@ func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
 		r.Get(prefix+"*", e.subscribe)
+		r.Options(prefix+"*", preflight)
+	}
+	for _, prefix := range []string{"/bitrix/sse/", "/sse/"} {
+		r.Get(prefix+"*", e.stream)
 		r.Options(prefix+"*", preflight)
 	}
 	r.NotFound(notFound)

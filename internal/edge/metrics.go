@@ -11,12 +11,15 @@ import (
 // metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
 type metrics struct {
 	webSockets, polls   prometheus.Gauge
+	streams             prometheus.Gauge
 	delivered           map[transport]prometheus.Counter
 	ends                map[*Reason]prometheus.Counter
 	refused, paused     prometheus.Counter
 	commands            map[string]prometheus.Counter // by outcome
 	presenceErrors      prometheus.Counter
 	publishToSend       prometheus.Histogram
+	acks                prometheus.Counter
+	publishToAck        prometheus.Histogram
 	sentBytes, received prometheus.Counter
 }
 
@@ -26,6 +29,7 @@ type transport string
 const (
 	webSocket transport = "websocket"
 	longPoll  transport = "longpoll"
+	stream    transport = "sse"
 )
 
 func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
@@ -43,9 +47,12 @@ func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
 	latency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
 		Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
 		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)})
+	ackLatency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_ack_seconds",
+		Help:    "Time from a publisher's acceptance of a message to a client's word that it has processed it; live messages of version 5 only.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)})
 	commands := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_client_commands_total",
-		Help: "Batches of requests that clients sent, by outcome; refusals are counted by reason in pushgate_session_ends_total."}, []string{"outcome"})
-	reg.MustRegister(connections, delivered, ends, latency, commands)
+		Help: "Batches of requests, or calls of version 5, that clients sent, by outcome."}, []string{"outcome"})
+	reg.MustRegister(connections, delivered, ends, latency, ackLatency, commands)
 	m := &metrics{
 		webSockets:     connections.WithLabelValues(string(webSocket)),
 		polls:          connections.WithLabelValues(string(longPoll)),
@@ -56,10 +63,13 @@ func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
 		publishToSend:  latency,
+		streams:        connections.WithLabelValues(string(stream)),
+		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
+		publishToAck:   ackLatency,
 		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
 		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
 	}
-	for _, t := range []transport{webSocket, longPoll} {
+	for _, t := range []transport{webSocket, longPoll, stream} {
 		m.delivered[t] = delivered.WithLabelValues(string(t))
 	}
 	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {

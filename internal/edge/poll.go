@@ -24,7 +24,11 @@ func (p *poll) makeRoom()       { p.end(ReasonTooMany) }
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
-	timer := time.AfterFunc(e.config.PollTimeout, func() { end(ReasonTimeout) })
+	rest := e.config.PollTimeout
+	if !sub.expires.IsZero() {
+		rest = min(rest, time.Until(sub.expires))
+	}
+	timer := time.AfterFunc(rest, func() { end(ReasonTimeout) })
 	defer timer.Stop()
 	wake := make(chan struct{}, 1)
 	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
@@ -32,8 +36,8 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	p := &poll{end}
 	slot := e.wheel.add(p)
 	defer e.wheel.remove(p, slot)
-	e.crowds.enter(sub.public, p)
-	defer e.crowds.leave(sub.public, p)
+	e.crowds.enter(sub.owner(), p)
+	defer e.crowds.leave(sub.owner(), p)
 	e.metrics.polls.Inc()
 	defer e.metrics.polls.Dec()
 	e.numbers.polls.Add(1)

@@ -28,7 +28,8 @@ func (e *Edge) keepPresence(ctx context.Context) {
 		if replace {
 			changes = e.hub.Presence()
 		}
-		_, kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
+		moved, kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
+		e.announce(ctx, moved)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("presence not written", "error", err)
@@ -41,7 +42,8 @@ func (e *Edge) keepPresence(ctx context.Context) {
 		}
 	}
 	e.lastWord(ctx, func(ctx context.Context) error {
-		_, _, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
+		moved, _, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
+		e.announce(ctx, moved)
 		return err
 	})
 }

@@ -97,7 +97,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID"), clientAddress(r), time.Now())
+	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID")+r.URL.Query().Get("token"), clientAddress(r), time.Now())
 	ctx, now := context.WithCancel(context.Background())
 	refused := &refusedConn{conn, now}
 	slot := e.wheel.add(refused)

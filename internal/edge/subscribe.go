@@ -3,6 +3,7 @@ package edge
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -22,7 +23,21 @@ type subscription struct {
 	public   channel.ID // the client's own: the first one of its list; zero if it has none
 	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
 	codec    *codec
+
+	user    int64     // whose token it brought; 0 if it is nobody in particular
+	expires time.Time // when its token does; zero if it brought none
 }
+
+// owner gives the id by which the connections of one person are counted; zero if that is not known.
+func (s *subscription) owner() channel.ID {
+	if s.user != 0 {
+		return channel.ForUser(s.user)
+	}
+	return s.public
+}
+
+// over reports whether what s was allowed by has expired.
+func (s *subscription) over(now time.Time) bool { return !s.expires.IsZero() && now.After(s.expires) }
 
 // subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
 // header decides.
@@ -44,13 +59,47 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 // parse reads and checks the query. What it refuses is the client's own fault, always.
 func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	query := r.URL.Query()
-	refs, err := e.config.Grammar.ParseList(query.Get("CHANNEL_ID"), maxChannels)
+	switch {
+	case query.Get("jsonRpc") == "true":
+		sub.codec = rpcCodec
+	case query.Get("binaryMode") == "true":
+		sub.codec = binaryCodec
+	case query.Get("format") == "json":
+		sub.codec = jsonCodec
+	default:
+		sub.codec = textCodec
+	}
+	if id, err := proto.ParseID(query.Get("mid")); err == nil {
+		sub.cursor = &id
+	}
+	if token := query.Get("token"); token != "" {
+		return sub, e.parseToken(&sub, token)
+	}
+	return sub, e.parseList(&sub, query.Get("CHANNEL_ID"))
+}
+
+// parseToken reads who the client is and what it may watch from a token of version 5.
+func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
+	token, err := e.config.Signer.ParseToken(text, e.config.HostID, time.Now())
 	if err != nil {
-		return sub, e.refusal(err)
+		return proto.ErrWrongChannel
+	}
+	sub.user, sub.expires, sub.channels = token.User, token.Expires, token.Channels
+	if id := channel.ForUser(token.User); !id.IsZero() {
+		sub.channels = append([]channel.ID{id}, sub.channels...)
+	}
+	return nil
+}
+
+// parseList reads a list of signed ids.
+func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
+	refs, err := e.config.Grammar.ParseList(list, maxChannels)
+	if err != nil {
+		return e.refusal(err)
 	}
 	for _, ref := range refs {
 		if !e.config.Signer.Verify(ref) {
-			return sub, e.refusal(channel.ErrSignature)
+			return e.refusal(channel.ErrSignature)
 		}
 	}
 	sub.channels = channel.IDs(refs)
@@ -59,14 +108,7 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 			break
 		}
 	}
-	sub.codec = textCodec
-	if query.Get("binaryMode") == "true" {
-		sub.codec = binaryCodec
-	}
-	if id, err := proto.ParseID(query.Get("mid")); err == nil {
-		sub.cursor = &id
-	}
-	return sub, nil
+	return nil
 }
 
 // refusal gives the words of the generation whose ids are served.

@@ -48,6 +48,8 @@ type wsConn struct {
 	replyDue     atomic.Pointer[reply]
 
 	turns int // visits since the last ping; owned by the wheel
+
+	rpc *rpcState // nil unless the client speaks version 5; set before anybody else knows the connection
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
@@ -60,9 +62,12 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	c.conn, c.net = conn, upgrade.conn
 	c.ctx, c.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
 	conn.SetReadLimit(-1)                                        // read holds our own, whose close has no text
+	if sub.codec.calls {
+		c.rpc = new(rpcState)
+	}
 	c.session = e.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
 	c.slot = e.wheel.add(c)
-	e.crowds.enter(sub.public, c)
+	e.crowds.enter(sub.owner(), c)
 	e.metrics.webSockets.Inc()
 	e.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
@@ -116,7 +121,7 @@ func isNetError(err error) bool {
 func (c *wsConn) takeDown() {
 	c.session.Detach()
 	c.edge.wheel.remove(c, c.slot)
-	c.edge.crowds.leave(c.sub.public, c)
+	c.edge.crowds.leave(c.sub.owner(), c)
 	c.conn.CloseNow()
 	c.edge.metrics.webSockets.Dec()
 	c.edge.numbers.webSockets.Add(-1)
@@ -129,6 +134,9 @@ func (c *wsConn) takeDown() {
 func (c *wsConn) write() {
 	for {
 		if c.pingDue.Swap(false) && !c.send(pingFrame) {
+			return
+		}
+		if c.rpc != nil && c.rpc.late.Swap(false) && !c.send(heartbeatFrame) {
 			return
 		}
 		if r := c.replyDue.Swap(nil); r != nil {
@@ -157,6 +165,9 @@ func (c *wsConn) write() {
 			return
 		}
 		c.edge.metrics.sent(webSocket, packet)
+		if c.rpc != nil {
+			c.edge.recent.note(batch.Messages)
+		}
 	}
 }
 
@@ -179,6 +190,13 @@ func (c *wsConn) send(frame []byte) bool {
 
 // visit implements member: it ends what is stuck or dead, and pings when it is time.
 func (c *wsConn) visit(now time.Time) {
+	if c.sub.over(now) {
+		c.edge.connections.Go(func() { c.close(ReasonTokenExpired) })
+		return
+	}
+	if c.rpc != nil {
+		c.beat(now)
+	}
 	if since := c.writingSince.Load(); since != 0 {
 		if now.UnixNano()-since > int64(writeTimeout) {
 			c.abort(ReasonWriteTimeout)

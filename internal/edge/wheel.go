@@ -26,6 +26,7 @@ const (
 type wheel struct {
 	turn  time.Duration // immutable
 	pings int           // turns from one ping to the next; immutable
+	beats int           // turns from one heartbeat of version 5 to the next; immutable
 
 	mu     sync.Mutex
 	slots  [wheelSlots]map[member]struct{}
@@ -35,6 +36,7 @@ type wheel struct {
 func newWheel(pingInterval time.Duration) *wheel {
 	w := &wheel{pings: max(5, int((pingInterval+maxTurn-1)/maxTurn))}
 	w.turn = pingInterval / time.Duration(w.pings)
+	w.beats = max(1, int(heartbeat/w.turn))
 	for i := range w.slots {
 		w.slots[i] = make(map[member]struct{})
 	}

@@ -38,7 +38,7 @@ func appendJSONValue(b, body []byte) []byte {
 func (m *Message) AppendSSE(b []byte, via int) []byte {
 	b, _ = m.ID.AppendText(append(b, "id: "...))
 	b = append(b, "\ndata: "...)
-	return append(append(b, element(m.JSON(via))...), "\n\n"...)
+	return append(append(b, Element(m.JSON(via))...), "\n\n"...)
 }
 
 // RPC gives m as the request that version 5 sends to a client that is user, or 0 if it is nobody in particular (docs/protocol.md,
@@ -104,13 +104,13 @@ func AppendArray(b []byte, frames ...*Frame) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, element(f)...)
+		b = append(b, Element(f)...)
 	}
 	return append(b, ']')
 }
 
-// element gives what is in an array of one, and an object as it is.
-func element(f *Frame) []byte {
+// Element gives what a frame of [Message.JSON] or [Message.RPC] is in an array of several.
+func Element(f *Frame) []byte {
 	payload := f.Payload()
 	if payload[0] == '[' {
 		return payload[1 : len(payload)-1]

@@ -1,0 +1,365 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// token makes a user's token that lives for an hour.
+func token(user int64, channels ...channel.ID) string {
+	return signer.SignToken(channel.Token{User: user, Channels: channels, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
+}
+
+// rpcURL is where a client of version 5 connects.
+func rpcURL(path, token string, more ...string) string {
+	query := url.Values{"token": {token}, "jsonRpc": {"true"}}
+	for i := 0; i < len(more); i += 2 {
+		query.Set(more[i], more[i+1])
+	}
+	return "http://push.test" + path + "?" + query.Encode()
+}
+
+// hear reads frames until there is one that is no heartbeat.
+func (w *world) hear(conn *websocket.Conn) string {
+	w.t.Helper()
+	for {
+		frame, err := w.read(conn)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if frame != "ping" {
+			return frame
+		}
+	}
+}
+
+// ask sends a frame and gives what comes back.
+func (w *world) ask(conn *websocket.Conn, frame string) string {
+	w.t.Helper()
+	w.tell(conn, frame)
+	return w.hear(conn)
+}
+
+func (w *world) tell(conn *websocket.Conn, frame string) {
+	w.t.Helper()
+	if err := conn.Write(w.t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+		w.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// TestRPCUser: a user has what is for the user, what is for all, and its own params; what comes both ways comes once, and in the form
+// of version 5.
+func TestRPCUser(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		five := w.dial(rpcURL("/subws/", token(5, bob)))
+		six := w.dial(rpcURL("/subws/", token(6, bob)))
+		m := w.append(&proto.Message{Receivers: []channel.ID{bob, channel.ForUser(5), channel.ForUser(6)}, Body: []byte(`{"params":{}}`), TTL: time.Hour,
+			UserParams: []proto.UserParams{{User: 5, Params: []byte(`{"mine":1}`)}}})
+		form := `{"jsonrpc":"2.0","method":"incoming.message","params":{"mid":"` + m.ID.String() + `","body":{"params":{}},"sender":{"type":2}%s}}`
+		if got, want := w.hear(five), fmt.Sprintf(form, `,"user_params":{"mine":1}`); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if got, want := w.hear(six), fmt.Sprintf(form, ""); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		only := w.publish(`{"x":1}`, channel.ForUser(6))
+		if got := w.hear(six); got != string(only.RPC(0).Payload()) {
+			t.Error(got)
+		}
+		both := []*proto.Message{w.publish(`{"x":2}`, channel.ForUser(7)), w.publish(`{"x":3}`, channel.ForUser(7))}
+		again := w.dial(rpcURL("/sub/", token(7), "mid", m.ID.String()))
+		if got := w.hear(again); got != string(proto.AppendArray(nil, both[0].RPC(7), both[1].RPC(7))) {
+			t.Errorf("replay %s", got)
+		}
+	})
+}
+
+func TestRPCCalls(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		conn := w.dial(rpcURL("/subws/", token(5, bob)))
+		other := w.dial(rpcURL("/subws/", token(6)))
+		time.Sleep(time.Second)
+		if err := w.log.SetSeen(t.Context(), proto.Seen{User: 2, At: time.Now().Add(-154 * time.Second)}); err != nil {
+			t.Fatal(err)
+		}
+		const wrong = `"error":{"code":-32602,"message":"Invalid params","data":`
+		for _, c := range []struct{ frame, want string }{
+			{`{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[5,2,3,6]},"id":1}`, `{"jsonrpc":"2.0","id":1,"result":{"5":0,"2":154,"6":0}}`},
+			{`{"jsonrpc":"2.0","method":"nope","params":{},"id":2}`, `{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found"}}`},
+			{`{"jsonrpc":"2.0","method":"ping","params":{},"id":3}`, `{"jsonrpc":"2.0","id":3,"result":{}}`},
+			{`{"jsonrpc":"2.0","method":"listChannels","params":{},"id":"x"}`, `{"jsonrpc":"2.0","id":"x","result":["` + bob.String() + `"]}`},
+			{`{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"9":5},"id":4}`, `{"jsonrpc":"2.0","id":4,"error":{"code":-32601,"message":"Method not found"}}`},
+			{`{`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}`},
+			{`{"jsonrpc":"2.0","method":"publish","params":{"userList":[6],"body":{"module_id":"PULL","command":"x"}},"id":5}`,
+				`{"jsonrpc":"2.0","id":5,` + wrong + `"4014: Request command is not allowed."}}`},
+			{`{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":"x"},"id":6}`, `{"jsonrpc":"2.0","id":6,` + wrong + `"userId is no user"}}`},
+			{`[{"jsonrpc":"2.0","method":"ping","id":7},{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","method":"ping","id":8}]`,
+				`[{"jsonrpc":"2.0","id":7,"result":{}},{"jsonrpc":"2.0","id":8,"result":{}}]`},
+		} {
+			// Before each, what a client may say that is no question.
+			for _, noise := range []string{"pong", "null", `{"jsonrpc":"2.0","id":9,"result":{}}`, "mack:nonsense", `{"jsonrpc":"2.0","method":"ping"}`} {
+				w.tell(conn, noise)
+			}
+			if got := w.ask(conn, c.frame); got != c.want {
+				t.Errorf("%s:\n%s, want\n%s", c.frame, got, c.want)
+			}
+		}
+		reply := w.ask(conn, `{"jsonrpc":"2.0","method":"publish","params":{"userList":[6],"body":{"module_id":"im","command":"x","params":{},"extra":{"revision_web":7}}},"id":10}`)
+		if reply != `{"jsonrpc":"2.0","id":10,"result":{}}` {
+			t.Error(reply)
+		}
+		if got := w.hear(other); !strings.Contains(got, `"sender":{"type":1,"id":"5"}}}`) || strings.Contains(got, "revision_web") || !strings.Contains(got, `"module_id":"im"`) {
+			t.Error(got)
+		}
+	})
+}
+
+// TestRPCHeartbeat: a client that has had one heartbeat gives up after 20 s without, so there is one every 10 s as long as the
+// connection lasts, even while its replay waits for a log that is away.
+func TestRPCHeartbeat(t *testing.T) {
+	for name, away := range map[string]bool{"at rest": false, "while the log is away": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				if away {
+					w.log.Fail(errors.New("away"))
+				}
+				conn := w.dial(rpcURL("/subws/", token(5), "mid", strings.Repeat("0", proto.IDLen)))
+				last := time.Now()
+				for i := range 30 {
+					frame, err := w.read(conn)
+					if err != nil || frame != "ping" {
+						t.Fatalf("%q, %v", frame, err)
+					}
+					if gap := time.Since(last); gap > heartbeat+100*time.Millisecond || i > 0 && gap < heartbeat/2 {
+						t.Errorf("heartbeat %d came after %v", i, gap)
+					}
+					last = time.Now()
+					w.tell(conn, "pong")
+				}
+				w.log.Fail(nil)
+			})
+		})
+	}
+}
+
+func TestOthersGetNoHeartbeat(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		conn := w.dial(w.url("/subws/", signed(alice), "format", "json"))
+		go func() {
+			time.Sleep(5 * time.Minute)
+			w.publish(`{}`, alice)
+		}()
+		if got, err := w.read(conn); err != nil || got[0] != '[' {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+func TestAcknowledgements(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		conn := w.dial(rpcURL("/subws/", token(5)))
+		m := w.publish(`{}`, channel.ForUser(5))
+		w.hear(conn)
+		time.Sleep(300 * time.Millisecond)
+		for _, frame := range []string{"mack:" + m.ID.String(), "mack:" + m.ID.String(), "mack:", "mack:" + proto.ID{Epoch: 1}.String()} {
+			w.tell(conn, frame)
+		}
+		if n := w.value("acknowledged_total", ""); n != 1 {
+			t.Errorf("%v acknowledged", n)
+		}
+		count, sum := w.histogram("publish_to_ack_seconds")
+		if count != 1 || sum < 0.299 || sum > 0.301 {
+			t.Errorf("%d in %v s", count, sum)
+		}
+	})
+}
+
+func (w *world) histogram(name string) (count uint64, sum float64) {
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "pushgate_"+name {
+			h := family.GetMetric()[0].GetHistogram()
+			return h.GetSampleCount(), h.GetSampleSum()
+		}
+	}
+	return 0, 0
+}
+
+func TestBadTokens(t *testing.T) {
+	inWorld(t, func(c *Config) { c.HostID = "host" }, func(t *testing.T, w *world) {
+		expired := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(-time.Second)}, "host", time.Now())
+		foreign := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "another", time.Now())
+		for name, text := range map[string]string{"nonsense": "x", "expired": expired, "another portal's": foreign} {
+			conn := w.dial(rpcURL("/subws/", text, "CHANNEL_ID", signed(alice)))
+			if _, err := w.read(conn); websocket.CloseStatus(err) != 4010 {
+				t.Errorf("%s: %v", name, err)
+			}
+			if got := <-w.get(rpcURL("/sub/", text)); got.status != http.StatusBadRequest || got.body != "4010: Wrong Channel Id." {
+				t.Errorf("%s: %d %s", name, got.status, got.body)
+			}
+			if got := <-w.get(rpcURL("/sse/", text)); got.status != http.StatusBadRequest || got.body != "4010: Wrong Channel Id." {
+				t.Errorf("%s: %d %s", name, got.status, got.body)
+			}
+		}
+		w.dial(rpcURL("/subws/", token(5)))
+		if n := w.value("connections", "websocket"); n != 1 {
+			t.Errorf("%v connections by a right token", n)
+		}
+	})
+}
+
+// TestExpiredTokenEndsTheSession: with a close after which clients come back by themselves.
+func TestExpiredTokenEndsTheSession(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		start := time.Now()
+		text := signer.SignToken(channel.Token{User: 5, Expires: start.Add(90 * time.Second)}, "host", start)
+		conn := w.dial(rpcURL("/subws/", text))
+		stream := w.get(rpcURL("/sse/", text))
+		var err error
+		for err == nil {
+			_, err = w.read(conn)
+		}
+		if after := time.Since(start); websocket.CloseStatus(err) != 3000 || after < 90*time.Second || after > 90*time.Second+2*maxTurn {
+			t.Errorf("%v after %v", err, after)
+		}
+		if got := <-stream; got.err != nil || got.after < 90*time.Second {
+			t.Errorf("stream: %v after %v", got.err, got.after)
+		}
+		later := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(10 * time.Second)}, "host", start)
+		if got := <-w.get(rpcURL("/sub/", later)); got.status != http.StatusNotModified || got.after > 10*time.Second {
+			t.Errorf("poll: %d after %v", got.status, got.after)
+		}
+	})
+}
+
+func TestRPCPoll(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		poll := w.get(rpcURL("/sub/", token(5)))
+		m := w.publish(`{"a":1}`, channel.ForUser(5))
+		got := <-poll
+		if got.status != http.StatusOK || got.body != string(m.RPC(5).Payload()) || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%d %s %v", got.status, got.body, got.header)
+		}
+		next := w.publish(`{"a":2}`, channel.ForUser(5))
+		last := w.publish(`{"a":3}`, channel.ForUser(5))
+		got = <-w.get(rpcURL("/sub/", token(5), "mid", m.ID.String()))
+		if got.body != string(proto.AppendArray(nil, next.RPC(5), last.RPC(5))) {
+			t.Error(got.body)
+		}
+		got = <-w.get(rpcURL("/sub/", token(5), "mid", last.ID.String()))
+		if got.status != http.StatusNotModified || got.header.Get("Last-Message-Id") != last.ID.String() {
+			t.Errorf("%d %v", got.status, got.header)
+		}
+	})
+}
+
+func TestJSON(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		a, b := w.publish(`{"a":1}`, alice), w.publish(`{"a":2}`, alice)
+		both := string(proto.AppendArray(nil, a.JSON(0), b.JSON(0)))
+		zero := strings.Repeat("0", proto.IDLen)
+		if got := <-w.get(w.url("/sub/", signed(alice), "format", "json", "mid", zero)); got.body != both || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %v", got.body, got.header)
+		}
+		conn := w.dial(w.url("/subws/", signed(alice), "format", "json", "mid", zero))
+		if got, err := w.read(conn); err != nil || got != both {
+			t.Errorf("%s, %v", got, err)
+		}
+		c := w.publish(`{"a":3}`, alice)
+		if got, err := w.read(conn); err != nil || got != string(c.JSON(0).Payload()) {
+			t.Errorf("%s, %v", got, err)
+		}
+	})
+}
+
+// TestStatusAcrossEdges: whoever waits for a user is told once that it has come and once that it has left, wherever either is connected.
+func TestStatusAcrossEdges(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		v := w.secondEdge()
+		here, there := w.dial(rpcURL("/subws/", token(1))), v.dial(rpcURL("/subws/", token(2)))
+		for _, c := range []struct {
+			w    *world
+			conn *websocket.Conn
+			user string
+		}{{w, here, `5`}, {v, there, `"5"`}} {
+			if got := c.w.ask(c.conn, `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":`+c.user+`},"id":1}`); got != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+				t.Fatal(got)
+			}
+		}
+		told := func(w *world, conn *websocket.Conn, online bool) {
+			t.Helper()
+			got := w.hear(conn)
+			want := fmt.Sprintf(`"body":{"module_id":"online","command":"userStatusChange","params":{"user_id":5,"online":%t},"extra":{"server_time_unix":`, online)
+			if !strings.Contains(got, want) || !strings.HasSuffix(got, `"sender":{"type":2}}}`) {
+				t.Errorf("told %s, want %s", got, want)
+			}
+		}
+		first := w.dial(rpcURL("/subws/", token(5)))
+		told(w, here, true)
+		told(v, there, true)
+		second := v.dial(rpcURL("/subws/", token(5)))
+		time.Sleep(time.Second)
+		first.CloseNow() // the user is still at the other edge
+		time.Sleep(presenceGrace + time.Second)
+		left := time.Now()
+		second.CloseNow()
+		told(w, here, false)
+		told(v, there, false)
+		if took := time.Since(left); took < presenceGrace || took > presenceGrace+2*presenceStep {
+			t.Errorf("told after %v", took)
+		}
+		if got := w.ask(here, `{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[5,2]},"id":2}`); got != `{"jsonrpc":"2.0","id":2,"result":{"5":1,"2":0}}` {
+			t.Error(got)
+		}
+		if got := w.ask(here, `{"jsonrpc":"2.0","method":"unsubscribeStatusChange","params":{"userId":5},"id":3}`); got != `{"jsonrpc":"2.0","id":3,"result":{}}` {
+			t.Error(got)
+		}
+		w.dial(rpcURL("/subws/", token(5)))
+		told(v, there, true)
+		if got := w.ask(here, `{"jsonrpc":"2.0","method":"ping","id":4}`); got != `{"jsonrpc":"2.0","id":4,"result":{}}` {
+			t.Errorf("told although it does not want to know: %s", got)
+		}
+	})
+}
+
+// secondEdge gives a world with another edge on the same log.
+func (w *world) secondEdge() *world {
+	v := &world{t: w.t, log: w.log, listener: newPipeListener()}
+	v.metrics = prometheus.NewRegistry()
+	config := w.edge.config
+	config.ID = "edge-2"
+	v.edge = New(config, w.log, w.log, w.edge.logger, v.metrics)
+	transport := &http.Transport{DialContext: v.listener.dial}
+	v.http = &http.Client{Transport: transport}
+	server := &http.Server{Handler: v.edge.Handler()}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { server.Serve(v.listener) })
+	running.Go(func() { v.edge.Run(ctx) })
+	w.t.Cleanup(func() {
+		stop()
+		server.Close()
+		transport.CloseIdleConnections()
+		running.Wait()
+	})
+	synctest.Wait()
+	return v
+}

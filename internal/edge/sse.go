@@ -1,0 +1,149 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+)
+
+// streamConn is one stream of server-sent events: its request's goroutine, which alone writes, and rests between events.
+type streamConn struct {
+	end    context.CancelCauseFunc
+	beat   chan struct{} // of capacity 1: a comment is due
+	sub    *subscription
+	pings  int // turns from one comment to the next
+	visits int // since the last comment; owned by the wheel
+}
+
+func (s *streamConn) visit(now time.Time) {
+	if s.sub.over(now) {
+		s.end(ReasonTokenExpired)
+		return
+	}
+	if s.visits++; s.visits < s.pings {
+		return
+	}
+	s.visits = 0
+	select {
+	case s.beat <- struct{}{}:
+	default:
+	}
+}
+
+func (s *streamConn) leave()    { s.end(ReasonLeaving) }
+func (s *streamConn) cut()      { s.end(ReasonLeaving) }
+func (s *streamConn) makeRoom() { s.end(ReasonTooMany) }
+
+// stream serves a subscription as server-sent events. A browser says in a header where it was when it comes back by itself; mid is for the first
+// time, and for readers that are no browsers.
+func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
+	sub, refusal := e.parse(r)
+	if refusal != nil {
+		e.refusePoll(w, refusal)
+		return
+	}
+	sub.codec = jsonCodec
+	if id, err := proto.ParseID(r.Header.Get("Last-Event-ID")); err == nil {
+		sub.cursor = &id
+	}
+	e.serveStream(w, r, sub)
+}
+
+func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscription) {
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	wake := make(chan struct{}, 1)
+	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	defer session.Detach()
+	s := &streamConn{end: end, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
+	slot := e.wheel.add(s)
+	defer e.wheel.remove(s, slot)
+	e.crowds.enter(sub.owner(), s)
+	defer e.crowds.leave(sub.owner(), s)
+	e.metrics.streams.Inc()
+	defer e.metrics.streams.Dec()
+
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
+	h.Set(allowOrigin, "*")
+	err := e.writeEvents(ctx, w, &sub, session, wake, s.beat)
+	reason := ReasonClientClosed
+	if err != nil {
+		reason = ReasonLost
+	}
+	errors.As(context.Cause(ctx), &reason)
+	e.metrics.ends[reason].Inc()
+}
+
+// writeEvents writes what the session gives until ctx ends, and returns why it could not write.
+func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, wake, beat <-chan struct{}) error {
+	control := http.NewResponseController(w)
+	// An error means that w has no connection, in tests.
+	extend := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+	defer extend() // for the end, which net/http has to write
+	send := func(text []byte) error {
+		extend()
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		return control.Flush()
+	}
+	if err := send(streamHead(session)); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		batch, err := session.Next(ctx)
+		if err != nil {
+			return nil
+		}
+		if batch.Gap {
+			e.noteGap(*sub)
+		}
+		if n := len(batch.Messages); n > 0 {
+			var text []byte
+			for _, m := range batch.Messages {
+				text = m.AppendSSE(text, m.Via(sub.channels))
+			}
+			if err := send(text); err != nil {
+				return err
+			}
+			e.metrics.sent(stream, packet{frame: text, messages: n, newest: batch.Messages[n-1]})
+			continue
+		}
+		if batch.Gap || batch.Nudged {
+			continue
+		}
+		// The session rests, and is not to be asked again before it has called.
+		for woken := false; !woken; {
+			select {
+			case <-wake:
+				woken = true
+			case <-beat:
+				if err := send([]byte(":\n\n")); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// streamHead says how long to wait before coming back, which is not the same for all, and where the stream begins: an id without data is no event,
+// but a browser that loses the connection before the first one comes back with it, and misses nothing.
+func streamHead(session *hub.Session) []byte {
+	head := fmt.Appendf(nil, "retry: %d\n", 1000+rand.IntN(2000))
+	if cursor := session.Cursor(); !cursor.IsZero() {
+		head = fmt.Appendf(head, "id: %s\n", cursor)
+	}
+	return append(head, '\n')
+}

@@ -1,0 +1,47 @@
+package edge
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// announceBatch is how many users' coming and going is told in one append.
+const announceBatch = 256
+
+// announce tells whoever waits for it, at any edge, which users have come or left. It is the edge whose presence made the difference
+// that tells, so it is told once.
+func (e *Edge) announce(ctx context.Context, moved []proto.Status) {
+	for some := range slices.Chunk(moved, announceBatch) {
+		now := time.Now()
+		messages := make([]*proto.Message, len(some))
+		for i, s := range some {
+			messages[i] = statusMessage(s, now)
+		}
+		if _, err := e.log.Append(ctx, messages...); err != nil && ctx.Err() == nil {
+			e.metrics.presenceErrors.Inc()
+			e.logger.Warn("not told who came and left", "users", len(moved), "error", err)
+			return
+		}
+	}
+}
+
+// statusMessage is transient: whoever subscribes later asks how things are. Its time is always there, since readers drop the message
+// without one.
+func statusMessage(s proto.Status, now time.Time) *proto.Message {
+	body := strconv.AppendInt([]byte(`{"module_id":"online","command":"userStatusChange","params":{"user_id":`), s.User, 10)
+	body = strconv.AppendBool(append(body, `,"online":`...), s.Online)
+	body = append(body, `},"extra":{"server_time_unix":`...)
+	body = strconv.AppendFloat(body, float64(now.UnixMicro())/1e6, 'f', 6, 64)
+	return &proto.Message{
+		Receivers: []channel.ID{channel.StatusOf(s.User)},
+		Sender:    proto.Sender{Type: proto.SenderBackend},
+		Type:      "online_userStatusChange",
+		Body:      append(body, "}}"...),
+		Created:   now.Truncate(time.Microsecond),
+	}
+}
