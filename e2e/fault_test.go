@@ -45,7 +45,7 @@ func TestFaultRun(t *testing.T) {
 	messages := scale(t, "E2E_MESSAGES", 20_000, 2_500)
 	clients := scale(t, "E2E_CLIENTS", 200, 40)
 	rate := scale(t, "E2E_RATE", 500, 250)
-	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, FaultyLinks: true, Shutdown: "2s",
+	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, FaultyLinks: true, Shutdown: "1s",
 		EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}})
 	crowd := newCrowd(t, w, clients, shared)
 	crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
@@ -122,7 +122,7 @@ func (w *World) misfortunes(ctx context.Context, progress func() float64) error 
 			}
 			return w.Edges[1].Start(ctx)
 		}},
-		{0.55, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
+		{0.50, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
 		{0.75, func() error { // the third loses Redis for two seconds
 			w.Links[2].Refuse(true)
 			w.Links[2].Cut()
