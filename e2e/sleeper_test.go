@@ -44,6 +44,7 @@ func TestSleeper(t *testing.T) {
 						want = append(want, text(life.String()))
 					}
 				}
+				s.heard(t, 1+len(lives))
 				s.redis.FastForward(slept)
 
 				sleeper.read(t, transport, len(want))
@@ -71,6 +72,7 @@ type smallWorld struct {
 	redis           *miniredis.Miniredis
 	edge, publisher *httptest.Server
 	signer          *channel.Signer
+	metrics         *prometheus.Registry // of the edge
 }
 
 func newSmallWorld(t *testing.T) *smallWorld {
@@ -87,8 +89,9 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	}
 	st := store.New(rdb, store.Config{})
 	quiet := slog.New(slog.DiscardHandler)
+	metrics := prometheus.NewRegistry()
 	e := edge.New(edge.Config{ID: "edge", Signer: signer, PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}},
-		st.Log("default"), st, quiet, prometheus.NewRegistry())
+		st.Log("default"), st, quiet, metrics)
 	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		st.Log("default"), st, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,7 +101,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 			t.Error(err)
 		}
 	})
-	s := &smallWorld{redis: redis, signer: signer, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
+	s := &smallWorld{redis: redis, signer: signer, metrics: metrics, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -111,6 +114,24 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		}
 	}
 	return s
+}
+
+// heard waits until the edge has dealt with so many notifications: one that is still on its way would outlive its message, because
+// only Redis's time is moved on.
+func (s *smallWorld) heard(t *testing.T, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		families, err := s.metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "pushgate_dispatched_total" && f.GetMetric()[0].GetCounter().GetValue() == float64(n) {
+				return
+			}
+		}
+	}
+	t.Fatalf("the edge has not heard of %d messages", n)
 }
 
 // sleeper is a client that connects when it is told to.
