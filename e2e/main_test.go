@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	if os.Getenv("E2E_RACE") != "" {
+	if raceBuilt() {
 		build = exec.Command("go", "build", "-race", "-o", dir, "./cmd/edge", "./cmd/publisher")
 	}
 	build.Dir = Repository()
@@ -41,3 +41,6 @@ func run(m *testing.M) int {
 	bin = dir
 	return m.Run()
 }
+
+// raceBuilt reports whether the programs have the race detector in them, by the environment's will.
+func raceBuilt() bool { return os.Getenv("E2E_RACE") != "" }
