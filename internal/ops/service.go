@@ -1,10 +1,12 @@
 package ops
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,10 +123,24 @@ func (s Service) server(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug), // what clients do wrong, mostly
+		ErrorLog:          log.New(complaints{s.Logger}, "", 0),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours
 	}
+}
+
+// complaints takes the lines that net/http logs: what clients do wrong, which is their business, and panics of handlers, which
+// are ours.
+type complaints struct{ logger *slog.Logger }
+
+// Write implements [io.Writer]; each call is one line.
+func (c complaints) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(line, []byte("http: panic serving")) {
+		level = slog.LevelError
+	}
+	c.logger.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 func (s Service) drain(ctx context.Context) {

@@ -310,3 +310,14 @@ func TestLogger(t *testing.T) {
 		}
 	}
 }
+
+func TestPanicsAreSeen(t *testing.T) {
+	var b bytes.Buffer
+	s := Service{Logger: NewLogger(&b, "text", slog.LevelInfo)}
+	server := s.server(nil)
+	server.ErrorLog.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+	server.ErrorLog.Print("http: panic serving 192.0.2.1:1: broken")
+	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "broken") {
+		t.Error(got)
+	}
+}

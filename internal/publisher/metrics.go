@@ -1,0 +1,65 @@
+package publisher
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/proto"
+)
+
+// refusal is a way for a request not to be served: the answer to it and the label it is counted by.
+type refusal struct {
+	label  string
+	status int
+	text   string
+	closes bool // the connection, on which more of the body may be under way
+}
+
+// The refusals.
+var (
+	forbidden    = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge     = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload   = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany      = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost    = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker  = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed       = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+)
+
+// metrics is what a publisher counts. All of it may be used concurrently.
+type metrics struct {
+	published prometheus.Counter
+	bytes     prometheus.Counter
+	seconds   prometheus.Histogram
+	questions prometheus.Counter
+	refused   map[*refusal]prometheus.Counter // immutable
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
+		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
+	m := &metrics{
+		published: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_total",
+			Help: "Messages that were accepted and stored."}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_bytes_total",
+			Help: "Bytes of the bodies of messages that were accepted and stored."}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_seconds",
+			Help:    "Time that the log took for an accepted message, or until it was given up.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
+		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
+			Help: "Portals' questions who is online that were answered."}),
+		refused: make(map[*refusal]prometheus.Counter),
+	}
+	reg.MustRegister(m.published, m.bytes, m.seconds, m.questions, refused)
+	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
+		emptyPost, frameMarker, closed, unavailable} {
+		m.refused[r] = refused.WithLabelValues(r.label)
+	}
+	return m
+}

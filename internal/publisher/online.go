@@ -1,0 +1,93 @@
+package publisher
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// online tells which channels of a list have subscribers. The portal sends the list as a body too, with a GET; the query counts.
+func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
+	q := parseQuery(r.URL.RawQuery)
+	if (p.config.Signed || !p.allowed(r)) && !p.config.Signer.VerifyBody([]byte(q.channels), q.signature) {
+		p.refuse(w, forbidden)
+		return
+	}
+	ids, no := p.asked(q.channels)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
+	defer cancel()
+	sessions, err := p.log.Online(ctx, ids)
+	if r.Context().Err() == nil {
+		p.note(err)
+	}
+	if err != nil {
+		p.refuse(w, unavailable)
+		return
+	}
+	p.metrics.questions.Inc()
+	answer(w, http.StatusOK, infos(ids, sessions))
+}
+
+// asked reads the channel list of a question who is online.
+func (p *Publisher) asked(list string) ([]channel.ID, *refusal) {
+	if p.config.Grammar == channel.Alphanumeric {
+		return p.receivers(list)
+	}
+	refs, err := p.config.Grammar.ParseList(list, p.config.MaxChannels)
+	switch {
+	case err == channel.ErrTooMany:
+		return nil, tooMany
+	case err != nil || !p.signed(refs):
+		return nil, noChannels
+	}
+	return private(refs), nil
+}
+
+// infos writes who is online as the first generation does, to the space.
+func infos(ids []channel.ID, sessions []int) string {
+	b := []byte(`{ "infos": [`)
+	for i, id := range ids {
+		if sessions[i] <= 0 {
+			continue
+		}
+		if b[len(b)-1] == '}' {
+			b = append(b, ',')
+		}
+		b = append(b, `{"channel":"`...)
+		b, _ = id.AppendText(b)
+		b = append(b, `","subscribers":`...)
+		b = append(strconv.AppendInt(b, int64(sessions[i]), 10), '}')
+	}
+	return string(append(b, "]}"...))
+}
+
+// edges tells of all edges. It is for operators, who have nothing to sign: their address decides.
+func (p *Publisher) edges(w http.ResponseWriter, r *http.Request) {
+	if !p.allowed(r) {
+		p.refuse(w, forbidden)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
+	defer cancel()
+	edges, err := p.stats.Edges(ctx)
+	if err != nil {
+		p.refuse(w, unavailable)
+		return
+	}
+	if edges == nil {
+		edges = []proto.EdgeStats{}
+	}
+	text, err := json.Marshal(edges)
+	if err != nil {
+		panic(err) // numbers and strings always encode
+	}
+	answer(w, http.StatusOK, string(text))
+}

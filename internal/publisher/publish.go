@@ -1,0 +1,139 @@
+package publisher
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// publish takes a post. Nothing of what is wrong with it is told before it is known to come from a portal. A success is answered
+// after the log has the message: the originals answer before, and lose it.
+func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
+	body, query, no := p.read(w, r)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	m, no := p.message(r.Header, query, body)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	// A portal may hang up without waiting for the answer; its message counts all the same.
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	start := time.Now()
+	receipts, err := p.log.Append(ctx, m)
+	cancel()
+	p.metrics.seconds.Observe(time.Since(start).Seconds())
+	p.note(err)
+	switch {
+	case err != nil:
+		p.refuse(w, unavailable)
+	case receipts[0].ID.IsZero():
+		p.refuse(w, closed)
+	default:
+		p.metrics.published.Inc()
+		p.metrics.bytes.Add(float64(len(m.Body)))
+		answer(w, http.StatusOK, "")
+	}
+}
+
+// read gives the body and the query of a post that is authorized. An outsider who brings no signature is refused before any of
+// the body is read.
+func (p *Publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, query, *refusal) {
+	q := parseQuery(r.URL.RawQuery)
+	trusted := !p.config.Signed && p.allowed(r)
+	switch {
+	case !trusted && q.signature == "":
+		return nil, q, forbidden
+	case r.ContentLength > p.config.MaxPayload:
+		return nil, q, tooLarge
+	}
+	body, no := readBody(r, p.config.MaxPayload)
+	if no == nil && !trusted && !p.config.Signer.VerifyBody(body, q.signature) {
+		no = forbidden
+	}
+	return body, q, no
+}
+
+// message makes the message of a post.
+func (p *Publisher) message(h http.Header, q query, body []byte) (*proto.Message, *refusal) {
+	receivers, no := p.receivers(q.channels)
+	if no != nil {
+		return nil, no
+	}
+	if len(body) == 0 {
+		return nil, emptyPost
+	}
+	checked, typ, err := proto.CheckBody(body)
+	if err != nil {
+		return nil, frameMarker
+	}
+	return &proto.Message{
+		Receivers: receivers,
+		Type:      typ,
+		Body:      checked,
+		Created:   time.Now().Truncate(time.Microsecond),
+		TTL:       p.config.Rules.TTL(typ, expiry(h["Message-Expiry"])),
+	}, nil
+}
+
+// receivers reads the channel list of a post. Private ids need no signature, because a portal alone knows them; a part with a public
+// id does. The private id stands for both: a public twin names the same user.
+func (p *Publisher) receivers(list string) ([]channel.ID, *refusal) {
+	refs, err := p.config.Grammar.ParseList(list, proto.MaxReceivers)
+	switch {
+	case err == channel.ErrNoID:
+		return nil, noChannelID
+	case err == channel.ErrTooMany:
+		return nil, tooMany
+	case err != nil || !p.signed(refs):
+		return nil, badChannelID
+	}
+	return private(refs), nil
+}
+
+// signed reports whether all parts with a public id bear a right signature.
+func (p *Publisher) signed(refs []channel.Ref) bool {
+	for _, ref := range refs {
+		if !ref.Public.IsZero() && !p.config.Signer.Verify(ref) {
+			return false
+		}
+	}
+	return true
+}
+
+// private gives the private ids of refs, each once, in the order of the list.
+func private(refs []channel.Ref) []channel.ID {
+	if len(refs) == 1 { // most posts
+		return []channel.ID{refs[0].Private}
+	}
+	bare := make([]channel.Ref, len(refs))
+	for i, ref := range refs {
+		bare[i].Private = ref.Private
+	}
+	return channel.IDs(bare)
+}
+
+// expiry reads a Message-Expiry header as JavaScript's parseInt does, in seconds: white space, a sign, as many digits as there are.
+// What is not positive is 0, as if the portal had not asked; what is longer than any message lives is as good as MaxTTL.
+func expiry(values []string) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	s := strings.TrimSpace(values[0])
+	if strings.HasPrefix(s, "-") {
+		return 0
+	}
+	s = strings.TrimPrefix(s, "+")
+	const most = int(proto.MaxTTL / time.Second)
+	seconds := 0
+	for i := 0; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
+		seconds = min(seconds*10+int(s[i]-'0'), most)
+	}
+	return time.Duration(seconds) * time.Second
+}

@@ -1,0 +1,129 @@
+// Package publisher is the portals' side: it takes their posts into the log and tells them who is online.
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
+type Log interface {
+	// Append puts messages into the log and notifies of them.
+	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
+	// Online gives for each channel how many sessions watch it.
+	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+}
+
+// Stats is where edges tell of themselves. It is called concurrently.
+type Stats interface {
+	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+}
+
+// Config is what a publisher is told at its start. Zero sizes and times take their defaults.
+type Config struct {
+	Signer      *channel.Signer // of request bodies and of channel lists with public ids
+	Grammar     channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
+	Rules       proto.TTLRules  // how long messages live by their type
+	Allow       []netip.Prefix  // networks that post without a signature
+	Signed      bool            // posts need a signature wherever they come from
+	MaxPayload  int64           // bytes of a body; 1 MiB
+	MaxChannels int             // parts of the list in a question who is online; 100
+	Timeout     time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
+}
+
+// withDefaults gives c with its zero sizes and times filled in.
+func (c Config) withDefaults() Config {
+	if c.MaxPayload == 0 {
+		c.MaxPayload = 1 << 20
+	}
+	if c.MaxChannels == 0 {
+		c.MaxChannels = 100
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 800 * time.Millisecond
+	}
+	return c
+}
+
+// uploadTimeout is how long the body of a request may take to arrive, as in the original.
+const uploadTimeout = 20 * time.Second
+
+// Publisher serves the posts of one portal.
+type Publisher struct {
+	// Immutable after New.
+	config  Config
+	log     Log
+	stats   Stats
+	logger  *slog.Logger
+	metrics *metrics
+	router  http.Handler
+
+	failing atomic.Bool // the last answer of the log was an error
+}
+
+// New makes a publisher. Its metrics are registered with reg.
+func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
+	p := &Publisher{
+		config:  config.withDefaults(),
+		log:     log,
+		stats:   stats,
+		logger:  logger,
+		metrics: newMetrics(reg),
+	}
+	r := chi.NewRouter()
+	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
+		r.Post(prefix+"*", p.publish)
+		r.Get(prefix+"*", p.online)
+	}
+	r.Get("/server-stat/*", p.edges)
+	r.NotFound(notFound)
+	r.MethodNotAllowed(notFound)
+	p.router = r
+	return p
+}
+
+// Handler serves the public paths, each with all that begins with it. Every other path or method is not found.
+func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
+
+// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler leaves of it.
+func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// An error means that w has no connection, in tests.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
+	}
+	p.router.ServeHTTP(w, r)
+}
+
+// Ready says why the publisher cannot accept posts now; nil if it can. It asks Redis.
+func (p *Publisher) Ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	defer cancel()
+	if _, err := p.stats.Edges(ctx); err != nil {
+		return fmt.Errorf("the log does not answer: %w", err)
+	}
+	return nil
+}
+
+// note tells the log of the process when the log in Redis begins to fail, and when it works again: a line for each request
+// would bury what else is to be read. Metrics count them.
+func (p *Publisher) note(err error) {
+	if failing := err != nil; p.failing.Load() == failing || p.failing.Swap(failing) == failing {
+		return
+	}
+	if err != nil {
+		p.logger.Warn("the log in Redis does not answer; portals are told to come again", "error", err)
+	} else {
+		p.logger.Info("the log in Redis answers again")
+	}
+}

@@ -1,0 +1,163 @@
+package publisher
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+)
+
+// query is what a portal's request says in its URL.
+type query struct {
+	channels  string // CHANNEL_ID, decoded
+	signature string
+}
+
+// parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
+// [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
+func parseQuery(raw string) (q query) {
+	var channels, signature bool
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch unescape(name) {
+		case "CHANNEL_ID":
+			if !channels {
+				q.channels, channels = unescape(value), true
+			}
+		case "signature":
+			if !signature {
+				q.signature, signature = unescape(value), true
+			}
+		}
+	}
+	return q
+}
+
+func unescape(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	if decoded, err := url.QueryUnescape(s); err == nil {
+		return decoded
+	}
+	return s
+}
+
+// loopback is what a peer on a unix socket counts as.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// allowed reports whether a request comes from an allowed network: its peer, and whom its peer says that it came from. The latter is
+// for a proxy on an allowed host that hands on requests from anywhere; nobody gains by forging the header, which can only cost.
+func (p *Publisher) allowed(r *http.Request) bool {
+	if !p.within(peer(r)) {
+		return false
+	}
+	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip"} {
+		if values, present := r.Header[name]; present && !p.within(forwarded(values)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Publisher) within(addr netip.Addr) bool {
+	return slices.ContainsFunc(p.config.Allow, func(network netip.Prefix) bool { return network.Contains(addr) })
+}
+
+// peer gives the address at the other end of the connection; the zero Addr if it has none that is known.
+func peer(r *http.Request) netip.Addr {
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		return addr.Addr().Unmap().WithZone("")
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return loopback
+	}
+	return netip.Addr{}
+}
+
+// forwarded gives the last address that proxies have noted, which the nearest of them has written; the zero Addr if it is none.
+func forwarded(values []string) netip.Addr {
+	if len(values) == 0 {
+		return netip.Addr{}
+	}
+	last := values[len(values)-1]
+	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	if last == "unix:" { // nginx's word for a client on a unix socket
+		return loopback
+	}
+	if addr, err := netip.ParseAddrPort(last); err == nil {
+		return addr.Addr().Unmap().WithZone("")
+	}
+	addr, err := netip.ParseAddr(strings.Trim(last, "[]"))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// firstRead is how much memory an announced body gets before any of it has come.
+const firstRead = 64 << 10
+
+// readBody reads the whole body of a request, at most limit bytes. The body is never parsed as a form, whatever the Content-Type says:
+// the portal's HTTP client claims that every post is one.
+func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
+	size := r.ContentLength
+	if size < 0 {
+		size = min(limit, 4<<10)
+	}
+	body := make([]byte, 0, min(size, firstRead)+1) // and one, so that a body of the announced size ends without growing
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return nil, tooLarge
+		case err == io.EOF:
+			return body, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, slowUpload
+		case err != nil:
+			return nil, brokenUpload
+		}
+		if len(body) == cap(body) {
+			body = slices.Grow(body, len(body))
+		}
+	}
+}
+
+// plainText is the Content-Type of all answers, shared between them.
+var plainText = []string{"text/plain"}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header()["Content-Type"] = plainText
+	w.WriteHeader(status)
+	if text != "" {
+		_, _ = io.WriteString(w, text) // whoever has hung up does not need it
+	}
+}
+
+// refuse answers with no, and counts it. It is never a 400 unless the portal is at fault.
+func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
+	p.metrics.refused[no].Inc()
+	h := w.Header()
+	switch {
+	case no == unavailable:
+		h.Set("Retry-After", "1")
+	case no == tooLarge:
+		h.Set("Access-Control-Allow-Origin", "*")
+	}
+	if no.closes {
+		h.Set("Connection", "close")
+	}
+	answer(w, no.status, no.text)
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	answer(w, http.StatusNotFound, "")
+}
