@@ -67,7 +67,7 @@ func newPost(msgs []*proto.Message) (*post, error) {
 		turn:     make(chan turn, 1),
 	}
 	for i, m := range msgs {
-		if err := check(m); err != nil {
+		if err := Check(m); err != nil {
 			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(msgs), err)
 		}
 		p.encode(m)
@@ -75,7 +75,8 @@ func newPost(msgs []*proto.Message) (*post, error) {
 	return p, nil
 }
 
-func check(m *proto.Message) error {
+// Check reports why the log would not take a message: no receivers or too many, or a life, type or body beyond the limits of proto.
+func Check(m *proto.Message) error {
 	switch {
 	case len(m.Receivers) == 0 || len(m.Receivers) > proto.MaxReceivers:
 		return fmt.Errorf("%d receivers", len(m.Receivers))

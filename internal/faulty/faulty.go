@@ -1,0 +1,225 @@
+// Package faulty is a proxy between a program and its server that fails on demand, for tests.
+package faulty
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Proxy forwards connections to an upstream server. Its methods may be called concurrently, and say what happens to connections of
+// now and later; those that end connections have closed them when they return.
+type Proxy struct {
+	network, upstream string       // immutable
+	listener          net.Listener // immutable
+	wg                sync.WaitGroup
+
+	mu       sync.Mutex
+	links    map[*link]struct{}
+	closed   bool
+	refuse   bool
+	delay    time.Duration
+	cutAfter int           // bytes of replies that still pass; all if negative
+	flow     chan struct{} // closed while bytes flow; replaced by a stall
+}
+
+// New starts a proxy on a free port of the loopback. The upstream is host:port, or the path of a unix socket after "unix:". The caller
+// closes it.
+func New(upstream string) (*Proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", upstream, err)
+	}
+	p := &Proxy{network: "tcp", upstream: upstream, listener: listener, links: make(map[*link]struct{}), cutAfter: -1}
+	if path, ok := strings.CutPrefix(upstream, "unix:"); ok {
+		p.network, p.upstream = "unix", path
+	}
+	p.flow = make(chan struct{})
+	close(p.flow)
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+// Addr gives the host and port that the proxy listens on.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Cut closes all connections. New ones are welcome.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutLocked()
+}
+
+// Refuse closes each new connection at once, until it is called with false. Connections that there are stay.
+func (p *Proxy) Refuse(refuse bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = refuse
+}
+
+// Stall lets connections stand, and new ones be made, but no byte pass, until Resume. Nothing is lost.
+func (p *Proxy) Stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flowing() {
+		p.flow = make(chan struct{})
+	}
+}
+
+// Resume ends a stall.
+func (p *Proxy) Resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.flowing() {
+		close(p.flow)
+	}
+}
+
+// Delay holds what is read from either side for so long before it is passed on.
+func (p *Proxy) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// CutAfter lets n more bytes of replies pass, over all connections, and then acts once as Cut. The requests that these replies are to
+// have arrived in full.
+func (p *Proxy) CutAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutAfter = n
+}
+
+// Close ends the proxy and all connections, and waits until it has.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.cutLocked()
+	p.mu.Unlock()
+	err := p.listener.Close()
+	p.wg.Wait()
+	return err
+}
+
+// flowing reports whether there is no stall. p.mu is held.
+func (p *Proxy) flowing() bool {
+	select {
+	case <-p.flow:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *Proxy) cutLocked() {
+	for l := range p.links {
+		l.close()
+	}
+	clear(p.links)
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			p.wg.Go(func() { p.serve(client) })
+		}
+	}
+}
+
+// link is one connection through the proxy.
+type link struct {
+	client, server net.Conn
+	ctx            context.Context // ends when the link is closed
+	cancel         context.CancelFunc
+}
+
+func (l *link) close() {
+	l.cancel()
+	_ = l.client.Close()
+	_ = l.server.Close()
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	p.mu.Lock()
+	refuse := p.refuse
+	p.mu.Unlock()
+	if refuse {
+		_ = client.Close()
+		return
+	}
+	server, err := net.DialTimeout(p.network, p.upstream, time.Second)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	l := &link{client: client, server: server}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	p.mu.Lock()
+	if p.closed || p.refuse {
+		l.close()
+	} else {
+		p.links[l] = struct{}{}
+	}
+	p.mu.Unlock()
+
+	p.wg.Go(func() { p.forward(l, server, client, false) })
+	p.forward(l, client, server, true)
+}
+
+// forward passes bytes on until either side is closed, then closes both.
+func (p *Proxy) forward(l *link, to, from net.Conn, replies bool) {
+	defer func() {
+		l.close()
+		p.mu.Lock()
+		delete(p.links, l)
+		p.mu.Unlock()
+	}()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 && !p.pass(l, to, buf[:n], replies) || err != nil {
+			return
+		}
+	}
+}
+
+// pass writes bytes when they may pass, and reports whether the link is still whole.
+func (p *Proxy) pass(l *link, to net.Conn, b []byte, replies bool) bool {
+	p.mu.Lock()
+	delay, flow := p.delay, p.flow
+	p.mu.Unlock()
+	if delay > 0 {
+		select {
+		case <-l.ctx.Done():
+			return false
+		case <-time.After(delay):
+		}
+	}
+	select {
+	case <-l.ctx.Done():
+		return false
+	case <-flow:
+	}
+	p.mu.Lock()
+	cut := replies && p.cutAfter >= 0 && p.cutAfter <= len(b)
+	switch {
+	case cut:
+		b, p.cutAfter = b[:p.cutAfter], -1
+	case replies && p.cutAfter >= 0:
+		p.cutAfter -= len(b)
+	}
+	p.mu.Unlock()
+	_, err := to.Write(b)
+	if cut {
+		p.Cut()
+	}
+	return err == nil && !cut
+}

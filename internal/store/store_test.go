@@ -1,0 +1,122 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"pushgate/internal/faulty"
+	"pushgate/internal/leaktest"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) {
+	logging.Disable() // the tests break connections on purpose
+	leaktest.Main(m)
+}
+
+// cuttable is a log whose notifications come by a link that can be cut without harm to the rest.
+type cuttable struct {
+	*store.Log
+	link *store.Log
+}
+
+func (c cuttable) Follow(ctx context.Context, f proto.Follower) error { return c.link.Follow(ctx, f) }
+
+// subject makes one of a server that tests reach by its address.
+func subject(t testing.TB, addr string, cfg store.Config) storetest.Subject {
+	t.Helper()
+	proxy := through(t, addr)
+	s := store.New(open(t, "redis://"+addr), cfg)
+	link := store.New(open(t, "redis://"+proxy.Addr()), cfg)
+	return storetest.Subject{Log: cuttable{s.Log("default"), link.Log("default")}, Stats: s, Cut: proxy.Cut}
+}
+
+// open makes a client that ends with the test.
+func open(t testing.TB, url string) redis.UniversalClient {
+	t.Helper()
+	rdb, err := store.Open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// through puts a proxy, which ends with the test, in front of a server.
+func through(t testing.TB, addr string) *faulty.Proxy {
+	t.Helper()
+	p, err := faulty.New(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func TestMiniredis(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
+		mini := miniredis.RunT(t)
+		now := time.Now()
+		mini.SetTime(now)
+		s := subject(t, mini.Addr(), cfg)
+		s.Flush = mini.FlushAll
+		s.Advance = func(d time.Duration) {
+			now = now.Add(d)
+			mini.SetTime(now)
+			mini.FastForward(d)
+		}
+		return s
+	})
+}
+
+func TestRedis(t *testing.T) {
+	server := storetest.StartRedis(t)
+	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
+		rdb := open(t, server.URL())
+		s := subject(t, server.Addr(), cfg)
+		s.Advance = func(d time.Duration) { age(t, rdb, d) }
+		s.Flush = func() {
+			if err := rdb.FlushAll(context.Background()).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Flush()
+		return s
+	})
+}
+
+// age makes a real Redis look as it will after d: its clock cannot be moved, but what it holds can be made older. That lives end
+// when they should is tested apart from this, with short ones.
+func age(t testing.TB, rdb redis.UniversalClient, d time.Duration) {
+	t.Helper()
+	if err := rdb.Eval(context.Background(), ageScript, nil, d.Milliseconds()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const ageScript = `
+for _, key in ipairs(redis.call('KEYS', '*')) do
+	local left = redis.call('PTTL', key)
+	if left >= 0 and left <= tonumber(ARGV[1]) then
+		redis.call('DEL', key)
+	elseif left >= 0 then
+		if string.find(key, '}:b:', 1, true) then
+			redis.call('SET', key, string.format('%.0f', redis.call('GET', key) - ARGV[1]))
+		elseif key == 'pg:edges' then
+			local fields = redis.call('HGETALL', key)
+			for i = 1, #fields, 2 do
+				local ends = tonumber(string.sub(fields[i + 1], 1, 16)) - ARGV[1]
+				redis.call('HSET', key, fields[i], string.format('%016d', ends) .. string.sub(fields[i + 1], 17))
+			end
+		end
+		redis.call('PEXPIRE', key, left - ARGV[1])
+	end
+end
+return 1`

@@ -1,0 +1,373 @@
+// Package storetest is the log without Redis, the suite that holds both to the same behaviour, and a redis-server for tests.
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+)
+
+// Memory is one portal's log in memory: the twin of [store.Log] and of the statistics of [store.Store], for tests, and in
+// synctest bubbles too. Its methods may be called concurrently. How it can be made to fail is in faults.go.
+type Memory struct {
+	cfg store.Config // immutable, with defaults
+
+	mu       sync.Mutex
+	head     proto.ID // newest given
+	known    proto.ID // newest that callers were told of: survives Flush, as a process survives its Redis
+	bodies   map[proto.ID]body
+	lists    map[channel.ID]*list
+	births   map[channel.ID]birth
+	marks    map[channel.ID]mark
+	presence map[string]*presence
+	edges    map[string]edge
+	links    map[*link]struct{}
+	faults
+}
+
+type body struct {
+	record []byte
+	ends   time.Time
+}
+
+type list struct {
+	ids  []proto.ID
+	ends time.Time
+}
+
+type birth struct{ at, ends time.Time }
+
+// mark is the newest id of those that a cap has dropped while they were alive.
+type mark struct {
+	id   proto.ID
+	ends time.Time
+}
+
+type presence struct {
+	sessions map[channel.ID]int
+	ends     time.Time
+}
+
+type edge struct {
+	stats proto.EdgeStats
+	ends  time.Time
+}
+
+// NewMemory makes an empty log. Of cfg it heeds the cap, the write window and the limits of a page.
+func NewMemory(cfg store.Config) *Memory {
+	m := &Memory{cfg: cfg.WithDefaults(), links: make(map[*link]struct{})}
+	m.clear()
+	return m
+}
+
+func (m *Memory) clear() {
+	m.head = proto.ID{}
+	m.bodies = make(map[proto.ID]body)
+	m.lists = make(map[channel.ID]*list)
+	m.births = make(map[channel.ID]birth)
+	m.marks = make(map[channel.ID]mark)
+	m.presence = make(map[string]*presence)
+	m.edges = make(map[string]edge)
+}
+
+// now is the time on the log's clock. m.mu is held.
+func (m *Memory) now() time.Time { return time.Now().Add(m.ahead) }
+
+// raise opens a new epoch if the log is behind known. m.mu is held.
+func (m *Memory) raise(known proto.ID) {
+	if m.head.IsZero() || known.After(m.head) {
+		m.head = proto.ID{Epoch: max(uint64(m.now().Unix()), known.Epoch+1)}
+	}
+}
+
+// Append is as [store.Log.Append].
+func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return nil, err
+	}
+	for _, msg := range msgs {
+		if err := store.Check(msg); err != nil {
+			return nil, err
+		}
+	}
+	now := m.now()
+	receipts := make([]proto.Receipt, len(msgs))
+	for i, msg := range msgs {
+		open, closed := m.split(msg.Receivers, now)
+		receipts[i].Closed = closed
+		if len(open) == 0 {
+			continue
+		}
+		if len(closed) > 0 {
+			msg = &proto.Message{Receivers: open, Type: msg.Type, Body: msg.Body, Created: msg.Created, TTL: msg.TTL}
+		}
+		m.raise(m.known)
+		m.head.Sequence++
+		m.known = m.head
+		receipts[i].ID = m.head
+		m.put(m.head, msg, now)
+	}
+	return receipts, nil
+}
+
+// split tells receivers that may be written to from those whose window is over. m.mu is held.
+func (m *Memory) split(receivers []channel.ID, now time.Time) (open, closed []channel.ID) {
+	window := m.cfg.WriteWindow
+	if window == 0 {
+		return receivers, nil
+	}
+	for _, id := range receivers {
+		if b, ok := m.births[id]; ok && now.Before(b.ends) && now.Sub(b.at) >= window {
+			closed = append(closed, id)
+		} else {
+			open = append(open, id)
+		}
+	}
+	return open, closed
+}
+
+// put stores and notifies. m.mu is held.
+func (m *Memory) put(id proto.ID, msg *proto.Message, now time.Time) {
+	record := proto.AppendRecord(nil, msg)
+	for _, ch := range msg.Receivers {
+		if m.cfg.WriteWindow > 0 {
+			b, ok := m.births[ch]
+			if !ok || !now.Before(b.ends) {
+				b.at = now
+			}
+			b.ends = now.Add(store.ListLife)
+			m.births[ch] = b
+		}
+	}
+	if ttl := msg.TTL.Truncate(time.Millisecond); ttl > 0 {
+		m.bodies[id] = body{record, now.Add(ttl)}
+		for _, ch := range msg.Receivers {
+			m.push(ch, id, now)
+		}
+	}
+	for l := range m.links {
+		l.notify(event{id: id, record: record, due: time.Now().Add(m.lag)})
+	}
+}
+
+// push puts an id at the tail of a channel's list and trims the head, as the script does. m.mu is held.
+func (m *Memory) push(ch channel.ID, id proto.ID, now time.Time) {
+	l := m.lists[ch]
+	if l == nil || !now.Before(l.ends) {
+		l = &list{}
+		m.lists[ch] = l
+	}
+	l.ids = append(l.ids, id)
+	l.ends = now.Add(store.ListLife)
+	switch excess := len(l.ids) - m.cfg.ChannelCap; {
+	case excess > 0:
+		for _, old := range l.ids[:excess] {
+			if b, ok := m.bodies[old]; ok && now.Before(b.ends) {
+				was := m.marks[ch]
+				ends := b.ends
+				if was.ends.After(ends) {
+					ends = was.ends
+				}
+				m.marks[ch] = mark{old, ends}
+			}
+		}
+		l.ids = slices.Delete(l.ids, 0, excess)
+	case len(l.ids)%16 == 0:
+		dead := 0
+		for dead < min(32, len(l.ids)) && !m.alive(l.ids[dead], now) {
+			dead++
+		}
+		l.ids = slices.Delete(l.ids, 0, dead)
+	}
+}
+
+// alive forgets the body of id if its time is over. m.mu is held.
+func (m *Memory) alive(id proto.ID, now time.Time) bool {
+	b, ok := m.bodies[id]
+	if ok && !now.Before(b.ends) {
+		delete(m.bodies, id)
+		ok = false
+	}
+	return ok
+}
+
+// History is as [store.Log.History].
+func (m *Memory) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
+	m.mu.Lock()
+	hooks := m.hooks
+	m.mu.Unlock()
+	if hooks.before != nil {
+		hooks.before()
+	}
+	page, err := m.history(ctx, channels, after)
+	if hooks.after != nil {
+		hooks.after()
+	}
+	return page, err
+}
+
+func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto.ID) (page proto.Page, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return page, err
+	}
+	now := m.now()
+	page.Head = m.head
+	switch {
+	case after.After(m.head):
+		after, page.Gap = proto.ID{}, true
+	case !after.IsZero() && after.Epoch != m.head.Epoch:
+		page.Gap = true
+	}
+	var ids []proto.ID
+	for _, ch := range channels {
+		if mark, ok := m.marks[ch]; ok && now.Before(mark.ends) && mark.id.After(after) {
+			page.Gap = true
+		}
+		if l := m.lists[ch]; l != nil && now.Before(l.ends) {
+			from, _ := slices.BinarySearchFunc(l.ids, after, func(id, after proto.ID) int {
+				return cmp.Or(id.Compare(after), -1)
+			})
+			ids = append(ids, l.ids[from:]...)
+		}
+	}
+	slices.SortFunc(ids, proto.ID.Compare)
+	page.Through = after
+	bytes := 0
+	for _, id := range slices.Compact(ids) {
+		if m.alive(id, now) {
+			record := m.bodies[id].record
+			if n := len(page.Messages); n == m.cfg.PageMessages || n > 0 && bytes+len(record) > m.cfg.PageBytes {
+				page.More = true
+				break
+			}
+			msg, err := proto.DecodeRecord(id, record)
+			if err != nil {
+				return proto.Page{}, err
+			}
+			bytes += len(record)
+			page.Messages = append(page.Messages, msg)
+		}
+		page.Through = id
+	}
+	if !page.More && m.head.After(page.Through) {
+		page.Through = m.head
+	}
+	return page, nil
+}
+
+// Head is as [store.Log.Head].
+func (m *Memory) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return proto.ID{}, err
+	}
+	return m.headFor(known), nil
+}
+
+// headFor is Head with m.mu held.
+func (m *Memory) headFor(known proto.ID) proto.ID {
+	if known.After(m.head) {
+		m.raise(known)
+	}
+	if m.head.After(m.known) {
+		m.known = m.head
+	}
+	return m.head
+}
+
+// SetPresence is as [store.Log.SetPresence].
+func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return false, err
+	}
+	now := m.now()
+	p := m.presence[edge]
+	switch {
+	case replace:
+		p = &presence{sessions: make(map[channel.ID]int)}
+		m.presence[edge] = p
+	case p == nil || !now.Before(p.ends):
+		return false, nil
+	}
+	for _, change := range changes {
+		if change.Sessions == 0 {
+			delete(p.sessions, change.Channel)
+		} else {
+			p.sessions[change.Channel] = change.Sessions
+		}
+	}
+	p.ends = now.Add(store.PresenceLease)
+	return true, nil
+}
+
+// Online is as [store.Log.Online].
+func (m *Memory) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return nil, err
+	}
+	now := m.now()
+	online := make([]int, len(channels))
+	for _, p := range m.presence {
+		if !now.Before(p.ends) {
+			continue
+		}
+		for i, ch := range channels {
+			online[i] += p.sessions[ch]
+		}
+	}
+	return online, nil
+}
+
+// PutEdge is as [store.Store.PutEdge].
+func (m *Memory) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return err
+	}
+	m.edges[stats.ID] = edge{stats, m.now().Add(store.EdgeLease)}
+	return nil
+}
+
+// DropEdge is as [store.Store.DropEdge].
+func (m *Memory) DropEdge(ctx context.Context, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return err
+	}
+	delete(m.edges, id)
+	return nil
+}
+
+// Edges is as [store.Store.Edges].
+func (m *Memory) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.fault(ctx); err != nil {
+		return nil, err
+	}
+	now := m.now()
+	maps.DeleteFunc(m.edges, func(_ string, e edge) bool { return !now.Before(e.ends) })
+	edges := make([]proto.EdgeStats, 0, len(m.edges))
+	for _, id := range slices.Sorted(maps.Keys(m.edges)) {
+		edges = append(edges, m.edges[id].stats)
+	}
+	return edges, nil
+}

@@ -1,0 +1,187 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+)
+
+// Log is what the suite demands of a log.
+type Log interface {
+	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
+	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
+	Head(ctx context.Context, known proto.ID) (proto.ID, error)
+	Follow(ctx context.Context, f proto.Follower) error
+	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (kept bool, err error)
+	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+}
+
+// Stats is what the suite demands of the edges' statistics.
+type Stats interface {
+	PutEdge(ctx context.Context, stats proto.EdgeStats) error
+	DropEdge(ctx context.Context, id string) error
+	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+}
+
+var (
+	_ Log   = (*Memory)(nil)
+	_ Stats = (*Memory)(nil)
+	_ Log   = (*store.Log)(nil)
+	_ Stats = (*store.Store)(nil)
+)
+
+// Subject is an empty log under test and what the suite can do to it.
+type Subject struct {
+	Log     Log
+	Stats   Stats
+	Advance func(d time.Duration) // moves the log's clock
+	Flush   func()                // loses all data, and no connection
+	Cut     func()                // cuts the links of notifications; they may be made again
+}
+
+// Factory makes a subject that ends with the test.
+type Factory func(t *testing.T, cfg store.Config) Subject
+
+// Run holds a log to the behaviour that all share. It does not run in a bubble: followers are waited for in real time.
+func Run(t *testing.T, factory Factory) {
+	for _, c := range slices.Concat(logCases(), lifeCases(), followCases()) {
+		t.Run(c.name, func(t *testing.T) {
+			c.run(&bench{T: t, Subject: factory(t, c.cfg)})
+		})
+	}
+	t.Run("model", func(t *testing.T) { runModel(t, factory) })
+}
+
+// testCase is one behaviour.
+type testCase struct {
+	name string
+	cfg  store.Config
+	run  func(b *bench)
+}
+
+// bench is a subject with the tools of a test.
+type bench struct {
+	*testing.T
+	Subject
+}
+
+// ch gives a channel by a number.
+func ch(n byte) channel.ID { return channel.FromBytes([channel.IDLen / 2]byte{n, 0xab}) }
+
+// msg makes a message by its body.
+func msg(ttl time.Duration, text string, receivers ...channel.ID) *proto.Message {
+	return &proto.Message{
+		Receivers: receivers, Type: "im_message", Body: []byte(text), TTL: ttl,
+		Created: time.Date(2026, 11, 20, 9, 30, 1, 123456000, time.UTC),
+	}
+}
+
+func (b *bench) append(msgs ...*proto.Message) []proto.Receipt {
+	b.Helper()
+	receipts, err := b.Log.Append(b.Context(), msgs...)
+	if err != nil || len(receipts) != len(msgs) {
+		b.Fatalf("append: %d receipts, %v", len(receipts), err)
+	}
+	return receipts
+}
+
+// post appends one message that no channel refuses.
+func (b *bench) post(ttl time.Duration, text string, receivers ...channel.ID) proto.ID {
+	b.Helper()
+	r := b.append(msg(ttl, text, receivers...))[0]
+	if r.ID.IsZero() || len(r.Closed) > 0 {
+		b.Fatalf("append %s: %+v", text, r)
+	}
+	return r.ID
+}
+
+func (b *bench) head(known proto.ID) proto.ID {
+	b.Helper()
+	head, err := b.Log.Head(b.Context(), known)
+	if err != nil {
+		b.Fatalf("head: %v", err)
+	}
+	return head
+}
+
+// page reads one page and checks what is true of every page.
+func (b *bench) page(after proto.ID, channels ...channel.ID) proto.Page {
+	b.Helper()
+	p, err := b.Log.History(b.Context(), channels, after)
+	if err != nil {
+		b.Fatalf("history: %v", err)
+	}
+	last := after
+	if after.After(p.Head) {
+		if !p.Gap {
+			b.Error("a cursor ahead of the log, and no gap")
+		}
+		last = proto.ID{}
+	}
+	if p.More && !p.Through.After(last) {
+		b.Fatalf("no progress: more, but through %v after %v", p.Through, last)
+	}
+	for _, m := range p.Messages {
+		if !m.ID.After(last) || m.ID.After(p.Through) || m.Via(channels) < 0 {
+			b.Fatalf("message %v to %d receivers out of place: after %v, through %v", m.ID, len(m.Receivers), last, p.Through)
+		}
+		last = m.ID
+	}
+	if !p.More && p.Through != p.Head && !p.Through.After(p.Head) {
+		b.Errorf("complete through %v only, with head %v", p.Through, p.Head)
+	}
+	return p
+}
+
+// all reads page after page, and reports whether any had a gap.
+func (b *bench) all(after proto.ID, channels ...channel.ID) (texts []string, gap bool) {
+	b.Helper()
+	for {
+		p := b.page(after, channels...)
+		texts = append(texts, bodies(p)...)
+		gap = gap || p.Gap
+		if !p.More {
+			return texts, gap
+		}
+		after = p.Through
+	}
+}
+
+// want wants exactly these messages, given in one string, and no gap.
+func (b *bench) want(texts string, after proto.ID, channels ...channel.ID) {
+	b.Helper()
+	got, gap := b.all(after, channels...)
+	if strings.Join(got, " ") != texts {
+		b.Errorf("history after %v: %q, want %q", after, strings.Join(got, " "), texts)
+	}
+	if gap {
+		b.Errorf("history after %v: a gap", after)
+	}
+}
+
+func bodies(p proto.Page) []string {
+	texts := make([]string, len(p.Messages))
+	for i, m := range p.Messages {
+		texts[i] = string(m.Body)
+	}
+	return texts
+}
+
+// patience bounds every wait for something that is sure to happen.
+const patience = 10 * time.Second
+
+// eventually waits until ok.
+func (b *bench) eventually(what string, ok func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("never: %s", what)
+		}
+	}
+}

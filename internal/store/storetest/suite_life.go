@@ -1,0 +1,213 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// lifeCases are about what ends: messages, lists, windows and leases.
+func lifeCases() []testCase {
+	return []testCase{
+		{"each message has its own life", store.Config{}, func(b *bench) {
+			start := b.post(24*time.Hour, "day", ch(1))
+			b.post(time.Second, "second", ch(1), ch(2))
+			b.post(2*time.Minute, "minutes", ch(1))
+			b.post(time.Hour, "hour", ch(2), ch(1))
+			b.want("second minutes hour", start, ch(1))
+			b.Advance(90 * time.Second)
+			b.want("day minutes hour", proto.ID{}, ch(1))
+			b.want("hour", proto.ID{}, ch(2))
+			b.Advance(time.Hour)
+			b.want("day", proto.ID{}, ch(1), ch(2))
+			b.Advance(22*time.Hour + 57*time.Minute)
+			b.want("day", proto.ID{}, ch(1))
+			b.Advance(2 * time.Minute)
+			b.want("", proto.ID{}, ch(1))
+		}},
+		{"a list outlives its last message", store.Config{}, func(b *bench) {
+			b.post(time.Minute, "a", ch(1))
+			for range 3 { // each is the last for almost as long as it may be
+				b.Advance(23 * time.Hour)
+				b.post(24*time.Hour, "b", ch(1))
+			}
+			b.Advance(23 * time.Hour)
+			b.want("b", proto.ID{}, ch(1))
+			b.Advance(2 * time.Hour)
+			b.want("", proto.ID{}, ch(1))
+		}},
+		{"dead ids at a list's head do not count for ever", store.Config{ChannelCap: 40}, func(b *bench) {
+			for i := range 32 {
+				b.post(time.Minute, fmt.Sprint(i), ch(1))
+			}
+			b.Advance(2 * time.Minute)
+			start := b.post(time.Hour, "start", ch(1))
+			for i := range 39 {
+				b.post(time.Hour, fmt.Sprint(i), ch(1))
+			}
+			if got, gap := b.all(start, ch(1)); len(got) != 39 || gap {
+				b.Errorf("%d messages, gap %v", len(got), gap)
+			}
+		}},
+		{"transient messages are not held", store.Config{}, func(b *bench) {
+			before := b.post(time.Hour, "a", ch(1))
+			transient := b.post(0, "t", ch(1))
+			tiny := b.post(time.Microsecond, "t", ch(1)) // a life is counted in milliseconds
+			after := b.post(time.Hour, "b", ch(1))
+			if !transient.After(before) || !tiny.After(transient) || !after.After(tiny) {
+				b.Errorf("ids %v %v %v %v", before, transient, tiny, after)
+			}
+			b.want("a b", proto.ID{}, ch(1))
+			b.want("b", transient, ch(1))
+			if p := b.page(after, ch(1)); p.Through != after {
+				b.Errorf("through %v, want %v", p.Through, after)
+			}
+		}},
+		{"a write window closes a channel for writing only", store.Config{WriteWindow: 12 * time.Hour}, writeWindow},
+		{"without a write window channels stay open", store.Config{}, func(b *bench) {
+			for range 5 {
+				b.post(time.Hour, "x", ch(1))
+				b.Advance(20 * time.Hour)
+			}
+		}},
+		{"presence is under lease", store.Config{}, presenceCase},
+		{"many channels of presence", store.Config{}, func(b *bench) {
+			changes := make([]proto.Presence, 5000)
+			for i := range changes {
+				changes[i] = proto.Presence{Channel: channel.FromBytes([16]byte{byte(i), byte(i >> 8)}), Sessions: i + 1}
+			}
+			b.presence("e", changes, true, true)
+			b.online([]int{1, 2500, 5000}, changes[0].Channel, changes[2499].Channel, changes[4999].Channel)
+		}},
+		{"statistics of edges are under lease", store.Config{}, statsCase},
+	}
+}
+
+func writeWindow(b *bench) {
+	b.post(24*time.Hour, "a", ch(1))
+	b.Advance(6 * time.Hour)
+	b.post(24*time.Hour, "b", ch(1), ch(2))
+	b.post(0, "t", ch(3)) // a transient message is a first message too
+	b.Advance(5*time.Hour + 59*time.Minute)
+	b.post(24*time.Hour, "c", ch(1))
+	b.Advance(2 * time.Minute) // channel 1 is closed, 2 and 3 are open for six hours more
+
+	receipts := b.append(
+		msg(time.Hour, "none", ch(1)),
+		msg(time.Hour, "some", ch(4), ch(1), ch(2)),
+		msg(0, "none", ch(1)),
+		msg(time.Hour, "all", ch(2)),
+	)
+	want := []proto.Receipt{
+		{Closed: []channel.ID{ch(1)}},
+		{ID: receipts[1].ID, Closed: []channel.ID{ch(1)}},
+		{Closed: []channel.ID{ch(1)}},
+		{ID: receipts[3].ID},
+	}
+	if !cmp.Equal(receipts, want, cmp.Comparer(sameChannel)) || receipts[1].ID.IsZero() || !receipts[3].ID.After(receipts[1].ID) {
+		b.Errorf("receipts %+v", receipts)
+	}
+	b.want("a b c", proto.ID{}, ch(1))
+	b.want("b some all", proto.ID{}, ch(2))
+	b.want("some", proto.ID{}, ch(4))
+	if p := b.page(proto.ID{}, ch(4)); len(p.Messages) != 1 || !cmp.Equal(p.Messages[0].Receivers, []channel.ID{ch(4), ch(2)}, cmp.Comparer(sameChannel)) {
+		b.Errorf("a message names a closed receiver: %v", p.Messages)
+	}
+	if receipts := b.append(msg(time.Hour, "none", ch(1))); !receipts[0].ID.IsZero() {
+		b.Errorf("receipts %+v", receipts)
+	}
+
+	b.Advance(6 * time.Hour)
+	if r := b.append(msg(0, "t", ch(3)))[0]; !r.ID.IsZero() || len(r.Closed) != 1 {
+		b.Errorf("a channel of transient messages stays open: %+v", r)
+	}
+	// The life of a list has passed since the last message that got through: the channel is a new one.
+	b.Advance(24 * time.Hour)
+	b.post(time.Hour, "new", ch(1))
+}
+
+func (b *bench) presence(edge string, changes []proto.Presence, replace, wantKept bool) {
+	b.Helper()
+	kept, err := b.Log.SetPresence(b.Context(), edge, changes, replace)
+	if err != nil || kept != wantKept {
+		b.Errorf("presence of %s: kept %v, %v", edge, kept, err)
+	}
+}
+
+func (b *bench) online(want []int, channels ...channel.ID) {
+	b.Helper()
+	got, err := b.Log.Online(b.Context(), channels)
+	if err != nil || !cmp.Equal(got, want) {
+		b.Errorf("online %v, %v; want %v", got, err, want)
+	}
+}
+
+func presenceCase(b *bench) {
+	at := func(n byte, sessions int) proto.Presence { return proto.Presence{Channel: ch(n), Sessions: sessions} }
+	b.online([]int{0, 0}, ch(1), ch(2))
+	b.online([]int{})
+	b.presence("e1", []proto.Presence{at(1, 1)}, false, false) // nothing there to change
+	b.online([]int{0}, ch(1))
+	b.presence("e1", nil, true, true)
+	b.presence("e1", []proto.Presence{at(1, 2), at(2, 1)}, false, true)
+	b.presence("e2", []proto.Presence{at(1, 5)}, true, true)
+	b.online([]int{0, 1, 7, 7}, ch(3), ch(2), ch(1), ch(1))
+	b.presence("e1", []proto.Presence{at(1, 1), at(2, 0)}, false, true)
+	b.online([]int{6, 0}, ch(1), ch(2))
+
+	b.Advance(10 * time.Second)
+	b.presence("e2", nil, false, true) // renews
+	b.Advance(10 * time.Second)
+	b.online([]int{5}, ch(1))
+	b.presence("e1", []proto.Presence{at(1, 1)}, false, false)
+	b.presence("e1", []proto.Presence{at(1, 1)}, true, true)
+	b.online([]int{6}, ch(1))
+	b.presence("e1", []proto.Presence{at(2, 1)}, true, true) // replaces what was before
+	b.online([]int{5, 1}, ch(1), ch(2))
+	b.presence("e2", nil, true, true) // how an edge takes its leave
+	b.online([]int{0, 1}, ch(1), ch(2))
+
+	b.Flush()
+	b.presence("e1", []proto.Presence{at(2, 1)}, false, false)
+	b.online([]int{0}, ch(2))
+}
+
+func statsCase(b *bench) {
+	want := func(want ...proto.EdgeStats) {
+		b.Helper()
+		got, err := b.Stats.Edges(b.Context())
+		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
+			b.Errorf("edges %+v, %v; want %+v", got, err, want)
+		}
+	}
+	put := func(e proto.EdgeStats) {
+		b.Helper()
+		if err := b.Stats.PutEdge(b.Context(), e); err != nil {
+			b.Error(err)
+		}
+	}
+	one := proto.EdgeStats{PID: 1, Date: 1_795_000_000_123, ID: "one", Channels: 10, Polls: 2, WebSockets: 3}
+	two := proto.EdgeStats{PID: 2, ID: "two"}
+	want()
+	put(two)
+	put(one)
+	want(one, two)
+	b.Advance(20 * time.Second)
+	one.WebSockets++
+	put(one)
+	want(one, two)
+	b.Advance(20 * time.Second)
+	want(one)
+	if err := b.Stats.DropEdge(b.Context(), "one"); err != nil {
+		b.Error(err)
+	}
+	if err := b.Stats.DropEdge(b.Context(), "none"); err != nil {
+		b.Error(err)
+	}
+	want()
+}
