@@ -23,6 +23,8 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
 )
 
 // An idle WebSocket is one goroutine, its reader, and has no timer.
@@ -46,7 +48,8 @@ type discardConn struct{ net.Conn }
 func (discardConn) Write(b []byte) (int, error) { return len(b), nil }
 
 func TestWriteOfACachedFrameAllocatesNothing(t *testing.T) {
-	e := New(Config{Signer: signer, PingInterval: time.Second}, newMemoryLog(), newMemoryLog(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	log := storetest.NewMemory(store.Config{})
+	e := New(Config{Signer: signer, PingInterval: time.Second}, log, log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	e.hub.Resync(proto.ID{})
 	c := &wsConn{edge: e, net: discardConn{}, sub: subscription{channels: []channel.ID{alice}}}
 	c.ctx, c.end = context.WithCancelCause(t.Context())
@@ -65,7 +68,7 @@ func TestWriteOfACachedFrameAllocatesNothing(t *testing.T) {
 // BenchmarkFanOut is one message to many WebSockets over loopback TCP: from the dispatch to the last byte in the last socket.
 func BenchmarkFanOut(b *testing.B) {
 	const sessions = 200
-	log := newMemoryLog()
+	log := storetest.NewMemory(store.Config{})
 	e := New(Config{Signer: signer, PingInterval: time.Minute, MaxPayload: 1 << 20, Origins: []string{"*"}}, log, log,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	server := httptest.NewServer(e.Handler())
@@ -111,7 +114,8 @@ func BenchmarkFanOut(b *testing.B) {
 
 // BenchmarkSubscribe is the checking of an upgrade's query: two ids, two signatures.
 func BenchmarkSubscribe(b *testing.B) {
-	e := New(Config{Signer: signer, PingInterval: time.Minute}, newMemoryLog(), newMemoryLog(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	log := storetest.NewMemory(store.Config{})
+	e := New(Config{Signer: signer, PingInterval: time.Minute}, log, log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	r, _ := http.NewRequest("GET", "/bitrix/subws/?CHANNEL_ID="+signed(alice, bob)+"&mid=17952262100000000000000002&revision=19", nil)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
 
@@ -223,9 +224,11 @@ func TestDrainSpreadsItsClosesOverTheWindow(t *testing.T) {
 func TestPresenceHasAGrace(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		online := func() int {
-			w.log.mu.Lock()
-			defer w.log.mu.Unlock()
-			return w.log.presence[alice]
+			n, err := w.log.Online(t.Context(), []channel.ID{alice})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n[0]
 		}
 		conn := w.dial(w.url("/subws/", signed(alice)))
 		time.Sleep(2 * presenceStep)
@@ -254,9 +257,11 @@ func TestStatisticsAreKept(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.dial(w.url("/subws/", signed(alice, bob)))
 		time.Sleep(20 * time.Second)
-		w.log.mu.Lock()
-		defer w.log.mu.Unlock()
-		got := w.log.stats["edge-1"]
+		edges, err := w.log.Edges(t.Context())
+		if err != nil || len(edges) != 1 {
+			t.Fatal(edges, err)
+		}
+		got := edges[0]
 		got.PID, got.Date = 0, 0
 		if want := (proto.EdgeStats{ID: "edge-1", Channels: 2, WebSockets: 1}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)

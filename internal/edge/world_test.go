@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,6 +23,8 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -47,7 +48,7 @@ func signed(ids ...channel.ID) string {
 type world struct {
 	t        *testing.T
 	edge     *Edge
-	log      *memoryLog
+	log      *storetest.Memory
 	listener *pipeListener
 	metrics  *prometheus.Registry
 	http     *http.Client
@@ -61,7 +62,7 @@ func inWorld(t *testing.T, change func(*Config), test func(*testing.T, *world)) 
 		if change != nil {
 			change(&config)
 		}
-		w := &world{t: t, log: newMemoryLog(), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
+		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
 		w.edge = New(config, w.log, w.log, slog.New(slog.DiscardHandler), w.metrics)
 		transport := &http.Transport{DialContext: w.listener.dial}
 		w.http = &http.Client{Transport: transport}
@@ -89,7 +90,17 @@ func (w *world) url(path, channels string, more ...string) string {
 
 // publish appends a message with a body to channels, and waits until it has come wherever it can.
 func (w *world) publish(body string, channels ...channel.ID) *proto.Message {
-	m := w.log.append(&proto.Message{Receivers: channels, Body: []byte(body), TTL: time.Hour})
+	return w.append(&proto.Message{Receivers: channels, Body: []byte(body), TTL: time.Hour})
+}
+
+func (w *world) append(m *proto.Message) *proto.Message {
+	w.t.Helper()
+	m.Created = time.Now()
+	receipts, err := w.log.Append(w.t.Context(), m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m.ID = receipts[0].ID
 	synctest.Wait()
 	return m
 }
@@ -186,91 +197,6 @@ func metricValue(m *dto.Metric) float64 {
 // text gives the record that a reader of a channel gets.
 func text(m *proto.Message, id channel.ID) string {
 	return string(m.Text(m.Via([]channel.ID{id})).Payload())
-}
-
-// memoryLog is a log and a place for presence and statistics in memory.
-type memoryLog struct {
-	mu       sync.Mutex
-	messages []*proto.Message
-	follower proto.Follower
-	fail     error
-	presence map[channel.ID]int
-	stats    map[string]proto.EdgeStats
-}
-
-func newMemoryLog() *memoryLog {
-	return &memoryLog{presence: make(map[channel.ID]int), stats: make(map[string]proto.EdgeStats)}
-}
-
-func (l *memoryLog) append(m *proto.Message) *proto.Message {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m.ID = proto.ID{Epoch: 1795226210, Sequence: uint64(len(l.messages) + 1)}
-	m.Created = time.Now()
-	m.Received = m.Created
-	l.messages = append(l.messages, m)
-	if l.follower != nil {
-		l.follower.Dispatch(m)
-	}
-	return m
-}
-
-func (l *memoryLog) head() (id proto.ID) {
-	if n := len(l.messages); n > 0 {
-		id = l.messages[n-1].ID
-	}
-	return id
-}
-
-func (l *memoryLog) History(_ context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fail != nil {
-		return proto.Page{}, l.fail
-	}
-	page := proto.Page{Head: l.head(), Through: l.head()}
-	for _, m := range l.messages {
-		if m.ID.After(after) && m.Via(channels) >= 0 && !m.Transient() {
-			page.Messages = append(page.Messages, m)
-		}
-	}
-	return page, nil
-}
-
-func (l *memoryLog) Follow(ctx context.Context, f proto.Follower) error {
-	l.mu.Lock()
-	l.follower = f
-	f.Resync(l.head())
-	l.mu.Unlock()
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-func (l *memoryLog) SetPresence(_ context.Context, _ string, changes []proto.Presence, replace bool) (bool, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if replace {
-		clear(l.presence)
-	}
-	for _, p := range changes {
-		l.presence[p.Channel] = p.Sessions
-	}
-	maps.DeleteFunc(l.presence, func(_ channel.ID, n int) bool { return n == 0 })
-	return true, nil
-}
-
-func (l *memoryLog) PutEdge(_ context.Context, stats proto.EdgeStats) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stats[stats.ID] = stats
-	return nil
-}
-
-func (l *memoryLog) DropEdge(_ context.Context, id string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.stats, id)
-	return nil
 }
 
 // pipeListener is a network of pipes, which a bubble can see through.

@@ -24,8 +24,8 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// grace is how long a part may take to end after it was told to, beyond what DrainTimeout allows.
-const grace = 5 * time.Second
+// defaultGrace is how long a part may take to end after it was told to, beyond what DrainTimeout allows.
+const defaultGrace = 5 * time.Second
 
 // Service is one program at work: a handler on one listener, a goroutine beside it, an admin port, and the order in which
 // they leave. Handler, Registry and Logger are required.
@@ -41,6 +41,7 @@ type Service struct {
 	Logger      *slog.Logger
 
 	DrainTimeout time.Duration              // bound of Drain
+	Grace        time.Duration              // how long requests, and Run, may take to end after that; 0 is 5 s
 	Started      func(addr, admin net.Addr) // told once where the service listens; admin may be nil
 }
 
@@ -154,21 +155,23 @@ func (s Service) drain(ctx context.Context) {
 
 // shutdown lets requests end that are being answered, and cuts them off after a grace.
 func (s Service) shutdown(ctx context.Context, server *http.Server) {
-	ctx, cancel := context.WithTimeout(ctx, grace)
+	ctx, cancel := context.WithTimeout(ctx, s.grace())
 	defer cancel()
 	if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-		s.Logger.Warn("requests cut off", "service", s.Name, "after", grace.String())
+		s.Logger.Warn("requests cut off", "service", s.Name, "after", s.grace().String())
 		server.Close()
 	}
 }
 
+func (s Service) grace() time.Duration { return cmp.Or(s.Grace, defaultGrace) }
+
 func (s Service) await(ended <-chan struct{}) error {
-	late := time.NewTimer(grace)
+	late := time.NewTimer(s.grace())
 	defer late.Stop()
 	select {
 	case <-ended:
 		return nil
 	case <-late.C:
-		return fmt.Errorf("%s: still running %v after it was told to end", s.Name, grace)
+		return fmt.Errorf("%s: still running %v after it was told to end", s.Name, s.grace())
 	}
 }

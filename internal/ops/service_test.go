@@ -246,8 +246,13 @@ func (l pipeListener) Close() error { l.done(); return nil }
 func (pipeListener) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 func TestBounds(t *testing.T) {
+	t.Run("default", func(t *testing.T) { testBounds(t, 0, 5*time.Second) })
+	t.Run("chosen", func(t *testing.T) { testBounds(t, time.Second, time.Second) })
+}
+
+func testBounds(t *testing.T, chosen, grace time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Service{Name: "test", Logger: slog.New(slog.DiscardHandler)}
+		s := Service{Name: "test", Grace: chosen, Logger: slog.New(slog.DiscardHandler)}
 		server := s.server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := pipeListener{make(chan net.Conn), cancel, ctx}

@@ -15,6 +15,7 @@ type ttlRule struct {
 	pattern string // without the star
 	prefix  bool   // it had one
 	ttl     time.Duration
+	text    string // ttl as it was written
 }
 
 // UnmarshalText reads rules like "im_startWriting=2m,online_*=2m,*=24h": comma-separated pairs of a message type and the
@@ -34,7 +35,7 @@ func (r *TTLRules) UnmarshalText(text []byte) error {
 		if ttl < time.Millisecond || ttl > MaxTTL {
 			return fmt.Errorf("%q: a life is from 1ms to %v", pair, MaxTTL)
 		}
-		rule := ttlRule{ttl: ttl}
+		rule := ttlRule{ttl: ttl, text: life}
 		rule.pattern, rule.prefix = strings.CutSuffix(pattern, "*")
 		if strings.Contains(rule.pattern, "*") {
 			return fmt.Errorf("%q: a star stands at the end of a type only", pair)
@@ -42,6 +43,18 @@ func (r *TTLRules) UnmarshalText(text []byte) error {
 		r.rules = append(r.rules, rule)
 	}
 	return nil
+}
+
+// String gives the rules in the form that UnmarshalText reads.
+func (r TTLRules) String() string {
+	pairs := make([]string, len(r.rules))
+	for i, rule := range r.rules {
+		if rule.prefix {
+			rule.pattern += "*"
+		}
+		pairs[i] = rule.pattern + "=" + rule.text
+	}
+	return strings.Join(pairs, ",")
 }
 
 // TTL gives the life of a message of type typ whose sender asked for expiry; 0 if the sender did not ask.

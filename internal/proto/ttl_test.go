@@ -2,6 +2,7 @@ package proto_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,9 @@ func TestTTLRules(t *testing.T) {
 		}
 		if got := rules.TTL(c.typ, c.expiry); got != c.want {
 			t.Errorf("%q: type %q, expiry %v: lives %v, want %v", c.rules, c.typ, c.expiry, got, c.want)
+		}
+		if got, want := rules.String(), strings.ReplaceAll(c.rules, " ", ""); got != want {
+			t.Errorf("%q is written as %q", c.rules, got)
 		}
 	}
 	for _, bad := range []string{"", ",", "x", "x=", "=2m", "x=2", "x=-1m", "x=0", "x=999us", "x=25h", "a*b=1m", "**=1m", "x=1m,,y=1m", "x=1m,"} {

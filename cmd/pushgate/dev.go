@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/config"
+	"pushgate/internal/edge"
+	"pushgate/internal/ops"
+	"pushgate/internal/publisher"
+	"pushgate/internal/store"
+)
+
+// devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
+const devLeave = 700 * time.Millisecond
+
+// dev runs the whole server in one process until ctx ends.
+func dev(ctx context.Context, w world, args []string) error {
+	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
+	listen := flags.String("listen", "127.0.0.1:8893", "`address` for the page, subscribers and publishers")
+	redisURL := flags.String("redis", "", "`URL` of a Redis to use instead of the embedded one: redis://, rediss:// or unix://")
+	verbose := flags.Bool("v", false, "log everything, not only warnings")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: pushgate dev [flags]\nThe variables of edge and publisher count here too, except for addresses, Redis and logs.")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, w, args); err != nil {
+		return err
+	}
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	server, err := newDevServer(*redisURL, w.environ, ops.NewLogger(w.stderr, "text", level))
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	err = server.serve(ctx, *listen, func(address string) { banner(w, server, address, *redisURL) })
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: is another one running? --listen 127.0.0.1:0 takes any free port", err)
+	}
+	return err
+}
+
+// banner says where the page is, and shows both sides of the protocol with lines that work.
+func banner(w world, server *devServer, host, redisURL string) {
+	c := server.page.config(host)
+	redis := "embedded, forgets everything at the end"
+	if u, err := url.Parse(redisURL); err == nil && redisURL != "" {
+		redis = u.Redacted()
+	}
+	fmt.Fprintf(w.stdout, `
+  pushgate dev: publisher, edge and Redis (%s) in one process
+
+  Look:       http://%s/
+
+  Subscribe (a long poll, answered by the next message):
+  curl '%s?CHANNEL_ID=%s'
+
+  Publish:
+  curl -X POST '%s?CHANNEL_ID=%s' -H 'Message-Expiry: 60' --data-binary '{"module_id":"im","command":"message","params":{"text":"hi"}}'
+
+  Ctrl-C ends it.
+
+`, redis, host, c.Poll, c.ChannelID, c.Publish, c.Channels["private"].ID)
+}
+
+// devServer is a publisher and an edge over one log.
+type devServer struct {
+	redis     *embedded // nil if a real one is used
+	edge      *edge.Edge
+	publisher *publisher.Publisher
+	page      *page
+	registry  *prometheus.Registry
+	logger    *slog.Logger
+	closers   []func() // in the order of opening
+}
+
+// newDevServer makes a server over the Redis at redisURL, or over an embedded one if that is empty, with the settings of
+// environ. Without a key there it makes one up. The server must be closed.
+func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *devServer, err error) {
+	if (world{environ: environ}).getenv(config.Prefix+"KEYS") == "" {
+		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+rand.Text())
+	}
+	edgeConfig, err := config.LoadEdge(environ)
+	if err != nil {
+		return nil, err
+	}
+	publisherConfig, err := config.LoadPublisher(environ)
+	if err != nil {
+		return nil, err
+	}
+	d := &devServer{logger: logger, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if redisURL == "" {
+		if d.redis, err = startEmbedded(); err != nil {
+			return nil, err
+		}
+		d.closers = append(d.closers, d.redis.Close)
+		redisURL = d.redis.URL()
+	}
+	rdb, err := store.Open(redisURL)
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, func() { rdb.Close() })
+
+	logs := store.New(rdb, store.Config{ChannelCap: edgeConfig.ChannelCap, WriteWindow: edgeConfig.WriteWindow})
+	log := logs.Log("default")
+	d.edge = edge.New(edge.Config{
+		ID:           edgeConfig.ID,
+		Signer:       edgeConfig.Signer,
+		Grammar:      edgeConfig.Grammar,
+		PollTimeout:  edgeConfig.PollTimeout,
+		PingInterval: edgeConfig.PingInterval,
+		MaxPayload:   edgeConfig.MaxPayload,
+		Drain:        devLeave / 10,
+		Origins:      edgeConfig.Origins,
+	}, log, logs, logger, d.registry)
+	d.publisher = publisher.New(publisher.Config{
+		Signer:      publisherConfig.Signer,
+		Grammar:     publisherConfig.Grammar,
+		Rules:       publisherConfig.TTLRules,
+		Allow:       publisherConfig.Allow,
+		Signed:      publisherConfig.Signed,
+		MaxPayload:  publisherConfig.MaxPayload,
+		MaxChannels: 100,
+		Timeout:     time.Second,
+	}, log, logs, logger, d.registry)
+	d.page = &page{
+		signer:   edgeConfig.Signer,
+		private:  channel.Ref{Private: randomID(), Public: randomID()},
+		shared:   channel.Ref{Private: randomID()},
+		ttlRules: publisherConfig.TTLRules.String(),
+		metrics:  d.registry,
+	}
+	if edgeConfig.Grammar == channel.Alphanumeric {
+		d.page.private.Public = channel.ID{} // which that generation does not know
+	}
+	return d, nil
+}
+
+func randomID() channel.ID {
+	var b [channel.IDLen / 2]byte
+	rand.Read(b[:])
+	return channel.FromBytes(b)
+}
+
+func (d *devServer) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/bitrix/pub/", "/pub/", "/server-stat/"} {
+		mux.Handle(path, d.publisher.Handler())
+	}
+	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
+		mux.Handle(path, d.edge.Handler())
+	}
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := d.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	d.page.register(mux)
+	return mux
+}
+
+func (d *devServer) ready() error { return errors.Join(d.edge.Ready(), d.publisher.Ready()) }
+
+// serve serves at an address until ctx ends, then tells subscribers to go, and returns within twice devLeave. It calls started
+// with the address that browsers can use. An error means that it ended by itself.
+func (d *devServer) serve(ctx context.Context, listen string, started func(address string)) error {
+	return ops.Service{
+		Name:         "dev",
+		Listen:       listen,
+		Handler:      d.handler(),
+		Ready:        d.ready,
+		Run:          d.run,
+		Drain:        d.edge.Drain,
+		DrainTimeout: devLeave,
+		Grace:        devLeave,
+		Registry:     d.registry,
+		Logger:       d.logger,
+		Started:      func(address, _ net.Addr) { started(reachable(address.String())) },
+	}.Serve(ctx)
+}
+
+// run lets time pass in the embedded Redis for as long as the edge runs, and a little longer.
+func (d *devServer) run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	clock, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	if d.redis != nil {
+		running.Go(func() { d.redis.Run(clock) })
+	}
+	return d.edge.Run(ctx)
+}
+
+// reachable gives the address that a browser on this machine can use of a server that listens at address.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func (d *devServer) close() {
+	for _, closer := range d.closers {
+		defer closer()
+	}
+}
