@@ -1,4 +1,4 @@
-// Command pushgate holds the tools around the push server. Its dev command is the whole server in one process.
+// Command pushgate holds the tools around the push server, among them dev, the whole server in one process.
 package main
 
 import (

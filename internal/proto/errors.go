@@ -1,7 +1,5 @@
 package proto
 
-import "net/http"
-
 // Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing else.
 type Error struct {
 	Code int    // of the 40xx table: also the close code of a WebSocket; 0 for the texts of the first generation
@@ -11,12 +9,18 @@ type Error struct {
 // Error gives the text.
 func (e *Error) Error() string { return e.Text }
 
+// HTTP statuses, by number: this package knows the words of the protocol, and not how they travel.
+const (
+	statusBadRequest      = 400
+	statusTooManyRequests = 429
+)
+
 // Status gives the HTTP status of e: 429 for too many connections, else 400.
 func (e *Error) Status() int {
 	if e == ErrTooManyConnections {
-		return http.StatusTooManyRequests
+		return statusTooManyRequests
 	}
-	return http.StatusBadRequest
+	return statusBadRequest
 }
 
 // The refusals (docs/protocol.md, Errors).

@@ -2,7 +2,6 @@ package proto
 
 import (
 	"encoding/binary"
-	"net/http"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -77,6 +76,9 @@ func (m *Message) Text(via int) *Frame {
 	return f
 }
 
+// timeFormat is the date of HTTP (RFC 9110, 5.6.7), for times in UTC.
+const timeFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
+
 // appendText writes the fields in the original's order; tag and time are those of the message's creation.
 func appendText(b []byte, m *Message, via int) []byte {
 	created := m.Created.UTC()
@@ -89,7 +91,7 @@ func appendText(b []byte, m *Message, via int) []byte {
 	b = append(b, `","tag":"`...)
 	b = appendPadded(b, uint64(created.Nanosecond()/int(time.Millisecond)), 3)
 	b = append(b, `","time":"`...)
-	b = created.AppendFormat(b, http.TimeFormat)
+	b = created.AppendFormat(b, timeFormat)
 	b = append(b, `","text":`...)
 	b = append(b, m.Body...)
 	return append(b, "}"+textEnd...)

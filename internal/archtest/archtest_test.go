@@ -1,0 +1,244 @@
+// Package archtest holds the shape of the whole: which package may know which, and that each says in a sentence what it is.
+package archtest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "pushgate"
+	root   = "../.."
+)
+
+// forbidden is an import that a package must not have, be it by way of other packages of this module. A trailing "/..." stands for
+// everything below, too.
+type forbidden struct{ pkg, imports, reason string }
+
+func rules() []forbidden {
+	var rules []forbidden
+	not := func(reason, pkg string, imports ...string) {
+		for _, name := range imports {
+			rules = append(rules, forbidden{pkg, name, reason})
+		}
+	}
+	const (
+		redis = "github.com/redis/go-redis/v9/..."
+		io    = "words do no input or output: every package must be able to use and test them anywhere"
+		words = "words know nothing of what is made of them"
+		log   = "the log is an interface of who uses it, filled in by cmd: tests put another in its place"
+	)
+	not(io, "internal/channel", "net/...", "os/...", "io/fs", "syscall", redis)
+	not(io, "internal/proto", "net/...", "os/...", "io/fs", "syscall", redis)
+	not(words, "internal/channel", "pushgate/internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not(words, "internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("delivery is the same by any transport", "internal/hub", "net/...", "github.com/coder/websocket/...", "pushgate/internal/edge")
+	not("delivery is proven against a log without Redis", "internal/hub", redis)
+	not(log, "internal/hub", "pushgate/internal/store/...")
+	not(log, "internal/edge", "pushgate/internal/store/...", redis)
+	not(log, "internal/publisher", "pushgate/internal/store/...", redis)
+	not("they meet in the log only, and run in different processes", "internal/edge", "pushgate/internal/publisher")
+	not("they meet in the log only, and run in different processes", "internal/publisher", "pushgate/internal/edge", "pushgate/internal/hub")
+	not("the log knows nothing of who uses it", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
+		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
+		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
+	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
+	return rules
+}
+
+// source is what the files of one directory say, but for tests.
+type source struct {
+	imports []string
+	docs    map[string]string // by file, only those that have any
+	tests   bool              // there are only tests
+}
+
+// sources reads the module, by directory.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	all := map[string]*source{}
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if base := entry.Name(); name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		add(all, name, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func add(all map[string]*source, name string, file *ast.File) {
+	relative, _ := filepath.Rel(root, name)
+	dir := path.Dir(filepath.ToSlash(relative))
+	if all[dir] == nil {
+		all[dir] = &source{docs: map[string]string{}, tests: true}
+	}
+	s := all[dir]
+	if file.Doc != nil {
+		s.docs[relative] = file.Doc.Text()
+	}
+	if strings.HasSuffix(name, "_test.go") {
+		return
+	}
+	s.tests = false
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value)
+		s.imports = append(s.imports, imported)
+	}
+}
+
+// reach gives a way of imports from a directory to what a pattern stands for, through packages of this module; nil if there is none.
+func reach(all map[string]*source, dir, pattern string, seen map[string]bool) []string {
+	if seen[dir] || all[dir] == nil {
+		return nil
+	}
+	seen[dir] = true
+	for _, imported := range all[dir].imports {
+		if matches(imported, pattern) {
+			return []string{dir, imported}
+		}
+		if next, ours := strings.CutPrefix(imported, module+"/"); ours {
+			if way := reach(all, next, pattern, seen); way != nil {
+				return append([]string{dir}, way...)
+			}
+		}
+	}
+	return nil
+}
+
+func matches(imported, pattern string) bool {
+	if base, below := strings.CutSuffix(pattern, "/..."); below {
+		return imported == base || strings.HasPrefix(imported, base+"/")
+	}
+	return imported == pattern
+}
+
+// harmless are packages below net that only name things: nothing goes in or out by them.
+var harmless = []string{"net/netip", "net/url"}
+
+func TestForbiddenImports(t *testing.T) {
+	all := sources(t)
+	for _, s := range all {
+		s.imports = slices.DeleteFunc(s.imports, func(name string) bool { return slices.Contains(harmless, name) })
+	}
+	for _, rule := range rules() {
+		if all[rule.pkg] == nil {
+			t.Errorf("%s is not there any more: mend the rules", rule.pkg)
+		}
+		if way := reach(all, rule.pkg, rule.imports, map[string]bool{}); way != nil {
+			t.Errorf("%s must not import %s: %s", strings.Join(way, " → "), rule.imports, rule.reason)
+		}
+	}
+	for dir, s := range all {
+		for _, imported := range s.imports {
+			if strings.HasPrefix(imported, module+"/cmd/") {
+				t.Errorf("%s → %s: a command is where everything ends", dir, imported)
+			}
+			if strings.HasPrefix(dir, "internal/") && !isTestHelp(dir) && isTestHelp(strings.TrimPrefix(imported, module+"/")) {
+				t.Errorf("%s → %s: help for tests does not ship", dir, imported)
+			}
+			if !isTestHelp(dir) && imported == "testing" {
+				t.Errorf("%s imports testing: it would ship", dir)
+			}
+		}
+	}
+}
+
+// isTestHelp reports whether a package exists for tests alone.
+func isTestHelp(dir string) bool {
+	return slices.Contains([]string{"internal/leaktest", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
+}
+
+// TestRulesBite checks the search itself, on a module that breaks a rule in every way.
+func TestRulesBite(t *testing.T) {
+	all := map[string]*source{
+		"internal/a": {imports: []string{"pushgate/internal/b", "strings"}},
+		"internal/b": {imports: []string{"pushgate/internal/a", "net/http/httptest", "network"}},
+	}
+	for _, c := range []struct{ dir, pattern, want string }{
+		{"internal/a", "net/...", "internal/a internal/b net/http/httptest"},
+		{"internal/b", "net/...", "internal/b net/http/httptest"},
+		{"internal/b", "net/http", ""},
+		{"internal/a", "os/...", ""},
+		{"internal/a", "network/...", "internal/a internal/b network"},
+	} {
+		if got := strings.Join(reach(all, c.dir, c.pattern, map[string]bool{}), " "); got != c.want {
+			t.Errorf("%s to %s: %q, want %q", c.dir, c.pattern, got, c.want)
+		}
+	}
+}
+
+func TestPackageDocs(t *testing.T) {
+	for dir, s := range sources(t) {
+		if len(s.docs) != 1 {
+			t.Errorf("%s: %d files have a package comment, want one", dir, len(s.docs))
+			continue
+		}
+		for file, doc := range s.docs {
+			if strings.HasSuffix(file, "_test.go") && !s.tests {
+				t.Errorf("%s: the package comment is in a test", file)
+			}
+			start := "Package " + path.Base(dir) + " "
+			if strings.HasPrefix(dir, "cmd/") {
+				start = "Command " + path.Base(dir) + " "
+			}
+			if !strings.HasPrefix(doc, start) || !isSentence(doc) {
+				t.Errorf("%s: %q does not begin with one sentence that begins with %q", file, doc, start)
+			}
+		}
+	}
+}
+
+// isSentence reports whether the first paragraph of a comment is one sentence. Paragraphs on how it works may follow.
+func isSentence(doc string) bool {
+	first, _, _ := strings.Cut(doc, "\n\n")
+	text := strings.Join(strings.Fields(first), " ")
+	return strings.HasSuffix(text, ".") && !strings.Contains(text, ". ") && !strings.Contains(text, "! ") && !strings.Contains(text, "? ")
+}
+
+// TestFilesAreShort: what does not fit into a head does not fit into a file.
+func TestFilesAreShort(t *testing.T) {
+	const most = 500
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if n := strings.Count(string(text), "\n"); n > most {
+			t.Errorf("%s has %d lines", name, n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,223 @@
+package publisher
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"pushgate/internal/vectors"
+)
+
+// TestWhoMayPost tries peers, and what proxies say of whom they forward for.
+func TestWhoMayPost(t *testing.T) {
+	type header = map[string][]string
+	const xff, real = "X-Forwarded-For", "X-Real-Ip"
+	for _, c := range []struct {
+		peer    string
+		header  header
+		allowed bool
+	}{
+		{"127.0.0.1:5000", nil, true},
+		{"127.9.9.9:5000", nil, true},
+		{"[::1]:5000", nil, true},
+		{"[::ffff:127.0.0.1]:5000", nil, true},
+		{"[::1%lo]:5000", nil, true},
+		{"192.0.2.1:5000", nil, false},
+		{"[2001:db8::1]:5000", nil, false},
+		{"[::ffff:192.0.2.1]:5000", nil, false},
+		{"", nil, false},
+		{"@", nil, false}, // not a unix socket unless the listener is one
+		{"localhost:5000", nil, false},
+
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1"}}, true},
+		{"127.0.0.1:5000", header{xff: {"::1"}}, true},
+		{"127.0.0.1:5000", header{xff: {"[::1]:5000"}}, true},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1:5000"}}, true},
+		{"127.0.0.1:5000", header{xff: {"unix:"}}, true},
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, true}, // what a client claims does not count
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1, 192.0.2.1"}}, false},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1,192.0.2.1 "}}, false},
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1"}}, false},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1", "192.0.2.1"}}, false},
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1", "127.0.0.1"}}, true},
+		{"127.0.0.1:5000", header{xff: {""}}, false},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1,"}}, false},
+		{"127.0.0.1:5000", header{xff: {"unknown"}}, false},
+		{"127.0.0.1:5000", header{xff: {}}, false},
+		{"192.0.2.1:5000", header{xff: {"127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{real: {"127.0.0.1"}}, true},
+		{"127.0.0.1:5000", header{real: {"192.0.2.1"}}, false},
+		{"127.0.0.1:5000", header{real: {"127.0.0.1"}, xff: {"192.0.2.1"}}, false},
+	} {
+		for _, method := range []string{"POST", "GET"} {
+			f := &fake{}
+			p := newPublisher(config(t), f)
+			r := request(method, "/pub/?CHANNEL_ID="+idA, "hello")
+			r.RemoteAddr = c.peer
+			for name, values := range c.header {
+				r.Header[name] = values
+			}
+			w := p.do(r)
+			if c.allowed != (w.Code == 200) || !c.allowed && (w.Code != 403 || w.Body.Len() != 0 || len(f.got) != 0) {
+				t.Errorf("%s from %q %v: %d %q, want allowed %v", method, c.peer, c.header, w.Code, w.Body, c.allowed)
+			}
+			if n := testutil.ToFloat64(p.metrics.refused[forbidden]); (n == 1) == c.allowed {
+				t.Errorf("%s from %q %v: counted %v", method, c.peer, c.header, n)
+			}
+		}
+	}
+}
+
+func TestUnixSocketIsLoopback(t *testing.T) {
+	r := request("POST", "/pub/?CHANNEL_ID="+idA, "hello")
+	r.RemoteAddr = "@"
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.UnixAddr{Net: "unix", Name: "/s"})))
+	if w := newPublisher(config(t), &fake{}).do(r); w.Code != 200 {
+		t.Error(w.Code)
+	}
+	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	if w := newPublisher(config(t), &fake{}).do(r); w.Code != 403 {
+		t.Error("forwarded:", w.Code)
+	}
+}
+
+func TestSignaturesOfVectors(t *testing.T) {
+	tried := 0
+	for _, v := range vectors.Load(t).RequestSignatures {
+		if !strings.Contains(v.What, "/pub/") {
+			continue
+		}
+		body := v.Body
+		if v.BodyHex != "" {
+			raw, err := hex.DecodeString(v.BodyHex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = string(raw)
+		}
+		c := config(t)
+		c.Allow, c.Signer = nil, signer(t, v.Key)
+		var r *http.Request
+		if strings.HasPrefix(v.What, "POST ") {
+			r = request("POST", "/pub/?signature="+v.Signature+"&CHANNEL_ID="+idA, body)
+		} else {
+			r = request("GET", "/pub/?CHANNEL_ID="+strings.ReplaceAll(v.Text, "/", "%2F")+"&signature="+v.Signature, "")
+		}
+		tried++
+		if w := newPublisher(c, &fake{}).do(r); w.Code != 200 {
+			t.Errorf("%s: %d %q", v.What, w.Code, w.Body)
+		}
+	}
+	if tried < 3 {
+		t.Errorf("%d vectors tried", tried)
+	}
+}
+
+// TestSignedPosts tries signatures from outside and inside the allowed networks, with and without the demand for them.
+func TestSignedPosts(t *testing.T) {
+	const body = "hello"
+	right := signer(t, testKey).SignBody([]byte(body))
+	list := signer(t, testKey).SignBody([]byte(idA))
+	for _, c := range []struct {
+		name, peer, signature string
+		demanded              bool
+		status                int
+	}{
+		{"outside, right", "192.0.2.1:1", right, false, 200},
+		{"outside, right, demanded", "192.0.2.1:1", right, true, 200},
+		{"outside, wrong", "192.0.2.1:1", list, false, 403},
+		{"outside, upper case", "192.0.2.1:1", strings.ToUpper(right), false, 403},
+		{"outside, cut short", "192.0.2.1:1", right[:38], false, 403},
+		{"outside, none", "192.0.2.1:1", "", false, 403},
+		{"inside, right, demanded", "127.0.0.1:1", right, true, 200},
+		{"inside, wrong, demanded", "127.0.0.1:1", list, true, 403},
+		{"inside, none, demanded", "127.0.0.1:1", "", true, 403},
+		{"inside, wrong", "127.0.0.1:1", list, false, 200}, // the address is enough
+	} {
+		conf := config(t)
+		conf.Signed = c.demanded
+		f := &fake{}
+		r := request("POST", "/pub/?CHANNEL_ID="+idA+"&signature="+c.signature, body)
+		r.RemoteAddr = c.peer
+		if w := newPublisher(conf, f).do(r); w.Code != c.status || (len(f.got) == 1) != (c.status == 200) {
+			t.Errorf("%s: %d, want %d", c.name, w.Code, c.status)
+		}
+	}
+	conf := config(t)
+	conf.Signed = true
+	for signature, status := range map[string]int{list: 200, right: 403, "": 403} {
+		if w := newPublisher(conf, &fake{}).do(request("GET", "/pub/?CHANNEL_ID="+idA+"&signature="+signature, "")); w.Code != status {
+			t.Errorf("question signed %q: %d, want %d", signature, w.Code, status)
+		}
+	}
+}
+
+// untouched is a body that must not be read.
+type untouched struct{ t *testing.T }
+
+func (u untouched) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, errors.New("untouched")
+}
+
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a signature to be checked, its
+// body is not even read.
+func TestOutsidersLearnNothing(t *testing.T) {
+	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
+		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {
+			p := newPublisher(config(t), &fake{})
+			r := request("POST", "/pub/?"+query, body)
+			r.Body, r.RemoteAddr = io.NopCloser(untouched{t}), "192.0.2.1:1"
+			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != "text/plain" {
+				t.Errorf("%q %q: %d %q", query, body, w.Code, w.Body)
+			}
+			r = request("POST", "/pub/?signature=00&"+query, body)
+			r.RemoteAddr = "192.0.2.1:1"
+			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 {
+				t.Errorf("%q %q, signed wrongly: %d %q", query, body, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	want := vectors.Load(t).Answer(t, 2, "POST rest larger than limits.maxPayload")
+	want.Headers = map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*"}
+	for _, limit := range []int64{1, 100, 4 << 10, firstRead, firstRead + 1, 1 << 20} {
+		c := config(t)
+		c.MaxPayload = limit
+		for _, chunked := range []bool{false, true} {
+			post := func(size int64, r io.Reader) (*fake, *http.Request) {
+				f := &fake{}
+				req := request("POST", "/pub/?CHANNEL_ID="+idA, "")
+				req.ContentLength, req.Body = size, io.NopCloser(r)
+				if chunked {
+					req.ContentLength = -1
+				}
+				return f, req
+			}
+			full := strings.Repeat("x", int(limit))
+			f, r := post(limit, strings.NewReader(full))
+			if w := newPublisher(c, f).do(r); w.Code != 200 || string(f.got[0].Body) != full {
+				t.Errorf("limit %d, chunked %v: %d", limit, chunked, w.Code)
+			}
+			more := io.Reader(untouched{t}) // an announced length is enough
+			if chunked {
+				more = strings.NewReader(full + "x")
+			}
+			f, r = post(limit+1, more)
+			w := newPublisher(c, f).do(r)
+			check(t, w, want)
+			if len(f.got) != 0 || w.Header().Get("Connection") != "close" {
+				t.Errorf("limit %d, chunked %v: %v", limit, chunked, w.Header())
+			}
+		}
+	}
+}

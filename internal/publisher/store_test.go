@@ -1,0 +1,176 @@
+package publisher_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/faulty"
+	"pushgate/internal/proto"
+	"pushgate/internal/publisher"
+	"pushgate/internal/store"
+)
+
+const (
+	idA = "00112233445566778899aabbccddeeff"
+	idB = "f0e5d42369441879d7e176c96cbbff2d"
+)
+
+var (
+	_ publisher.Log   = (*store.Log)(nil)
+	_ publisher.Stats = (*store.Store)(nil)
+)
+
+// service is a publisher on a real log, in a Redis behind a proxy that fails on demand.
+type service struct {
+	http.Handler
+	publisher *publisher.Publisher
+	store     *store.Store
+	log       *store.Log
+	redis     *miniredis.Miniredis
+	link      *faulty.Proxy
+}
+
+func start(t *testing.T, cfg store.Config) *service {
+	t.Helper()
+	redis := miniredis.RunT(t)
+	link, err := faulty.New(redis.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { link.Close() })
+	rdb, err := store.Open("redis://" + link.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := store.New(rdb, cfg)
+	log := st.Log("default")
+	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		log, st, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	return &service{p.Handler(), p, st, log, redis, link}
+}
+
+func (s *service) do(method, target, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.RemoteAddr = "127.0.0.1:5000"
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+func (s *service) history(t *testing.T, id string) (bodies []string) {
+	t.Helper()
+	parsed, err := channel.Parse(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.log.History(t.Context(), []channel.ID{parsed}, proto.ID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range page.Messages {
+		bodies = append(bodies, string(m.Body))
+	}
+	return bodies
+}
+
+func TestPostReachesLog(t *testing.T) {
+	s := start(t, store.Config{})
+	for _, c := range []struct{ list, body string }{{idA + "/" + idB, "one"}, {idB, "two"}, {idA + "/" + idA, "three"}} {
+		if w := s.do("POST", "/bitrix/pub/?CHANNEL_ID="+c.list, c.body); w.Code != 200 || w.Body.Len() != 0 {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	if got := strings.Join(s.history(t, idA), " "); got != "one three" {
+		t.Error(got)
+	}
+	if got := strings.Join(s.history(t, idB), " "); got != "one two" {
+		t.Error(got)
+	}
+}
+
+func TestOnlineFromLog(t *testing.T) {
+	s := start(t, store.Config{})
+	id, _ := channel.Parse(idB)
+	if _, err := s.log.SetPresence(t.Context(), "edge-1", []proto.Presence{{Channel: id, Sessions: 2}}, true); err != nil {
+		t.Fatal(err)
+	}
+	if w := s.do("GET", "/pub/?CHANNEL_ID="+idA+"/"+idB, ""); w.Body.String() != `{ "infos": [{"channel":"`+idB+`","subscribers":2}]}` {
+		t.Error(w.Code, w.Body)
+	}
+	if err := s.store.PutEdge(t.Context(), proto.EdgeStats{ID: "edge-1", PID: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if w := s.do("GET", "/server-stat/", ""); !strings.Contains(w.Body.String(), `"processUniqueId":"edge-1"`) {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+func TestWriteWindowCloses(t *testing.T) {
+	s := start(t, store.Config{WriteWindow: time.Hour})
+	s.do("POST", "/pub/?CHANNEL_ID="+idA, "first")
+	now := time.Now().Add(2 * time.Hour)
+	s.redis.SetTime(now)
+	s.redis.FastForward(2 * time.Hour)
+	if w := s.do("POST", "/pub/?CHANNEL_ID="+idA, "late"); w.Code != 403 || w.Body.String() != proto.ErrChannelsClosed.Text {
+		t.Error("all closed:", w.Code, w.Body)
+	}
+	if w := s.do("POST", "/pub/?CHANNEL_ID="+idA+"/"+idB, "late"); w.Code != 200 {
+		t.Error("one open:", w.Code, w.Body)
+	}
+	if got := strings.Join(s.history(t, idA), " "); got != "first" {
+		t.Error(got)
+	}
+	if got := strings.Join(s.history(t, idB), " "); got != "late" {
+		t.Error(got)
+	}
+}
+
+// TestRedisTrouble: whatever ails Redis, a portal hears of it within the second that it waits, and never that it is at fault.
+func TestRedisTrouble(t *testing.T) {
+	s := start(t, store.Config{})
+	if err := s.publisher.Ready(); err != nil {
+		t.Fatal(err)
+	}
+	for _, trouble := range []struct {
+		name       string
+		begin, end func()
+	}{
+		{"stalled", s.link.Stall, s.link.Resume},
+		{"gone", func() { s.link.Refuse(true); s.link.Cut() }, func() { s.link.Refuse(false) }},
+		{"out of memory", func() { s.redis.SetError("OOM command not allowed when used memory > 'maxmemory'.") }, func() { s.redis.SetError("") }},
+	} {
+		trouble.begin()
+		for _, method := range []string{"POST", "GET"} {
+			began := time.Now()
+			w := s.do(method, "/pub/?CHANNEL_ID="+idA, "hello")
+			if took := time.Since(began); w.Code != 503 || w.Header().Get("Retry-After") != "1" || took > time.Second {
+				t.Errorf("%s, %s: %d %q after %v", trouble.name, method, w.Code, w.Body, took)
+			}
+		}
+		if err := s.publisher.Ready(); err == nil {
+			t.Errorf("%s: ready", trouble.name)
+		}
+		trouble.end()
+		recovered := false
+		for deadline := time.Now().Add(5 * time.Second); !recovered && time.Now().Before(deadline); {
+			recovered = s.do("POST", "/pub/?CHANNEL_ID="+idA, "hello").Code == 200
+		}
+		if !recovered {
+			t.Fatalf("%s: does not recover", trouble.name)
+		}
+	}
+}
