@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// readyWithin is how long a program may take to be ready, on a machine that is busy with tests.
+const readyWithin = 20 * time.Second
+
+// Process is one program of a [World], which may be stopped, killed and started again. Its methods are not to be called
+// concurrently.
+type Process struct {
+	Name  string
+	Addr  string // where it serves; empty for Redis
+	Admin string // base address of its admin port; empty for Redis and nginx
+
+	world *World
+	argv  []string
+	env   []string
+	ready func(context.Context) error
+
+	cmd  *exec.Cmd
+	exit chan error // gives one value when the program has ended
+}
+
+// Start runs the program and waits until it is ready.
+func (p *Process) Start(ctx context.Context) error {
+	log, err := os.OpenFile(p.log(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.argv[0], p.argv[1:]...)
+	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := p.world.launcher.start(cmd); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	exit := make(chan error, 1)
+	p.world.waiting.Go(func() { exit <- cmd.Wait() })
+	p.cmd, p.exit = cmd, exit
+	return p.Await(ctx, func(ctx context.Context) error { return p.ready(ctx) })
+}
+
+// Await polls cond until it gives nil. It fails if the program ends, or after [readyWithin].
+func (p *Process) Await(ctx context.Context, cond func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	for {
+		err := cond(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case end := <-p.exit:
+			p.exit <- end
+			return fmt.Errorf("%s ended: %v\n%s", p.Name, end, p.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w after %v\n%s", p.Name, err, readyWithin, p.tail())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Kill ends the program at once and waits until it has gone.
+func (p *Process) Kill() {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	p.exit <- <-p.exit
+	p.cmd = nil
+}
+
+// Stop asks the program to leave and waits until it has. It is an error if it leaves with one, or not within a minute.
+func (p *Process) Stop() error {
+	if p.cmd == nil {
+		return nil
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case end := <-p.exit:
+		p.cmd, p.exit = nil, nil
+		if end != nil {
+			return fmt.Errorf("%s left with %w\n%s", p.Name, end, p.tail())
+		}
+		return nil
+	case <-time.After(time.Minute):
+		return fmt.Errorf("%s does not leave\n%s", p.Name, p.tail())
+	}
+}
+
+// Metric gives the value of one series of the program, written as /metrics does: name{label="value"}. One that is not there is 0.
+func (p *Process) Metric(ctx context.Context, series string) (float64, error) {
+	text, err := get(ctx, p.Admin+"/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, nil
+}
+
+// Log gives what the program has written, over all its lives.
+func (p *Process) Log() []byte {
+	text, err := os.ReadFile(p.log())
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
+}
+
+func (p *Process) log() string { return p.world.dir + "/" + p.Name + ".log" }
+
+func (p *Process) tail() []byte {
+	lines := bytes.SplitAfter(p.Log(), []byte("\n"))
+	return bytes.Join(lines[max(0, len(lines)-20):], nil)
+}
+
+// get gives the body of an answer of 200.
+func get(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", answer.Status, bytes.TrimSpace(body))
+	}
+	return string(body), err
+}
+
+// launcher starts all programs from one thread that lives as long as they may: the kernel ends them with it, also when the test
+// binary is killed or panics.
+type launcher struct {
+	jobs chan func()
+	done sync.WaitGroup
+}
+
+func newLauncher() *launcher {
+	l := &launcher{jobs: make(chan func())}
+	l.done.Go(func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		for job := range l.jobs {
+			job()
+		}
+	})
+	return l
+}
+
+func (l *launcher) start(cmd *exec.Cmd) error {
+	started := make(chan error)
+	l.jobs <- func() { started <- cmd.Start() }
+	return <-started
+}
+
+func (l *launcher) close() {
+	close(l.jobs)
+	l.done.Wait()
+}

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSelfTest is the portal's check_pull_stream (docs/protocol.md, Self-test), step by step and byte for byte. Its pause of a second
+// before it publishes is a wait for the poll to be there.
+func TestSelfTest(t *testing.T) {
+	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1})
+	for range 3 {
+		selfTest(t, w)
+	}
+}
+
+func selfTest(t *testing.T, w *World) {
+	t.Helper()
+	id := NewChannel()
+
+	poll := dial(t, w.Public)
+	fmt.Fprintf(poll, "GET /bitrix/sub/?CHANNEL_ID=%s HTTP/1.0\r\nIf-Modified-Since: %s\r\nHost: portal.example.com\r\n\r\n",
+		w.Signed(id), time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"))
+	err := w.Edges[0].Await(t.Context(), func(ctx context.Context) error {
+		polls, err := w.Edges[0].Metric(ctx, `pushgate_connections{transport="longpoll"}`)
+		if err == nil && polls != 1 {
+			err = fmt.Errorf("%v polls", polls)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	random := make([]byte, 16)
+	rand.Read(random)
+	text := hex.EncodeToString(random)
+	post := dial(t, w.Internal)
+	fmt.Fprintf(post, "POST /bitrix/pub/?CHANNEL_ID=%s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nAccept-Language: en\r\nConnection: close\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", id, len(text), text)
+	answer, err := io.ReadAll(post)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, _ := strings.Cut(string(answer), "\r\n\r\n")
+	if !strings.HasPrefix(head, "HTTP/1.1 200 ") || body != "" {
+		t.Errorf("the post was answered %q", answer)
+	}
+
+	// One read, as fread(4096) on the portal's socket: head and body must be in it.
+	once := make([]byte, 4096)
+	n, err := poll.Read(once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, ok := strings.Cut(string(once[:n]), "\r\n\r\n")
+	if !ok || !strings.Contains(head, " 200 ") || !strings.Contains(body, text) {
+		t.Errorf("one read of the poll gave %q", once[:n])
+	}
+	if rest, err := io.ReadAll(poll); err != nil || len(rest) != 0 {
+		t.Errorf("then came %q, %v", rest, err)
+	}
+
+	forget := dial(t, w.Internal)
+	fmt.Fprintf(forget, "DELETE /bitrix/pub/?CHANNEL_ID=%s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", id)
+	answer, err = io.ReadAll(forget)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404 ") {
+		t.Errorf("DELETE was answered %q, %v", answer, err)
+	}
+}
+
+// dial connects until the test ends, with 10 s for everything.
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/edge"
+	"pushgate/internal/publisher"
+	"pushgate/internal/store"
+)
+
+// TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order and once, by either transport.
+// Time is Redis's, which the test moves on.
+func TestSleeper(t *testing.T) {
+	lives := []time.Duration{24 * time.Hour, time.Second, time.Minute, 10 * time.Second, 12 * time.Hour, 10 * time.Minute, time.Hour, 2 * time.Hour}
+	for _, slept := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 90 * time.Minute, 11 * time.Hour, 23 * time.Hour, 25 * time.Hour} {
+		for _, transport := range []string{"websocket", "longpoll"} {
+			t.Run(fmt.Sprintf("%v/%s", slept, transport), func(t *testing.T) {
+				s := newSmallWorld(t)
+				id := NewChannel()
+				sleeper := s.client(id)
+
+				s.post(t, id, "before", time.Hour)
+				sleeper.read(t, transport, 1)
+				var want []string
+				for _, life := range lives {
+					s.post(t, id, life.String(), life)
+					if life > slept {
+						want = append(want, text(life.String()))
+					}
+				}
+				s.redis.FastForward(slept)
+
+				sleeper.read(t, transport, len(want))
+				s.post(t, id, "after", time.Hour)
+				sleeper.read(t, transport, 1)
+
+				var got []string
+				for _, a := range sleeper.Arrivals() {
+					got = append(got, a.Body)
+				}
+				want = append(append([]string{text("before")}, want...), text("after"))
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("arrived (-want +got):\n%s", diff)
+				}
+				if faults, _ := sleeper.Faults(); len(faults) > 0 {
+					t.Error(faults)
+				}
+			})
+		}
+	}
+}
+
+// smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's hand.
+type smallWorld struct {
+	redis           *miniredis.Miniredis
+	edge, publisher *httptest.Server
+	signer          *channel.Signer
+}
+
+func newSmallWorld(t *testing.T) *smallWorld {
+	t.Helper()
+	redis := miniredis.RunT(t)
+	rdb, err := store.Open("redis://" + redis.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	signer, err := channel.NewSigner("sha1", []byte(Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := store.New(rdb, store.Config{})
+	quiet := slog.New(slog.DiscardHandler)
+	e := edge.New(edge.Config{ID: "edge", Signer: signer, PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}},
+		st.Log("default"), st, quiet, prometheus.NewRegistry())
+	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		st.Log("default"), st, quiet, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := e.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &smallWorld{redis: redis, signer: signer, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		s.publisher.Close()
+		s.edge.Close()
+	})
+	for deadline := time.Now().Add(10 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(e.Ready())
+		}
+	}
+	return s
+}
+
+// sleeper is a client that connects when it is told to.
+type sleeper struct {
+	*Client
+}
+
+func (s *smallWorld) client(id channel.ID) sleeper {
+	return sleeper{&Client{Name: "sleeper", Address: strings.TrimPrefix(s.edge.URL, "http://"), HTTP: s.edge.Client(), Dialect: Text{},
+		List: s.signer.Sign(channel.Ref{Private: id}).String(), From: "00000000000000000000000000"}}
+}
+
+// read connects until so many messages more have come, and goes away.
+func (s sleeper) read(t *testing.T, transport string, n int) {
+	t.Helper()
+	enough := s.Arrived() + n
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if transport == "longpoll" {
+		for s.Arrived() < enough {
+			if _, err := s.Poll(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	done, leave := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for s.Arrived() < enough && done.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		leave()
+	})
+	if err := s.WebSocket(done, nil); ctx.Err() != nil || !errors.Is(err, context.Canceled) && done.Err() == nil {
+		t.Fatal(err)
+	}
+	watching.Wait()
+}
+
+func text(s string) string { return `{"text":"` + s + `"}` }
+
+func (s *smallWorld) post(t *testing.T, id channel.ID, body string, life time.Duration) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.publisher.URL+"/bitrix/pub/?CHANNEL_ID="+id.String(), strings.NewReader(text(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Message-Expiry", fmt.Sprint(int(life.Seconds())))
+	answer, err := s.publisher.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer.Status, string(text), err)
+	}
+}

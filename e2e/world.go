@@ -1,0 +1,306 @@
+// Package e2e runs the service as its users do, with the real nginx and the real Redis, and holds it to its guarantee.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/faulty"
+)
+
+// Key signs the channels of every [World].
+const Key = "a key that only end-to-end tests have"
+
+// Options says what a [World] is made of.
+type Options struct {
+	Bin               string // directory of the built programs
+	Edges, Publishers int
+	FaultyLinks       bool     // each edge has its Redis behind a proxy of its own, World.Links
+	Env               []string // for edges and publishers
+	EdgeEnv           []string // for edges only
+	Shutdown          string   // how long old nginx workers stay after a reload; as in nginx/nginx.conf if empty
+}
+
+// World is a whole installation of its own: Redis, edges, publishers and nginx, on free ports of the loopback.
+type World struct {
+	Public, Internal string // addresses of nginx
+	Redis, Nginx     *Process
+	Edges            []*Process
+	Publishers       []*Process
+	Links            []*faulty.Proxy // of the edges to Redis
+	Signer           *channel.Signer
+
+	dir      string
+	launcher *launcher
+	waiting  sync.WaitGroup // for programs to end
+	http     *http.Client
+}
+
+// Start runs a world until the test ends. A test fails if a program panicked, or did not leave when it was told to. After a
+// failure the logs are kept.
+func Start(tb testing.TB, o Options) *World {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "pushgate-e2e-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	signer, err := channel.NewSigner("sha1", []byte(Key))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w := &World{
+		Signer: signer, dir: dir, launcher: newLauncher(),
+		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+	}
+	tb.Cleanup(func() { w.close(tb) })
+	if err := w.start(tb.Context(), o); err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+func (w *World) start(ctx context.Context, o Options) error {
+	ports, err := freePorts(2 + 2*o.Edges + 2*o.Publishers)
+	if err != nil {
+		return err
+	}
+	next := func() string {
+		port := ports[0]
+		ports = ports[1:]
+		return "127.0.0.1:" + strconv.Itoa(port)
+	}
+	socket := filepath.Join(w.dir, "redis.sock")
+	w.Redis = &Process{Name: "redis", world: w, ready: func(ctx context.Context) error { return ping(ctx, socket) }, argv: []string{
+		"redis-server", "--port", "0", "--unixsocket", socket, "--dir", w.dir, "--maxmemory", "256mb", "--maxmemory-policy", "noeviction",
+		"--save", "", "--appendonly", "no"}}
+	if err := w.Redis.Start(ctx); err != nil {
+		return err
+	}
+	program := func(name, binary, redis string, env []string) *Process {
+		addr, admin := next(), next()
+		return &Process{Name: name, Addr: addr, Admin: "http://" + admin, world: w, argv: []string{filepath.Join(o.Bin, binary)},
+			env: append(append([]string{"PUSHGATE_KEYS=" + Key, "PUSHGATE_REDIS_URL=" + redis, "PUSHGATE_LISTEN=" + addr,
+				"PUSHGATE_ADMIN_LISTEN=" + admin, "PUSHGATE_ID=" + name, "PUSHGATE_LOG_FORMAT=text"}, o.Env...), env...),
+			ready: func(ctx context.Context) error { _, err := get(ctx, "http://"+admin+"/readyz"); return err }}
+	}
+	var edges, publishers []string
+	for i := range o.Edges {
+		redis := "unix://" + socket
+		if o.FaultyLinks {
+			link, err := faulty.New("unix:" + socket)
+			if err != nil {
+				return err
+			}
+			w.Links = append(w.Links, link)
+			redis = "redis://" + link.Addr() + "/0"
+		}
+		p := program(fmt.Sprintf("edge-%d", i), "edge", redis, o.EdgeEnv)
+		w.Edges, edges = append(w.Edges, p), append(edges, p.Addr)
+	}
+	for i := range o.Publishers {
+		p := program(fmt.Sprintf("publisher-%d", i), "publisher", "unix://"+socket, nil)
+		w.Publishers, publishers = append(w.Publishers, p), append(publishers, p.Addr)
+	}
+	for _, p := range append(w.Edges, w.Publishers...) {
+		if err := p.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return w.startNginx(ctx, next(), next(), edges, publishers, o.Shutdown)
+}
+
+// startNginx runs nginx with the configuration that users install, on other addresses.
+func (w *World) startNginx(ctx context.Context, public, internal string, edges, publishers []string, shutdown string) error {
+	w.Public, w.Internal = public, internal
+	dir := filepath.Join(w.dir, "nginx")
+	config := exec.CommandContext(ctx, filepath.Join(Repository(), "scripts/nginx-config"), dir)
+	config.Env = append(os.Environ(), "EDGES="+strings.Join(edges, " "), "PUBLISHERS="+strings.Join(publishers, " "), "PUBLIC="+public,
+		"INTERNAL="+internal, "SHUTDOWN="+shutdown)
+	if out, err := config.CombinedOutput(); err != nil {
+		return fmt.Errorf("nginx-config: %w: %s", err, out)
+	}
+	w.Nginx = &Process{Name: "nginx", Addr: public, world: w,
+		argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"},
+		ready: func(ctx context.Context) error {
+			status, _, err := w.Do(ctx, http.MethodGet, "http://"+public+"/", "")
+			if err == nil && status != http.StatusNotFound {
+				err = fmt.Errorf("status %d", status)
+			}
+			return err
+		}}
+	return w.Nginx.Start(ctx)
+}
+
+// Repository gives the root of the source tree.
+func Repository() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(file))
+}
+
+// close ends everything, from the outside in. Edges and publishers are asked to leave, so that their leaving is part of every test.
+func (w *World) close(tb testing.TB) {
+	if w.Nginx != nil {
+		if err := w.Nginx.Stop(); err != nil { // SIGTERM is its fast way out; killed, it would leave its workers behind
+			tb.Error(err)
+		}
+	}
+	var leaving sync.WaitGroup
+	for _, p := range append(w.Edges, w.Publishers...) {
+		leaving.Go(func() {
+			if err := p.Stop(); err != nil {
+				tb.Error(err)
+				p.Kill()
+			}
+		})
+	}
+	leaving.Wait()
+	for _, link := range w.Links {
+		link.Close()
+	}
+	if w.Redis != nil {
+		w.Redis.Kill()
+	}
+	w.waiting.Wait()
+	w.launcher.close()
+	w.http.CloseIdleConnections()
+	for _, p := range append(w.Edges, w.Publishers...) {
+		for _, word := range []string{"panic", "DATA RACE", "fatal error"} {
+			if log := p.Log(); bytes.Contains(log, []byte(word)) {
+				tb.Errorf("%s: %q in its log", p.Name, word)
+			}
+		}
+	}
+	if tb.Failed() {
+		tb.Logf("logs are in %s", w.dir)
+		return
+	}
+	os.RemoveAll(w.dir)
+}
+
+// Do makes a request and reads the answer.
+func (w *World) Do(ctx context.Context, method, url, body string) (status int, answer string, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := w.http.Do(r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
+}
+
+// Post publishes body to channels as a portal does: through nginx's internal address, unsigned ids, form content type. The error
+// is nil for status 200 only.
+func (w *World) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
+	list := make([]string, len(channels))
+	for i, id := range channels {
+		list[i] = id.String()
+	}
+	url := "http://" + w.Internal + "/bitrix/pub/?CHANNEL_ID=" + strings.Join(list, "/")
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Message-Expiry", "86400")
+	r.Close = hangUp
+	answer, err := w.http.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	switch {
+	case err != nil:
+		return 0, err
+	case answer.StatusCode != http.StatusOK:
+		return answer.StatusCode, fmt.Errorf("%s: %s", answer.Status, bytes.TrimSpace(text))
+	case len(text) != 0:
+		return answer.StatusCode, fmt.Errorf("an answer of %q, which the portal would take for JSON", text)
+	}
+	return answer.StatusCode, nil
+}
+
+// Signed gives the CHANNEL_ID value with which a client may subscribe to channels.
+func (w *World) Signed(channels ...channel.ID) string {
+	parts := make([]string, len(channels))
+	for i, id := range channels {
+		parts[i] = w.Signer.Sign(channel.Ref{Private: id}).String()
+	}
+	return strings.Join(parts, "/")
+}
+
+// NewChannel makes an id that nobody else has.
+func NewChannel() channel.ID {
+	var raw [channel.IDLen / 2]byte
+	for i := range raw {
+		raw[i] = byte(rand.Uint32())
+	}
+	return channel.FromBytes(raw)
+}
+
+// ping asks Redis whether it is there. A bare socket does: this is not a test of the client library.
+func ping(ctx context.Context, socket string) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
+		return err
+	}
+	answer := make([]byte, 7)
+	if _, err := io.ReadFull(conn, answer); err != nil {
+		return err
+	}
+	if string(answer) != "+PONG\r\n" {
+		return fmt.Errorf("redis says %q", answer)
+	}
+	return nil
+}
+
+// freePorts gives n ports below those that the kernel gives to outgoing connections: a program that is restarted must find its own
+// port free.
+func freePorts(n int) ([]int, error) {
+	const first, last = 12000, 32000
+	var ports []int
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}()
+	for range 1000 {
+		port := first + rand.IntN(last-first)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		held, ports = append(held, l), append(ports, port)
+		if len(ports) == n {
+			return ports, nil
+		}
+	}
+	return nil, errors.New("no free ports")
+}
