@@ -24,7 +24,7 @@ func main() {
 		}
 		defer rdb.Close()
 		registry := ops.NewRegistry()
-		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow})
+		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
 		p := publisher.New(publisher.Config{
 			Signer:     cfg.Signer,
 			Grammar:    cfg.Grammar,

@@ -175,7 +175,7 @@ func TestForbiddenImports(t *testing.T) {
 
 // isTestHelp reports whether a package exists for tests alone.
 func isTestHelp(dir string) bool {
-	return slices.Contains([]string{"internal/leaktest", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
+	return slices.Contains([]string{"e2e", "internal/leaktest", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
 }
 
 // TestRulesBite checks the search itself, on a module that breaks a rule in every way.

@@ -45,7 +45,7 @@ func (f Faults) Error() string {
 
 // loader collects what is wrong while one program's environment is read.
 type loader struct {
-	environ map[string]string // what begins with Prefix and is not empty
+	environ map[string]string // what begins with Prefix; an empty value counts as not set, since compose files make it of one
 	found   Faults
 }
 
@@ -61,11 +61,6 @@ func newLoader(environ []string) *loader {
 			l.fault(name, "no program knows it", "did you mean "+nearest(name, known)+"?")
 		}
 		l.environ[name] = value
-	}
-	for name, value := range l.environ {
-		if value == "" { // compose files and unit files pass on as empty what is not set
-			delete(l.environ, name)
-		}
 	}
 	return l
 }

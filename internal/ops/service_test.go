@@ -92,8 +92,8 @@ func TestAdmin(t *testing.T) {
 func TestLeavesInOrder(t *testing.T) {
 	var addr, admin net.Addr
 	begun, finish := make(chan struct{}), make(chan struct{})
-	var steps []string
-	answered := make(chan *http.Response, 1)
+	steps := make(chan string, 2)
+	answered := make(chan *http.Response)
 	s := Service{
 		DrainTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -102,14 +102,12 @@ func TestLeavesInOrder(t *testing.T) {
 			io.WriteString(w, "done")
 		}),
 	}
-	ran := make(chan struct{})
 	s.Run = func(ctx context.Context) error {
 		<-ctx.Done()
+		steps <- "run"
 		if status, body := get(t, admin, "/readyz"); status != 503 || body != "draining\n" {
 			t.Error("while Run ends, ready is", status, body)
 		}
-		steps = append(steps, "run")
-		close(ran)
 		return ctx.Err()
 	}
 	s.Drain = func(ctx context.Context) {
@@ -123,13 +121,13 @@ func TestLeavesInOrder(t *testing.T) {
 		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) < 50*time.Second || ctx.Err() != nil {
 			t.Error("drains without the time that it was given")
 		}
-		select {
-		case <-ran:
-			t.Error("Run ended before the sessions")
-		default:
-		}
-		steps = append(steps, "drain")
 		close(finish)
+		resp := <-answered
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil || !resp.Close {
+			t.Errorf("the request under way got %q %v, connection closed %v", body, err, resp.Close)
+		}
+		steps <- "drain"
 	}
 	addr, admin, leave := start(t, s)
 	go func() {
@@ -143,13 +141,8 @@ func TestLeavesInOrder(t *testing.T) {
 	if err := leave(); err != nil {
 		t.Error(err)
 	}
-	resp := <-answered
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); string(body) != "done" || err != nil || !resp.Close {
-		t.Errorf("the request under way got %q %v, connection closed %v", body, err, resp.Close)
-	}
-	if got := strings.Join(steps, " "); got != "drain run" {
-		t.Error(got)
+	if first, second := <-steps, <-steps; first != "drain" || second != "run" {
+		t.Error(first, "before", second)
 	}
 	if _, err := net.Dial("tcp", admin.String()); err == nil {
 		t.Error("the admin port outlives the service")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -98,7 +99,7 @@ func request(method, target, body string) *http.Request {
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(target, "?")
 	r.RemoteAddr = "127.0.0.1:5000"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // what PHP says of every post
-	return r
+	return r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{})))
 }
 
 func (p *Publisher) do(r *http.Request) *httptest.ResponseRecorder {
@@ -409,6 +410,7 @@ func TestServerStat(t *testing.T) {
 	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/")
 	want.Body = `[{"pid":7,"date":1763600000000,"processUniqueId":"host-7","channels":3,"pollings":1,"websockets":2}]`
 	check(t, p.do(request("GET", "/server-stat/", "")), want)
+	check(t, p.do(request("GET", "/server-stat/all?x=y", "")), want)
 	if err := p.Ready(); err != nil {
 		t.Error(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -20,7 +21,7 @@ const (
 // all of it is done or nothing. Their ids are in the receipts; messages themselves are not changed. Receivers must be
 // distinct.
 //
-// It is answered within Config.Timeout. An error does not say that nothing was done: an answer may have been lost on its
+// It is answered within Config.Timeout, or by the deadline of ctx if that is sooner. An error does not say that nothing was done: an answer may have been lost on its
 // way. Appends that come while Redis is busy with others travel together; the one that leads them is not cut short by its
 // context, the others are.
 func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
@@ -136,7 +137,11 @@ func (l *Log) lead(ctx context.Context) {
 	known := l.known
 	l.mu.Unlock()
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+	limit := time.Now().Add(l.cfg.Timeout)
+	if own, ok := ctx.Deadline(); ok && own.Before(limit) {
+		limit = own // the leader may have waited in the line; its caller is promised an answer all the same
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
 	newest, err := l.send(ctx, batch, known)
 	stalled := err != nil && ctx.Err() != nil
 	cancel()

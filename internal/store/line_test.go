@@ -259,6 +259,29 @@ func TestStalledRedisFailsEveryAppendInTime(t *testing.T) {
 	})
 }
 
+// An append that waited in the line and then leads it has been promised an answer by its own deadline.
+func TestLeaderKeepsItsOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t, store.Config{})
+		background(t.Context(), l, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+		defer cancel()
+		b := background(ctx, l, "b")
+		time.Sleep(600 * time.Millisecond)
+		s.answer <- nil // to a; b leads, and Redis stalls
+		time.Sleep(200*time.Millisecond - 1)
+		synctest.Wait()
+		if b.over.Load() {
+			t.Errorf("over early: %v", b.err)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if !b.over.Load() || !errors.Is(b.err, context.DeadlineExceeded) {
+			t.Errorf("at its deadline: over %v, %v", b.over.Load(), b.err)
+		}
+	})
+}
+
 func TestBrokenCallFailsOnlyThoseInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})

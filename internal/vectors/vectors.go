@@ -115,6 +115,7 @@ type HTTP struct {
 	Status     int               `json:"status"`
 	Headers    map[string]string `json:"headers"`
 	Body       string            `json:"body"`
+	Shape      string            `json:"body_shape"` // in place of Body, where it varies
 }
 
 // Close is a close frame and what it is sent for.
