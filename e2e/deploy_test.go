@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"pushgate/internal/config"
+)
+
+// TestNginxFiles lets nginx read every configuration that is to be installed.
+func TestNginxFiles(t *testing.T) {
+	for _, name := range []string{"nginx.conf", "compose.conf"} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS(filepath.Join(Repository(), "nginx"))); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("nginx", "-t", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, name), "-g", "error_log stderr;").CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// compose is what matters here of docker-compose.yml.
+type compose struct {
+	Services map[string]struct {
+		Image       string
+		Build       string
+		Command     []string
+		Environment map[string]string
+		Ports       []string
+		DependsOn   []string `yaml:"depends_on"`
+		Networks    map[string]struct {
+			Address string `yaml:"ipv4_address"`
+		}
+	}
+}
+
+// TestCompose holds docker-compose.yml to what the programs and nginx know: addresses, ports and names of variables.
+func TestCompose(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c compose
+	if err := yaml.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	nginx, err := os.ReadFile(filepath.Join(Repository(), "nginx/compose.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, running []string
+	for _, match := range regexp.MustCompile(`(?m)^\s*server (\S+) `).FindAllStringSubmatch(string(nginx), -1) {
+		if match[1] != "{" {
+			listed = append(listed, match[1])
+		}
+	}
+	addresses := make(map[string]string)
+	for name, s := range c.Services {
+		for network, at := range s.Networks {
+			if other, ok := addresses[at.Address]; ok || network != "pushgate" {
+				t.Errorf("%s and %s are both %s", name, other, at.Address)
+			}
+			addresses[at.Address] = name
+		}
+		for _, other := range s.DependsOn {
+			if _, ok := c.Services[other]; !ok {
+				t.Errorf("%s depends on %s, which there is not", name, other)
+			}
+		}
+		if s.Build == "" {
+			continue
+		}
+		var environ []string
+		for key, value := range s.Environment {
+			if strings.Contains(value, "${PUSHGATE_KEYS:?") {
+				value = Key
+			}
+			environ = append(environ, key+"="+value)
+		}
+		var listen string
+		switch program, _, _ := strings.Cut(name, "-"); program {
+		case "edge":
+			cfg, err := config.LoadEdge(environ)
+			if err != nil || s.Command[0] != "/edge" {
+				t.Errorf("%s: %v, %v", name, s.Command, err)
+			}
+			listen = cfg.Listen
+		case "publisher":
+			cfg, err := config.LoadPublisher(environ)
+			if err != nil || s.Command[0] != "/publisher" {
+				t.Errorf("%s: %v, %v", name, s.Command, err)
+			}
+			listen = cfg.Listen
+		default:
+			t.Errorf("%s is no program", name)
+		}
+		redis := c.Services["redis"].Networks["pushgate"].Address
+		if !strings.HasPrefix(s.Environment["PUSHGATE_REDIS_URL"], "redis://"+redis+":6379/") {
+			t.Errorf("%s: Redis is at %s", name, redis)
+		}
+		running = append(running, strings.Replace(listen, "0.0.0.0", s.Networks["pushgate"].Address, 1))
+	}
+	slices.Sort(listed)
+	slices.Sort(running)
+	if !slices.Equal(listed, running) || len(running) != 8 {
+		t.Errorf("nginx knows %v; there are %v", listed, running)
+	}
+	if !slices.Contains(c.Services["redis"].Command, "noeviction") {
+		t.Error("Redis may throw messages away")
+	}
+	if want := []string{"8893:8893", "127.0.0.1:8895:8895"}; !slices.Equal(c.Services["nginx"].Ports, want) {
+		t.Errorf("ports %v, want %v: publishing is for this machine only", c.Services["nginx"].Ports, want)
+	}
+}
