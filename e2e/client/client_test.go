@@ -1,6 +1,6 @@
-// Package client_test drives the portal's real browser client, the package @bitrix24/b24jssdk as it is, in a real browser,
+// Package client drives the portal's real browser client, the package @bitrix24/b24jssdk as it is, in a real browser,
 // against a whole installation.
-package client_test
+package client
 
 import (
 	"context"

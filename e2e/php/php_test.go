@@ -1,5 +1,5 @@
-// Package php_test lets PHP post as the portal does, byte for byte and with its habits, to a whole installation.
-package php_test
+// Package php lets PHP post as the portal does, byte for byte and with its habits, to a whole installation.
+package php
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package php_test
+package php
 
 import (
 	"encoding/hex"
