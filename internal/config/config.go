@@ -24,7 +24,7 @@ type Common struct {
 	Keys          Keys            `env:"KEYS" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
 	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
 	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
-	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"1000" doc:"messages that the log keeps of one channel"`
+	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"10000" doc:"messages that the log keeps of one channel"`
 	WriteWindow   time.Duration   `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
 	MaxPayload    int64           `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
 	AdminListen   string          `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`

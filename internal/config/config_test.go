@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		{"admin", e.AdminListen, "127.0.0.1:0"},
 		{"algorithm", e.SignatureAlgo, "sha1"},
 		{"times", fmt.Sprint(e.PollTimeout, e.PingInterval, e.Drain, e.WriteWindow), "40s 25s 10s 0s"},
-		{"sizes", fmt.Sprint(e.MaxPayload, e.ChannelCap), "1048576 1000"},
+		{"sizes", fmt.Sprint(e.MaxPayload, e.ChannelCap), "1048576 10000"},
 		{"origins", fmt.Sprint(e.Origins), "[*]"},
 		{"allow", fmt.Sprint(p.Allow), "[127.0.0.0/8 ::1/128]"},
 		{"signed, admin public", fmt.Sprint(p.Signed, p.AdminPublic), "false false"},

@@ -36,6 +36,7 @@ var (
 type metrics struct {
 	published prometheus.Counter
 	bytes     prometheus.Counter
+	closed    prometheus.Counter
 	seconds   prometheus.Histogram
 	questions prometheus.Counter
 	refused   map[*refusal]prometheus.Counter // immutable
@@ -49,6 +50,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Messages that were accepted and stored."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_bytes_total",
 			Help: "Bytes of the bodies of messages that were accepted and stored."}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_closed_receivers_total",
+			Help: "Channels that a message did not go to because their write window was over."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_seconds",
 			Help:    "Time that the log took for an accepted message, or until it was given up.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
@@ -56,7 +59,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Portals' questions who is online that were answered."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.bytes, m.seconds, m.questions, refused)
+	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)

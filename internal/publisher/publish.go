@@ -30,16 +30,18 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	cancel()
 	p.metrics.seconds.Observe(time.Since(start).Seconds())
 	p.note(err)
-	switch {
-	case err != nil:
+	if err != nil {
 		p.refuse(w, unavailable)
-	case receipts[0].ID.IsZero():
-		p.refuse(w, closed)
-	default:
-		p.metrics.published.Inc()
-		p.metrics.bytes.Add(float64(len(m.Body)))
-		answer(w, http.StatusOK, "")
+		return
 	}
+	p.metrics.closed.Add(float64(len(receipts[0].Closed)))
+	if receipts[0].ID.IsZero() {
+		p.refuse(w, closed)
+		return
+	}
+	p.metrics.published.Inc()
+	p.metrics.bytes.Add(float64(len(m.Body)))
+	answer(w, http.StatusOK, "")
 }
 
 // read gives the body and the query of a post that is authorized. An outsider who brings no signature is refused before any of

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/faulty"
@@ -37,6 +38,7 @@ type service struct {
 	log       *store.Log
 	redis     *miniredis.Miniredis
 	link      *faulty.Proxy
+	registry  *prometheus.Registry
 }
 
 func start(t *testing.T, cfg store.Config) *service {
@@ -58,9 +60,10 @@ func start(t *testing.T, cfg store.Config) *service {
 	}
 	st := store.New(rdb, cfg)
 	log := st.Log("default")
+	registry := prometheus.NewRegistry()
 	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		log, st, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	return &service{p.Handler(), p, st, log, redis, link}
+		log, st, slog.New(slog.DiscardHandler), registry)
+	return &service{p.Handler(), p, st, log, redis, link, registry}
 }
 
 func (s *service) do(method, target, body string) *httptest.ResponseRecorder {
@@ -136,6 +139,11 @@ func TestWriteWindowCloses(t *testing.T) {
 	}
 	if got := strings.Join(s.history(t, idB), " "); got != "late" {
 		t.Error(got)
+	}
+	closed := strings.NewReader("# HELP pushgate_closed_receivers_total Channels that a message did not go to because their write window was over.\n" +
+		"# TYPE pushgate_closed_receivers_total counter\npushgate_closed_receivers_total 2\n")
+	if err := testutil.GatherAndCompare(s.registry, closed, "pushgate_closed_receivers_total"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -436,5 +437,48 @@ func TestOpen(t *testing.T) {
 	}
 	if rdb := open(t, "rediss://localhost:1/1"); rdb.(*redis.Client).Options().TLSConfig == nil {
 		t.Error("rediss:// without TLS")
+	}
+}
+
+func TestOneOutageIsOneDown(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int64
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			tries.Add(1)
+			conn.Close()
+		}
+	})
+	defer accepting.Wait()
+	defer ln.Close()
+	r := storetest.NewRecorder(t)
+	end := follow(t, store.New(open(t, "redis://"+ln.Addr().String()), store.Config{}).Log("default"), r)
+	eventually(t, "several tries", func() bool { return tries.Load() > 4 })
+	end()
+	if resyncs, downs, _, _ := r.State(); resyncs != 0 || downs != 1 {
+		t.Errorf("%d resyncs, %d downs", resyncs, downs)
+	}
+}
+
+func TestDeadIDsAreSwept(t *testing.T) {
+	rdb := open(t, storetest.StartRedis(t).URL())
+	l := store.New(rdb, store.Config{}).Log("default")
+	for i := range 140 {
+		if i == 100 {
+			age(t, rdb, 2*time.Minute)
+		}
+		post(t, l, msg(time.Minute, "x", ch(1)))
+	}
+	n, err := rdb.LLen(t.Context(), "pg:{default}:c:"+ch(1).String()).Result()
+	if err != nil || n > 80 {
+		t.Errorf("a list of %d ids for 40 messages, %v", n, err)
 	}
 }

@@ -243,7 +243,7 @@ func TestStalledRedisFailsEveryAppendInTime(t *testing.T) {
 				t.Errorf("append %d failed early: %v", i, r.err)
 			}
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		for i, r := range results {
 			if !r.over.Load() || !errors.Is(r.err, context.DeadlineExceeded) {
@@ -274,7 +274,7 @@ func TestLeaderKeepsItsOwnDeadline(t *testing.T) {
 		if b.over.Load() {
 			t.Errorf("over early: %v", b.err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if !b.over.Load() || !errors.Is(b.err, context.DeadlineExceeded) {
 			t.Errorf("at its deadline: over %v, %v", b.over.Load(), b.err)

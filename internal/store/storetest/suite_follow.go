@@ -168,7 +168,7 @@ func followCases() []testCase {
 			b.post(time.Hour, "last", ch(1))
 			b.heard(r, "0 1 2 last")
 		}},
-		{"a resync covers what was missed", store.Config{}, func(b *bench) {
+		{"a resync covers what was missed", store.Config{ChannelCap: 1 << 20}, func(b *bench) {
 			r := b.follow()
 			var appended sync.WaitGroup
 			stop := make(chan struct{})

@@ -126,8 +126,12 @@ func writeWindow(b *bench) {
 	if r := b.append(msg(0, "t", ch(3)))[0]; !r.ID.IsZero() || len(r.Closed) != 1 {
 		b.Errorf("a channel of transient messages stays open: %+v", r)
 	}
+	b.Advance(8 * time.Hour)
+	if r := b.append(msg(time.Hour, "none", ch(1)))[0]; !r.ID.IsZero() {
+		b.Errorf("a channel is new a day after its first message: %+v", r)
+	}
 	// The life of a list has passed since the last message that got through: the channel is a new one.
-	b.Advance(24 * time.Hour)
+	b.Advance(16 * time.Hour)
 	b.post(time.Hour, "new", ch(1))
 }
 
