@@ -4,10 +4,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +74,7 @@ var common = []scenario{
 	{"moves on when its edge leaves", drained, []string{"PUSHGATE_DRAIN=1s"}},
 	{"returns 15 s after SERVER_RESTART", serverRestart, nil},
 	{"goes on after a reload", reloaded, nil},
+	{"takes a new shared channel from its message", channelExpire, nil},
 	{"asks the portal once after config_expire", configExpire, nil},
 }
 
@@ -132,6 +135,24 @@ func (w *world) start(edge *e2e.Process) {
 	}
 }
 
+// found waits until nginx, which has found an edge gone, uses it again.
+func (w *world) found(edge *e2e.Process) {
+	w.Helper()
+	err := edge.Await(w.Context(), func(ctx context.Context) error {
+		if _, _, err := w.push.Do(ctx, "GET", "http://"+w.push.Public+"/bitrix/sub/", ""); err != nil {
+			return err
+		}
+		refused, err := edge.Metric(ctx, "pushgate_subscribe_refused_total")
+		if err == nil && refused == 0 {
+			err = errors.New("nginx does not use it")
+		}
+		return err
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
 // say publishes messages first to last to channels.
 func (w *world) say(first, last int, channels ...channel.ID) {
 	w.Helper()
@@ -187,16 +208,7 @@ func killed(w *world) {
 	b.expect(1, 24)
 
 	w.start(w.push.Edges[1])
-	b.await("nginx to use the other edge again", func() bool {
-		if _, _, err := w.push.Do(w.Context(), "GET", "http://"+w.push.Public+"/bitrix/sub/", ""); err != nil {
-			w.Fatal(err)
-		}
-		refused, err := w.push.Edges[1].Metric(w.Context(), "pushgate_subscribe_refused_total")
-		if err != nil {
-			w.Fatal(err)
-		}
-		return refused > 0
-	})
+	w.found(w.push.Edges[1])
 	w.push.Edges[0].Kill()
 	w.say(25, 44, private(1))
 	b.expect(1, 44)
@@ -236,6 +248,12 @@ func drained(w *world) {
 		}
 		b.expect(1, n)
 		w.start(edge)
+		w.found(edge)
+	}
+	for _, line := range b.said() {
+		if strings.Contains(line, "connection error") {
+			w.Errorf("the client says %s", line)
+		}
 	}
 	if w.webSocket && !b.closed(3000) {
 		w.Errorf("no WebSocket was closed with 3000: %q", b.said())
@@ -283,6 +301,28 @@ func reloaded(w *world) {
 	if list[len(list)-1].mid() == "" {
 		w.Error("connected without an id after the reload")
 	}
+	w.configs(1, 1)
+}
+
+// channelExpire: twice a day the portal makes a new shared channel, for everybody at once, and tells by the old one.
+func channelExpire(w *world) {
+	b := w.open(1)
+	w.say(1, 2, shared)
+	b.expect(1, 2)
+	fresh := e2e.NewChannel()
+	now := time.Now()
+	w.publish(event("pull", "channel_expire", object{"action": "reconnect", "channel": object{"id": shared.String(), "type": "shared"},
+		"new_channel": object{"id": w.push.Signed(fresh), "start": iso(now), "end": iso(now.Add(12 * time.Hour)), "type": "shared"}}), shared)
+	w.say(3, 5, fresh)
+	w.say(6, 6, private(1))
+	b.expect(1, 6)
+	w.say(7, 7, fresh)
+	b.expect(1, 7)
+	list := b.connections()
+	if id := list[len(list)-1].URL.Query().Get("CHANNEL_ID"); !strings.Contains(id, fresh.String()) || strings.Contains(id, shared.String()) {
+		w.Errorf("connected with %q in the end", id)
+	}
+	w.resumed(b)
 	w.configs(1, 1)
 }
 
