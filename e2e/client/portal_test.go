@@ -177,7 +177,7 @@ func event(module, command string, params object) string {
 	if err != nil {
 		panic(err) // what is passed here always has a form in JSON
 	}
-	return string(b)
+	return strings.ReplaceAll(string(b), `\u2028`, "\u2028") // as a sender may who is not PHP
 }
 
 // text gives every message letters that go through many hands: beyond ASCII, beyond the basic plane, and what ends a line.
