@@ -25,7 +25,7 @@ func Main(m *testing.M, use func(bin string)) int {
 	}
 	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	if os.Getenv("E2E_RACE") != "" {
+	if raceBuilt() {
 		build = exec.Command("go", "build", "-race", "-o", dir, "./cmd/edge", "./cmd/publisher")
 	}
 	build.Dir = Repository()
@@ -36,6 +36,9 @@ func Main(m *testing.M, use func(bin string)) int {
 	use(dir)
 	return m.Run()
 }
+
+// raceBuilt reports whether the programs have the race detector in them, by the environment's will.
+func raceBuilt() bool { return os.Getenv("E2E_RACE") != "" }
 
 // Missing ends a test for which the machine lacks something: skipped, or failed if the environment says CI=true.
 func Missing(tb testing.TB, what string) {
