@@ -237,17 +237,19 @@ func TestLogAway(t *testing.T) {
 	if err := w.Redis.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	asked := false
+	asked, quickest := false, float64(soon)
 	for range 3 {
 		r := run[result](t, object{"do": "text", "url": task["url"], "channels": task["channels"], "message": message(2, object{})})
-		if r.Status != http.StatusServiceUnavailable || r.Error != "" || r.MS >= soon {
+		if r.Status != http.StatusServiceUnavailable || r.Error != "" {
 			t.Errorf("the portal had status %d, error %q after %.0f ms; want 503", r.Status, r.Error, r.MS)
 		}
+		quickest = min(quickest, r.MS) // a busy machine may be late once, a publisher that waits too long always is
 		asked = asked || r.Headers["retry-after"] != ""
 	}
-	if !asked {
-		t.Error("no answer had Retry-After")
+	if !asked || quickest == soon {
+		t.Errorf("the portal was told to come back: %v; the quickest answer took %.0f ms", asked, quickest)
 	}
+	t.Logf("the quickest answer took %.0f ms", quickest)
 	if err := w.Redis.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
