@@ -68,6 +68,21 @@ func (s *Signer) VerifyBody(body []byte, signature string) bool {
 	return signature != "" && s.verifyHex(body, signature)
 }
 
+// SignPublic gives the signature of the right to write to a public id: the raw digest, as the binary dialect carries it.
+func (s *Signer) SignPublic(id ID) []byte {
+	return s.mac(s.keys[0], publicSubject(id))
+}
+
+// VerifyPublic reports whether signature, a raw digest, gives the right to write to the public id by any of the keys. It is never
+// one that opens the id for reading: what is signed differs.
+func (s *Signer) VerifyPublic(id ID, signature []byte) bool {
+	return len(signature) > 0 && s.verify(publicSubject(id), signature)
+}
+
+func publicSubject(id ID) []byte {
+	return append([]byte("public:"), id.text[:]...)
+}
+
 // LogValue keeps the keys out of logs.
 func (s *Signer) LogValue() slog.Value { return slog.StringValue("redacted") }
 
@@ -97,6 +112,10 @@ func (s *Signer) verifyHex(message []byte, signature string) bool {
 	if err != nil {
 		return false
 	}
+	return s.verify(message, given)
+}
+
+func (s *Signer) verify(message, given []byte) bool {
 	ok := false
 	for _, key := range s.keys { // no early end: how long it takes must not tell which key it was
 		if hmac.Equal(given, s.mac(key, message)) {

@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -248,4 +249,42 @@ func newSigner(t testing.TB, algorithm, key string) *channel.Signer {
 		t.Fatal(err)
 	}
 	return signer
+}
+
+// TestPublicSignature: the right to write is another signature than the right to read.
+func TestPublicSignature(t *testing.T) {
+	v := vectors.Load(t)
+	s := newSigner(t, "sha1", v.Parsing.Generation2.Key)
+	cases := 0
+	for _, c := range v.Parsing.Generation2.Cases {
+		if !strings.Contains(c.Description, "public: prefix") {
+			continue
+		}
+		cases++
+		text, digits, _ := strings.Cut(c.ChannelID, ".")
+		id, err := channel.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := hex.DecodeString(digits)
+		if got := s.SignPublic(id); !bytes.Equal(got, raw) {
+			t.Errorf("%x, want %s", got, digits)
+		}
+		two, err := channel.NewSigner("sha1", []byte("the key of tomorrow"), []byte(v.Parsing.Generation2.Key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.VerifyPublic(id, raw) || !two.VerifyPublic(id, raw) {
+			t.Error("does not verify")
+		}
+		reading, _ := hex.DecodeString(s.Sign(channel.Ref{Private: id}).Signature)
+		for _, bad := range [][]byte{nil, {}, raw[1:], append(raw[:len(raw):len(raw)], 0), reading, make([]byte, len(raw))} {
+			if s.VerifyPublic(id, bad) {
+				t.Errorf("%x verifies", bad)
+			}
+		}
+	}
+	if cases != 1 {
+		t.Errorf("%d cases", cases)
+	}
 }

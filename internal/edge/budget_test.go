@@ -48,14 +48,27 @@ type discardConn struct{ net.Conn }
 func (discardConn) Write(b []byte) (int, error) { return len(b), nil }
 
 func TestWriteOfACachedFrameAllocatesNothing(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		codec *codec
+		cache func(m *proto.Message)
+	}{
+		{"text", textCodec, func(m *proto.Message) { m.Text(0) }},
+		{"binary", binaryCodec, func(m *proto.Message) { m.Binary() }},
+	} {
+		t.Run(c.name, func(t *testing.T) { writeOfACachedFrame(t, c.codec, c.cache) })
+	}
+}
+
+func writeOfACachedFrame(t *testing.T, form *codec, cache func(m *proto.Message)) {
 	log := storetest.NewMemory(store.Config{})
 	e := New(Config{Signer: signer, PingInterval: time.Second}, log, log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	e.hub.Resync(proto.ID{})
-	c := &wsConn{edge: e, net: discardConn{}, sub: subscription{channels: []channel.ID{alice}}}
+	c := &wsConn{edge: e, net: discardConn{}, sub: subscription{channels: []channel.ID{alice}, codec: form}}
 	c.ctx, c.end = context.WithCancelCause(t.Context())
 	c.session = e.hub.Attach(c.sub.channels, nil, func() {})
 	m := &proto.Message{Receivers: c.sub.channels, Body: []byte(`{}`), TTL: time.Hour, Created: time.Now(), Received: time.Now()}
-	m.Text(0)
+	cache(m)
 	if got := testing.AllocsPerRun(1000, func() {
 		m.ID.Sequence++
 		e.hub.Dispatch(m)

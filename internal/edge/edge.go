@@ -45,6 +45,9 @@ type Config struct {
 	MaxPayload   int64           // bytes of a message from a client
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+
+	MaxConnections int      // of one user; beyond it the oldest one must go; 0 is no limit
+	Commands       Commands // carries out what clients send; nil: it is ignored
 }
 
 // maxChannels is how many ids one subscription may name. A browser names two or three.
@@ -60,11 +63,13 @@ type Edge struct {
 	metrics *metrics
 	hub     *hub.Hub
 	wheel   *wheel
+	crowds  *crowds
+	pacer   *pacer
 
 	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
 	numbers     struct{ webSockets, polls atomic.Int64 }
-	buffers     sync.Pool // of *[]byte, to join several records in
+	packets     packets
 }
 
 // New makes an edge. Its metrics are registered with reg.
@@ -78,7 +83,8 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 		metrics: newMetrics(reg, h),
 		hub:     h,
 		wheel:   newWheel(config.PingInterval),
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
+		crowds:  newCrowds(config.MaxConnections),
+		pacer:   newPacer(),
 	}
 	e.connections.Add(1)
 	return e

@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/hub"
-	"pushgate/internal/proto"
 )
 
 // metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
@@ -14,7 +13,8 @@ type metrics struct {
 	webSockets, polls   prometheus.Gauge
 	delivered           map[transport]prometheus.Counter
 	ends                map[*Reason]prometheus.Counter
-	refused             prometheus.Counter
+	refused, paused     prometheus.Counter
+	commands            map[string]prometheus.Counter // by outcome
 	presenceErrors      prometheus.Counter
 	publishToSend       prometheus.Histogram
 	sentBytes, received prometheus.Counter
@@ -43,13 +43,17 @@ func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
 	latency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
 		Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
 		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)})
-	reg.MustRegister(connections, delivered, ends, latency)
+	commands := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_client_commands_total",
+		Help: "Batches of requests that clients sent, by outcome; refusals are counted by reason in pushgate_session_ends_total."}, []string{"outcome"})
+	reg.MustRegister(connections, delivered, ends, latency, commands)
 	m := &metrics{
 		webSockets:     connections.WithLabelValues(string(webSocket)),
 		polls:          connections.WithLabelValues(string(longPoll)),
 		delivered:      make(map[transport]prometheus.Counter),
 		ends:           make(map[*Reason]prometheus.Counter),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
+		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
+		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
 		publishToSend:  latency,
 		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
@@ -58,7 +62,10 @@ func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
 	for _, t := range []transport{webSocket, longPoll} {
 		m.delivered[t] = delivered.WithLabelValues(string(t))
 	}
-	for _, r := range reasons {
+	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {
+		m.commands[outcome] = commands.WithLabelValues(outcome)
+	}
+	for _, r := range reasons() {
 		m.ends[r] = ends.WithLabelValues(r.Label)
 	}
 	registerHub(reg, h)
@@ -89,10 +96,12 @@ func registerHub(reg prometheus.Registerer, h *hub.Hub) {
 	}))
 }
 
-// sent counts a batch that was written, and how long its newest message took.
-func (m *metrics) sent(t transport, batch []*proto.Message, bytes int) {
-	m.delivered[t].Add(float64(len(batch)))
-	m.sentBytes.Add(float64(bytes))
-	newest := batch[len(batch)-1]
-	m.publishToSend.Observe(time.Since(newest.Created).Seconds())
+// sent counts a packet that was written, and how long its newest message took.
+func (m *metrics) sent(t transport, p packet) {
+	if p.messages == 0 {
+		return
+	}
+	m.delivered[t].Add(float64(p.messages))
+	m.sentBytes.Add(float64(len(p.frame)))
+	m.publishToSend.Observe(time.Since(p.newest.Created).Seconds())
 }

@@ -19,6 +19,7 @@ type poll struct{ end context.CancelCauseFunc }
 func (p *poll) visit(time.Time) {}
 func (p *poll) leave()          { p.end(ReasonLeaving) }
 func (p *poll) cut()            { p.end(ReasonLeaving) }
+func (p *poll) makeRoom()       { p.end(ReasonTooMany) }
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
 	ctx, end := context.WithCancelCause(r.Context())
@@ -31,19 +32,27 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	p := &poll{end}
 	slot := e.wheel.add(p)
 	defer e.wheel.remove(p, slot)
+	e.crowds.enter(sub.public, p)
+	defer e.crowds.leave(sub.public, p)
 	e.metrics.polls.Inc()
 	defer e.metrics.polls.Dec()
 	e.numbers.polls.Add(1)
 	defer e.numbers.polls.Add(-1)
 
+	withheld := false
 	for ctx.Err() == nil {
 		batch, _ := session.Next(ctx)
 		if batch.Gap {
 			e.noteGap(sub)
 		}
 		if len(batch.Messages) > 0 {
-			e.answer(w, sub, batch.Messages)
-			return
+			if packet := e.packets.encode(&sub, batch.Messages); packet.frame != nil {
+				e.answer(w, sub, packet)
+				e.packets.release(packet)
+				return
+			}
+			withheld = true
+			continue
 		}
 		select {
 		case <-wake:
@@ -53,32 +62,30 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	reason := ReasonClientClosed
 	errors.As(context.Cause(ctx), &reason)
 	e.metrics.ends[reason].Inc()
+	if reason == ReasonTooMany {
+		refuse(w, proto.ErrTooManyConnections)
+		return
+	}
 	cursor := session.Cursor()
-	if sub.cursor != nil {
+	if sub.cursor != nil && !withheld { // else the next poll would read again what this reader must not have
 		cursor = *sub.cursor
 	}
 	nothingHappened(w, cursor)
 }
 
-// answer writes a batch. A short one leaves together with its head: some readers read but once.
-func (e *Edge) answer(w http.ResponseWriter, sub subscription, batch []*proto.Message) {
+// answer writes a packet. A short one leaves together with its head: some readers read but once.
+func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) {
 	h := w.Header()
-	h.Set("Content-Type", plainText)
+	h.Set("Content-Type", sub.codec.contentType)
 	h.Set(allowOrigin, "*")
 	h.Set(exposeHeaders, lastMessageID)
-	var size int
-	for _, m := range batch {
-		size += len(m.Text(m.Via(sub.channels)).Payload())
-	}
-	h.Set("Content-Length", strconv.Itoa(size))
-	for _, m := range batch {
-		if _, err := w.Write(m.Text(m.Via(sub.channels)).Payload()); err != nil {
-			e.metrics.ends[ReasonLost].Inc()
-			return
-		}
+	h.Set("Content-Length", strconv.Itoa(len(packet.payload())))
+	if _, err := w.Write(packet.payload()); err != nil {
+		e.metrics.ends[ReasonLost].Inc()
+		return
 	}
 	e.metrics.ends[ReasonAnswered].Inc()
-	e.metrics.sent(longPoll, batch, size)
+	e.metrics.sent(longPoll, packet)
 }
 
 // nothingHappened answers 304, from which the client takes the id that it is to come back with.

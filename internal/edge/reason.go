@@ -1,6 +1,9 @@
 package edge
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/coder/websocket"
 
 	"pushgate/internal/proto"
@@ -26,15 +29,39 @@ var (
 	ReasonWriteTimeout = &Reason{Label: "write_timeout"}
 	ReasonProtocol     = &Reason{Label: "websocket_protocol_error"}
 	ReasonTooBig       = &Reason{Label: "message_too_big", Code: websocket.StatusMessageTooBig}
-	ReasonWrongChannel = &Reason{Label: "wrong_channel", Code: websocket.StatusCode(proto.ErrWrongChannel.Code), Text: proto.ErrWrongChannel.Text}
+	ReasonWrongChannel = refusalReason("wrong_channel", proto.ErrWrongChannel)
+	ReasonTooMany      = refusalReason("too_many_connections", proto.ErrTooManyConnections)
 	ReasonLeaving      = &Reason{Label: "leaving", Code: 3000, Text: "The server is leaving."}
+
+	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
+	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
 	// Of long polls only.
 	ReasonAnswered = &Reason{Label: "poll_answered"}
 	ReasonTimeout  = &Reason{Label: "poll_timeout"}
 )
 
-var reasons = []*Reason{
-	ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-	ReasonWrongChannel, ReasonLeaving, ReasonAnswered, ReasonTimeout,
+// reasonOf gives why a connection ends whose client sent what it must not.
+var reasonOf = map[*proto.Error]*Reason{
+	proto.ErrNoPublicID:       refusalReason("command_no_public_id", proto.ErrNoPublicID),
+	proto.ErrRequestData:      refusalReason("command_bad_data", proto.ErrRequestData),
+	proto.ErrNotAllowed:       refusalReason("command_not_allowed", proto.ErrNotAllowed),
+	proto.ErrSystemMessage:    refusalReason("command_system_message", proto.ErrSystemMessage),
+	proto.ErrTooManyMessages:  refusalReason("command_too_many_messages", proto.ErrTooManyMessages),
+	proto.ErrNoChannels:       refusalReason("command_no_channels", proto.ErrNoChannels),
+	proto.ErrTooManyChannels:  refusalReason("command_too_many_channels", proto.ErrTooManyChannels),
+	proto.ErrPrivateChannel:   refusalReason("command_private_channel", proto.ErrPrivateChannel),
+	proto.ErrChannelSignature: refusalReason("command_channel_signature", proto.ErrChannelSignature),
+}
+
+func refusalReason(label string, refusal *proto.Error) *Reason {
+	return &Reason{Label: label, Code: websocket.StatusCode(refusal.Code), Text: refusal.Text}
+}
+
+// reasons gives all of them.
+func reasons() []*Reason {
+	return slices.AppendSeq([]*Reason{
+		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+	}, maps.Values(reasonOf))
 }

@@ -19,7 +19,9 @@ const (
 // subscription is what a client asks for.
 type subscription struct {
 	channels []channel.ID
-	cursor   *proto.ID // the last id that the client saw; nil if it brought none
+	public   channel.ID // the client's own: the first one of its list; zero if it has none
+	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
+	codec    *codec
 }
 
 // subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
@@ -52,6 +54,15 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 		}
 	}
 	sub.channels = channel.IDs(refs)
+	for _, ref := range refs {
+		if sub.public = ref.Public; !sub.public.IsZero() {
+			break
+		}
+	}
+	sub.codec = textCodec
+	if query.Get("binaryMode") == "true" {
+		sub.codec = binaryCodec
+	}
 	if id, err := proto.ParseID(query.Get("mid")); err == nil {
 		sub.cursor = &id
 	}
@@ -72,6 +83,11 @@ func (e *Edge) refusal(err error) *proto.Error {
 
 func (e *Edge) refusePoll(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
+	refuse(w, refusal)
+}
+
+// refuse answers a poll with a text of the protocol.
+func refuse(w http.ResponseWriter, refusal *proto.Error) {
 	h := w.Header()
 	h.Set("Content-Type", plainText)
 	h.Set(allowOrigin, "*")

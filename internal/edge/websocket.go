@@ -15,7 +15,6 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/hub"
-	"pushgate/internal/proto"
 )
 
 const (
@@ -24,8 +23,6 @@ const (
 	writeTimeout = 10 * time.Second
 	// missedPings is how many pings may go unanswered.
 	missedPings = 2
-	// joinedBuffer is the largest buffer that is kept for joining records, in bytes.
-	joinedBuffer = 64 << 10
 )
 
 // pingFrame is a control ping with the original's payload (RFC 6455, 5.5.2).
@@ -48,6 +45,7 @@ type wsConn struct {
 	writingSince atomic.Int64 // unix nanoseconds when the write under way began; 0 if none is
 	unanswered   atomic.Int32 // pings since the last pong
 	pingDue      atomic.Bool
+	replyDue     atomic.Pointer[reply]
 
 	turns int // visits since the last ping; owned by the wheel
 }
@@ -64,6 +62,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	conn.SetReadLimit(-1)                                        // read holds our own, whose close has no text
 	c.session = e.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
 	c.slot = e.wheel.add(c)
+	e.crowds.enter(sub.public, c)
 	e.metrics.webSockets.Inc()
 	e.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
@@ -81,17 +80,6 @@ func (e *Edge) acceptOptions(c *wsConn) *websocket.AcceptOptions {
 	return options
 }
 
-// refuseWebSocket says 4010 after the upgrade: at a refused handshake a browser would only try again with the same ids.
-func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
-	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(w, r, e.acceptOptions(nil))
-	if err != nil {
-		return
-	}
-	e.metrics.ends[ReasonWrongChannel].Inc()
-	e.connections.Go(func() { conn.Close(ReasonWrongChannel.Code, ReasonWrongChannel.Text) })
-}
-
 // read reads until the connection ends, and then takes it down. What a text client sends is ignored, but must be read: control
 // frames come the same way.
 func (c *wsConn) read() {
@@ -102,14 +90,7 @@ func (c *wsConn) read() {
 			c.end(readFailure(err))
 			return
 		}
-		c.edge.metrics.received.Inc()
-		n, err := io.Copy(io.Discard, io.LimitReader(message, c.edge.config.MaxPayload+1))
-		if err != nil {
-			c.end(readFailure(err))
-			return
-		}
-		if n > c.edge.config.MaxPayload {
-			c.close(ReasonTooBig)
+		if !c.receive(message) {
 			return
 		}
 	}
@@ -135,6 +116,7 @@ func isNetError(err error) bool {
 func (c *wsConn) takeDown() {
 	c.session.Detach()
 	c.edge.wheel.remove(c, c.slot)
+	c.edge.crowds.leave(c.sub.public, c)
 	c.conn.CloseNow()
 	c.edge.metrics.webSockets.Dec()
 	c.edge.numbers.webSockets.Add(-1)
@@ -149,6 +131,12 @@ func (c *wsConn) write() {
 		if c.pingDue.Swap(false) && !c.send(pingFrame) {
 			return
 		}
+		if r := c.replyDue.Swap(nil); r != nil {
+			if !c.send(r.frame) {
+				return
+			}
+			close(r.sent)
+		}
 		batch, err := c.session.Next(c.ctx)
 		if err != nil {
 			return
@@ -156,45 +144,20 @@ func (c *wsConn) write() {
 		if batch.Gap {
 			c.edge.noteGap(c.sub)
 		}
-		switch n := len(batch.Messages); {
-		case n == 1:
-			frame := batch.Messages[0].Text(batch.Messages[0].Via(c.sub.channels)).WebSocket()
-			if !c.send(frame) {
+		if len(batch.Messages) == 0 {
+			if !batch.Gap && !batch.Nudged {
 				return
 			}
-			c.edge.metrics.sent(webSocket, batch.Messages, len(frame))
-		case n > 1:
-			if !c.sendJoined(batch.Messages) {
-				return
-			}
-		case !batch.Gap:
+			continue
+		}
+		packet := c.edge.packets.encode(&c.sub, batch.Messages)
+		ok := packet.frame == nil || c.send(packet.frame)
+		c.edge.packets.release(packet)
+		if !ok {
 			return
 		}
+		c.edge.metrics.sent(webSocket, packet)
 	}
-}
-
-// sendJoined writes several records as one frame.
-func (c *wsConn) sendJoined(batch []*proto.Message) bool {
-	buffer := c.edge.buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buffer) <= joinedBuffer {
-			c.edge.buffers.Put(buffer)
-		}
-	}()
-	var size int
-	for _, m := range batch {
-		size += len(m.Text(m.Via(c.sub.channels)).Payload())
-	}
-	frame := proto.AppendFrameHeader((*buffer)[:0], proto.OpText, size)
-	for _, m := range batch {
-		frame = append(frame, m.Text(m.Via(c.sub.channels)).Payload()...)
-	}
-	*buffer = frame
-	if !c.send(frame) {
-		return false
-	}
-	c.edge.metrics.sent(webSocket, batch, len(frame))
-	return true
 }
 
 // send writes one whole frame, and reports false if the connection has ended or ends by it. The wheel watches over how long
@@ -236,6 +199,11 @@ func (c *wsConn) visit(now time.Time) {
 
 func (c *wsConn) leave() { c.edge.connections.Go(func() { c.close(ReasonLeaving) }) }
 func (c *wsConn) cut()   { c.abort(ReasonLeaving) }
+
+// makeRoom implements guest.
+func (c *wsConn) makeRoom() {
+	c.edge.connections.Go(func() { c.close(ReasonTooMany) })
+}
 
 // close ends the connection with a close frame, and waits some seconds for the client's.
 func (c *wsConn) close(reason *Reason) {

@@ -21,6 +21,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/command"
 	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
@@ -58,11 +59,14 @@ type world struct {
 func inWorld(t *testing.T, change func(*Config), test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := Config{ID: "edge-1", Signer: signer, PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second,
-			MaxPayload: 1 << 20, Drain: 10 * time.Second, Origins: []string{"*"}}
+			MaxPayload: 1 << 20, Drain: 10 * time.Second, Origins: []string{"*"}, MaxConnections: 100}
 		if change != nil {
 			change(&config)
 		}
 		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
+		if config.Commands == nil {
+			config.Commands = command.New(command.Config{Signer: signer}, w.log, w.log)
+		}
 		w.edge = New(config, w.log, w.log, slog.New(slog.DiscardHandler), w.metrics)
 		transport := &http.Transport{DialContext: w.listener.dial}
 		w.http = &http.Client{Transport: transport}

@@ -116,6 +116,39 @@ func TestWakeComesOnceForARest(t *testing.T) {
 	want(t, sequences(t, s), 2, 3)
 }
 
+// Whoever nudges has set something down for the caller of Next, who may be just past the place where it looks.
+func TestNudgeIsNeverLost(t *testing.T) {
+	h := New(noLog(t), Config{})
+	h.Resync(proto.ID{})
+	wakes := 0
+	s := h.Attach([]channel.ID{alice}, nil, func() { wakes++ })
+	next := func() Batch {
+		batch, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch
+	}
+	s.Nudge() // it does not rest yet
+	h.Dispatch(message(1, alice))
+	if batch := next(); len(batch.Messages) != 1 {
+		t.Errorf("%+v, want the message first", batch)
+	}
+	if !next().Nudged || wakes != 0 {
+		t.Errorf("rests after a nudge that woke it %d times", wakes)
+	}
+	if next().Nudged || wakes != 0 {
+		t.Error("does not rest")
+	}
+	s.Nudge()
+	if s.Nudge(); wakes != 1 {
+		t.Errorf("woken %d times, want once", wakes)
+	}
+	if !next().Nudged || next().Nudged {
+		t.Error("not one turn for two nudges")
+	}
+}
+
 // An inbox is bounded by messages and by bytes; what does not fit comes from the log.
 func TestFullInboxReadsTheLog(t *testing.T) {
 	for _, config := range []Config{{InboxMessages: 2}, {InboxBytes: 5}} {

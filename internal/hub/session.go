@@ -27,6 +27,7 @@ type Session struct {
 	newest   proto.ID // of what was put into the inbox
 	stale    bool     // the inbox may have holes
 	unplaced bool     // no cursor was brought and no head was known: the next Resync says where to begin
+	nudged   bool     // the caller of Next is to have a turn, whatever is due
 	resting  bool     // nobody calls Next until wake has been called
 
 	given *box // what the last Next gave; owned by the caller of Next
@@ -42,6 +43,7 @@ type box struct {
 type Batch struct {
 	Messages []*proto.Message // in id order; valid until the next call of Next
 	Gap      bool             // messages are missing before these that the log could not hold
+	Nudged   bool             // nothing is due, but s does not rest: call Next again
 }
 
 // Channels gives the channels that s watches. They must not be changed.
@@ -57,7 +59,7 @@ func (s *Session) Cursor() proto.ID {
 // Detach ends s. A call of Next that is under way should be cancelled by its context.
 func (s *Session) Detach() { s.hub.detach(s) }
 
-// Next gives the messages that are due, in id order, each once. An empty batch says that there are none: s rests until it
+// Next gives the messages that are due, in id order, each once. A zero batch says that there are none: s rests until it
 // calls wake. Next blocks while it reads the log, and goes on trying while the log cannot be read; it returns an error only
 // when ctx has ended.
 //
@@ -67,9 +69,9 @@ func (s *Session) Detach() { s.hub.detach(s) }
 func (s *Session) Next(ctx context.Context) (Batch, error) {
 	for {
 		s.giveBack()
-		cursor, stale, due := s.begin()
+		cursor, stale, due, nudged := s.begin()
 		if !due {
-			return Batch{}, nil
+			return Batch{Nudged: nudged}, nil
 		}
 		var page proto.Page
 		if stale {
@@ -85,13 +87,17 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 	}
 }
 
-// begin says whether anything is due, and whether the log must be read for it.
-func (s *Session) begin() (cursor proto.ID, stale, due bool) {
+// begin says whether anything is due, and whether the log must be read for it; and if nothing is, whether the caller of Next has been
+// promised a turn all the same. All of it is one step: once s rests, it may be another goroutine that is woken to call Next.
+func (s *Session) begin() (cursor proto.ID, stale, due, nudged bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stale, s.stale = s.stale, false
-	s.resting = !stale && s.inbox == nil
-	return s.cursor, stale, !s.resting
+	if due = stale || s.inbox != nil; !due {
+		nudged, s.nudged = s.nudged, false
+		s.resting = !nudged
+	}
+	return s.cursor, stale, due, nudged
 }
 
 // collect merges a page of the log, if one was read, with what is in the inbox, drops what has been given before, and moves
@@ -183,9 +189,10 @@ func (s *Session) resync(head proto.ID) {
 	s.rouse()
 }
 
-// Nudge makes s due even if nothing has come for it, so that whoever calls Next gets a turn.
+// Nudge sees to it that Next is called again after this, even if nothing has come for s, so that its caller gets a turn.
 func (s *Session) Nudge() {
 	s.mu.Lock()
+	s.nudged = true
 	s.rouse()
 }
 

@@ -1,6 +1,7 @@
 package proto
 
-// Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing else.
+// Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing else. Refusals are told apart by
+// address.
 type Error struct {
 	Code int    // of the 40xx table: also the close code of a WebSocket; 0 for the texts of the first generation
 	Text string // the whole text: body of the answer, or reason of the close
@@ -23,13 +24,41 @@ func (e *Error) Status() int {
 	return statusBadRequest
 }
 
-// The refusals (docs/protocol.md, Errors).
+// The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the original; what is about tenants,
+// registration and administration has no use here yet.
 var (
 	ErrWrongChannel       = &Error{4010, "4010: Wrong Channel Id."}
+	ErrLastMessages       = &Error{4011, "4011: Couldn't get last messages."}
+	ErrNoPublicID         = &Error{4012, "4012: Public Channel Id is Required."}
+	ErrRequestData        = &Error{4013, "4013: Wrong Request Data."}
+	ErrNotAllowed         = &Error{4014, "4014: Request command is not allowed."}
+	ErrWrongCommand       = &Error{4015, "4015: Wrong Request Command."}
+	ErrTooManyMessages    = &Error{4016, "4016: Request exceeded the maximum number of messages."}
 	ErrNoChannels         = &Error{4017, "4017: No channels found."}
 	ErrTooManyChannels    = &Error{4018, "4018: Request exceeded the maximum number of channels."}
+	ErrInvalidChannel     = &Error{4019, "4019: Request has an invalid channel id."}
+	ErrPrivateChannel     = &Error{4020, "4020: Private channel is not allowed."}
+	ErrChannelSignature   = &Error{4021, "4021: Channel has an invalid signature."}
+	ErrEmptyRequest       = &Error{4022, "4022: Empty request."}
+	ErrNoVerification     = &Error{4024, "4024: A verification query is required."}
+	ErrNoClientID         = &Error{4025, "4025: Client Id is required."}
+	ErrRequestSignature   = &Error{4026, "4026: Wrong request signature."}
 	ErrTooManyConnections = &Error{4029, "4029: Too many connections"}
+	ErrChannelStats       = &Error{4030, "4030: Wrong ChannelStats Request."}
+	ErrServerStats        = &Error{4031, "4031: Wrong ServerStats Request."}
+	ErrBadJSON            = &Error{4032, "4032: Bad JSON request."}
+	ErrNoMethod           = &Error{4033, "4033: JSON object doesn't have 'method' property."}
+	ErrNoParams           = &Error{4034, "4034: JSON object doesn't have 'params' property."}
+	ErrUnknownCommand     = &Error{4035, "4035: Unknown command."}
+	ErrWrongClientID      = &Error{4036, "4036: Wrong Client Id."}
 
+	// ErrSystemMessage is ErrNotAllowed to whoever is told, and has an address of its own to be counted by: a client tried to send what
+	// only the portal may.
+	ErrSystemMessage = &Error{4014, "4014: Request command is not allowed."}
+)
+
+// The refusals in the words of the first generation.
+var (
 	ErrNoChannelID    = &Error{0, "No channel id provided."}
 	ErrChannelID      = &Error{0, "Channel id is not correct."}
 	ErrEmptyPost      = &Error{0, "Empty post requests are not allowed."}

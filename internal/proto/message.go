@@ -22,13 +22,36 @@ const (
 type Message struct {
 	ID        ID // zero until the log has given it one
 	Receivers []channel.ID
+	Sender    Sender        // zero in records that do not say
 	Type      string        // "module_command", or empty if not known
 	Body      []byte        // as published, checked by [CheckBody]
 	Created   time.Time     // when a publisher accepted it, to the microsecond
 	TTL       time.Duration // how long the log holds it, to the millisecond; 0 if it is transient
 	Received  time.Time     // when this process decoded it; not part of the record
 
-	text atomic.Pointer[[]atomic.Pointer[Frame]] // one frame for each receiver
+	text   atomic.Pointer[[]atomic.Pointer[Frame]] // one frame for each receiver
+	binary atomic.Pointer[Frame]
+}
+
+// Sender is who a message is from, as the server knows it: readers obey a portal, and must not obey a client.
+type Sender struct {
+	Type SenderType
+	ID   channel.ID // the public id of a client; zero for the portal
+}
+
+// SenderType is a kind of sender, by its number on the wire.
+type SenderType uint8
+
+// The kinds of senders.
+const (
+	SenderUnknown SenderType = 0
+	SenderClient  SenderType = 1
+	SenderBackend SenderType = 2
+)
+
+// To gives a copy of m for other receivers, as it was before the log and any reader had it.
+func (m *Message) To(receivers []channel.ID) *Message {
+	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL}
 }
 
 // Transient reports whether m is delivered only to who is there: it has an id, which keeps its place in the order, but the

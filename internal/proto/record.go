@@ -15,7 +15,11 @@ var ErrRecord = errors.New("damaged record")
 const (
 	recordVersion = 1
 
-	flagText = 1 << 0 // receivers are 32 letters each, not 16 bytes
+	flagText     = 1 << 0 // ids are 32 letters each, not 16 bytes
+	flagClient   = 1 << 1 // the sender is a client
+	flagBackend  = 1 << 2 // the sender is the portal; without either flag it is not known
+	flagSenderID = 1 << 3 // the sender has an id
+	knownFlags   = flagText | flagClient | flagBackend | flagSenderID
 )
 
 // AppendRecord appends the form in which the log stores m and notifies of it: everything but the id, which is the key that it
@@ -27,14 +31,10 @@ const (
 //	ttl      uvarint, milliseconds
 //	type     uvarint length, bytes
 //	receivers uvarint count, 16 bytes each (32 with flagText)
+//	sender   with flagSenderID: 16 bytes (32 with flagText)
 //	body     the rest
 func AppendRecord(b []byte, m *Message) []byte {
-	var flags byte
-	for _, id := range m.Receivers {
-		if _, ok := id.Bytes(); !ok {
-			flags |= flagText
-		}
-	}
+	flags := recordFlags(m)
 	b = append(b, recordVersion, flags)
 	b = binary.AppendUvarint(b, uint64(max(m.Created.UnixMicro(), 0)))
 	b = binary.AppendUvarint(b, uint64(m.TTL.Milliseconds()))
@@ -42,14 +42,42 @@ func AppendRecord(b []byte, m *Message) []byte {
 	b = append(b, m.Type...)
 	b = binary.AppendUvarint(b, uint64(len(m.Receivers)))
 	for _, id := range m.Receivers {
-		if flags&flagText != 0 {
-			b, _ = id.AppendText(b)
-			continue
-		}
-		raw, _ := id.Bytes()
-		b = append(b, raw[:]...)
+		b = appendChannel(b, id, flags)
+	}
+	if flags&flagSenderID != 0 {
+		b = appendChannel(b, m.Sender.ID, flags)
 	}
 	return append(b, m.Body...)
+}
+
+func recordFlags(m *Message) (flags byte) {
+	switch m.Sender.Type {
+	case SenderClient:
+		flags |= flagClient
+	case SenderBackend:
+		flags |= flagBackend
+	}
+	if !m.Sender.ID.IsZero() {
+		flags |= flagSenderID
+		if _, ok := m.Sender.ID.Bytes(); !ok {
+			flags |= flagText
+		}
+	}
+	for _, id := range m.Receivers {
+		if _, ok := id.Bytes(); !ok {
+			flags |= flagText
+		}
+	}
+	return flags
+}
+
+func appendChannel(b []byte, id channel.ID, flags byte) []byte {
+	if flags&flagText != 0 {
+		b, _ = id.AppendText(b)
+		return b
+	}
+	raw, _ := id.Bytes()
+	return append(b, raw[:]...)
 }
 
 // DecodeRecord reads what AppendRecord wrote. The message keeps record: the caller must not change it afterwards. Received is
@@ -60,6 +88,9 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	if !d.bad && version != recordVersion {
 		return nil, fmt.Errorf("%w: version %d", ErrRecord, version)
 	}
+	if flags&^knownFlags != 0 { // of a later build: what they stand for may lie before the body
+		d.bad = true
+	}
 	m := &Message{ID: id, Received: time.Now()}
 	m.Created = time.UnixMicro(int64(d.uvarint(1 << 62)))
 	m.TTL = time.Duration(d.uvarint(uint64(MaxTTL.Milliseconds()))) * time.Millisecond
@@ -67,6 +98,15 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	m.Receivers = make([]channel.ID, d.uvarint(MaxReceivers))
 	for i := range m.Receivers {
 		m.Receivers[i] = d.channel(flags&flagText != 0)
+	}
+	switch {
+	case flags&flagClient != 0:
+		m.Sender.Type = SenderClient
+	case flags&flagBackend != 0:
+		m.Sender.Type = SenderBackend
+	}
+	if flags&flagSenderID != 0 {
+		m.Sender.ID = d.channel(flags&flagText != 0)
 	}
 	m.Body = d.rest
 	if d.bad || len(m.Body) > MaxBody {

@@ -16,6 +16,7 @@ import (
 type fields struct {
 	ID        proto.ID
 	Receivers []string
+	Sender    proto.Sender
 	Type      string
 	Body      string
 	Created   int64
@@ -23,7 +24,7 @@ type fields struct {
 }
 
 func fieldsOf(m *proto.Message) fields {
-	f := fields{ID: m.ID, Type: m.Type, Body: string(m.Body), Created: m.Created.UnixMicro(), TTL: m.TTL}
+	f := fields{ID: m.ID, Sender: m.Sender, Type: m.Type, Body: string(m.Body), Created: m.Created.UnixMicro(), TTL: m.TTL}
 	for _, id := range m.Receivers {
 		f.Receivers = append(f.Receivers, id.String())
 	}
@@ -38,14 +39,20 @@ func TestRecord(t *testing.T) {
 	longest := message(strings.Repeat("b", 1<<16), proto.MaxReceivers)
 	longest.Type, longest.TTL = strings.Repeat("t", proto.MaxType), proto.MaxTTL
 	bare := &proto.Message{Created: time.Unix(0, 0)}
-	for name, m := range map[string]*proto.Message{"ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
+	client, oldClient, nobody, portal := message("x", 2), message("x", 2), message("x", 2), message("x", 2)
+	client.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	oldClient.Sender = proto.Sender{Type: proto.SenderClient, ID: old.Receivers[2]}
+	nobody.Sender = proto.Sender{Type: proto.SenderClient}
+	portal.Sender = proto.Sender{Type: proto.SenderBackend}
+	for name, m := range map[string]*proto.Message{"client": client, "first generation client": oldClient, "client without id": nobody, "portal": portal,
+		"ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
 		t.Run(name, func(t *testing.T) {
 			before := time.Now()
 			got, err := proto.DecodeRecord(m.ID, proto.AppendRecord(nil, m))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(fieldsOf(m), fieldsOf(got)); diff != "" {
+			if diff := cmp.Diff(fieldsOf(m), fieldsOf(got), cmp.AllowUnexported(channel.ID{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if got.Received.Before(before) {
@@ -86,9 +93,41 @@ func TestRecordLimits(t *testing.T) {
 	if _, err := proto.DecodeRecord(proto.ID{}, []byte(letter)); !errors.Is(err, proto.ErrRecord) {
 		t.Errorf("a receiver that is no id: %v", err)
 	}
+	later := append([]byte{good[0], 1 << 7}, good[2:]...)
+	if _, err := proto.DecodeRecord(proto.ID{}, later); !errors.Is(err, proto.ErrRecord) {
+		t.Errorf("a flag that nobody knows: %v", err)
+	}
+	client := message("body", 1)
+	client.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	whole := proto.AppendRecord(nil, client)
+	for n := range len(whole) - len("body") {
+		if _, err := proto.DecodeRecord(proto.ID{}, whole[:n]); !errors.Is(err, proto.ErrRecord) {
+			t.Errorf("cut to %d of %d bytes: %v", n, len(whole), err)
+		}
+	}
 	version := append([]byte{good[0] + 1}, good[1:]...)
 	if _, err := proto.DecodeRecord(proto.ID{}, version); !errors.Is(err, proto.ErrRecord) || !strings.Contains(err.Error(), "version") {
 		t.Errorf("another version: %v", err)
+	}
+}
+
+// TestOldRecord: what an earlier build has stored is read as it was meant.
+func TestOldRecord(t *testing.T) {
+	old := "\x01\x00\xb9\xd7\xe1\xac\xd6\xc1\x98\x03\x80\xdd\xdb\x01\x0aim_message\x01\x01" + strings.Repeat("\x00", 15) + `{"a":1}`
+	m, err := proto.DecodeRecord(proto.ID{}, []byte(old))
+	if err != nil || string(m.Body) != `{"a":1}` || m.Sender != (proto.Sender{}) || len(m.Receivers) != 1 || m.TTL != time.Hour {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+func TestCopyForOthers(t *testing.T) {
+	m := message("x", 2)
+	m.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	m.Text(0)
+	got, want := fieldsOf(m.To(m.Receivers[1:])), fieldsOf(m)
+	want.ID, want.Receivers = proto.ID{}, want.Receivers[1:]
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(channel.ID{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -130,7 +169,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if err != nil {
 			t.Fatalf("written back: %v", err)
 		}
-		if diff := cmp.Diff(fieldsOf(m), fieldsOf(again)); diff != "" {
+		if diff := cmp.Diff(fieldsOf(m), fieldsOf(again), cmp.AllowUnexported(channel.ID{})); diff != "" {
 			t.Errorf("written back (-first +again):\n%s", diff)
 		}
 		for via := range m.Receivers {

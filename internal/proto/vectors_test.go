@@ -1,6 +1,8 @@
 package proto_test
 
 import (
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +23,10 @@ func TestMID(t *testing.T) {
 			}
 			if id.String() != c.MID {
 				t.Errorf("written as %s", id)
+			}
+			packed := (&proto.Message{ID: id}).Binary().Payload()
+			if !strings.Contains(hex.EncodeToString(packed), "0a0d"+c.Packed) {
+				t.Errorf("packed into %x", packed)
 			}
 			if c.NumericID != nil && id.Sequence != *c.NumericID {
 				t.Errorf("sequence %d, want %d", id.Sequence, *c.NumericID)

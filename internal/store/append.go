@@ -280,7 +280,7 @@ func takeOff(batch []*post, closed []any) error {
 			switch {
 			case len(open) == len(m.Receivers):
 			case len(open) > 0:
-				m = &proto.Message{Receivers: open, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL}
+				m = m.To(open)
 			default:
 				m = nil
 			}

@@ -16,11 +16,14 @@ type Vectors struct {
 	Signatures        []Signature        `json:"signatures"`
 	Parsing           Parsing            `json:"channel_id_parsing"`
 	RequestSignatures []RequestSignature `json:"request_signatures"`
-	TextFrames        []TextFrame        `json:"text_frames"`
-	MIDs              []MID              `json:"mid"`
-	HTTP              []HTTP             `json:"http"`
-	Closes            []Close            `json:"websocket_close"`
-	ConnectURLs       []ConnectURL       `json:"connect_urls"`
+	Protobuf          struct {
+		Cases []Protobuf `json:"cases"`
+	} `json:"protobuf"`
+	TextFrames  []TextFrame  `json:"text_frames"`
+	MIDs        []MID        `json:"mid"`
+	HTTP        []HTTP       `json:"http"`
+	Closes      []Close      `json:"websocket_close"`
+	ConnectURLs []ConnectURL `json:"connect_urls"`
 }
 
 // Signature is one string and its HMACs by one key.
@@ -92,6 +95,15 @@ type RequestSignature struct {
 	Signature string `json:"signature"` // empty in the case that derives a key instead
 }
 
+// Protobuf is a batch of the binary dialect and what it says.
+type Protobuf struct {
+	Name     string          `json:"name"`
+	Message  string          `json:"message"` // RequestBatch or ResponseBatch
+	Hex      string          `json:"hex"`
+	JSON     json.RawMessage `json:"json"`     // bytes have names that end with _hex
+	Expected string          `json:"expected"` // "error CODE TEXT", or empty
+}
+
 // TextFrame is a message and its text record.
 type TextFrame struct {
 	MID       string   `json:"mid"`
@@ -105,6 +117,7 @@ type TextFrame struct {
 type MID struct {
 	MID       string  `json:"mid"`
 	Accepted  bool    `json:"accepted"`
+	Packed    string  `json:"bytes_hex_generation2"`
 	NumericID *uint64 `json:"numeric_id_in_text_frame"`
 }
 
@@ -141,7 +154,7 @@ func Load(tb testing.TB) Vectors {
 	}
 	for name, n := range map[string]int{
 		"signatures": len(v.Signatures), "generation1": len(v.Parsing.Generation1.Cases), "generation2": len(v.Parsing.Generation2.Cases),
-		"request_signatures": len(v.RequestSignatures), "text_frames": len(v.TextFrames), "mid": len(v.MIDs), "http": len(v.HTTP),
+		"request_signatures": len(v.RequestSignatures), "protobuf": len(v.Protobuf.Cases), "text_frames": len(v.TextFrames), "mid": len(v.MIDs), "http": len(v.HTTP),
 		"websocket_close": len(v.Closes), "connect_urls": len(v.ConnectURLs),
 	} {
 		if n == 0 {

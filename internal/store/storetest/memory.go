@@ -108,7 +108,7 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 			continue
 		}
 		if len(closed) > 0 {
-			msg = &proto.Message{Receivers: open, Type: msg.Type, Body: msg.Body, Created: msg.Created, TTL: msg.TTL}
+			msg = msg.To(open)
 		}
 		m.raise(m.known)
 		m.head.Sequence++

@@ -1,0 +1,91 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	protobuf "google.golang.org/protobuf/proto"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto/pb"
+)
+
+// answers gives the encoded answers to the questions of a batch that has been checked, nil if there are none.
+func (x *Executor) answers(ctx context.Context, batch *pb.RequestBatch) ([]byte, error) {
+	var reply pb.ResponseBatch
+	for _, request := range batch.GetRequests() {
+		var response *pb.Response
+		var err error
+		switch command := request.GetCommand().(type) {
+		case *pb.Request_ChannelStats:
+			response, err = x.channelStats(ctx, command.ChannelStats.GetChannels())
+		case *pb.Request_ServerStats:
+			response, err = x.serverStats(ctx)
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		reply.Responses = append(reply.Responses, response)
+	}
+	if len(reply.GetResponses()) == 0 {
+		return nil, nil
+	}
+	return encode(&reply)
+}
+
+// Online gives the encoded answer to a question about channels: private ones, in the order of the question. The caller has
+// checked that it may be asked.
+func (x *Executor) Online(ctx context.Context, channels []channel.ID) ([]byte, error) {
+	list := make([]*pb.ChannelId, len(channels))
+	for i, id := range channels {
+		raw, _ := id.Bytes()
+		list[i] = &pb.ChannelId{Id: raw[:], IsPrivate: true}
+	}
+	response, err := x.channelStats(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	return encode(&pb.ResponseBatch{Responses: []*pb.Response{response}})
+}
+
+// channelStats answers in the order of the question: senders count on it.
+func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.Response, error) {
+	ids := make([]channel.ID, len(list))
+	for i, asked := range list {
+		ids[i] = idOf(asked)
+	}
+	sessions, err := x.log.Online(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("ask who of %d channels is online: %w", len(ids), err)
+	}
+	stats := new(pb.ChannelStatsResponse)
+	for i, asked := range list {
+		stats.Channels = append(stats.Channels, &pb.ChannelStats{Id: asked.GetId(), IsPrivate: asked.GetIsPrivate(), IsOnline: sessions[i] > 0})
+	}
+	return &pb.Response{Command: &pb.Response_ChannelStats{ChannelStats: stats}}, nil
+}
+
+func (x *Executor) serverStats(ctx context.Context) (*pb.Response, error) {
+	edges, err := x.stats.Edges(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the edges' statistics: %w", err)
+	}
+	text := []byte("[]")
+	if len(edges) > 0 {
+		if text, err = json.Marshal(edges); err != nil {
+			return nil, fmt.Errorf("encode the edges' statistics: %w", err)
+		}
+	}
+	return &pb.Response{Command: &pb.Response_ServerStats{ServerStats: &pb.JsonResponse{Json: string(text)}}}, nil
+}
+
+func encode(reply *pb.ResponseBatch) ([]byte, error) {
+	b, err := protobuf.Marshal(reply)
+	if err != nil {
+		return nil, fmt.Errorf("encode a reply: %w", err)
+	}
+	return b, nil
+}

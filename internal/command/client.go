@@ -1,0 +1,72 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// clientBody makes the body of a client's message one that no reader can take for the portal's.
+//
+// Readers do not hold that boundary themselves: there are some that run the commands of the module pull whoever sent them, and
+// all of them obey what a message has in extra. So the body must be an object with a module and a command, the module must not
+// be pull, and extra is what the server says of the sender and the time. The body is written anew, so that what was checked is
+// what every parser finds: a member that comes twice comes once.
+func clientBody(body []byte, public channel.ID, now time.Time) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(bytes.ToValidUTF8(body, []byte("\uFFFD")), &members); err != nil {
+		return nil, proto.ErrRequestData
+	}
+	module, ok := text(members["module_id"])
+	if _, commands := text(members["command"]); !ok || !commands {
+		return nil, proto.ErrRequestData
+	}
+	if plain(module) == "pull" {
+		return nil, proto.ErrSystemMessage
+	}
+	members["extra"] = clientExtra(public, now)
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false) // or a body could grow to six times its size
+	if err := e.Encode(members); err != nil {
+		return nil, proto.ErrRequestData
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// clientExtra is in the form of the portal's, without the revisions: readers act on those.
+func clientExtra(public channel.ID, now time.Time) json.RawMessage {
+	b := append([]byte(nil), `{"sender":{"type":1,"id":"`...)
+	b, _ = public.AppendText(b)
+	b = append(b, `"},"server_time_unix":`...)
+	b = strconv.AppendFloat(b, float64(now.UnixMicro())/1e6, 'f', 6, 64)
+	return append(b, '}')
+}
+
+// text gives the value of a JSON string, and reports false for anything else and for an empty one.
+func text(value json.RawMessage) (s string, ok bool) {
+	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
+		return "", false
+	}
+	return s, s != ""
+}
+
+// plain gives what a careless reader might take a name for: its letters and digits alone, small, and those of the full-width forms
+// as the ordinary ones.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '！' && r <= '～' {
+			r -= '！' - '!'
+		}
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
+}

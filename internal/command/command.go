@@ -1,0 +1,170 @@
+// Package command carries out what portals and clients ask in batches of requests, by the same rules over every transport.
+//
+// A client is whoever holds a signed pair of a private and a public channel id, which any browser of the portal does. What it may
+// write and what it may claim is decided here, because the readers of its messages do not: see client.go.
+package command
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/proto/pb"
+)
+
+// Log is what an executor needs of a portal's log. It is called concurrently.
+type Log interface {
+	// Append puts messages into the log and notifies of them, all or none.
+	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
+	// Online gives for each channel how many sessions watch it.
+	Online(ctx context.Context, channels []channel.ID) ([]int, error)
+}
+
+// Stats is where edges tell of themselves. It is called concurrently.
+type Stats interface {
+	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+}
+
+// Config is what an executor is told. Zero limits take their defaults.
+type Config struct {
+	Signer      *channel.Signer // of the right to write to a public id
+	Rules       proto.TTLRules  // how long messages live by their type
+	MaxPayload  int64           // bytes of a batch; 1 MiB
+	MaxMessages int             // messages of a batch; 100
+	MaxChannels int             // receivers of a message, and channels of a question; 100
+}
+
+// Executor carries out batches. Its methods may be called concurrently.
+type Executor struct {
+	config Config
+	log    Log
+	stats  Stats
+}
+
+// New makes an executor over a portal's log. Clients get no statistics: an executor that serves only them needs no stats.
+func New(config Config, log Log, stats Stats) *Executor {
+	if config.MaxPayload == 0 {
+		config.MaxPayload = 1 << 20
+	}
+	if config.MaxMessages == 0 {
+		config.MaxMessages = 100
+	}
+	if config.MaxChannels == 0 {
+		config.MaxChannels = 100
+	}
+	return &Executor{config: config, log: log, stats: stats}
+}
+
+// Portal carries out an encoded RequestBatch of whoever may write to private channels.
+//
+// All requests of the batch are carried out, or none: whatever is wrong with any of them is found first. The reply is an encoded
+// ResponseBatch with the answers to the questions among them, in their order; it is nil if there are none. The error is a
+// *[proto.Error] if the sender is at fault; any other is ours, and does not say that nothing was done.
+func (x *Executor) Portal(ctx context.Context, batch []byte) (reply []byte, err error) {
+	return x.execute(ctx, caller{}, batch)
+}
+
+// Client carries out an encoded RequestBatch of a client whose own public id is public, as [Executor.Portal] does for a portal. With
+// the zero id it is refused.
+func (x *Executor) Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error) {
+	return x.execute(ctx, caller{client: true, public: public}, batch)
+}
+
+// caller is on whose behalf a batch is carried out.
+type caller struct {
+	client bool
+	public channel.ID // of a client
+}
+
+func (x *Executor) execute(ctx context.Context, c caller, data []byte) ([]byte, error) {
+	if c.client && c.public.IsZero() {
+		return nil, proto.ErrNoPublicID
+	}
+	batch, err := x.decode(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.check(c, batch); err != nil {
+		return nil, err
+	}
+	messages, err := x.messages(c, batch, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	// Questions come first: should they fail, the sender may repeat the whole batch, and nothing has been published.
+	reply, err := x.answers(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) == 0 {
+		return reply, nil
+	}
+	receipts, err := x.log.Append(ctx, messages...)
+	if err != nil {
+		return nil, fmt.Errorf("publish %d messages of a batch: %w", len(messages), err)
+	}
+	for _, receipt := range receipts {
+		if !receipt.ID.IsZero() {
+			return reply, nil
+		}
+	}
+	return nil, proto.ErrChannelsClosed
+}
+
+// messages makes what is to be published of a batch that has been checked.
+func (x *Executor) messages(c caller, batch *pb.RequestBatch, now time.Time) ([]*proto.Message, error) {
+	var messages []*proto.Message
+	for _, request := range batch.GetRequests() {
+		for _, incoming := range request.GetIncomingMessages().GetMessages() {
+			m, err := x.message(c, incoming, now)
+			if err != nil {
+				return nil, err
+			}
+			messages = append(messages, m)
+		}
+	}
+	return messages, nil
+}
+
+func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time) (*proto.Message, error) {
+	body := incoming.GetBody()
+	typ := proto.MessageType(string(incoming.GetType()))
+	sender := proto.Sender{Type: proto.SenderBackend}
+	if c.client {
+		var err error
+		if body, err = clientBody(body, c.public, now); err != nil {
+			return nil, err
+		}
+		typ = "" // how long its messages live is not the client's to say
+		sender = proto.Sender{Type: proto.SenderClient, ID: c.public}
+	}
+	body, found, err := proto.CheckBody(body)
+	if err != nil {
+		return nil, err
+	}
+	if typ == "" {
+		typ = found
+	}
+	m := &proto.Message{
+		Receivers: receivers(incoming.GetReceivers()),
+		Sender:    sender,
+		Type:      typ,
+		Body:      body,
+		Created:   now.Truncate(time.Microsecond),
+	}
+	if expiry := incoming.GetExpiry(); expiry > 0 {
+		m.TTL = x.config.Rules.TTL(typ, time.Duration(expiry)*time.Second)
+	}
+	return m, nil
+}
+
+// receivers gives the channels of a list that has been checked, each once: the log wants them distinct.
+func receivers(list []*pb.Receiver) []channel.ID {
+	refs := make([]channel.Ref, len(list))
+	for i, r := range list {
+		refs[i].Private = channel.FromBytes([channel.IDLen / 2]byte(r.GetId()))
+	}
+	return channel.IDs(refs)
+}

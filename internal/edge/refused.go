@@ -1,0 +1,128 @@
+package edge
+
+import (
+	"context"
+	"hash/maphash"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Bounds of the pace at which wrong channel ids are refused.
+const (
+	firstRefusalPause = time.Second      // of the second refusal; each later one doubles it
+	mostRefusalPause  = 30 * time.Second // what it grows to
+	refusalMemory     = time.Minute      // how long a refusal counts, at least
+	rememberedRefused = 4096             // refusals that count at a time, at least
+	mostPausing       = 1024             // connections that are held open for a pause
+)
+
+// pacer says how long a refusal waits. A client that comes back at once with the ids that were just refused (the oldest browsers
+// do, for ever) is held back by its own connection. Its memory is bounded: two generations, of which the older one is
+// forgotten when the younger one is full or old. Its methods may be called concurrently.
+type pacer struct {
+	seed maphash.Seed // immutable
+
+	mu         sync.Mutex
+	young, old map[uint64]refusals
+	since      time.Time // when young began
+	pausing    int
+}
+
+// refusals is how often one client was refused.
+type refusals struct {
+	count int
+	last  time.Time
+}
+
+func newPacer() *pacer {
+	return &pacer{seed: maphash.MakeSeed(), young: make(map[uint64]refusals)}
+}
+
+// pause gives how long the refusal of a client, by what it said and where it is, is to wait. A pause that is not 0 is ended with
+// [pacer.resume].
+func (p *pacer) pause(said, address string, now time.Time) time.Duration {
+	key := maphash.String(p.seed, said+"\x00"+address)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.young) >= rememberedRefused || now.Sub(p.since) > refusalMemory {
+		p.old, p.young, p.since = p.young, make(map[uint64]refusals), now
+	}
+	r, ok := p.young[key]
+	if !ok {
+		r = p.old[key]
+	}
+	if now.Sub(r.last) > refusalMemory {
+		r.count = 0
+	}
+	pause := time.Duration(0)
+	if r.count > 0 && p.pausing < mostPausing {
+		pause = min(firstRefusalPause<<min(r.count-1, 10), mostRefusalPause)
+		p.pausing++
+	}
+	r.count++
+	r.last = now.Add(pause) // that is when it is told
+	p.young[key] = r
+	return pause
+}
+
+func (p *pacer) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pausing--
+}
+
+// refusedConn is a WebSocket that is going to be told that its channel ids are wrong.
+type refusedConn struct {
+	conn *websocket.Conn
+	now  context.CancelFunc // ends the pause
+}
+
+func (c *refusedConn) visit(time.Time) {}
+func (c *refusedConn) leave()          { c.now() }
+func (c *refusedConn) cut() {
+	c.now()
+	c.conn.CloseNow()
+}
+
+// refuseWebSocket says 4010 after the upgrade: at a refused handshake a browser would only try again with the same ids. Whoever has
+// been told before is told later.
+func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
+	e.metrics.refused.Inc()
+	conn, err := websocket.Accept(w, r, e.acceptOptions(nil))
+	if err != nil {
+		return
+	}
+	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID"), clientAddress(r), time.Now())
+	ctx, now := context.WithCancel(context.Background())
+	refused := &refusedConn{conn, now}
+	slot := e.wheel.add(refused)
+	e.connections.Go(func() {
+		defer e.wheel.remove(refused, slot)
+		defer now()
+		if pause > 0 {
+			e.metrics.paused.Inc()
+			wait(ctx, pause)
+			e.pacer.resume()
+		}
+		e.metrics.ends[ReasonWrongChannel].Inc()
+		conn.Close(ReasonWrongChannel.Code, ReasonWrongChannel.Text)
+	})
+}
+
+// clientAddress gives where a request comes from, as far as the nearest proxy knows. Whoever forges it is paced as somebody else.
+func clientAddress(r *http.Request) string {
+	if values := r.Header["X-Forwarded-For"]; len(values) > 0 {
+		last := values[len(values)-1]
+		return strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

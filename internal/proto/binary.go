@@ -1,0 +1,123 @@
+package proto
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"pushgate/internal/channel"
+)
+
+// Numbers of fields in internal/proto/pb/push.proto.
+const (
+	batchResponses   protowire.Number = 1
+	responseOutgoing protowire.Number = 1
+	outgoingMessages protowire.Number = 1
+	outgoingID       protowire.Number = 1
+	outgoingBody     protowire.Number = 2
+	outgoingExpiry   protowire.Number = 3
+	outgoingCreated  protowire.Number = 4
+	outgoingSender   protowire.Number = 5
+	senderType       protowire.Number = 1
+	senderID         protowire.Number = 2
+)
+
+const (
+	packedID      = IDLen / 2         // bytes of a message id, two digits to each
+	packedChannel = channel.IDLen / 2 // bytes of a channel id
+)
+
+// Binary gives the binary frame of m: a ResponseBatch with one message (docs/protocol.md, The binary dialect). Payloads of several
+// messages, one after another, are one batch of several responses, because repeated fields add up. The frame is made at
+// the first call and cached.
+func (m *Message) Binary() *Frame {
+	if f := m.binary.Load(); f != nil {
+		return f
+	}
+	// Two readers may both get here; one frame is as good as the other.
+	f := newBinaryFrame(m)
+	m.binary.Store(f)
+	return f
+}
+
+// newBinaryFrame measures first, so that the frame is written in one go. It is what the generated code would write, byte
+// for byte.
+func newBinaryFrame(m *Message) *Frame {
+	sender := senderSize(m.Sender)
+	expiry := expirySeconds(m.TTL)
+	created := uint32(max(m.Created.Unix(), 0))
+	message := fieldSize(packedID) + fieldSize(sender)
+	if len(m.Body) > 0 {
+		message += fieldSize(len(m.Body))
+	}
+	if expiry > 0 {
+		message += 1 + protowire.SizeVarint(expiry)
+	}
+	if created > 0 {
+		message += 1 + protowire.SizeFixed32()
+	}
+	outgoing := fieldSize(message)
+	response := fieldSize(outgoing)
+	batch := fieldSize(response)
+
+	b := AppendFrameHeader(make([]byte, 0, maxFrameHeader+batch), OpBinary, batch)
+	header := len(b)
+	b = appendLength(b, batchResponses, response)
+	b = appendLength(b, responseOutgoing, outgoing)
+	b = appendLength(b, outgoingMessages, message)
+	b = m.ID.appendPacked(appendLength(b, outgoingID, packedID))
+	if len(m.Body) > 0 {
+		b = append(appendLength(b, outgoingBody, len(m.Body)), m.Body...)
+	}
+	if expiry > 0 {
+		b = protowire.AppendVarint(protowire.AppendTag(b, outgoingExpiry, protowire.VarintType), expiry)
+	}
+	if created > 0 {
+		b = protowire.AppendFixed32(protowire.AppendTag(b, outgoingCreated, protowire.Fixed32Type), created)
+	}
+	b = appendSender(appendLength(b, outgoingSender, sender), m.Sender)
+	return &Frame{bytes: b, header: header}
+}
+
+// fieldSize is what a field of size bytes takes with its tag, of one byte, and its length.
+func fieldSize(size int) int { return 1 + protowire.SizeBytes(size) }
+
+func appendLength(b []byte, number protowire.Number, size int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.BytesType), uint64(size))
+}
+
+// senderSize and appendSender leave out what is not known. The field itself is always there: readers look into it unasked.
+func senderSize(s Sender) (size int) {
+	if s.Type != SenderUnknown {
+		size += 2
+	}
+	if _, ok := s.ID.Bytes(); ok {
+		size += fieldSize(packedChannel)
+	}
+	return size
+}
+
+func appendSender(b []byte, s Sender) []byte {
+	if s.Type != SenderUnknown {
+		b = protowire.AppendVarint(protowire.AppendTag(b, senderType, protowire.VarintType), uint64(s.Type))
+	}
+	if raw, ok := s.ID.Bytes(); ok {
+		b = append(appendLength(b, senderID, packedChannel), raw[:]...)
+	}
+	return b
+}
+
+// expirySeconds rounds up: 0 means something else, a transient message.
+func expirySeconds(ttl time.Duration) uint64 {
+	return uint64((ttl + time.Second - 1) / time.Second)
+}
+
+// appendPacked appends the form of id in the binary dialect: two digits to a byte.
+func (id ID) appendPacked(b []byte) []byte {
+	var digits [IDLen]byte
+	text, _ := id.AppendText(digits[:0])
+	for i := 0; i < IDLen; i += 2 {
+		b = append(b, (text[i]-'0')<<4|(text[i+1]-'0'))
+	}
+	return b
+}
