@@ -32,6 +32,28 @@ var (
 	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
+// refusalOf gives the refusal of a batch for what an executor has found wrong with it.
+var refusalOf = map[*proto.Error]*refusal{
+	proto.ErrNoPublicID:       ofBatch("no_public_id", proto.ErrNoPublicID),
+	proto.ErrRequestData:      ofBatch("bad_data", proto.ErrRequestData),
+	proto.ErrNotAllowed:       ofBatch("not_allowed", proto.ErrNotAllowed),
+	proto.ErrSystemMessage:    ofBatch("system_message", proto.ErrSystemMessage),
+	proto.ErrWrongCommand:     ofBatch("wrong_command", proto.ErrWrongCommand),
+	proto.ErrTooManyMessages:  ofBatch("too_many_messages", proto.ErrTooManyMessages),
+	proto.ErrNoChannels:       noChannels,
+	proto.ErrTooManyChannels:  tooMany,
+	proto.ErrInvalidChannel:   ofBatch("invalid_channel", proto.ErrInvalidChannel),
+	proto.ErrPrivateChannel:   ofBatch("private_channel", proto.ErrPrivateChannel),
+	proto.ErrChannelSignature: ofBatch("channel_signature", proto.ErrChannelSignature),
+	proto.ErrRequestSignature: ofBatch("request_signature", proto.ErrRequestSignature),
+	proto.ErrFrameMarker:      frameMarker,
+	proto.ErrChannelsClosed:   closed,
+}
+
+func ofBatch(label string, err *proto.Error) *refusal {
+	return &refusal{label, err.Status(), err.Text, false}
+}
+
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
 	published prometheus.Counter
@@ -62,6 +84,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, unavailable} {
+		m.refused[r] = refused.WithLabelValues(r.label)
+	}
+	for _, r := range refusalOf {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	return m
