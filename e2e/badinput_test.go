@@ -231,3 +231,20 @@ func TestLargeFrame(t *testing.T) {
 		t.Errorf("after a frame larger than the limit: %v", err)
 	}
 }
+
+// TestConnectURLs connects with the very queries of the clients that speak text.
+func TestConnectURLs(t *testing.T) {
+	w, _, v := badWorld(t)
+	tried := 0
+	for _, c := range v.ConnectURLs {
+		list, ok := strings.CutPrefix(c.Query, "CHANNEL_ID=")
+		if !ok || strings.Contains(c.Query, "binaryMode") {
+			continue // other dialects
+		}
+		tried++
+		t.Run(c.Client, func(t *testing.T) { subscribes(t, w, list, true, vectors.OldResult{}) })
+	}
+	if tried < 2 {
+		t.Errorf("%d queries tried", tried)
+	}
+}

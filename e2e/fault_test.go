@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,7 +45,7 @@ func TestFaultRun(t *testing.T) {
 	messages := scale(t, "E2E_MESSAGES", 20_000, 2_500)
 	clients := scale(t, "E2E_CLIENTS", 200, 40)
 	rate := scale(t, "E2E_RATE", 500, 250)
-	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, FaultyLinks: true, Shutdown: "2s",
+	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, FaultyLinks: true, Shutdown: "1s",
 		EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}})
 	crowd := newCrowd(t, w, clients, shared)
 	crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
@@ -70,6 +71,17 @@ func TestFaultRun(t *testing.T) {
 	t.Logf("from post to arrival: p50 %v, p99 %v, longest %v", r.Delay(0.5), r.Delay(0.99), r.Delay(1))
 	t.Logf("%d WebSockets, %d polls; %d connections broke; closes %v; statuses %v", r.Counts.WebSockets, r.Counts.Polls, r.Counts.Broken,
 		r.Counts.Closes, r.Counts.Statuses)
+	for _, p := range w.Edges {
+		var values []string
+		for _, series := range []string{"resyncs", "replayed", "replay_errors", "inbox_overflows", "gaps"} {
+			n, err := p.Metric(t.Context(), "pushgate_"+series+"_total")
+			if err != nil {
+				t.Error(err)
+			}
+			values = append(values, fmt.Sprintf("%s %v", series, n))
+		}
+		t.Logf("%s, since it was started last: %s", p.Name, strings.Join(values, ", "))
+	}
 	crowd.verdict(t, r)
 }
 
@@ -110,7 +122,7 @@ func (w *World) misfortunes(ctx context.Context, progress func() float64) error 
 			}
 			return w.Edges[1].Start(ctx)
 		}},
-		{0.55, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
+		{0.50, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
 		{0.75, func() error { // the third loses Redis for two seconds
 			w.Links[2].Refuse(true)
 			w.Links[2].Cut()
@@ -159,11 +171,15 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 	return c
 }
 
-// live lets the subscribers come and go.
+// live lets the subscribers come and go. Every third stays ten times as long: only who was there before a fault shows what it did.
 func (c *crowd) live(h Habits) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var lives sync.WaitGroup
 	for i, s := range c.subscribers {
+		h := h
+		if i%3 == 0 {
+			h.Life *= 10
+		}
 		lives.Go(func() { s.Live(ctx, rand.New(rand.NewPCG(uint64(i), 1)), h) })
 	}
 	c.stop = sync.OnceFunc(func() {

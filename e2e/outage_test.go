@@ -99,6 +99,17 @@ func TestRedisRestartedEmpty(t *testing.T) {
 	r := crowd.ledger.Check(crowd.subscribers)
 	_, unknown := crowd.ledger.Counts()
 	t.Logf("%v (%d messages, %d with unknown outcome, %d deliveries); ids %v, then %v", r, accepted.Load(), unknown, r.Arrivals, before, newest(t, crowd))
+	var gaps float64
+	for _, p := range w.Edges {
+		n, err := p.Metric(t.Context(), "pushgate_gaps_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		gaps += n
+	}
+	if gaps == 0 {
+		t.Error("clients came back from before the loss, and no gap was counted")
+	}
 	if after := newest(t, crowd); after.Epoch <= before.Epoch {
 		t.Errorf("epoch %d after %d", after.Epoch, before.Epoch)
 	}

@@ -36,6 +36,9 @@ type Process struct {
 	exit chan error // gives one value when the program has ended
 }
 
+// Setenv gives the program variables, in the form of [os.Environ], from its next start on. They come before those it has.
+func (p *Process) Setenv(pairs ...string) { p.env = append(p.env, pairs...) }
+
 // Start runs the program and waits until it is ready.
 func (p *Process) Start(ctx context.Context) error {
 	log, err := os.OpenFile(p.log(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

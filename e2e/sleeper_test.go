@@ -44,6 +44,7 @@ func TestSleeper(t *testing.T) {
 						want = append(want, text(life.String()))
 					}
 				}
+				s.settle(t) // hours pass in no time: a notification must not be on its way for as long
 				s.redis.FastForward(slept)
 
 				sleeper.read(t, transport, len(want))
@@ -71,6 +72,8 @@ type smallWorld struct {
 	redis           *miniredis.Miniredis
 	edge, publisher *httptest.Server
 	signer          *channel.Signer
+	metrics         *prometheus.Registry // of the edge
+	posted          int
 }
 
 func newSmallWorld(t *testing.T) *smallWorld {
@@ -87,8 +90,9 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	}
 	st := store.New(rdb, store.Config{})
 	quiet := slog.New(slog.DiscardHandler)
+	metrics := prometheus.NewRegistry()
 	e := edge.New(edge.Config{ID: "edge", Signer: signer, PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}},
-		st.Log("default"), st, quiet, prometheus.NewRegistry())
+		st.Log("default"), st, quiet, metrics)
 	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		st.Log("default"), st, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,7 +102,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 			t.Error(err)
 		}
 	})
-	s := &smallWorld{redis: redis, signer: signer, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
+	s := &smallWorld{redis: redis, signer: signer, metrics: metrics, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -111,6 +115,31 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		}
 	}
 	return s
+}
+
+// settle waits until the edge has been notified of all that was posted.
+func (s *smallWorld) settle(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
+		}
+	}
+}
+
+func (s *smallWorld) dispatched(t *testing.T) int {
+	t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "pushgate_dispatched_total" {
+			return int(family.GetMetric()[0].GetCounter().GetValue())
+		}
+	}
+	t.Fatal("the edge does not count what it is notified of")
+	return 0
 }
 
 // sleeper is a client that connects when it is told to.
@@ -165,6 +194,7 @@ func (s *smallWorld) post(t *testing.T, id channel.ID, body string, life time.Du
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
+	s.posted++
 	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatal(answer.Status, string(text), err)
 	}

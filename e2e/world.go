@@ -47,6 +47,7 @@ type World struct {
 	Signer           *channel.Signer
 
 	dir      string
+	ports    net.Listener // by which they are this world's
 	launcher *launcher
 	waiting  sync.WaitGroup // for programs to end
 	http     *http.Client
@@ -76,10 +77,11 @@ func Start(tb testing.TB, o Options) *World {
 }
 
 func (w *World) start(ctx context.Context, o Options) error {
-	ports, err := freePorts(2 + 2*o.Edges + 2*o.Publishers)
+	ports, block, err := takePorts(2 + 2*o.Edges + 2*o.Publishers)
 	if err != nil {
 		return err
 	}
+	w.ports = block
 	next := func() string {
 		port := ports[0]
 		ports = ports[1:]
@@ -179,6 +181,9 @@ func (w *World) close(tb testing.TB) {
 	w.waiting.Wait()
 	w.launcher.close()
 	w.http.CloseIdleConnections()
+	if w.ports != nil {
+		w.ports.Close()
+	}
 	for _, p := range append(w.Edges, w.Publishers...) {
 		for _, word := range []string{"panic", "DATA RACE", "fatal error"} {
 			if log := p.Log(); bytes.Contains(log, []byte(word)) {
@@ -280,27 +285,40 @@ func ping(ctx context.Context, socket string) error {
 	return nil
 }
 
-// freePorts gives n ports below those that the kernel gives to outgoing connections: a program that is restarted must find its own
-// port free.
-func freePorts(n int) ([]int, error) {
-	const first, last = 12000, 32000
-	var ports []int
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			l.Close()
-		}
-	}()
+// takePorts gives n ports in a row that no other world takes while block is open. They are below those that the kernel gives to
+// outgoing connections: a program that is restarted must find its own port free.
+func takePorts(n int) (ports []int, block net.Listener, err error) {
+	const first, last, size = 12000, 32000, 40
+	if n >= size {
+		return nil, nil, fmt.Errorf("%d ports for one world", n)
+	}
 	for range 1000 {
-		port := first + rand.IntN(last-first)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		start := first + size*rand.IntN((last-first)/size)
+		// Whoever listens at the first port of a block has all of it.
+		block, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(start))
 		if err != nil {
 			continue
 		}
-		held, ports = append(held, l), append(ports, port)
-		if len(ports) == n {
-			return ports, nil
+		ports := make([]int, n)
+		for i := range ports {
+			ports[i] = start + 1 + i
 		}
+		if free(ports) {
+			return ports, block, nil
+		}
+		block.Close()
 	}
-	return nil, errors.New("no free ports")
+	return nil, nil, errors.New("no free ports")
+}
+
+// free reports whether nobody listens at any of the ports.
+func free(ports []int) bool {
+	for _, port := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			return false
+		}
+		l.Close()
+	}
+	return true
 }

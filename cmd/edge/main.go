@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/ops"
@@ -25,7 +26,8 @@ func main() {
 		}
 		defer rdb.Close()
 		registry := ops.NewRegistry()
-		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, Damaged: ops.DamagedRecords(registry, logger)})
+		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+		log := st.Log("default")
 		e := edge.New(edge.Config{
 			ID:           cfg.ID,
 			Signer:       cfg.Signer,
@@ -35,7 +37,11 @@ func main() {
 			MaxPayload:   cfg.MaxPayload,
 			Drain:        cfg.Drain,
 			Origins:      cfg.Origins,
-		}, st.Log("default"), st, logger, registry)
+
+			MaxConnections: cfg.MaxConnections,
+			Commands: command.New(command.Config{Signer: cfg.Signer, Rules: cfg.TTLRules, MaxPayload: cfg.MaxPayload,
+				MaxMessages: cfg.MaxMessages, MaxChannels: cfg.MaxChannels}, log, st),
+		}, log, st, logger, registry)
 		return ops.Service{
 			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Registry: registry, Logger: logger,

@@ -32,6 +32,9 @@ func main() {
 			Allow:      cfg.Allow,
 			Signed:     cfg.Signed,
 			MaxPayload: cfg.MaxPayload,
+
+			MaxMessages: cfg.MaxMessages,
+			MaxChannels: cfg.MaxChannels,
 		}, st.Log("default"), st, logger, registry)
 		return ops.Service{
 			Name: "publisher", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: p.Handler(), Ready: p.Ready,

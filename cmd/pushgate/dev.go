@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pushgate/internal/channel"
+	executor "pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/ops"
@@ -135,6 +136,10 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		MaxPayload:   edgeConfig.MaxPayload,
 		Drain:        devLeave / 10,
 		Origins:      edgeConfig.Origins,
+
+		MaxConnections: edgeConfig.MaxConnections,
+		Commands: executor.New(executor.Config{Signer: edgeConfig.Signer, Rules: edgeConfig.TTLRules, MaxPayload: edgeConfig.MaxPayload,
+			MaxMessages: edgeConfig.MaxMessages, MaxChannels: edgeConfig.MaxChannels}, log, logs),
 	}, log, logs, logger, d.registry)
 	d.publisher = publisher.New(publisher.Config{
 		Signer:      publisherConfig.Signer,
@@ -143,7 +148,8 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		Allow:       publisherConfig.Allow,
 		Signed:      publisherConfig.Signed,
 		MaxPayload:  publisherConfig.MaxPayload,
-		MaxChannels: 100,
+		MaxMessages: publisherConfig.MaxMessages,
+		MaxChannels: publisherConfig.MaxChannels,
 		Timeout:     time.Second,
 	}, log, logs, logger, d.registry)
 	d.page = &page{
@@ -167,7 +173,7 @@ func randomID() channel.ID {
 
 func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/bitrix/pub/", "/pub/", "/server-stat/"} {
+	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/", "/server-stat/"} {
 		mux.Handle(path, d.publisher.Handler())
 	}
 	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {

@@ -27,6 +27,9 @@ type Common struct {
 	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"10000" doc:"messages that the log keeps of one channel"`
 	WriteWindow   time.Duration   `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
 	MaxPayload    int64           `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
+	MaxMessages   int             `env:"MAX_MESSAGES" envDefault:"100" doc:"messages that a batch of the binary dialect may have"`
+	MaxChannels   int             `env:"MAX_CHANNELS" envDefault:"100" doc:"receivers that a message of a batch may have, and channels of a question who is online"`
+	TTLRules      proto.TTLRules  `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
 	AdminListen   string          `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
 	AdminPublic   bool            `env:"ADMIN_PUBLIC" envDefault:"false" doc:"let 'PUSHGATE_ADMIN_LISTEN' be an address that others than this machine reach"`
 	Drain         time.Duration   `env:"DRAIN" envDefault:"10s" doc:"window over which sessions are told to go when the program leaves"`
@@ -41,19 +44,19 @@ type Common struct {
 // Edge is the environment of an edge. A loaded one is complete and within bounds.
 type Edge struct {
 	Common
-	Listen       string        `env:"LISTEN" envDefault:"127.0.0.1:8010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	PollTimeout  time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
-	PingInterval time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
-	Origins      Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
+	Listen         string        `env:"LISTEN" envDefault:"127.0.0.1:8010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
+	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
+	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, by the user's public id: beyond it the oldest must go; '0' is no limit"`
+	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
 type Publisher struct {
 	Common
-	Listen   string         `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	TTLRules proto.TTLRules `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
-	Allow    Networks       `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
-	Signed   bool           `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+	Listen string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	Allow  Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	Signed bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 
 // LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
@@ -64,6 +67,7 @@ func LoadEdge(environ []string) (Edge, error) {
 	l.address("LISTEN", e.Listen)
 	within(l, "POLL_TIMEOUT", e.PollTimeout, 100*time.Millisecond, time.Hour)
 	within(l, "PING_INTERVAL", e.PingInterval, 100*time.Millisecond, time.Hour)
+	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, 1_000_000)
 	if err := l.faults(); err != nil {
 		return Edge{}, err
 	}

@@ -138,6 +138,8 @@ func (l *loader) common(c *Common) {
 	within(l, "CHANNEL_CAP", c.ChannelCap, 1, 1_000_000)
 	within(l, "CHANNEL_WRITE_WINDOW", c.WriteWindow, 0, 366*24*time.Hour)
 	within(l, "MAX_PAYLOAD", c.MaxPayload, 1, 64<<20)
+	within(l, "MAX_MESSAGES", c.MaxMessages, 1, 10_000)
+	within(l, "MAX_CHANNELS", c.MaxChannels, 1, proto.MaxReceivers)
 	within(l, "DRAIN", c.Drain, 0, time.Hour)
 	l.address("ADMIN_LISTEN", c.AdminListen)
 	if !c.AdminPublic && !local(c.AdminListen) {

@@ -200,7 +200,7 @@ func TestBinaryIsMadeOnce(t *testing.T) {
 		wg.Go(func() { m.Binary() })
 	}
 	wg.Wait()
-	if m.Binary() != m.Binary() {
+	if first, second := m.Binary(), m.Binary(); first != second {
 		t.Error("framed twice")
 	}
 	if n := testing.AllocsPerRun(100, func() { m.Binary() }); n != 0 {

@@ -37,7 +37,6 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	defer cancel()
 	replies, err := p.execute(ctx, batch.Calls)
-	p.note(err)
 	if err != nil {
 		p.metrics.refused[unavailable].Inc()
 		w.Header().Set("Retry-After", "1")
@@ -55,13 +54,13 @@ func (p *Publisher) readAPI(r *http.Request) ([]byte, *refusal) {
 	case p.config.HostID != "" && q.host != p.config.HostID:
 		return nil, wrongHost
 	case q.signature == "":
-		return nil, wrongSignature
+		return nil, refusalOf[proto.ErrRequestSignature]
 	case r.ContentLength > limit:
 		return nil, tooLarge
 	}
 	body, no := readBody(r, limit)
 	if no == nil && !p.config.Signer.VerifyBody(body, q.signature) {
-		no = wrongSignature
+		no = refusalOf[proto.ErrRequestSignature]
 	}
 	return body, no
 }
@@ -83,7 +82,8 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 		case "publish":
 			m, replies[i].Fault = p.callMessage(call.Params)
 		case "getUsersLastSeen":
-			replies[i], err = p.lastSeen(ctx, call.Params)
+			replies[i], err = p.batches.LastSeen(ctx, call.Params)
+			p.metrics.questions.Inc()
 		case "updateUsersLastSeen":
 			replies[i], err = p.setSeen(ctx, call.Params)
 		default:
@@ -101,9 +101,7 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 	if len(messages) == 0 {
 		return replies, nil
 	}
-	start := time.Now()
-	receipts, err := p.log.Append(ctx, messages...)
-	p.metrics.seconds.Observe(time.Since(start).Seconds())
+	receipts, err := measured{p}.Append(ctx, messages...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +111,6 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 			replies[of[i]].Fault = rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)
 			continue
 		}
-		p.metrics.published.Inc()
-		p.metrics.bytes.Add(float64(messages[i].Size()))
 		replies[of[i]].Result = json.RawMessage(`{"mid":"` + receipt.ID.String() + `"}`)
 	}
 	return replies, nil
@@ -186,35 +182,15 @@ func (p *Publisher) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 	}
 }
 
-// lastSeen tells when users were last seen. The error is of the log.
-func (p *Publisher) lastSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
-	users, fault := rpc.ParseUsers(params)
-	if fault != nil {
-		return rpc.Reply{Fault: fault}, nil
-	}
-	ids := make([]channel.ID, len(users))
-	for i, user := range users {
-		ids[i] = channel.ForUser(user)
-	}
-	sessions, err := p.log.Online(ctx, ids)
-	if err != nil {
-		return rpc.Reply{}, err
-	}
-	seen, err := p.log.LastSeen(ctx, users)
-	if err != nil {
-		return rpc.Reply{}, err
-	}
-	p.metrics.questions.Inc()
-	return rpc.Reply{Result: rpc.LastSeen(users, sessions, seen, time.Now())}, nil
-}
-
 // setSeen takes over what the portal knows of users whom this service has not seen. The error is of the log.
 func (p *Publisher) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
 	seen, fault := rpc.ParseSeen(params)
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	return rpc.Reply{}, p.log.SetSeen(ctx, seen...)
+	err := p.log.SetSeen(ctx, seen...)
+	p.note(err)
+	return rpc.Reply{}, err
 }
 
 func answerJSON(w http.ResponseWriter, status int, text []byte) {

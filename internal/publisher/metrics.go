@@ -18,22 +18,43 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden      = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge       = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload     = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload   = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels     = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany        = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost      = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker    = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed         = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	wrongHost      = &refusal{"host", http.StatusBadRequest, "4025: Client Id is required.", true}
-	badCall        = &refusal{"call", http.StatusOK, "", false} // told in words of JSON-RPC
-	wrongSignature = &refusal{"signature", http.StatusBadRequest, "4026: Wrong request signature.", true}
-	unavailable    = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden    = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge     = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload   = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany      = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost    = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker  = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed       = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	wrongHost    = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
+	badCall      = &refusal{"call", http.StatusOK, "", false} // told in words of JSON-RPC
+	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
+
+// refusalOf gives the refusal of a batch for what an executor has found wrong with it.
+var refusalOf = map[*proto.Error]*refusal{
+	proto.ErrNoPublicID:       ofBatch("no_public_id", proto.ErrNoPublicID),
+	proto.ErrRequestData:      ofBatch("bad_data", proto.ErrRequestData),
+	proto.ErrNotAllowed:       ofBatch("not_allowed", proto.ErrNotAllowed),
+	proto.ErrSystemMessage:    ofBatch("system_message", proto.ErrSystemMessage),
+	proto.ErrWrongCommand:     ofBatch("wrong_command", proto.ErrWrongCommand),
+	proto.ErrTooManyMessages:  ofBatch("too_many_messages", proto.ErrTooManyMessages),
+	proto.ErrNoChannels:       noChannels,
+	proto.ErrTooManyChannels:  tooMany,
+	proto.ErrInvalidChannel:   ofBatch("invalid_channel", proto.ErrInvalidChannel),
+	proto.ErrPrivateChannel:   ofBatch("private_channel", proto.ErrPrivateChannel),
+	proto.ErrChannelSignature: ofBatch("channel_signature", proto.ErrChannelSignature),
+	proto.ErrRequestSignature: ofBatch("request_signature", proto.ErrRequestSignature),
+	proto.ErrFrameMarker:      frameMarker,
+	proto.ErrChannelsClosed:   closed,
+}
+
+func ofBatch(label string, err *proto.Error) *refusal {
+	return &refusal{label, err.Status(), err.Text, false}
+}
 
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
@@ -64,7 +85,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, wrongHost, wrongSignature, badCall, unavailable} {
+		emptyPost, frameMarker, closed, wrongHost, badCall, unavailable} {
+		m.refused[r] = refused.WithLabelValues(r.label)
+	}
+	for _, r := range refusalOf {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	return m

@@ -24,10 +24,12 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
 	defer cancel()
-	sessions, err := p.log.Online(ctx, ids)
-	if r.Context().Err() == nil {
-		p.note(err)
+	if q.binary && p.config.Grammar == channel.Hex { // ids of other letters have no form there
+		reply, err := p.batches.Online(ctx, ids)
+		p.batchDone(w, reply, err)
+		return
 	}
+	sessions, err := measured{p}.Online(ctx, ids)
 	if err != nil {
 		p.refuse(w, unavailable)
 		return

@@ -18,6 +18,10 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
+	if query.binary {
+		p.portalBatch(w, body)
+		return
+	}
 	m, no := p.message(r.Header, query, body)
 	if no != nil {
 		p.refuse(w, no)
@@ -25,23 +29,54 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	// A portal may hang up without waiting for the answer; its message counts all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
-	start := time.Now()
-	receipts, err := p.log.Append(ctx, m)
-	cancel()
-	p.metrics.seconds.Observe(time.Since(start).Seconds())
-	p.note(err)
-	if err != nil {
+	defer cancel()
+	receipts, err := measured{p}.Append(ctx, m)
+	switch {
+	case err != nil:
 		p.refuse(w, unavailable)
-		return
-	}
-	p.metrics.closed.Add(float64(len(receipts[0].Closed)))
-	if receipts[0].ID.IsZero() {
+	case receipts[0].ID.IsZero():
 		p.refuse(w, closed)
-		return
+	default:
+		answer(w, http.StatusOK, "")
 	}
-	p.metrics.published.Inc()
-	p.metrics.bytes.Add(float64(len(m.Body)))
-	answer(w, http.StatusOK, "")
+}
+
+// measured is the log, with a count of what it takes.
+type measured struct{ *Publisher }
+
+// Append implements [Log].
+func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	start := time.Now()
+	receipts, err := m.log.Append(ctx, msgs...)
+	m.metrics.seconds.Observe(time.Since(start).Seconds())
+	m.note(err)
+	if err != nil {
+		return nil, err
+	}
+	for i, receipt := range receipts {
+		m.metrics.closed.Add(float64(len(receipt.Closed)))
+		if !receipt.ID.IsZero() {
+			m.metrics.published.Inc()
+			m.metrics.bytes.Add(float64(msgs[i].Size()))
+		}
+	}
+	return receipts, nil
+}
+
+// LastSeen implements [command.Log].
+func (m measured) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
+	times, err := m.log.LastSeen(ctx, users)
+	m.note(err)
+	return times, err
+}
+
+// Online implements [Log].
+func (m measured) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
+	sessions, err := m.log.Online(ctx, channels)
+	if ctx.Err() != context.Canceled { // else it is the one who asked that has gone
+		m.note(err)
+	}
+	return sessions, err
 }
 
 // read gives the body and the query of a post that is authorized. An outsider who brings no signature is refused before any of
@@ -58,6 +93,9 @@ func (p *Publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, query,
 	body, no := readBody(r, p.config.MaxPayload)
 	if no == nil && !trusted && !p.config.Signer.VerifyBody(body, q.signature) {
 		no = forbidden
+		if q.binary {
+			no = refusalOf[proto.ErrRequestSignature]
+		}
 	}
 	return body, q, no
 }
@@ -77,6 +115,7 @@ func (p *Publisher) message(h http.Header, q query, body []byte) (*proto.Message
 	}
 	return &proto.Message{
 		Receivers: receivers,
+		Sender:    proto.Sender{Type: proto.SenderBackend},
 		Type:      typ,
 		Body:      checked,
 		Created:   time.Now().Truncate(time.Microsecond),

@@ -1,4 +1,4 @@
-// Package publisher is the portals' side: it takes their posts into the log and tells them who is online.
+// Package publisher is the senders' side: it takes posts of portals and of their clients into the log and tells who is online.
 package publisher
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/command"
 	"pushgate/internal/proto"
 )
 
@@ -43,7 +44,8 @@ type Config struct {
 	Allow       []netip.Prefix  // networks that post without a signature
 	Signed      bool            // posts need a signature wherever they come from
 	MaxPayload  int64           // bytes of a body; 1 MiB
-	MaxChannels int             // parts of the list in a question who is online; 100
+	MaxChannels int             // channels of a question who is online, and receivers of a message in a batch; 100
+	MaxMessages int             // messages of a batch; 100
 	Timeout     time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
 
@@ -54,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxChannels == 0 {
 		c.MaxChannels = 100
+	}
+	if c.MaxMessages == 0 {
+		c.MaxMessages = 100
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 800 * time.Millisecond
@@ -70,6 +75,7 @@ type Publisher struct {
 	config  Config
 	log     Log
 	stats   Stats
+	batches *command.Executor
 	logger  *slog.Logger
 	metrics *metrics
 	router  http.Handler
@@ -86,6 +92,13 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 		logger:  logger,
 		metrics: newMetrics(reg),
 	}
+	p.batches = command.New(command.Config{
+		Signer:      p.config.Signer,
+		Rules:       p.config.Rules,
+		MaxPayload:  p.config.MaxPayload,
+		MaxMessages: p.config.MaxMessages,
+		MaxChannels: p.config.MaxChannels,
+	}, measured{p}, stats)
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
 		r.Post(prefix+"*", p.publish)
@@ -93,6 +106,10 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 	}
 	for _, prefix := range []string{"/bitrix/api/", "/api/"} {
 		r.Post(prefix+"*", p.api)
+	}
+	for _, prefix := range []string{"/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/"} {
+		r.Post(prefix+"*", p.clientBatch)
+		r.Options(prefix+"*", preflight)
 	}
 	r.Get("/server-stat/*", p.edges)
 	r.NotFound(notFound)

@@ -17,18 +17,23 @@ type query struct {
 	channels  string // CHANNEL_ID, decoded
 	signature string
 	host      string // hostId
+	binary    bool   // binaryMode is true, in these letters
 }
 
 // parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
 // [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
 func parseQuery(raw string) (q query) {
-	var channels, signature, host bool
+	var channels, signature, mode, host bool
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		switch unescape(name) {
 		case "CHANNEL_ID":
 			if !channels {
 				q.channels, channels = unescape(value), true
+			}
+		case "binaryMode":
+			if !mode {
+				q.binary, mode = unescape(value) == "true", true
 			}
 		case "signature":
 			if !signature {
@@ -138,8 +143,13 @@ func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
 // plainText is the Content-Type of all answers, shared between them.
 var plainText = []string{"text/plain"}
 
-func answer(w http.ResponseWriter, status int, text string) {
-	w.Header()["Content-Type"] = plainText
+// octets is the Content-Type of batches.
+var octets = []string{"application/octet-stream"}
+
+func answer(w http.ResponseWriter, status int, text string) { answerAs(w, plainText, status, text) }
+
+func answerAs(w http.ResponseWriter, contentType []string, status int, text string) {
+	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(status)
 	if text != "" {
 		_, _ = io.WriteString(w, text) // whoever has hung up does not need it

@@ -1,0 +1,274 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/google/go-cmp/cmp"
+
+	"pushgate/e2e"
+)
+
+// patience is how long a test waits for what should take milliseconds: the machine may be busy.
+const patience = 30 * time.Second
+
+// startChromium gives the context of one browser, in which every page is a tab.
+func startChromium(t *testing.T) context.Context {
+	t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		e2e.Missing(t, "chromium is not installed; scripts/test installs it on a Debian machine")
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
+		chromedp.ExecPath(chromium), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		// Tabs that nobody looks at are slowed down otherwise.
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		// REST of the portal has a certificate of its own making.
+		chromedp.Flag("ignore-certificate-errors", true),
+		chromedp.UserDataDir(t.TempDir()))
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	// Waits for the process, whose files are removed after the test.
+	t.Cleanup(func() { chromedp.Cancel(ctx); cancel() })
+	if err := chromedp.Do(ctx); err != nil { // starts it
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// tab is a page of a user, and what the browser tells of its traffic.
+type tab struct {
+	t      *testing.T
+	ctx    context.Context
+	portal *portal
+	user   int
+
+	mu       sync.Mutex
+	faults   []string // exceptions that nobody caught
+	requests []*request
+}
+
+// request is a connection to the push server: a WebSocket, or one long poll.
+type request struct {
+	id     network.RequestID
+	URL    *url.URL
+	Status int64  // 0 until there is an answer
+	LastID string // of a poll's answer: the Last-Message-Id header
+}
+
+// names gives the names of the query in their order.
+func (r request) names() (names []string) {
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		names = append(names, name)
+	}
+	return names
+}
+
+func (r request) mid() string { return r.URL.Query().Get("mid") }
+
+// open opens the page of a user and waits until its client is connected.
+func (p *portal) open(t *testing.T, chromium context.Context, user int) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(chromium)
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx, portal: p, user: user}
+	if err := chromedp.Listen(ctx, b.note); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(p.address(user))); err != nil {
+		t.Fatal(err)
+	}
+	b.online()
+	t.Cleanup(b.check)
+	return b
+}
+
+// note takes what the browser tells.
+func (b *tab) note(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	begin := func(id network.RequestID, address string) {
+		if u, err := url.Parse(address); err == nil && u.Host == b.portal.push {
+			b.requests = append(b.requests, &request{id: id, URL: u})
+		}
+	}
+	answered := func(id network.RequestID, status int64, lastID string) {
+		for _, r := range b.requests {
+			if r.id == id {
+				r.Status, r.LastID = status, lastID
+			}
+		}
+	}
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		b.faults = append(b.faults, fmt.Sprintf("%s at %s:%d", e.ExceptionDetails.Text, e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber+1))
+	case *network.EventWebSocketCreated:
+		begin(e.RequestID, e.URL)
+	case *network.EventWebSocketHandshakeResponseReceived:
+		answered(e.RequestID, e.Response.Status, "")
+	case *network.EventRequestWillBeSent:
+		begin(e.RequestID, e.Request.URL)
+	case *network.EventResponseReceived:
+		last, _ := e.Response.Headers["Last-Message-Id"].(string)
+		answered(e.RequestID, e.Response.Status, last)
+	}
+}
+
+// connections gives all connections of the page so far, in the order in which they were begun.
+func (b *tab) connections() (list []request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.requests {
+		list = append(list, *r)
+	}
+	return list
+}
+
+// evaluate gives the value of a JavaScript expression, or what its promise gives.
+func evaluate[T any](b *tab, expression string) T {
+	b.t.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// online waits until the page's client is connected.
+func (b *tab) online() {
+	b.t.Helper()
+	b.await("the client to be online", func() bool {
+		return evaluate[string](b, "typeof pull === 'undefined' ? '' : pull.status") == "online"
+	})
+}
+
+// offline waits until the page's client knows that its connection is gone.
+func (b *tab) offline() {
+	b.t.Helper()
+	b.await("the client to be offline", func() bool { return evaluate[string](b, "pull.status") != "online" })
+}
+
+// await asks until the answer is yes.
+func (b *tab) await(what string, yes func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(patience); !yes(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("waited %v for %s; the client says:\n%s", patience, what, strings.Join(b.said(), "\n"))
+		}
+	}
+}
+
+// heard is an event as a handler of the page got it.
+type heard struct {
+	Type    string // whose word it is: "server" or "client"
+	Command string
+	Params  json.RawMessage
+	Extra   struct {
+		Sender struct {
+			Type int
+			ID   string
+		}
+	}
+}
+
+func (b *tab) heard() []heard {
+	b.t.Helper()
+	return evaluate[[]heard](b, "heard")
+}
+
+// numbers gives the numbers of the messages that the page has heard of the portal, in order. A message whose text has
+// suffered fails the test.
+func (b *tab) numbers() (numbers []int) {
+	b.t.Helper()
+	for _, e := range b.heard() {
+		if e.Type != "server" || e.Command != "say" {
+			continue
+		}
+		var params struct {
+			N    int
+			Text string
+		}
+		if err := json.Unmarshal(e.Params, &params); err != nil {
+			b.t.Fatal(err)
+		}
+		if params.Text != text(params.N) {
+			b.t.Errorf("message %d says %q", params.N, params.Text)
+		}
+		numbers = append(numbers, params.N)
+	}
+	return numbers
+}
+
+// expect waits for messages first to last, and fails the test if the page hears anything else, or in another order.
+func (b *tab) expect(first, last int) {
+	b.t.Helper()
+	b.expectWithin(patience, first, last)
+}
+
+func (b *tab) expectWithin(within time.Duration, first, last int) {
+	b.t.Helper()
+	var want []int
+	for n := first; n <= last; n++ {
+		want = append(want, n)
+	}
+	var got []int
+	deadline := time.Now().Add(within)
+	for got = b.numbers(); len(got) < len(want) && time.Now().Before(deadline); got = b.numbers() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		b.t.Errorf("heard (-want +got):\n%s", diff)
+		b.t.Log(strings.Join(b.said(), "\n"))
+		b.t.FailNow()
+	}
+}
+
+// said gives what the client has logged.
+func (b *tab) said() []string {
+	b.t.Helper()
+	return evaluate[[]string](b, "said.map(({level, text}) => `${level}: ${text}`)")
+}
+
+// The client keeps quiet about most of what is wrong; these it tells.
+var complaint = regexp.MustCompile(`Duplicate message|PULL ERROR|[Cc]ould not (parse|decode)|unknown rpc|unknown id|No pings`)
+
+// check fails the test if anything happened in the page that should not: an exception, a message delivered twice (of which the
+// client drops the second), or one that it cannot read.
+func (b *tab) check() {
+	b.t.Helper()
+	b.mu.Lock()
+	for _, fault := range b.faults {
+		b.t.Errorf("in the page of user %d: %s", b.user, fault)
+	}
+	b.mu.Unlock()
+	for _, line := range b.said() {
+		if complaint.MatchString(line) {
+			b.t.Errorf("the client of user %d says %s", b.user, line)
+		}
+	}
+}
+
+// closed reports whether the client's WebSocket has been closed with a code.
+func (b *tab) closed(code int) bool {
+	b.t.Helper()
+	return slices.ContainsFunc(b.said(), func(line string) bool { return strings.Contains(line, fmt.Sprintf("Code: %d,", code)) })
+}

@@ -1,0 +1,478 @@
+// Package client drives the portal's real browser client, the package @bitrix24/b24jssdk as it is, in a real browser,
+// against a whole installation.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pushgate/e2e"
+	"pushgate/internal/channel"
+)
+
+// bin is where the programs are that TestMain built.
+var bin string
+
+func TestMain(m *testing.M) {
+	// The scenarios mostly wait: for a client's own delays.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(e2e.Main(m, func(dir string) { bin = dir }))
+}
+
+// dialect is what a version of the push server speaks with pages.
+type dialect struct {
+	name    string
+	version int
+	first   []string // names in the query of a page's first connection
+	resumed []string // … of one that goes on
+}
+
+var dialects = []dialect{
+	{"text", 3, []string{"CHANNEL_ID", "revision"}, []string{"CHANNEL_ID", "mid", "tag", "time", "revision"}},
+	{"protobuf", 4, []string{"CHANNEL_ID", "binaryMode", "revision"}, []string{"CHANNEL_ID", "binaryMode", "mid", "revision"}},
+}
+
+// transport is what the administrator lets pages connect by.
+type transport struct {
+	name      string
+	webSocket bool
+}
+
+var transports = []transport{{"WebSocket", true}, {"long poll", false}}
+
+// world is what a scenario happens in: one installation and one portal.
+type world struct {
+	*testing.T
+	dialect
+	transport
+	chromium context.Context
+	push     *e2e.World
+	portal   *portal
+}
+
+// scenario is something that happens to pages. Its name says what is expected.
+type scenario struct {
+	name string
+	run  func(*world)
+	env  []string // of the programs
+}
+
+// common happens to pages on any transport.
+var common = []scenario{
+	{"hears in order what its channels are told", hears, nil},
+	{"goes on after its edge was killed", killed, nil},
+	{"moves on when its edge leaves", drained, []string{"PUSHGATE_DRAIN=1s"}},
+	{"returns 15 s after SERVER_RESTART", serverRestart, nil},
+	{"goes on after a reload", reloaded, nil},
+	{"takes a new shared channel from its message", channelExpire, nil},
+	{"asks the portal once after config_expire", configExpire, nil},
+}
+
+// publishing happens to pages that may tell each other something: from version 4 on.
+var publishing = []scenario{
+	{"tells another page", tells, nil},
+	{"does not speak for the portal", impostor, nil},
+}
+
+// ofTransport happens on one of them only.
+var ofTransport = map[string][]scenario{
+	"WebSocket": {{"asks the portal once after 4010", wrongKey, nil}},
+	"long poll": {{"keeps its place over polls without news", emptyPolls, []string{"PUSHGATE_POLL_TIMEOUT=300ms"}}},
+}
+
+func TestRealClient(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes most of a minute")
+	}
+	requireSDK(t)
+	chromium := startChromium(t)
+	for _, d := range dialects {
+		for _, tr := range transports {
+			scenarios := slices.Concat(common, ofTransport[tr.name])
+			if d.version >= 4 {
+				scenarios = append(scenarios, publishing...)
+			}
+			for _, s := range scenarios {
+				t.Run(fmt.Sprintf("%s/%s/%s", d.name, tr.name, s.name), func(t *testing.T) {
+					t.Parallel()
+					push := e2e.Start(t, e2e.Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: s.env})
+					s.run(&world{t, d, tr, chromium, push, newPortal(t, push.Public, d.version, tr.webSocket)})
+				})
+			}
+		}
+	}
+}
+
+// open opens the page of a user, which is to need one configuration for it.
+func (w *world) open(user int) *tab {
+	w.Helper()
+	b := w.portal.open(w.T, w.chromium, user)
+	w.configs(user, 1)
+	return b
+}
+
+// configs fails the test if the pages of a user have not asked for so many configurations.
+func (w *world) configs(user, want int) {
+	w.Helper()
+	if got := w.portal.configs(w.T, user); len(got) != want {
+		w.Errorf("user %d asked for a configuration %d times, want %d", user, len(got), want)
+	}
+}
+
+// publish posts a body as the portal does.
+func (w *world) publish(body string, channels ...channel.ID) {
+	w.Helper()
+	if _, err := w.push.Post(w.Context(), body, true, channels...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// start starts an edge again.
+func (w *world) start(edge *e2e.Process) {
+	w.Helper()
+	if err := edge.Start(w.Context()); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// found waits until nginx, which has found an edge gone, uses it again.
+func (w *world) found(edge *e2e.Process) {
+	w.Helper()
+	err := edge.Await(w.Context(), func(ctx context.Context) error {
+		if _, _, err := w.push.Do(ctx, "GET", "http://"+w.push.Public+"/bitrix/sub/", ""); err != nil {
+			return err
+		}
+		refused, err := edge.Metric(ctx, "pushgate_subscribe_refused_total")
+		if err == nil && refused == 0 {
+			err = errors.New("nginx does not use it")
+		}
+		return err
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// say publishes messages first to last to channels.
+func (w *world) say(first, last int, channels ...channel.ID) {
+	w.Helper()
+	for n := first; n <= last; n++ {
+		w.publish(say(n), channels...)
+	}
+}
+
+// hears: what users are told is heard by them alone, what all are told by all, once, in the order of publishing.
+func hears(w *world) {
+	a, b := w.open(1), w.open(2)
+	for n := 1; n <= 30; n++ {
+		switch n % 3 {
+		case 0:
+			w.say(n, n, shared)
+		case 1:
+			w.say(n, n, private(1), private(2))
+		case 2:
+			w.say(n, n, private(1), shared, private(2)) // reaches each of them twice, and is told once
+		}
+	}
+	a.expect(1, 30)
+	b.expect(1, 30)
+	w.say(31, 31, private(1))
+	a.expect(1, 31)
+	w.say(31, 31, private(2))
+	b.expect(1, 31)
+	for _, page := range []*tab{a, b} {
+		first := page.connections()[0]
+		if got := first.names(); !slices.Equal(got, w.first) {
+			w.Errorf("first connected with %v, want %v", got, w.first)
+		}
+		if w.webSocket != (first.Status == 101) {
+			w.Errorf("first connected with status %d", first.Status)
+		}
+		w.configs(page.user, 1)
+	}
+}
+
+// killed: the edge of a page falls, and with it the whole service for a moment; then the other one too, while the page waits.
+func killed(w *world) {
+	b := w.open(1)
+	w.say(1, 3, private(1))
+	b.expect(1, 3)
+	for _, edge := range w.push.Edges {
+		edge.Kill()
+	}
+	w.say(4, 20, private(1), shared)
+	w.start(w.push.Edges[0])
+	w.say(21, 23, private(1))
+	b.expectWithin(2*patience, 1, 23) // a first try after half a second, and the next after 15 s
+	w.say(24, 24, private(1))
+	b.expect(1, 24)
+
+	w.start(w.push.Edges[1])
+	w.found(w.push.Edges[1])
+	w.push.Edges[0].Kill()
+	w.say(25, 44, private(1))
+	b.expect(1, 44)
+	w.say(45, 45, shared)
+	b.expect(1, 45)
+	w.resumed(b)
+	w.configs(1, 1)
+}
+
+// resumed fails the test unless the last connection of a page took up where it had been.
+func (w *world) resumed(b *tab) {
+	w.Helper()
+	list := b.connections()
+	last := list[len(list)-1]
+	if got := last.names(); len(list) < 2 || !slices.Equal(got, w.dialect.resumed) {
+		w.Errorf("the last of %d connections had %v, want %v", len(list), got, w.dialect.resumed)
+	}
+}
+
+// drained: edges leave one after the other, as in a rollout, while messages keep coming.
+func drained(w *world) {
+	b := w.open(1)
+	n := 0
+	for _, edge := range w.push.Edges {
+		n++
+		w.say(n, n, private(1))
+		b.expect(1, n)
+		var left errgroup.Group
+		left.Go(edge.Stop)
+		for range 20 {
+			n++
+			w.say(n, n, private(1))
+			time.Sleep(50 * time.Millisecond) // the portal's own pace
+		}
+		if err := left.Wait(); err != nil {
+			w.Fatal(err)
+		}
+		b.expect(1, n)
+		w.start(edge)
+		w.found(edge)
+	}
+	for _, line := range b.said() {
+		if strings.Contains(line, "connection error") {
+			w.Errorf("the client says %s", line)
+		}
+	}
+	if w.webSocket && !b.closed(3000) {
+		w.Errorf("no WebSocket was closed with 3000: %q", b.said())
+	}
+	w.resumed(b)
+	w.configs(1, 1)
+}
+
+// serverRestart: a system command sends the client away for 15 s.
+func serverRestart(w *world) {
+	b := w.open(1)
+	w.say(1, 2, private(1))
+	b.expect(1, 2)
+	w.publish(event("pull", "server_restart", object{}), shared)
+	start := time.Now()
+	b.offline()
+	w.say(3, 12, private(1))
+	b.expect(1, 12)
+	if took := time.Since(start); took < 14*time.Second {
+		w.Errorf("the client was back after %v", took)
+	}
+	w.say(13, 13, shared)
+	b.expect(1, 13)
+	w.resumed(b)
+	w.configs(1, 1)
+}
+
+// reloaded: for some seconds the client remembers its configuration and the last id over a reload.
+func reloaded(w *world) {
+	b := w.open(1)
+	w.say(1, 3, private(1))
+	b.expect(1, 3)
+	evaluate[bool](b, "location.reload(), true")
+	w.say(4, 6, private(1))
+	b.await("the page to be there again", func() bool {
+		return len(evaluate[[]heard](b, "typeof heard === 'undefined' ? [] : heard")) == 3
+	})
+	for i, n := range b.numbers() {
+		if n != 4+i {
+			w.Errorf("heard %v after the reload, want 4 5 6", b.numbers())
+			break
+		}
+	}
+	list := b.connections()
+	if list[len(list)-1].mid() == "" {
+		w.Error("connected without an id after the reload")
+	}
+	w.configs(1, 1)
+}
+
+// channelExpire: twice a day the portal makes a new shared channel, for everybody at once, and tells by the old one.
+func channelExpire(w *world) {
+	b := w.open(1)
+	w.say(1, 2, shared)
+	b.expect(1, 2)
+	fresh := e2e.NewChannel()
+	now := time.Now()
+	w.publish(event("pull", "channel_expire", object{"action": "reconnect", "channel": object{"id": shared.String(), "type": "shared"},
+		"new_channel": object{"id": w.push.Signed(fresh), "start": iso(now), "end": iso(now.Add(12 * time.Hour)), "type": "shared"}}), shared)
+	w.say(3, 5, fresh)
+	w.say(6, 6, private(1))
+	b.expect(1, 6)
+	w.say(7, 7, fresh)
+	b.expect(1, 7)
+	list := b.connections()
+	if id := list[len(list)-1].URL.Query().Get("CHANNEL_ID"); !strings.Contains(id, fresh.String()) || strings.Contains(id, shared.String()) {
+		w.Errorf("connected with %q in the end", id)
+	}
+	w.resumed(b)
+	w.configs(1, 1)
+}
+
+// configExpire: the portal's administrator has saved the settings.
+func configExpire(w *world) {
+	b := w.open(1)
+	w.say(1, 1, private(1))
+	b.expect(1, 1)
+	w.publish(event("pull", "config_expire", object{}), shared)
+	b.await("another call of the portal", func() bool { return len(w.portal.configs(w.T, 1)) == 2 })
+	b.online()
+	w.say(2, 4, private(1))
+	b.expect(1, 4)
+	w.configs(1, 2)
+}
+
+// wrongKey: the edges come back with a new key, and the portal has it too: what the page connects with is no longer good. It asks
+// for another configuration, once, after a while of its own choosing; that while is what keeps the portal on its feet.
+func wrongKey(w *world) {
+	b := w.open(1)
+	w.say(1, 2, private(1))
+	b.expect(1, 2)
+	key := randomKey()
+	w.portal.setKey(w.T, key)
+	for _, edge := range w.push.Edges {
+		edge.Kill()
+	}
+	for _, edge := range w.push.Edges {
+		edge.Setenv("PUSHGATE_KEYS=" + key)
+		w.start(edge)
+	}
+	b.await("the client to be refused", func() bool { return b.closed(4010) })
+	refused := time.Now()
+	w.say(3, 12, private(1))
+	b.expectWithin(36*time.Second+patience, 1, 12)
+	w.say(13, 13, private(1))
+	b.expect(1, 13)
+	calls := w.portal.configs(w.T, 1)
+	if len(calls) != 2 {
+		w.Fatalf("%d configurations were asked for, want 2", len(calls))
+	}
+	if wait := calls[1].Sub(refused); wait < 4*time.Second || wait > 40*time.Second {
+		w.Errorf("the client asked for a configuration after %v", wait)
+	}
+	if n := len(b.connections()); n != 3 {
+		w.Errorf("%d connections; want the first, the refused, the new one", n)
+	}
+	w.Logf("asked after %v", calls[1].Sub(refused).Round(time.Second))
+	w.resumed(b)
+}
+
+// emptyPolls: a poll without news tells the client where it is, and it comes back from there.
+func emptyPolls(w *world) {
+	w.say(1, 1, private(1)) // there is something before the page is
+	b := w.open(1)
+	polls := func(status int64) (list []request) {
+		for _, r := range b.connections() {
+			if r.Status == status {
+				list = append(list, r)
+			}
+		}
+		return list
+	}
+	b.await("polls without news", func() bool { return len(polls(304)) >= 3 })
+	place := polls(304)[0].LastID
+	if len(place) != 26 {
+		w.Fatalf("the first poll without news said %q", place)
+	}
+	for i, r := range polls(304)[:3] {
+		if r.LastID != place || i > 0 && r.mid() != place {
+			w.Errorf("poll %d asked from %q and was told %q, want %q", i+1, r.mid(), r.LastID, place)
+		}
+	}
+	for n := 2; n <= 6; n++ {
+		w.say(n, n, private(1))
+		seen := len(polls(304))
+		b.await("a poll without news", func() bool { return len(polls(304)) > seen+1 })
+	}
+	if got := b.numbers(); !slices.Equal(got, []int{2, 3, 4, 5, 6}) {
+		w.Errorf("heard %v, want 2 to 6", got)
+	}
+	w.configs(1, 1)
+}
+
+// write lets a page write to the public channel of a user.
+func (b *tab) write(to int, module, command string, body object) {
+	b.t.Helper()
+	body["module_id"], body["command"] = module, command
+	text, err := json.Marshal(body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	// With the batch a page says all of the body itself.
+	evaluate[bool](b, fmt.Sprintf(`pull.sendMessageBatch([{channelList: [%q], body: %s}]).then(() => true)`, b.portal.inbox(to), text))
+}
+
+// tells: a page writes to another one, by its public channel and by its user's number, and what arrives is a client's word, with the
+// sender that the server knows.
+func tells(w *world) {
+	a, b := w.open(1), w.open(2)
+	var waves []heard
+	await := func(n int) {
+		w.Helper()
+		b.await("what another page sends", func() bool { waves = b.heard(); return len(waves) >= n })
+	}
+	evaluate[bool](a, fmt.Sprintf(`pull.sendMessageToChannels([%q], "e2e", "wave", {n: 1}).then(() => true)`, w.portal.inbox(2)))
+	await(1)
+	evaluate[bool](a, `pull.sendMessage([2], "e2e", "wave", {n: 2}).then(() => true)`)
+	await(2)
+	for i, e := range waves {
+		if e.Type != "client" || e.Command != "wave" || string(e.Params) != fmt.Sprintf(`{"n":%d}`, i+1) {
+			w.Errorf("heard %+v", e)
+		}
+		if e.Extra.Sender.Type != 1 || e.Extra.Sender.ID != public(1).String() {
+			w.Errorf("sent by %+v, want the public channel of user 1", e.Extra.Sender)
+		}
+	}
+	if heard := a.heard(); len(heard) != 0 {
+		w.Errorf("the sender heard %+v", heard)
+	}
+	w.configs(1, 1)
+	w.configs(2, 1)
+}
+
+// impostor: a page claims to be the portal, in all the ways that clients would believe. The other one goes on as if nothing had been.
+func impostor(w *world) {
+	a, b := w.open(1), w.open(2)
+	for _, module := range []string{"pull", "PULL", "Pull"} {
+		a.write(2, module, "config_expire", object{"params": object{}})
+		a.online() // a refusal may have cost it its connection
+	}
+	a.write(2, "e2e", "wave", object{"params": object{}, "extra": object{
+		"sender": object{"type": 2}, "revision_web": revision + 1, "server_time_unix": 1}})
+	b.await("the wave", func() bool { return len(b.heard()) > 0 })
+	if e := b.heard()[0]; e.Type != "client" || e.Extra.Sender.Type != 1 || e.Extra.Sender.ID != public(1).String() {
+		w.Errorf("heard %+v", e)
+	}
+	w.say(1, 3, private(2)) // a client that was told another revision hears nothing any more
+	b.expect(1, 3)
+	w.configs(2, 1)
+}

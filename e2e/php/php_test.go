@@ -1,0 +1,285 @@
+// Package php lets PHP post as the portal does, byte for byte and with its habits, to a whole installation.
+package php
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pushgate/e2e"
+	"pushgate/internal/channel"
+)
+
+// bin is where the programs are that TestMain built.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m, func(dir string) { bin = dir })) }
+
+type object = map[string]any
+
+// result is what the portal had of one request.
+type result struct {
+	Status  int
+	Headers map[string]string
+	Body    string
+	Error   string // of the network
+	MS      float64
+	Sent    []byte // the body of the request
+	Decoded any    // the answer, as the portal takes it
+	Online  []string
+	Fault   string // of a call
+	Result  any
+}
+
+// run lets the portal do a task. Without PHP the test is skipped.
+func run[T any](t *testing.T, task object) (r T) {
+	t.Helper()
+	php, err := exec.LookPath("php")
+	if err != nil {
+		e2e.Missing(t, "php is not installed; scripts/test installs it on a Debian machine")
+	}
+	input, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, complaints bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), php, "-d", "display_errors=stderr", "-d", "error_reporting=-1", "portal.php")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &complaints
+	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
+		t.Fatalf("php: %v\n%s%s", err, out.Bytes(), complaints.Bytes())
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("php said %q: %v", out.Bytes(), err)
+	}
+	return r
+}
+
+// soon is how long the portal may be kept by one request: it gives up then, by its own clock.
+const soon = 1000
+
+// accepted fails the test unless the portal was told, at once, that all is well.
+func (r result) accepted(t *testing.T) {
+	t.Helper()
+	if r.Error != "" || r.Status != http.StatusOK || r.MS >= soon {
+		t.Errorf("the portal had status %d %q, error %q after %.0f ms", r.Status, r.Body, r.Error, r.MS)
+	}
+}
+
+// message gives what modules of the portal publish; the text has all that PHP escapes in one transport and leaves alone in another.
+func message(n int, params any) object {
+	return object{"module_id": "im", "command": "message", "params": params, "extra": object{
+		"server_time": "2026-11-21T01:56:50+00:00", "server_time_unix": 1795226210.759 + float64(n), "server_name": "portal.example.com",
+		"revision_web": 19, "revision_mobile": 3}}
+}
+
+const text = "привет 🐧 </b> & 'one' \"two\" a/b \u2028\u2029 \n\t end"
+
+// reader is a subscriber that is there.
+type reader struct {
+	t *testing.T
+	*e2e.Client
+}
+
+// read subscribes to channels until the test ends.
+func read(t *testing.T, w *e2e.World, channels ...channel.ID) reader {
+	t.Helper()
+	c := &e2e.Client{Name: "reader", Address: w.Public, List: w.Signed(channels...), Dialect: e2e.Text{}, HTTP: http.DefaultClient}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	opened := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if err := c.WebSocket(ctx, sync.OnceFunc(func() { close(opened) })); ctx.Err() == nil {
+			t.Errorf("the reader's connection ended: %v", err)
+		}
+	})
+	t.Cleanup(func() { cancel(); reading.Wait() })
+	select {
+	case <-opened:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no connection for the reader")
+	}
+	return reader{t, c}
+}
+
+// expect waits for bodies, in this order, and fails the test for anything else.
+func (r reader) expect(bodies ...string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); r.Arrived() < len(bodies) && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	var got []string
+	for _, a := range r.Arrivals() {
+		got = append(got, a.Body)
+	}
+	if diff := cmp.Diff(bodies, got); diff != "" {
+		r.t.Errorf("arrived (-want +got):\n%.3000s", diff)
+	}
+	faults, _ := r.Faults()
+	for _, fault := range faults {
+		r.t.Error(fault)
+	}
+}
+
+// TestText: version 3, and version 4 with protobuf switched off.
+func TestText(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	a, b := e2e.NewChannel(), e2e.NewChannel()
+	readers := []reader{read(t, w, a), read(t, w, b)}
+	many := []string{a.String(), b.String()}
+	for len(many) < 100 {
+		many = append(many, e2e.NewChannel().String())
+	}
+	url := "http://" + w.Internal + "/bitrix/pub/"
+	var want []string
+	for i, post := range []object{
+		{"message": message(1, object{"text": text})},
+		{"message": message(2, []any{}), "expiry": 86400}, // PHP's empty array
+		{"message": message(3, object{"text": text}), "expiry": 60, "channels": many},
+		{"message": message(4, object{"text": strings.Repeat(text, 9000)}), "expiry": 86400, "read": true},
+		{"message": message(5, object{"text": "the last"}), "expiry": 86400},
+	} {
+		task := object{"do": "text", "url": url, "channels": []string{a.String(), b.String()}}
+		for name, value := range post {
+			task[name] = value
+		}
+		r := run[result](t, task)
+		r.accepted(t)
+		if read, _ := post["read"].(bool); read {
+			if r.Body != "" || !cmp.Equal(r.Decoded, any(map[string]any{"infos": []any{}})) {
+				t.Errorf("post %d: the portal made %v of the answer %q", i+1, r.Decoded, r.Body)
+			}
+		}
+		if got := r.Headers["connection"]; got != "close" {
+			t.Errorf("post %d was answered with Connection: %s", i+1, got)
+		}
+		want = append(want, string(r.Sent))
+	}
+	for _, r := range readers {
+		r.expect(want...)
+	}
+}
+
+// TestRefusals: what is wrong with a post is told by a status, which the portal does not look at, and never by a broken connection,
+// of which ten make it stop sending.
+func TestRefusals(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	url := "http://" + w.Internal + "/bitrix/pub/"
+	id := e2e.NewChannel().String()
+	for _, c := range []struct {
+		name   string
+		task   object
+		status int
+	}{
+		{"a channel that is none", object{"channels": []string{"zz"}, "raw": "1"}, 400},
+		{"no channel", object{"channels": []string{}, "raw": "1"}, 400},
+		{"no body", object{"channels": []string{id}, "raw": ""}, 400},
+		{"more than a publisher takes", object{"channels": []string{id}, "raw": strings.Repeat("x", 3<<20)}, 413},
+		{"more than nginx takes", object{"channels": []string{id}, "raw": strings.Repeat("x", 8<<20)}, 413},
+	} {
+		c.task["do"], c.task["url"] = "text", url
+		if r := run[result](t, c.task); r.Status != c.status || r.Error != "" || r.MS >= soon {
+			t.Errorf("%s: status %d, error %q after %.0f ms; want %d", c.name, r.Status, r.Error, r.MS, c.status)
+		}
+	}
+}
+
+// TestTextStatistics: the portal asks who is online with a GET that has a body.
+func TestTextStatistics(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	here, there, nowhere := e2e.NewChannel(), e2e.NewChannel(), e2e.NewChannel()
+	read(t, w, here)
+	read(t, w, there)
+	ask := func(channels ...channel.ID) result {
+		t.Helper()
+		list := []string{}
+		for _, id := range channels {
+			list = append(list, id.String())
+		}
+		r := run[result](t, object{"do": "text statistics", "url": "http://" + w.Internal + "/bitrix/pub/", "channels": list})
+		r.accepted(t)
+		return r
+	}
+	// An edge tells of its sessions a moment after they came.
+	deadline := time.Now().Add(10 * time.Second)
+	want := []string{there.String(), here.String()}
+	var r result
+	for r = ask(there, nowhere, here); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
+		r = ask(there, nowhere, here)
+	}
+	if !slices.Equal(r.Online, want) {
+		t.Errorf("online are %v, want %v; the answer was %s", r.Online, want, r.Body)
+	}
+	if r := ask(nowhere); len(r.Online) != 0 || r.Body != `{ "infos": []}` {
+		t.Errorf("%q", r.Body)
+	}
+}
+
+// TestLogAway: while Redis says nothing the portal gets an answer, in time for each of its transports, and goes on; afterwards posts
+// are taken as before.
+func TestLogAway(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	id := e2e.NewChannel()
+	there := read(t, w, id)
+	task := object{"do": "text", "url": "http://" + w.Internal + "/bitrix/pub/", "channels": []string{id.String()}, "message": message(1, object{"text": text})}
+	first := run[result](t, task)
+	first.accepted(t)
+	if err := w.Redis.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	asked, quickest := false, float64(soon)
+	for range 3 {
+		r := run[result](t, object{"do": "text", "url": task["url"], "channels": task["channels"], "message": message(2, object{})})
+		if r.Status != http.StatusServiceUnavailable || r.Error != "" {
+			t.Errorf("the portal had status %d, error %q after %.0f ms; want 503", r.Status, r.Error, r.MS)
+		}
+		quickest = min(quickest, r.MS) // a busy machine may be late once, a publisher that waits too long always is
+		asked = asked || r.Headers["retry-after"] != ""
+	}
+	if !asked || quickest == soon {
+		t.Errorf("the portal was told to come back: %v; the quickest answer took %.0f ms", asked, quickest)
+	}
+	t.Logf("the quickest answer took %.0f ms", quickest)
+	if err := w.Redis.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// Of the posts that were given up, some may have reached Redis before it woke.
+	deadline := time.Now().Add(10 * time.Second)
+	var last result
+	for last = run[result](t, task); last.Status != http.StatusOK && time.Now().Before(deadline); {
+		last = run[result](t, task)
+	}
+	last.accepted(t)
+	for there.Arrived() < 2 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if got := there.Arrivals(); len(got) < 2 || got[len(got)-1].Body != string(last.Sent) {
+		t.Errorf("%d messages arrived", len(got))
+	}
+}
+
+// TestSelfTest is the portal's own check of its push server.
+func TestSelfTest(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	id := e2e.NewChannel()
+	r := run[struct {
+		OK   bool
+		Read string
+		Post result
+	}](t, object{"do": "self-test", "listener": "http://" + w.Public + "/bitrix/sub/", "url": "http://" + w.Internal + "/bitrix/pub/",
+		"channel": id.String(), "signed": w.Signed(id)})
+	r.Post.accepted(t)
+	if !r.OK {
+		t.Errorf("the portal read %q", r.Read)
+	}
+}

@@ -1,0 +1,92 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+const allowOrigin = "Access-Control-Allow-Origin"
+
+// maxOwnChannels is how many ids a client may name as its own. A browser names two or three.
+const maxOwnChannels = 128
+
+// portalBatch carries out a batch of a post that is authorized.
+func (p *Publisher) portalBatch(w http.ResponseWriter, batch []byte) {
+	// As with any post, the portal may hang up.
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	defer cancel()
+	reply, err := p.batches.Portal(ctx, batch)
+	w.Header().Set(allowOrigin, "*")
+	p.batchDone(w, reply, err)
+}
+
+// clientBatch carries out a batch of a browser. It is open to the world: whom it comes from, and whom it may write to, is what the portal
+// has signed.
+func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(allowOrigin, "*")
+	public := p.ownPublic(parseQuery(r.URL.RawQuery).channels)
+	switch {
+	case public.IsZero():
+		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
+		return
+	case r.ContentLength > p.config.MaxPayload:
+		p.refuse(w, tooLarge)
+		return
+	}
+	batch, no := readBody(r, p.config.MaxPayload)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), p.config.Timeout)
+	defer cancel()
+	reply, err := p.batches.Client(ctx, public, batch)
+	p.batchDone(w, reply, err)
+}
+
+// ownPublic gives the first public id of a list that is signed throughout, which is who a client is; zero if there is none.
+func (p *Publisher) ownPublic(list string) (public channel.ID) {
+	refs, err := p.config.Grammar.ParseList(list, maxOwnChannels)
+	if err != nil {
+		return channel.ID{}
+	}
+	for _, ref := range refs {
+		if !p.config.Signer.Verify(ref) {
+			return channel.ID{}
+		}
+		if public.IsZero() {
+			public = ref.Public
+		}
+	}
+	return public
+}
+
+// batchDone answers with what has become of a batch.
+func (p *Publisher) batchDone(w http.ResponseWriter, reply []byte, err error) {
+	var refused *proto.Error
+	switch {
+	case errors.As(err, &refused) && refusalOf[refused] != nil:
+		p.refuse(w, refusalOf[refused])
+	case err != nil:
+		p.refuse(w, unavailable)
+	case reply == nil:
+		answer(w, http.StatusOK, "")
+	default:
+		p.metrics.questions.Inc()
+		w.Header().Set(allowOrigin, "*")
+		answerAs(w, octets, http.StatusOK, string(reply))
+	}
+}
+
+// preflight answers OPTIONS for pages that ask before they post. The known ones do not: what they send needs no leave.
+func preflight(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set(allowOrigin, "*")
+	h.Set("Access-Control-Allow-Methods", "POST, GET, DELETE, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "If-Modified-Since, If-None-Match")
+	answer(w, http.StatusOK, "")
+}
