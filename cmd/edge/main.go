@@ -32,6 +32,7 @@ func main() {
 			ID:           cfg.ID,
 			Signer:       cfg.Signer,
 			Grammar:      cfg.Grammar,
+			HostID:       cfg.HostID,
 			PollTimeout:  cfg.PollTimeout,
 			PingInterval: cfg.PingInterval,
 			MaxPayload:   cfg.MaxPayload,

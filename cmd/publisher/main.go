@@ -28,6 +28,7 @@ func main() {
 		p := publisher.New(publisher.Config{
 			Signer:     cfg.Signer,
 			Grammar:    cfg.Grammar,
+			HostID:     cfg.HostID,
 			Rules:      cfg.TTLRules,
 			Allow:      cfg.Allow,
 			Signed:     cfg.Signed,

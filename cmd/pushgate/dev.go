@@ -131,6 +131,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		ID:           edgeConfig.ID,
 		Signer:       edgeConfig.Signer,
 		Grammar:      edgeConfig.Grammar,
+		HostID:       edgeConfig.HostID,
 		PollTimeout:  edgeConfig.PollTimeout,
 		PingInterval: edgeConfig.PingInterval,
 		MaxPayload:   edgeConfig.MaxPayload,
@@ -144,6 +145,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 	d.publisher = publisher.New(publisher.Config{
 		Signer:      publisherConfig.Signer,
 		Grammar:     publisherConfig.Grammar,
+		HostID:      publisherConfig.HostID,
 		Rules:       publisherConfig.TTLRules,
 		Allow:       publisherConfig.Allow,
 		Signed:      publisherConfig.Signed,
@@ -173,10 +175,11 @@ func randomID() channel.ID {
 
 func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/", "/server-stat/"} {
+	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/",
+		"/bitrix/api/", "/api/", "/server-stat/"} {
 		mux.Handle(path, d.publisher.Handler())
 	}
-	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
+	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/bitrix/sse/", "/sub/", "/subws/", "/sse/"} {
 		mux.Handle(path, d.edge.Handler())
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
