@@ -59,7 +59,7 @@ func logCases() []testCase {
 					b.Fatalf("page %+v", p)
 				}
 				got := p.Messages[0]
-				if got.ID != id || string(got.Body) != string(sent.Body) || got.Type != sent.Type || got.TTL != sent.TTL ||
+				if got.ID != id || string(got.Body) != string(sent.Body) || got.Sender != sent.Sender || got.Type != sent.Type || got.TTL != sent.TTL ||
 					!got.Created.Equal(sent.Created) || !cmp.Equal(got.Receivers, sent.Receivers, cmp.Comparer(sameChannel)) {
 					b.Errorf("sent %+v, got %+v", sent, got)
 				}
