@@ -53,6 +53,7 @@ func logCases() []testCase {
 			}
 			for _, receivers := range [][]channel.ID{receivers, {odd, ch(3)}} {
 				sent := msg(90*time.Minute, "\x00\xff#!", receivers...)
+				sent.Sender = proto.Sender{Type: proto.SenderClient, ID: receivers[0]}
 				id := b.append(sent)[0].ID
 				p := b.page(proto.ID{}, receivers[0])
 				if len(p.Messages) != 1 {
