@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +120,28 @@ func TestDrainEndsPauses(t *testing.T) {
 		go w.edge.Drain(t.Context())
 		if code, _ := w.closed(conn); code != 4010 || time.Since(start) > time.Second {
 			t.Errorf("%d after %v", code, time.Since(start))
+		}
+	})
+}
+
+// Whoever is held back and goes leaves nothing behind.
+func TestPauseEndsWithItsClient(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		for range 6 {
+			w.closed(w.dial(w.url("/subws/", alice.String())))
+		}
+		before := runtime.NumGoroutine()
+		conn, _ := w.rawWebSocket(w.url("/subws/", alice.String()))
+		if n := len(w.edge.wheel.members()); n != 1 {
+			t.Errorf("%d connections held", n)
+		}
+		conn.Close()
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n > before {
+			t.Errorf("%d goroutines left over", n-before)
+		}
+		if n := len(w.edge.wheel.members()); n != 0 || w.edge.pacer.pausing != 0 {
+			t.Errorf("%d connections held, %d pauses", n, w.edge.pacer.pausing)
 		}
 	})
 }

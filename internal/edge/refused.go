@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"hash/maphash"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -82,6 +83,18 @@ type refusedConn struct {
 	now  context.CancelFunc // ends the pause
 }
 
+// listen ends the pause if the client goes, and the connection with it. Else it returns when the connection is closed.
+func (c *refusedConn) listen() {
+	for {
+		_, message, err := c.conn.Reader(context.Background())
+		if err != nil {
+			c.now()
+			return
+		}
+		io.Copy(io.Discard, message)
+	}
+}
+
 func (c *refusedConn) visit(time.Time) {}
 func (c *refusedConn) leave()          { c.now() }
 func (c *refusedConn) cut() {
@@ -93,7 +106,7 @@ func (c *refusedConn) cut() {
 // been told before is told later.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(w, r, e.acceptOptions(nil))
+	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions(nil))
 	if err != nil {
 		return
 	}
@@ -106,6 +119,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 		defer now()
 		if pause > 0 {
 			e.metrics.paused.Inc()
+			e.connections.Go(refused.listen)
 			wait(ctx, pause)
 			e.pacer.resume()
 		}

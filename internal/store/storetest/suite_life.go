@@ -100,9 +100,11 @@ func writeWindow(b *bench) {
 	b.post(24*time.Hour, "c", ch(1))
 	b.Advance(2 * time.Minute) // channel 1 is closed, 2 and 3 are open for six hours more
 
+	some := msg(time.Hour, "some", ch(4), ch(1), ch(2))
+	some.Sender = proto.Sender{Type: proto.SenderClient, ID: ch(77)}
 	receipts := b.append(
 		msg(time.Hour, "none", ch(1)),
-		msg(time.Hour, "some", ch(4), ch(1), ch(2)),
+		some,
 		msg(0, "none", ch(1)),
 		msg(time.Hour, "all", ch(2)),
 	)
@@ -120,6 +122,9 @@ func writeWindow(b *bench) {
 	b.want("some", proto.ID{}, ch(4))
 	if p := b.page(proto.ID{}, ch(4)); len(p.Messages) != 1 || !cmp.Equal(p.Messages[0].Receivers, []channel.ID{ch(4), ch(2)}, cmp.Comparer(sameChannel)) {
 		b.Errorf("a message names a closed receiver: %v", p.Messages)
+	}
+	if p := b.page(proto.ID{}, ch(4)); p.Messages[0].Sender != some.Sender {
+		b.Errorf("a message that lost a receiver is from %v", p.Messages[0].Sender)
 	}
 	if receipts := b.append(msg(time.Hour, "none", ch(1))); !receipts[0].ID.IsZero() {
 		b.Errorf("receipts %+v", receipts)

@@ -53,13 +53,14 @@ func logCases() []testCase {
 			}
 			for _, receivers := range [][]channel.ID{receivers, {odd, ch(3)}} {
 				sent := msg(90*time.Minute, "\x00\xff#!", receivers...)
+				sent.Sender = proto.Sender{Type: proto.SenderClient, ID: receivers[0]}
 				id := b.append(sent)[0].ID
 				p := b.page(proto.ID{}, receivers[0])
 				if len(p.Messages) != 1 {
 					b.Fatalf("page %+v", p)
 				}
 				got := p.Messages[0]
-				if got.ID != id || string(got.Body) != string(sent.Body) || got.Type != sent.Type || got.TTL != sent.TTL ||
+				if got.ID != id || string(got.Body) != string(sent.Body) || got.Sender != sent.Sender || got.Type != sent.Type || got.TTL != sent.TTL ||
 					!got.Created.Equal(sent.Created) || !cmp.Equal(got.Receivers, sent.Receivers, cmp.Comparer(sameChannel)) {
 					b.Errorf("sent %+v, got %+v", sent, got)
 				}
