@@ -40,6 +40,7 @@ type dialect struct {
 
 var dialects = []dialect{
 	{"text", 3, []string{"CHANNEL_ID", "revision"}, []string{"CHANNEL_ID", "mid", "tag", "time", "revision"}},
+	{"protobuf", 4, []string{"CHANNEL_ID", "binaryMode", "revision"}, []string{"CHANNEL_ID", "binaryMode", "mid", "revision"}},
 }
 
 // transport is what the administrator lets pages connect by.
