@@ -65,6 +65,7 @@ func TestRefusals(t *testing.T) {
 		"2 GET sub with PUBLIC.sig(\"public:\"+PUBLIC)":   {"GET", sub(w) + "?CHANNEL_ID=" + public.String() + "." + signer.SignBody([]byte("public:"+public.String())), "", nil},
 		"2 GET pub?CHANNEL_ID= (empty)":                   {"GET", pub(w) + "?CHANNEL_ID=", "", nil},
 		"2 GET pub with 101 channels":                     {"GET", pub(w) + "?CHANNEL_ID=" + one.String() + strings.Repeat("/"+one.String(), 100), "", nil},
+		"2 POST rest, unsigned CHANNEL_ID":                {"POST", "http://" + w.Public + "/bitrix/rest/?CHANNEL_ID=" + one.String() + ":" + public.String(), "x", nil},
 		"2 POST rest larger than limits.maxPayload (pub)": {"POST", pub(w) + "?CHANNEL_ID=" + one.String(), strings.Repeat("x", 1<<20+1), nil},
 	}
 	asked := 0
@@ -91,7 +92,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(r[0]+" "+r[1][len("http://127.0.0.1:12345"):], func(t *testing.T) { answers(t, w, missing, r[0], r[1], "", nil) })
 	}
 	t.Run("public listener", func(t *testing.T) {
-		for _, path := range []string{"/", "/bitrix/pub/", "/pub/", "/server-stat/", "/metrics", "/bitrix/sub/../pub/", "/bitrix/sub/%2e%2e/pub/", "/readyz"} {
+		for _, path := range []string{"/", "/bitrix/pub/", "/pub/", "/server-stat/", "/metrics", "/bitrix/sub/../pub/", "/bitrix/sub/%2e%2e/pub/", "/bitrix/rest/../pub/", "/rest/", "/readyz"} {
 			if status, _, err := w.Do(t.Context(), "POST", "http://"+w.Public+path+"?CHANNEL_ID="+one.String(), "x"); err != nil || status != http.StatusNotFound {
 				t.Errorf("POST %s: %d, %v", path, status, err)
 			}
@@ -101,7 +102,8 @@ func TestRefusals(t *testing.T) {
 
 // otherDialect reports whether a case of the vectors is of a dialect or a mode that is not spoken.
 func otherDialect(request string) bool {
-	return strings.HasPrefix(request, "POST rest") || strings.Contains(request, "shared mode") || strings.Contains(request, "maxConnPerChannel")
+	return strings.HasPrefix(request, "POST rest, serverStats") || strings.HasPrefix(request, "POST rest, stats") || // told of bodies, in the publisher's own tests
+		strings.HasPrefix(request, "POST rest, wrong") || strings.HasPrefix(request, "POST rest accepted") || strings.Contains(request, "shared mode") || strings.Contains(request, "maxConnPerChannel")
 }
 
 func answers(t *testing.T, w *World, want vectors.HTTP, method, url, body string, fill map[string]string) {

@@ -24,7 +24,7 @@ type Log interface {
 
 // Config bounds a hub. Zero values stand for the defaults.
 type Config struct {
-	InboxMessages int // messages that an inbox holds before the session must read the log; 64
+	InboxMessages int // messages that an inbox holds before the session must read the log, where transient ones are not; 256, above the largest batch
 	InboxBytes    int // bytes of bodies, likewise; 256 KiB
 	Replays       int // reads of the log under way at a time; 16
 }
@@ -75,7 +75,7 @@ var errNotSynced = errors.New("not yet subscribed to the log")
 // New makes a hub over a portal's log.
 func New(log Log, config Config) *Hub {
 	if config.InboxMessages == 0 {
-		config.InboxMessages = 64
+		config.InboxMessages = 256
 	}
 	if config.InboxBytes == 0 {
 		config.InboxBytes = 256 << 10
