@@ -78,6 +78,13 @@ func (p *portal) address(user int) string {
 	return fmt.Sprintf("%s/?user=%d&rest=%s", p.page.URL, user, url.QueryEscape(fmt.Sprintf("%s/rest/%d/secret", p.rest.URL, user)))
 }
 
+// inbox gives what a page writes to that has something to tell a user: the public channel, and the right to.
+func (p *portal) inbox(user int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return public(user).String() + "." + p.right(user)
+}
+
 // configs gives when the page of a user asked for a configuration; any other call fails the test.
 func (p *portal) configs(t *testing.T, user int) (at []time.Time) {
 	t.Helper()
@@ -130,6 +137,16 @@ func (p *portal) config(user int, now time.Time) object {
 		o["start"], o["end"] = iso(now), iso(now.Add(12*time.Hour+5*time.Second))
 		return o
 	}
+	own := channel.Ref{Private: private(user)}
+	var publicChannels any = false
+	if p.version >= 4 {
+		own.Public = public(user)
+		list := object{}
+		for other := 1; other <= 3; other++ {
+			list[fmt.Sprint(other)] = span(object{"user_id": other, "public_id": public(other).String(), "signature": p.right(other)})
+		}
+		publicChannels = list
+	}
 	return object{
 		"server": object{
 			"version": p.version, "server_enabled": true, "mode": "personal", "hostname": p.push,
@@ -146,20 +163,27 @@ func (p *portal) config(user int, now time.Time) object {
 		"api": object{"revision_web": revision, "revision_mobile": 3},
 		"channels": object{
 			"shared":  span(object{"id": p.signer.Sign(channel.Ref{Private: shared}).String(), "type": "shared"}),
-			"private": span(object{"id": p.signer.Sign(channel.Ref{Private: private(user)}).String(), "type": "private"}),
+			"private": span(object{"id": p.signer.Sign(own).String(), "type": "private", "public_id": public(user).String() + "." + p.right(user)}),
 		},
-		"publicChannels": false,
+		"publicChannels": publicChannels,
 		"serverTime":     iso(now),
 	}
+}
+
+// right gives the signature with which one may write to the public channel of a user. p.mu is held.
+func (p *portal) right(user int) string {
+	return p.signer.SignBody([]byte("public:" + public(user).String()))
 }
 
 // revision is the API's; a page that is told another one switches its client off until it is loaded again.
 const revision = 19
 
-// shared is the channel of all users, and private that of one.
+// shared is the channel of all users, private and public are those of one.
 var shared = newChannel("shared")
 
 func private(user int) channel.ID { return newChannel(fmt.Sprint("private ", user)) }
+
+func public(user int) channel.ID { return newChannel(fmt.Sprint("public ", user)) }
 
 func newChannel(name string) channel.ID { return channel.FromBytes(md5.Sum([]byte(name))) }
 

@@ -177,8 +177,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestProtobuf: version 4. Readers of both dialects have the same, whichever the portal posts in.
-func TestProtobuf(t *testing.T) {
+// TestLargeBatch: as much as a portal posts at once, a half of it transient. Readers of both dialects have the same, whichever the portal posts in.
+func TestLargeBatch(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	a, b := e2e.NewChannel(), e2e.NewChannel()
 	readers := []reader{read(t, w, a), readAs(t, w, e2e.Binary{}, a), readAs(t, w, e2e.Binary{}, b)}

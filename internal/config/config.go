@@ -47,7 +47,7 @@ type Edge struct {
 	Listen         string        `env:"LISTEN" envDefault:"127.0.0.1:8010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
 	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
 	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
-	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, by the user's public id: beyond it the oldest must go; '0' is no limit"`
+	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, told apart by public id: beyond it the oldest must go; '0' is no limit"`
 	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
