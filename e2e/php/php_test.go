@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
+	"pushgate/internal/proto/pb"
 )
 
 // bin is where the programs are that TestMain built.
@@ -94,7 +96,12 @@ type reader struct {
 // read subscribes to channels until the test ends.
 func read(t *testing.T, w *e2e.World, channels ...channel.ID) reader {
 	t.Helper()
-	c := &e2e.Client{Name: "reader", Address: w.Public, List: w.Signed(channels...), Dialect: e2e.Text{}, HTTP: http.DefaultClient}
+	return readAs(t, w, e2e.Text{}, channels...)
+}
+
+func readAs(t *testing.T, w *e2e.World, dialect e2e.Dialect, channels ...channel.ID) reader {
+	t.Helper()
+	c := &e2e.Client{Name: "reader", Address: w.Public, List: w.Signed(channels...), Dialect: dialect, HTTP: http.DefaultClient}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	opened := make(chan struct{})
 	var reading sync.WaitGroup
@@ -167,6 +174,62 @@ func TestText(t *testing.T) {
 	}
 	for _, r := range readers {
 		r.expect(want...)
+	}
+}
+
+// TestLargeBatch: as much as a portal posts at once, a half of it transient. Readers of both dialects have the same, whichever the portal posts in.
+func TestLargeBatch(t *testing.T) {
+	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
+	a, b := e2e.NewChannel(), e2e.NewChannel()
+	readers := []reader{read(t, w, a), readAs(t, w, e2e.Binary{}, a), readAs(t, w, e2e.Binary{}, b)}
+	url := "http://" + w.Internal + "/bitrix/pub/"
+	audience := []string{a.String(), b.String()}
+	for len(audience) < 250 { // three messages of a batch, of which readers must have each once
+		audience = append(audience, e2e.NewChannel().String())
+	}
+	var messages []object
+	var want []string
+	encoded := func(r result) { // PHP says how it writes a body
+		r.accepted(t)
+		want = append(want, string(r.Sent))
+	}
+	encoded(run[result](t, object{"do": "text", "url": url, "channels": audience[:2], "expiry": 60, "message": message(0, object{"text": text})}))
+	for n := 1; n <= 99; n++ {
+		messages = append(messages, object{"channels": audience[:2], "message": message(n, object{"n": n}), "expiry": 60 * (n % 2)})
+	}
+	r := run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": messages})
+	r.accepted(t)
+	if r.Body != "" || r.Headers["content-type"] != "text/plain" {
+		t.Errorf("answered with %q %v", r.Body, r.Headers)
+	}
+	var batch pb.RequestBatch
+	if err := protobuf.Unmarshal(r.Sent, &batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range batch.GetRequests()[0].GetIncomingMessages().GetMessages() {
+		want = append(want, string(m.GetBody()))
+	}
+	large := object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": []object{{"channels": audience, "message": message(100, object{"text": text})}}}
+	r = run[result](t, large)
+	r.accepted(t)
+	batch.Reset()
+	if err := protobuf.Unmarshal(r.Sent, &batch); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, string(batch.GetRequests()[0].GetIncomingMessages().GetMessages()[0].GetBody()))
+	for _, r := range readers {
+		r.expect(want...)
+	}
+	var online []string
+	for deadline := time.Now().Add(5 * time.Second); len(online) < 2 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		online = run[result](t, object{"do": "protobuf statistics", "url": url, "hostname": "portal.example.com", "channels": audience[:99]}).Online
+	}
+	if !cmp.Equal(online, audience[:2]) {
+		t.Errorf("%q are online, want %q", online, audience[:2])
+	}
+	r = run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": slices.Repeat(messages, 2)})
+	if r.Status != http.StatusBadRequest || r.Body != "4016: Request exceeded the maximum number of messages." || r.Error != "" {
+		t.Errorf("too many: %d %q %s", r.Status, r.Body, r.Error)
 	}
 }
 

@@ -431,3 +431,16 @@ func TestLimitsAreConfigurable(t *testing.T) {
 		t.Errorf("too large: %v", err)
 	}
 }
+
+// BenchmarkLargestClientBatch is what one frame of a client can cost: a hundred messages, each to as many receivers as fit.
+func BenchmarkLargestClientBatch(b *testing.B) {
+	x := newExecutor(b, &fake{})
+	data := batch(b, publish(many(100, incoming(hello, many(100, public(1))...))...))
+	b.ReportAllocs()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := x.Client(b.Context(), mine, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -212,6 +212,9 @@ func TestPublish(t *testing.T) {
 	if m.Created.Before(start.Add(-time.Millisecond)) || m.Created.After(time.Now()) || m.Created.Nanosecond()%1000 != 0 {
 		t.Error("created", m.Created)
 	}
+	if m.Sender != (proto.Sender{Type: proto.SenderBackend}) {
+		t.Error("sender", m.Sender)
+	}
 	type message struct {
 		Receivers  []string
 		Type, Body string
