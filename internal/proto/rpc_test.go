@@ -61,6 +61,9 @@ func TestRPC(t *testing.T) {
 	if m.RPC(6) != m.RPC(0) {
 		t.Error("framed twice for those who have no params of their own")
 	}
+	if got := string(m.RPC(7).Payload()); !strings.Contains(got, `"user_params":{"q":1}`) {
+		t.Errorf("user 7 gets what others get: %s", got)
+	}
 	for body, want := range map[string]string{
 		"plain \"text\"": `{"module_id":"","command":"","params":{},"text":"plain \"text\""}`,
 		`[1]`:            `{"module_id":"","command":"","params":{},"text":[1]}`,
