@@ -91,7 +91,7 @@ func TestJSON(t *testing.T) {
 		if got != "["+head+want || !json.Valid([]byte(got)) {
 			t.Errorf("body %s:\n%s, want\n%s", body, got, "["+head+want)
 		}
-		if m.JSON(1) != m.JSON(1) || m.JSON(0) == m.JSON(1) {
+		if again := m.JSON(1); again != m.JSON(1) || again == m.JSON(0) {
 			t.Error("not cached for each receiver")
 		}
 		if event := string(m.AppendSSE([]byte("x"), 1)); event != "xid: "+m.ID.String()+"\ndata: "+got[1:len(got)-1]+"\n\n" {
