@@ -23,7 +23,7 @@ type Common struct {
 	RedisURL      string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' or 'unix:///path'"`
 	Keys          Keys            `env:"KEYS" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
 	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
-	HostID        string          `env:"HOST_ID" default:"any" doc:"the portal's option 'host_id', which tokens and posts of version 5 must name"`
+	HostID        string          `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal, which tokens and posts of version 5 must name"`
 	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
 	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"10000" doc:"messages that the log keeps of one channel"`
 	WriteWindow   time.Duration   `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
