@@ -61,6 +61,9 @@ func TestRPC(t *testing.T) {
 	if m.RPC(6) != m.RPC(0) {
 		t.Error("framed twice for those who have no params of their own")
 	}
+	if got := string(m.RPC(7).Payload()); !strings.Contains(got, `"user_params":{"q":1}`) {
+		t.Errorf("user 7 gets what others get: %s", got)
+	}
 	for body, want := range map[string]string{
 		"plain \"text\"": `{"module_id":"","command":"","params":{},"text":"plain \"text\""}`,
 		`[1]`:            `{"module_id":"","command":"","params":{},"text":[1]}`,
@@ -88,7 +91,7 @@ func TestJSON(t *testing.T) {
 		if got != "["+head+want || !json.Valid([]byte(got)) {
 			t.Errorf("body %s:\n%s, want\n%s", body, got, "["+head+want)
 		}
-		if first, again := m.JSON(1), m.JSON(1); first != again || m.JSON(0) == first {
+		if again := m.JSON(1); again != m.JSON(1) || again == m.JSON(0) {
 			t.Error("not cached for each receiver")
 		}
 		if event := string(m.AppendSSE([]byte("x"), 1)); event != "xid: "+m.ID.String()+"\ndata: "+got[1:len(got)-1]+"\n\n" {
