@@ -128,6 +128,12 @@ func (w *World) misfortunes(ctx context.Context, progress func() float64) error 
 			return w.Edges[1].Start(ctx)
 		}},
 		{0.50, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
+		{0.60, func() error { // all portals have new keys; what was signed with the old ones goes on
+			if w.Portals[0].ClientID == "" {
+				return nil
+			}
+			return w.ChangeKeys(ctx)
+		}},
 		{0.75, func() error { // the third loses Redis for two seconds
 			w.Links[2].Refuse(true)
 			w.Links[2].Cut()

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -25,8 +26,8 @@ import (
 type Portal struct {
 	ClientID string // empty if it has the installation for itself
 	HostID   string
-	Key      string
-	Signer   *channel.Signer
+	Keys     []string        // the first signs, all of them verify
+	Signer   *channel.Signer // with the key that it had first
 
 	world   *World
 	licence string // key, of which the service knows a digest
@@ -34,19 +35,19 @@ type Portal struct {
 
 // newPortal makes the personal portal, or one of several.
 func newPortal(w *World, number int) (*Portal, error) {
-	p := &Portal{HostID: "HostIdOfThePersonalPortal0123456", Key: Key, world: w}
+	p := &Portal{HostID: "HostIdOfThePersonalPortal0123456", Keys: []string{Key}, world: w}
 	if number > 0 {
 		p.licence = fmt.Sprintf("licence-of-portal-%d", number)
 		id := md5.Sum([]byte("BITRIX" + p.licence + "LICENCE"))
-		p.ClientID, p.Key = hex.EncodeToString(id[:]), fmt.Sprintf("%s: portal %d", Key, number)
+		p.ClientID, p.Keys[0] = hex.EncodeToString(id[:]), fmt.Sprintf("%s: portal %d", Key, number)
 		p.HostID = fmt.Sprintf("HostIdOfPortal%018d", number)
 	}
 	var err error
-	p.Signer, err = channel.NewSigner("sha1", []byte(p.Key))
+	p.Signer, err = channel.NewSigner("sha1", []byte(p.Keys[0]))
 	return p, err
 }
 
-// writePortals writes the file that names several portals, and gives its path.
+// writePortals writes the file that names several portals, all of it at once, and gives its path.
 func writePortals(dir string, portals []*Portal) (path string, err error) {
 	type limits struct {
 		Payload     int `json:"payload"`
@@ -66,14 +67,66 @@ func writePortals(dir string, portals []*Portal) (path string, err error) {
 	}
 	for _, p := range portals {
 		digest := md5.Sum([]byte(p.licence))
-		file.Portals = append(file.Portals, entry{p.ClientID, []string{p.Key}, p.HostID, hex.EncodeToString(digest[:]), limits{1 << 20, 100, 100, 100}})
+		file.Portals = append(file.Portals, entry{p.ClientID, p.Keys, p.HostID, hex.EncodeToString(digest[:]), limits{1 << 20, 100, 100, 100}})
 	}
 	text, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
 		return "", err
 	}
 	path = filepath.Join(dir, "portals.json")
-	return path, os.WriteFile(path, text, 0o600)
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
+}
+
+// ChangeKeys gives every portal a new key before the one that it has, tells the programs, and returns when all of them know it. It is for
+// a world of several portals.
+func (w *World) ChangeKeys(ctx context.Context) error {
+	for i, p := range w.Portals {
+		p.Keys = append([]string{fmt.Sprintf("%s: new key of portal %d", Key, i+1)}, p.Keys...)
+	}
+	if _, err := writePortals(w.dir, w.Portals); err != nil {
+		return err
+	}
+	for _, program := range append(w.Edges, w.Publishers...) {
+		if err := program.Signal(syscall.SIGHUP); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.Portals {
+		signer, err := channel.NewSigner("sha1", []byte(p.Keys[0]))
+		if err != nil {
+			return err
+		}
+		id := NewChannel()
+		post := "/bitrix/pub/?CHANNEL_ID=" + id.String() + "&clientId=" + p.ClientID + "&signature=" + signer.SignBody([]byte("{}"))
+		for _, publisher := range w.Publishers {
+			if err := publisher.Await(ctx, func(ctx context.Context) error {
+				return w.expectOK(ctx, http.MethodPost, "http://"+publisher.Addr+post, "{}")
+			}); err != nil {
+				return err
+			}
+		}
+		poll := "/bitrix/sub/?CHANNEL_ID=" + signer.Sign(channel.Ref{Private: id}).String() + "&clientId=" + p.ClientID + "&mid=" + strings.Repeat("0", 26)
+		for _, edge := range w.Edges {
+			if err := edge.Await(ctx, func(ctx context.Context) error {
+				return w.expectOK(ctx, http.MethodGet, "http://"+edge.Addr+poll, "")
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expectOK makes a request, and gives an error unless it is answered with 200.
+func (w *World) expectOK(ctx context.Context, method, url, body string) error {
+	status, answer, err := w.Do(ctx, method, url, body)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", status, answer)
+	}
+	return err
 }
 
 // Signed gives the CHANNEL_ID value with which a client may subscribe to channels.
