@@ -76,6 +76,7 @@ func TestFaultRun(t *testing.T) {
 	t.Logf("longest silence of a client %v; %d WebSockets, %d polls, %d streams, %d heartbeats; %d connections broke; closes %v; statuses %v",
 		r.Silence.Round(time.Millisecond), r.Counts.WebSockets, r.Counts.Polls, r.Counts.Streams, r.Counts.Heartbeats, r.Counts.Broken,
 		r.Counts.Closes, r.Counts.Statuses)
+	acknowledged := 0.0
 	for _, p := range w.Edges {
 		var values []string
 		for _, series := range []string{"resyncs", "replayed", "replay_errors", "inbox_overflows", "gaps", "acknowledged"} {
@@ -84,8 +85,14 @@ func TestFaultRun(t *testing.T) {
 				t.Error(err)
 			}
 			values = append(values, fmt.Sprintf("%s %v", series, n))
+			if series == "acknowledged" {
+				acknowledged += n
+			}
 		}
 		t.Logf("%s, since it was started last: %s", p.Name, strings.Join(values, ", "))
+	}
+	if acknowledged == 0 {
+		t.Error("nothing was acknowledged")
 	}
 	crowd.verdict(t, r)
 }
