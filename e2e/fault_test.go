@@ -30,7 +30,7 @@ func scale(t *testing.T, name string, usual, short int) int {
 	return n
 }
 
-// usualPortals is how many portals the fault run has: 0 is a personal installation.
+// usualPortals is how many portals share the installation in the fault run; 0 is a personal one.
 const usualPortals = 0
 
 // TestFaultRun is the guarantee: clients of every dialect that come and go by every transport, while edges are killed and restarted,
