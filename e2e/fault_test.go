@@ -31,7 +31,7 @@ func scale(t *testing.T, name string, usual, short int) int {
 }
 
 // usualPortals is how many portals share the installation in the fault run; 0 is a personal one.
-const usualPortals = 0
+const usualPortals = 3
 
 // TestFaultRun is the guarantee: clients of every dialect that come and go by every transport, while edges are killed and restarted,
 // nginx is reloaded and an edge loses Redis, have exactly what was accepted for them, in id order and from their own portal.
