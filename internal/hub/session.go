@@ -132,10 +132,10 @@ func (s *Session) collect(page proto.Page, replayed bool) Batch {
 		s.cursor = page.Through
 	}
 	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
-	if page.Gap {
+	if page.Gap() {
 		s.hub.stats.Gaps.Add(1)
 	}
-	return Batch{Messages: out.messages, Gap: page.Gap}
+	return Batch{Messages: out.messages, Gap: page.Gap()}
 }
 
 // merge appends to out what of two lists in id order comes after the cursor, in id order, and moves the cursor along. What
