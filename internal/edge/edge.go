@@ -75,6 +75,7 @@ type Edge struct {
 	numbers     struct{ webSockets, polls atomic.Int64 }
 	packets     packets
 	recent      recent
+	gapLog      gapLog
 }
 
 // New makes an edge. Its metrics are registered with reg.

@@ -104,21 +104,19 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 		if err != nil {
 			return nil
 		}
-		if batch.Gap {
-			e.noteGap(*sub)
-		}
-		if n := len(batch.Messages); n > 0 {
-			var text []byte
-			for _, m := range batch.Messages {
-				text = m.AppendSSE(text, m.Via(sub.channels))
+		if messages := e.withNote(sub, batch); len(messages) > 0 {
+			var out packet
+			for _, m := range messages {
+				out.count(m)
+				out.frame = m.AppendSSE(out.frame, m.Via(sub.channels))
 			}
-			if err := send(text); err != nil {
+			if err := send(out.frame); err != nil {
 				return err
 			}
-			e.metrics.sent(stream, packet{frame: text, messages: n, newest: batch.Messages[n-1]})
+			e.metrics.sent(stream, out)
 			continue
 		}
-		if batch.Gap || batch.Nudged {
+		if batch.Nudged {
 			continue
 		}
 		// The session rests, and is not to be asked again before it has called.

@@ -193,7 +193,7 @@ func TestCursorAheadOfTheLog(t *testing.T) {
 	cursor := id(100)
 	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
 	batch, err := s.Next(t.Context())
-	if err != nil || !batch.Gap || len(batch.Messages) != 1 {
+	if err != nil || batch.Gap == nil || len(batch.Messages) != 1 {
 		t.Fatalf("got %v, %v; want the one message and a gap", batch, err)
 	}
 	h.Dispatch(message(4, alice))
