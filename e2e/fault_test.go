@@ -83,6 +83,9 @@ func TestFaultRun(t *testing.T) {
 		t.Logf("%s, since it was started last: %s", p.Name, strings.Join(values, ", "))
 	}
 	crowd.verdict(t, r)
+	if r.Gaps > 0 {
+		t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+	}
 }
 
 // misfortunes lets happen what the guarantee is about, one after another as progress goes on.

@@ -62,6 +62,7 @@ type Subscriber struct {
 type Report struct {
 	Lost, Doubled, Disordered, Foreign int
 	Arrivals                           int
+	Gaps                               int             // notes of one, to all clients
 	Delays                             []time.Duration // from the post to the arrival, ascending
 	Counts                             Counts          // of all clients
 	Faults                             []string        // the first ones, in words
@@ -127,6 +128,7 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 			published[a.Body] = true
 		}
 		r.Arrivals += len(seen[i])
+		r.Gaps += s.Gaps()
 		faults, counts := s.Faults()
 		r.Disordered += counts.Disordered
 		r.Faults = append(r.Faults, faults...)
