@@ -21,11 +21,11 @@ const (
 
 // withNote gives the messages of a batch with the note of its gap among them, if it has one. Known clients hand a module that they do not
 // know to whoever subscribed to it and to nobody else, so a note costs the portal nothing unless a page wants it to.
-func (e *Edge) withNote(sub *subscription, batch hub.Batch) []*proto.Message {
+func (t *tenant) withNote(sub *subscription, batch hub.Batch) []*proto.Message {
 	if batch.Gap == nil {
 		return batch.Messages
 	}
-	e.gapLog.note(e.logger, batch.Gap)
+	t.gapLog.note(t.edge.logger, t.name, batch.Gap)
 	all := slices.Clone(batch.Messages) // the session's memory is its own
 	return slices.Insert(all, batch.Gap.Index, gapNote(sub, batch.Gap, time.Now()))
 }
@@ -54,7 +54,7 @@ func gapNote(sub *subscription, gap *hub.Gap, now time.Time) *proto.Message {
 
 const gapType = "pushgate_gap"
 
-// gapLog writes about gaps, and not of each. Its method may be called concurrently.
+// gapLog writes about the gaps of one portal, and not of each. Its method may be called concurrently.
 type gapLog struct {
 	mu    sync.Mutex
 	since int // gaps that no line has told of
@@ -62,7 +62,7 @@ type gapLog struct {
 }
 
 // note counts a gap, and writes a line unless the last one is too young. The metric counts all.
-func (g *gapLog) note(logger *slog.Logger, gap *hub.Gap) {
+func (g *gapLog) note(logger *slog.Logger, portal string, gap *hub.Gap) {
 	now := time.Now()
 	g.mu.Lock()
 	g.since++
@@ -73,6 +73,6 @@ func (g *gapLog) note(logger *slog.Logger, gap *hub.Gap) {
 	}
 	g.mu.Unlock()
 	if due {
-		logger.Warn("history is incomplete", "gaps", gaps, "after", gap.After, "before", gap.Before)
+		logger.Warn("history is incomplete", "portal", portal, "gaps", gaps, "after", gap.After, "before", gap.Before)
 	}
 }

@@ -24,7 +24,7 @@ func (w *world) loseAll() (head proto.ID) {
 	w.log.Flush()
 	w.log.Cut()
 	synctest.Wait()
-	return w.edge.hub.Head()
+	return w.edge.personal().hub.Head()
 }
 
 // heard is a message as a reader of some dialect has it.
@@ -291,7 +291,7 @@ func TestGapLog(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&text, nil))
 		var log gapLog
 		for range 30 {
-			log.note(logger, &hub.Gap{})
+			log.note(logger, "default", &hub.Gap{})
 			time.Sleep(time.Second)
 		}
 		if got := text.String(); strings.Count(got, "\n") != 3 || !strings.Contains(got, "gaps=1 ") || strings.Count(got, "gaps=10 ") != 2 {

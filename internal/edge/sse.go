@@ -16,14 +16,15 @@ import (
 type streamConn struct {
 	end    context.CancelCauseFunc
 	beat   chan struct{} // of capacity 1: a comment is due
+	tenant *tenant
 	sub    *subscription
 	pings  int // turns from one comment to the next
 	visits int // since the last comment; owned by the wheel
 }
 
 func (s *streamConn) visit(now time.Time) {
-	if s.sub.over(now) {
-		s.end(ReasonTokenExpired)
+	if reason := s.tenant.over(s.sub, now); reason != nil {
+		s.end(reason)
 		return
 	}
 	if s.visits++; s.visits < s.pings {
@@ -59,13 +60,15 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
 	wake := make(chan struct{}, 1)
-	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	t := e.join(ctx, sub.portal)
+	defer t.part()
+	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
 	defer session.Detach()
-	s := &streamConn{end: end, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
+	s := &streamConn{end: end, tenant: t, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
 	slot := e.wheel.add(s)
 	defer e.wheel.remove(s, slot)
-	e.crowds.enter(sub.owner(), s)
-	defer e.crowds.leave(sub.owner(), s)
+	t.crowds.enter(sub.owner(), sub.portal.Limits.Connections, s)
+	defer t.crowds.leave(sub.owner(), s)
 	e.metrics.streams.Inc()
 	defer e.metrics.streams.Dec()
 
@@ -74,7 +77,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
 	h.Set(allowOrigin, "*")
-	err := e.writeEvents(ctx, w, &sub, session, wake, s.beat)
+	err := t.writeEvents(ctx, w, &sub, session, wake, s.beat)
 	reason := ReasonClientClosed
 	if err != nil {
 		reason = ReasonLost
@@ -84,7 +87,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 }
 
 // writeEvents writes what the session gives until ctx ends, and returns why it could not write.
-func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, wake, beat <-chan struct{}) error {
+func (t *tenant) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, wake, beat <-chan struct{}) error {
 	control := http.NewResponseController(w)
 	// An error means that w has no connection, in tests.
 	extend := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
@@ -104,7 +107,7 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 		if err != nil {
 			return nil
 		}
-		if messages := e.withNote(sub, batch); len(messages) > 0 {
+		if messages := t.withNote(sub, batch); len(messages) > 0 {
 			var out packet
 			for _, m := range messages {
 				out.count(m)
@@ -113,7 +116,7 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 			if err := send(out.frame); err != nil {
 				return err
 			}
-			e.metrics.sent(stream, out)
+			t.edge.metrics.sent(stream, out)
 			continue
 		}
 		if batch.Nudged {
