@@ -130,6 +130,7 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		Rules:   cfg.TTLRules,
 		Allow:   cfg.Allow,
 		Signed:  cfg.Signed,
+		Window:  cfg.Window,
 
 		MaxPosts:      int64(cfg.MaxPosts),
 		MaxPostsBytes: cfg.MaxPostsBytes,
