@@ -141,7 +141,7 @@ func (w *world) works(list string, id channel.ID) {
 	if status, body := w.do("POST", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+id.String(), `{"module_id":"im","command":"well"}`); status != 200 {
 		w.t.Fatalf("posting: %d %s", status, body)
 	}
-	if _, frame, err := conn.Read(w.t.Context()); err != nil || !strings.Contains(string(frame), "well") {
+	if frame, err := w.read(conn); err != nil || !strings.Contains(frame, "well") {
 		w.t.Errorf("%q, %v", frame, err)
 	}
 	for _, p := range []program{w.edge, w.publisher} {

@@ -223,7 +223,7 @@ func crowd(w *world, list string) {
 	second, err := w.dial("CHANNEL_ID=" + list)
 	w.must(err)
 	defer second.CloseNow()
-	if _, _, err := first.Read(w.t.Context()); websocket.CloseStatus(err) != 4029 {
+	if _, err := w.read(first); websocket.CloseStatus(err) != 4029 {
 		w.t.Error("one too many:", err)
 	}
 }

@@ -159,7 +159,9 @@ func (w *world) get(addr, path string) string {
 // do makes a request that says that it comes from an address on the net; header is of pairs.
 func (w *world) do(method, addr, path, body string, header ...string) (status int, answer string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+addr, strings.NewReader(body))
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+addr, strings.NewReader(body))
 	w.must(err)
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 	r.Close = true
@@ -180,7 +182,9 @@ func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 	for i := 0; i < len(header); i += 2 {
 		h.Set(header[i], header[i+1])
 	}
-	conn, _, err := websocket.Dial(w.t.Context(), "ws://"+w.edge.addr+"/bitrix/subws/?"+query, &websocket.DialOptions{HTTPHeader: h})
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws://"+w.edge.addr+"/bitrix/subws/?"+query, &websocket.DialOptions{HTTPHeader: h})
 	return conn, err
 }
 
@@ -202,7 +206,15 @@ func (w *world) say(query string, kind websocket.MessageType, frame string) stri
 	return string(answer)
 }
 
-// raw sends bytes to a program and gives the first line of its answer, and how many bytes came; empty if it hung up without one.
+// read reads one frame.
+func (w *world) read(conn *websocket.Conn) (string, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	_, frame, err := conn.Read(ctx)
+	return string(frame), err
+}
+
+// raw sends bytes to a program and gives the first line of its answer; empty if it hung up without one.
 func (w *world) raw(p program, sent string) (line string) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", p.addr)
