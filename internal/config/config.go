@@ -51,7 +51,7 @@ type Edge struct {
 	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
 	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
 	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, told apart by public id: beyond it the oldest must go; '0' is no limit"`
-	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
+	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
