@@ -138,6 +138,7 @@ func (w *world) works(list string, id channel.ID) {
 	conn, err := w.dial("CHANNEL_ID=" + list)
 	w.must(err)
 	defer conn.CloseNow()
+	w.subscribed(1)
 	if status, body := w.do("POST", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+id.String(), `{"module_id":"im","command":"well"}`); status != 200 {
 		w.t.Fatalf("posting: %d %s", status, body)
 	}

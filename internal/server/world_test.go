@@ -188,6 +188,12 @@ func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 	return conn, err
 }
 
+// subscribed waits until the edge has n WebSockets: it says yes to a handshake before it attaches what comes of it.
+func (w *world) subscribed(n float64) {
+	w.t.Helper()
+	w.eventually("subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
+}
+
 // say sends a frame on a new WebSocket and gives how that ends, or the answer.
 func (w *world) say(query string, kind websocket.MessageType, frame string) string {
 	w.t.Helper()
