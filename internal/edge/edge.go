@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // Log is what an edge needs of a portal's log. It is called concurrently.
@@ -35,8 +35,8 @@ type Log interface {
 
 // Stats is where an edge tells of itself, under a lease.
 type Stats interface {
-	PutEdge(ctx context.Context, stats proto.EdgeStats) error
-	DropEdge(ctx context.Context, id string) error
+	PutProcess(ctx context.Context, p proto.Process) error
+	DropProcess(ctx context.Context, id string) error
 }
 
 // Config is what an edge is told at its start.
@@ -47,6 +47,7 @@ type Config struct {
 	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+	Book         *tally.Book     // counts what clients send, and has the edge's name too; nil: one of its own
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
@@ -77,13 +78,15 @@ type Edge struct {
 	following   sync.WaitGroup // tenants
 	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
-	numbers     struct{ webSockets, polls atomic.Int64 }
 	packets     packets
 	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
 }
 
 // New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
+	if config.Book == nil {
+		config.Book = tally.NewBook(config.ID, portal.Limits{}, time.Local)
+	}
 	e := &Edge{
 		config:  config,
 		logs:    logs,
@@ -203,27 +206,33 @@ func (e *Edge) Drain(ctx context.Context) {
 	}
 }
 
-// keepStats tells of this edge every 10 s; the lease is three times as long.
+// keepStats tells of this edge until ctx ends.
 func (e *Edge) keepStats(ctx context.Context) {
-	for {
-		err := e.stats.PutEdge(ctx, proto.EdgeStats{
-			PID:        os.Getpid(),
-			Date:       time.Now().UnixMilli(),
-			ID:         e.config.ID,
-			Channels:   e.channels(),
-			Polls:      int(e.numbers.polls.Load()),
-			WebSockets: int(e.numbers.webSockets.Load()),
-		})
+	err := e.config.Book.Keep(ctx, e.stats, e.process, func(err error) {
 		e.told.Store(&err)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("statistics not written", "error", err)
 		}
-		if wait(ctx, jitter(10*time.Second)) != nil {
-			break
+	})
+	if err != nil {
+		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+	}
+}
+
+// process gives what this edge tells of itself now.
+func (e *Edge) process() proto.Process {
+	here := make(map[string]proto.Numbers)
+	e.mu.Lock()
+	for name, t := range e.tenants {
+		here[name] = proto.Numbers{
+			Channels:   t.hub.Channels(),
+			WebSockets: int(t.numbers.webSockets.Load()),
+			Polls:      int(t.numbers.polls.Load()),
 		}
 	}
-	e.lastWord(ctx, func(ctx context.Context) error { return e.stats.DropEdge(ctx, e.config.ID) })
+	e.mu.Unlock()
+	return e.config.Book.Process(e.portals.Load().table, here)
 }
 
 // lastWord gives a write at the end of ctx a second more.

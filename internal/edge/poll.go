@@ -42,8 +42,8 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	defer t.crowds.leave(sub.owner(), p)
 	e.metrics.polls.Inc()
 	defer e.metrics.polls.Dec()
-	e.numbers.polls.Add(1)
-	defer e.numbers.polls.Add(-1)
+	t.numbers.polls.Add(1)
+	defer t.numbers.polls.Add(-1)
 
 	withheld := false
 	for ctx.Err() == nil {

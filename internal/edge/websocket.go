@@ -71,7 +71,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	c.slot = e.wheel.add(c)
 	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.metrics.webSockets.Inc()
-	e.numbers.webSockets.Add(1)
+	c.tenant.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
 	e.connections.Go(c.read) // not in this goroutine: what net/http holds for the request is freed when the handler returns
 }
@@ -127,7 +127,7 @@ func (c *wsConn) takeDown() {
 	c.tenant.part()
 	c.conn.CloseNow()
 	c.edge.metrics.webSockets.Dec()
-	c.edge.numbers.webSockets.Add(-1)
+	c.tenant.numbers.webSockets.Add(-1)
 	reason := ReasonLost
 	errors.As(context.Cause(c.ctx), &reason)
 	c.edge.metrics.ends[reason].Inc()

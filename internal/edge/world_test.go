@@ -27,6 +27,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/tally"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -107,8 +108,9 @@ func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)
 			change(&config)
 		}
 		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
+		config.Book = tally.NewBook(config.ID, limits, time.FixedZone("east", 5*3600))
 		if config.Commands == nil && config.Signer != nil {
-			config.Commands = command.New(command.Config{Signer: signer}, w.log, w.log)
+			config.Commands = command.New(command.Config{Signer: signer, Tally: config.Book.Of(portal.Default)}, w.log, nil)
 		}
 		w.settings = config
 		w.edge = newEdge(config, w.log, w.metrics)

@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
+	"pushgate/internal/tally"
 )
 
 // closeHandshake is how long a client that was told to go may take to say so too.
@@ -67,7 +68,7 @@ func RunPublisher(environ []string) int {
 		}
 		return ops.Service{
 			Name: "publisher", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: p.Handler(), Ready: p.Ready,
-			Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
+			Run: p.Run, Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
 }
@@ -104,9 +105,12 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 	if err != nil {
 		return nil, err
 	}
+	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
+		Connections: cfg.MaxConnections}, time.Local)
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
-			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels}, st.Log(p.Name()), st)
+			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels, Tally: book.Of(p.Name())},
+			st.Log(p.Name()), nil)
 	}
 	return edge.New(edge.Config{
 		ID:           cfg.ID,
@@ -115,6 +119,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		PingInterval: cfg.PingInterval,
 		Drain:        cfg.Drain,
 		Origins:      cfg.Origins,
+		Book:         book,
 		Commands:     commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
@@ -130,6 +135,8 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		Rules:   cfg.TTLRules,
 		Allow:   cfg.Allow,
 		Signed:  cfg.Signed,
+		Book: tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels},
+			time.Local),
 
 		MaxPosts:      int64(cfg.MaxPosts),
 		MaxPostsBytes: cfg.MaxPostsBytes,

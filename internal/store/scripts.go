@@ -24,19 +24,19 @@ var (
 	onlineSource string
 	//go:embed seen.lua
 	seenSource string
-	//go:embed putedge.lua
-	putEdgeSource string
-	//go:embed edges.lua
-	edgesSource string
+	//go:embed putprocess.lua
+	putProcessSource string
+	//go:embed processes.lua
+	processesSource string
 
-	appendScript   = newScript(positionSource + appendSource)
-	headScript     = newScript(positionSource + headSource)
-	historyScript  = newScript(historySource)
-	presenceScript = newScript(presenceSource)
-	onlineScript   = newScript(onlineSource)
-	seenScript     = newScript(seenSource)
-	putEdgeScript  = newScript(putEdgeSource)
-	edgesScript    = newScript(edgesSource)
+	appendScript     = newScript(positionSource + appendSource)
+	headScript       = newScript(positionSource + headSource)
+	historyScript    = newScript(historySource)
+	presenceScript   = newScript(presenceSource)
+	onlineScript     = newScript(onlineSource)
+	seenScript       = newScript(seenSource)
+	putProcessScript = newScript(putProcessSource)
+	processesScript  = newScript(processesSource)
 )
 
 // script is a Lua script and the name by which Redis knows it once it has seen it. It is immutable.

@@ -116,7 +116,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 			for i = 1, #users, 2 do
 				redis.call('ZADD', key, users[i + 1] - math.floor(ARGV[1] / 1000), users[i])
 			end
-		elseif key == 'pg:edges' then
+		elseif key == 'pg:processes' then
 			local fields = redis.call('HGETALL', key)
 			for i = 1, #fields, 2 do
 				local ends = tonumber(string.sub(fields[i + 1], 1, 16)) - ARGV[1]
