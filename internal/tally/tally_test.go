@@ -59,9 +59,13 @@ func TestDayEndsAtMidnight(t *testing.T) {
 		midnight := time.Date(2000, 1, 2, 0, 0, 0, 0, east) // a bubble begins at midnight of UTC
 		own.Request(tally.IncomingMessages)
 		own.Message("im_message")
+		given := own.Today()
+		own.Request(tally.IncomingMessages)
+		own.Message("im_message")
+		check(t, "what was given", given, proto.Daily{Requests: proto.Counts{"incomingMessages": 1}, Messages: proto.Counts{"im_message": 1}})
 		time.Sleep(time.Until(midnight) - time.Nanosecond)
 		own.Message("im_message")
-		first := proto.Daily{Requests: proto.Counts{"incomingMessages": 1}, Messages: proto.Counts{"im_message": 2}}
+		first := proto.Daily{Requests: proto.Counts{"incomingMessages": 2}, Messages: proto.Counts{"im_message": 3}}
 		today("before midnight", first)
 		kept := own.Today()
 		time.Sleep(time.Nanosecond)
