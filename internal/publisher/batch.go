@@ -44,6 +44,9 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), p.config.Timeout)
 	defer cancel()
+	if p.clientText(ctx, w, public, batch) {
+		return
+	}
 	reply, err := p.batches.Client(ctx, public, batch)
 	p.batchDone(w, reply, err)
 }
