@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -21,7 +22,8 @@ const MinKey = 16
 // README; quotes in them become code.
 type Common struct {
 	RedisURL      string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' or 'unix:///path'"`
-	Keys          Keys            `env:"KEYS" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	Keys          Keys            `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	PortalsFile   string          `env:"PORTALS" default:"one portal" doc:"JSON file of the portals to serve, in place of 'PUSHGATE_KEYS'; SIGHUP has it read again"`
 	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
 	HostID        string          `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal, which tokens and posts of version 5 must name"`
 	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
@@ -38,8 +40,8 @@ type Common struct {
 	LogLevel      slog.Level      `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat     string          `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
-	// Signer is made of Keys and SignatureAlgo.
-	Signer *channel.Signer `env:"-"`
+	signer *channel.Signer // made of Keys and SignatureAlgo; nil if there are no keys
+	limits portal.Limits   // of portals that have none of their own
 }
 
 // Edge is the environment of an edge. A loaded one is complete and within bounds.
@@ -68,7 +70,8 @@ func LoadEdge(environ []string) (Edge, error) {
 	l.address("LISTEN", e.Listen)
 	within(l, "POLL_TIMEOUT", e.PollTimeout, 100*time.Millisecond, time.Hour)
 	within(l, "PING_INTERVAL", e.PingInterval, 100*time.Millisecond, time.Hour)
-	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, 1_000_000)
+	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, maxConnections)
+	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections})
 	if err := l.faults(); err != nil {
 		return Edge{}, err
 	}
@@ -81,6 +84,7 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	p := parse[Publisher](l)
 	l.common(&p.Common)
 	l.address("LISTEN", p.Listen)
+	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err
 	}

@@ -21,7 +21,8 @@ const ackPrefix = "mack:"
 // otherwise. It reports false, and does nothing, if the body is a batch, which begins with none of these characters.
 //
 // Who the client is stands in its list of ids, so that it has a public id at most and is no user.
-func (p *Publisher) clientText(ctx context.Context, w http.ResponseWriter, public channel.ID, body []byte) bool {
+func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public channel.ID, body []byte) bool {
+	p := t.publisher
 	if mid, ok := bytes.CutPrefix(body, []byte(ackPrefix)); ok {
 		if _, err := proto.ParseID(string(mid)); err == nil {
 			p.metrics.acks.Inc()
@@ -41,7 +42,7 @@ func (p *Publisher) clientText(ctx context.Context, w http.ResponseWriter, publi
 	replies := make([]rpc.Reply, len(batch.Calls))
 	for i, call := range batch.Calls {
 		var err error
-		if replies[i], err = p.batches.Call(ctx, command.Caller{Public: public}, call); err != nil {
+		if replies[i], err = t.batches.Call(ctx, command.Caller{Public: public}, call); err != nil {
 			p.metrics.refused[unavailable].Inc()
 			replies[i].Fault = rpc.ErrInternal
 		} else if replies[i].Fault != nil {

@@ -18,20 +18,21 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden    = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge     = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload   = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany      = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost    = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker  = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed       = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	wrongHost    = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
-	badCall      = &refusal{"call", http.StatusOK, "", false} // told in words of JSON-RPC
-	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden     = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge      = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload    = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload  = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany       = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost     = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker   = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed        = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	wrongHost     = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
+	badCall       = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
+	notRegistered = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
+	unavailable   = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
 // refusalOf gives the refusal of a batch for what an executor has found wrong with it.
@@ -48,6 +49,7 @@ var refusalOf = map[*proto.Error]*refusal{
 	proto.ErrPrivateChannel:   ofBatch("private_channel", proto.ErrPrivateChannel),
 	proto.ErrChannelSignature: ofBatch("channel_signature", proto.ErrChannelSignature),
 	proto.ErrRequestSignature: ofBatch("request_signature", proto.ErrRequestSignature),
+	proto.ErrNoClientID:       ofBatch("client_id", proto.ErrNoClientID),
 	proto.ErrFrameMarker:      frameMarker,
 	proto.ErrChannelsClosed:   closed,
 }
@@ -58,13 +60,14 @@ func ofBatch(label string, err *proto.Error) *refusal {
 
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
-	published prometheus.Counter
-	bytes     prometheus.Counter
-	closed    prometheus.Counter
-	seconds   prometheus.Histogram
-	questions prometheus.Counter
-	acks      prometheus.Counter
-	refused   map[*refusal]prometheus.Counter // immutable
+	published  prometheus.Counter
+	bytes      prometheus.Counter
+	closed     prometheus.Counter
+	seconds    prometheus.Histogram
+	questions  prometheus.Counter
+	acks       prometheus.Counter
+	registered prometheus.Counter
+	refused    map[*refusal]prometheus.Counter // immutable
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -84,11 +87,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Portals' questions who is online that were answered."}),
 		acks: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
 			Help: "Messages that clients of version 5 on long polls said to have processed."}),
+		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
+			Help: "Portals that were given their key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.acks, refused)
+	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, wrongHost, badCall, unavailable} {
+		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	for _, r := range refusalOf {
