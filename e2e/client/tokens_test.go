@@ -285,6 +285,9 @@ func usersLastSeen(w *world) {
 		return w.call("getUsersLastSeen", object{"userList": []int{1, 2}}) == `{"jsonrpc":"2.0","id":null,"result":{"1":0,"2":0}}`
 	})
 	ask("[1, 2]", func(seen map[string]int) bool { return len(seen) == 2 && here(seen, "1", "2") })
+	if sent, _ := a.frames(); !slices.Contains(sent, `{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[1,2]},"id":1}`) {
+		w.Errorf("the client said %q", sent)
+	}
 	if n := w.portal.asked(1); n != 0 {
 		w.Errorf("PHP was asked %d times about who is here", n)
 	}
