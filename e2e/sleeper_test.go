@@ -92,7 +92,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	st := store.New(rdb, store.Config{})
 	quiet := slog.New(slog.DiscardHandler)
 	metrics := prometheus.NewRegistry()
-	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100}})
+	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,9 +57,11 @@ type Edge struct {
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
 type Publisher struct {
 	Common
-	Listen string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	Allow  Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
-	Signed bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+	Listen        string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	Allow         Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	MaxPosts      int      `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
+	MaxPostsBytes int64    `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
+	Signed        bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 
 // LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
@@ -84,7 +86,9 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	p := parse[Publisher](l)
 	l.common(&p.Common)
 	l.address("LISTEN", p.Listen)
-	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels})
+	within(l, "MAX_POSTS", p.MaxPosts, 1, maxPosts)
+	within(l, "MAX_POSTS_BYTES", p.MaxPostsBytes, 1<<20, 1<<40)
+	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err
 	}

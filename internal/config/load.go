@@ -133,6 +133,8 @@ const (
 	maxMessages    = 10_000
 	maxChannels    = proto.MaxReceivers
 	maxConnections = 1_000_000
+	maxPosts       = 1_000_000
+	maxRate        = 1_000_000
 )
 
 var processID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)

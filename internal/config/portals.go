@@ -33,6 +33,8 @@ type portalEntry struct {
 		Messages    *int   `json:"messages"`
 		Channels    *int   `json:"channels"`
 		Connections *int   `json:"connections"`
+		Posts       *int   `json:"posts"`
+		Rate        *int   `json:"rate"`
 	} `json:"limits"`
 }
 
@@ -134,6 +136,8 @@ func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
 		limit(&p.Limits.Messages, entry.Limits.Messages, "messages", 1, maxMessages),
 		limit(&p.Limits.Channels, entry.Limits.Channels, "channels", 1, maxChannels),
 		limit(&p.Limits.Connections, entry.Limits.Connections, "connections", 0, maxConnections),
+		limit(&p.Limits.Posts, entry.Limits.Posts, "posts", 1, maxPosts),
+		limit(&p.Limits.Rate, entry.Limits.Rate, "rate", 0, maxRate),
 	)
 }
 

@@ -14,12 +14,14 @@ import (
 // Default is the name of the personal portal.
 const Default = "default"
 
-// Limits bound what a portal and its clients may ask at a time. None of them is zero, but for Connections.
+// Limits bound what a portal and its clients may ask at a time. None of them is zero, but for Connections and Rate.
 type Limits struct {
 	Payload     int64 // bytes of a message or of a batch
 	Messages    int   // messages of a batch
 	Channels    int   // receivers of a message of a batch, and channels of a question who is online
 	Connections int   // of one user that one edge holds; 0 is no limit
+	Posts       int   // on their way into the log at one publisher
+	Rate        int   // posts a second at one publisher; 0 is no limit
 }
 
 // Portal is one tenant. It is immutable: what changes is which portals a [Table] holds.

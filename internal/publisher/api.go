@@ -44,9 +44,10 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
-		p.metrics.refused[unavailable].Inc()
+		no := failure(err)
+		p.metrics.refused[no].Inc()
 		w.Header().Set("Retry-After", "1")
-		answerJSON(w, http.StatusServiceUnavailable, rpc.Fault(rpc.ErrInternal))
+		answerJSON(w, no.status, rpc.Fault(rpc.ErrInternal))
 		return
 	}
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))

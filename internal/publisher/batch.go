@@ -80,7 +80,7 @@ func (p *Publisher) batchDone(w http.ResponseWriter, reply []byte, err error) {
 	case errors.As(err, &refused) && refusalOf[refused] != nil:
 		p.refuse(w, refusalOf[refused])
 	case err != nil:
-		p.refuse(w, unavailable)
+		p.refuse(w, failure(err))
 	case reply == nil:
 		answer(w, http.StatusOK, "")
 	default:

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,7 @@ var (
 	wrongHost     = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
 	badCall       = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
 	notRegistered = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
+	busy          = &refusal{"busy", http.StatusTooManyRequests, "", false}
 	unavailable   = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
@@ -70,7 +72,17 @@ type metrics struct {
 	refused    map[*refusal]prometheus.Counter // immutable
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// failure gives the refusal of a post that the log has not taken.
+func failure(err error) *refusal {
+	if errors.Is(err, errBusy) {
+		return busy
+	}
+	return unavailable
+}
+
+func newMetrics(reg prometheus.Registerer, l *load) *metrics {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
+		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
 		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
 	m := &metrics{
@@ -93,7 +105,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, unavailable} {
+		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	for _, r := range refusalOf {

@@ -39,7 +39,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	receipts, err := t.log.Append(ctx, m)
 	switch {
 	case err != nil:
-		p.refuse(w, unavailable)
+		p.refuse(w, failure(err))
 	case receipts[0].ID.IsZero():
 		p.refuse(w, closed)
 	default:

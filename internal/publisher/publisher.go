@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,17 +36,25 @@ type Stats interface {
 	Edges(ctx context.Context) ([]proto.EdgeStats, error)
 }
 
-// Config is what a publisher is told at its start. A zero time takes its default.
+// Config is what a publisher is told at its start. Zero sizes and times take their defaults.
 type Config struct {
-	Grammar channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
-	Rules   proto.TTLRules  // how long messages live by their type
-	Allow   []netip.Prefix  // networks from which the personal portal posts without a signature
-	Signed  bool            // posts need a signature wherever they come from
-	Timeout time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
+	Grammar       channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
+	Rules         proto.TTLRules  // how long messages live by their type
+	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
+	Signed        bool            // posts need a signature wherever they come from
+	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
+	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
+	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
 
-// withDefaults gives c with its zero time filled in.
+// withDefaults gives c with its zero sizes and times filled in.
 func (c Config) withDefaults() Config {
+	if c.MaxPosts == 0 {
+		c.MaxPosts = 4096
+	}
+	if c.MaxPostsBytes == 0 {
+		c.MaxPostsBytes = 256 << 20
+	}
 	if c.Timeout == 0 {
 		c.Timeout = 800 * time.Millisecond
 	}
@@ -66,18 +75,24 @@ type Publisher struct {
 	router  http.Handler
 
 	tenants atomic.Pointer[tenants]
+	load    load
+
+	mu    sync.Mutex
+	gates map[string]*gate // by the names of portals, those that are not served any more too
+
 	failing atomic.Bool // the last answer of the log was an error
 }
 
 // New makes a publisher for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
 	p := &Publisher{
-		config:  config.withDefaults(),
-		logs:    logs,
-		stats:   stats,
-		logger:  logger,
-		metrics: newMetrics(reg),
+		config: config.withDefaults(),
+		logs:   logs,
+		stats:  stats,
+		logger: logger,
+		gates:  make(map[string]*gate),
 	}
+	p.metrics = newMetrics(reg, &p.load)
 	p.Serve(table)
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {

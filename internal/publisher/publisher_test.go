@@ -110,7 +110,7 @@ type settings struct {
 
 // config is the default of the program, with a key.
 func config(tb testing.TB) settings {
-	c := settings{Portal: portal.Portal{Signer: signer(tb, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100}}}
+	c := settings{Portal: portal.Portal{Signer: signer(tb, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}}}
 	c.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	if err := c.Rules.UnmarshalText([]byte("im_startWriting=2m,online_*=2m,*=24h")); err != nil {
 		tb.Fatal(err)

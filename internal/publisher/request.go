@@ -166,7 +166,7 @@ func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
 	p.metrics.refused[no].Inc()
 	h := w.Header()
 	switch {
-	case no == unavailable:
+	case no == unavailable, no == busy:
 		h.Set("Retry-After", "1")
 	case no == tooLarge:
 		h.Set("Access-Control-Allow-Origin", "*")

@@ -62,7 +62,7 @@ func start(t *testing.T, cfg store.Config) *service {
 	st := store.New(rdb, cfg)
 	log := st.Log("default")
 	registry := prometheus.NewRegistry()
-	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100}})
+	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,17 @@ type tenants struct {
 // Serve has the portals of a table served from now on, and no others. It may be called while requests are being served: those that have
 // begun end as they began.
 func (p *Publisher) Serve(table *portal.Table) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
 	for _, served := range table.All() {
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(served.Name()), p}}
+		name := served.Name()
+		if g := p.gates[name]; g != nil {
+			g.limit(served.Limits)
+		} else {
+			p.gates[name] = newGate(&p.load, served.Limits)
+		}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}}
 		t.batches = command.New(command.Config{Signer: served.Signer, Rules: p.config.Rules, MaxPayload: served.Limits.Payload,
 			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels}, t.log, p.stats)
 		next.of[served] = t
@@ -73,14 +81,23 @@ func (t *tenant) unsigned(q query) *refusal {
 	return forbidden
 }
 
-// measured is a log, with a count of what it takes.
+// measured is a log, with a bound and a count of what it takes.
 type measured struct {
-	log Log
+	log  Log
+	gate *gate
 	*Publisher
 }
 
-// Append implements [Log].
+// Append implements [Log]. Its error may be errBusy.
 func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	size := int64(0)
+	for _, msg := range msgs {
+		size += int64(msg.Size())
+	}
+	if !m.gate.enter(size, &m.config) {
+		return nil, errBusy
+	}
+	defer m.gate.leave(size)
 	start := time.Now()
 	receipts, err := m.log.Append(ctx, msgs...)
 	m.metrics.seconds.Observe(time.Since(start).Seconds())

@@ -24,7 +24,7 @@ const (
 // shared is a publisher of two portals that must be named, with a log each.
 func shared(t *testing.T, more ...*portal.Portal) (p *Publisher, logs map[string]*fake) {
 	t.Helper()
-	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100}
+	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
 	small := limits
 	small.Payload = 100
 	table, err := portal.NewTable(append([]*portal.Portal{
@@ -85,7 +85,7 @@ func TestPostsOfManyPortals(t *testing.T) {
 
 // TestPersonalAmongMany: the portal that needs no name keeps its own rules.
 func TestPersonalAmongMany(t *testing.T) {
-	p, logs := shared(t, &portal.Portal{Signer: signer(t, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100}})
+	p, logs := shared(t, &portal.Portal{Signer: signer(t, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if w := p.do(request("POST", "/pub/?CHANNEL_ID="+idA, "hello")); w.Code != 200 || len(logs[portal.Default].got) != 1 {
 		t.Errorf("%d %q, %d messages", w.Code, w.Body, len(logs[portal.Default].got))
 	}
@@ -103,7 +103,7 @@ func TestServeAnew(t *testing.T) {
 	if got := []int{post(clientA, keyA), post(clientB, keyB)}; got[0] != 200 || got[1] != 200 {
 		t.Fatal(got)
 	}
-	table, err := portal.NewTable(&portal.Portal{ClientID: clientA, Signer: signer(t, "another key of a"), Limits: portal.Limits{Payload: 1 << 20}},
+	table, err := portal.NewTable(&portal.Portal{ClientID: clientA, Signer: signer(t, "another key of a"), Limits: portal.Limits{Payload: 1 << 20, Posts: 1}},
 		&portal.Portal{ClientID: strings.Repeat("7", 32), Signer: signer(t, keyB)})
 	if err != nil {
 		t.Fatal(err)

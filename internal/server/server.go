@@ -130,5 +130,8 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		Rules:   cfg.TTLRules,
 		Allow:   cfg.Allow,
 		Signed:  cfg.Signed,
+
+		MaxPosts:      int64(cfg.MaxPosts),
+		MaxPostsBytes: cfg.MaxPostsBytes,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry), nil
 }
