@@ -43,7 +43,7 @@ func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public c
 	for i, call := range batch.Calls {
 		var err error
 		if replies[i], err = t.batches.Call(ctx, command.Caller{Public: public}, call); err != nil {
-			p.metrics.refused[unavailable].Inc()
+			p.metrics.refused[failure(err)].Inc()
 			replies[i].Fault = rpc.ErrInternal
 		} else if replies[i].Fault != nil {
 			p.metrics.refused[badCall].Inc()
