@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -51,6 +52,7 @@ type Client struct {
 	last     string
 	began    string // the first id that it was told
 	arrivals []Arrival
+	gaps     int // notes of one
 	faults   []string
 	counts   Counts
 }
@@ -77,6 +79,13 @@ func (c *Client) Arrived() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.arrivals)
+}
+
+// Gaps gives how often the client was told that messages are missing.
+func (c *Client) Gaps() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gaps
 }
 
 // Faults gives what a client must never see, in words, and what it counted.
@@ -278,6 +287,10 @@ func (c *Client) take(records []Record, transport string) {
 			c.faultLocked("id %q after %q", r.MID, max(c.last, c.From))
 		}
 		c.tellLocked(r.MID)
+		if isGap(r.Body) {
+			c.gaps++
+			continue
+		}
 		c.arrivals = append(c.arrivals, Arrival{Record: r, Transport: transport, At: now})
 	}
 }
@@ -305,6 +318,15 @@ func (c *Client) tellLocked(id string) {
 		c.began = id
 	}
 	c.last = id
+}
+
+// isGap reports whether a message is the server's note of a gap, and none that was published.
+func isGap(body string) bool {
+	var m struct {
+		Module  string `json:"module_id"`
+		Command string
+	}
+	return json.Unmarshal([]byte(body), &m) == nil && m.Module == "pushgate" && m.Command == "gap"
 }
 
 // nothing notes a 304, and does what the known clients do with it: they go on from the id that it names.

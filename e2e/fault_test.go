@@ -95,6 +95,9 @@ func TestFaultRun(t *testing.T) {
 		t.Error("nothing was acknowledged")
 	}
 	crowd.verdict(t, r)
+	if r.Gaps > 0 {
+		t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+	}
 }
 
 // misfortunes lets happen what the guarantee is about, one after another as progress goes on.

@@ -87,6 +87,7 @@ type Report struct {
 	Crossed                   int // that came to a reader of another portal
 	Foreign                   int // that came to a reader of its portal whom it was not for, or that nobody posted
 	Arrivals                  int
+	Gaps                      int             // notes of one, to all clients
 	Delays                    []time.Duration // from the post to the arrival, ascending
 	Ways                      map[Way][]time.Duration
 	Silence                   time.Duration // the longest between two arrivals of one subscriber
@@ -163,6 +164,7 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 			r.Ways[way] = append(r.Ways[way], delay)
 		}
 		r.Arrivals += len(seen[i])
+		r.Gaps += s.Gaps()
 		faults, counts := s.Faults()
 		r.Disordered += counts.Disordered
 		r.Faults = append(r.Faults, faults...)

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"fmt"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,16 +129,12 @@ func TestPauseEndsWithItsClient(t *testing.T) {
 		for range 6 {
 			w.closed(w.dial(w.url("/subws/", alice.String())))
 		}
-		before := runtime.NumGoroutine()
 		conn, _ := w.rawWebSocket(w.url("/subws/", alice.String()))
 		if n := len(w.edge.wheel.members()); n != 1 {
 			t.Errorf("%d connections held", n)
 		}
 		conn.Close()
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("%d goroutines left over", n-before)
-		}
 		if n := len(w.edge.wheel.members()); n != 0 || w.edge.pacer.pausing != 0 {
 			t.Errorf("%d connections held, %d pauses", n, w.edge.pacer.pausing)
 		}

@@ -48,11 +48,8 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	withheld := false
 	for ctx.Err() == nil {
 		batch, _ := session.Next(ctx)
-		if batch.Gap {
-			e.noteGap(sub)
-		}
-		if len(batch.Messages) > 0 {
-			if packet := e.packets.encode(&sub, batch.Messages); packet.frame != nil {
+		if messages := t.withNote(&sub, batch); len(messages) > 0 {
+			if packet := e.packets.encode(&sub, messages); packet.frame != nil {
 				e.answer(w, sub, packet)
 				e.packets.release(packet)
 				return
@@ -107,9 +104,4 @@ func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
 		h.Set(lastMessageID, cursor.String())
 	}
 	w.WriteHeader(http.StatusNotModified)
-}
-
-// noteGap tells the operator that a client came back too late: what it missed is no longer in the log.
-func (e *Edge) noteGap(sub subscription) {
-	e.logger.Warn("history is incomplete", "channel", sub.channels[0], "cursor", sub.cursor)
 }

@@ -78,7 +78,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
 	h.Set(allowOrigin, "*")
-	err := e.writeEvents(ctx, w, &sub, session, streamHead(session.Cursor(), placed), wake, s.beat)
+	err := t.writeEvents(ctx, w, &sub, session, streamHead(session.Cursor(), placed), wake, s.beat)
 	reason := ReasonClientClosed
 	if err != nil {
 		reason = ReasonLost
@@ -88,7 +88,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 }
 
 // writeEvents writes a head and what the session gives until ctx ends, and returns why it could not write.
-func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, head []byte, wake, beat <-chan struct{}) error {
+func (t *tenant) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, head []byte, wake, beat <-chan struct{}) error {
 	control := http.NewResponseController(w)
 	// An error means that w has no connection, in tests.
 	extend := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
@@ -108,21 +108,19 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 		if err != nil {
 			return nil
 		}
-		if batch.Gap {
-			e.noteGap(*sub)
-		}
-		if n := len(batch.Messages); n > 0 {
-			var text []byte
-			for _, m := range batch.Messages {
-				text = m.AppendSSE(text, m.Via(sub.channels))
+		if messages := t.withNote(sub, batch); len(messages) > 0 {
+			var out packet
+			for _, m := range messages {
+				out.count(m)
+				out.frame = m.AppendSSE(out.frame, m.Via(sub.channels))
 			}
-			if err := send(text); err != nil {
+			if err := send(out.frame); err != nil {
 				return err
 			}
-			e.metrics.sent(stream, packet{frame: text, messages: n, newest: batch.Messages[n-1]})
+			t.edge.metrics.sent(stream, out)
 			continue
 		}
-		if batch.Gap || batch.Nudged {
+		if batch.Nudged {
 			continue
 		}
 		// The session rests, and is not to be asked again before it has called.

@@ -81,8 +81,12 @@ type Page struct {
 	Through  ID         // the page is complete up to and including this id, the newest of the log unless More
 	More     bool       // the log holds more after Through
 	Head     ID         // the newest id of the portal; a cursor after it cannot be trusted
-	Gap      bool       // messages after the cursor are gone that had not expired: trimmed by a cap, or lost with an epoch
+	Lost     ID         // the newest id that may be missing after the cursor; zero if none is: see Gap
 }
+
+// Gap reports whether messages after the cursor are gone that had not expired: trimmed by a cap, lost with an epoch, or those that a
+// cursor ahead of the log tells of. It may report one that was none, and never the reverse.
+func (p Page) Gap() bool { return !p.Lost.IsZero() }
 
 // Receipt is what the log says of one message that it was given.
 type Receipt struct {

@@ -20,8 +20,9 @@ type Memory struct {
 	cfg store.Config // immutable, with defaults
 
 	mu       sync.Mutex
-	head     proto.ID // newest given
-	known    proto.ID // newest that callers were told of: survives Flush, as a process survives its Redis
+	head     proto.ID  // newest given
+	lost     time.Time // until then something of the epoch before may be missing
+	known    proto.ID  // newest that callers were told of: survives Flush, as a process survives its Redis
 	bodies   map[proto.ID]body
 	lists    map[channel.ID]*list
 	births   map[channel.ID]birth
@@ -86,6 +87,7 @@ func (m *Memory) now() time.Time { return time.Now().Add(m.ahead) }
 func (m *Memory) raise(known proto.ID) {
 	if m.head.IsZero() || known.After(m.head) {
 		m.head = proto.ID{Epoch: max(uint64(m.now().Unix()), known.Epoch+1)}
+		m.lost = m.now().Add(proto.MaxTTL)
 	}
 }
 
@@ -227,14 +229,14 @@ func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto
 	page.Head = m.head
 	switch {
 	case after.After(m.head):
-		after, page.Gap = proto.ID{}, true
-	case !after.IsZero() && after.Epoch != m.head.Epoch:
-		page.Gap = true
+		after, page.Lost = proto.ID{}, after
+	case !after.IsZero() && after.Epoch != m.head.Epoch && now.Before(m.lost):
+		page.Lost = proto.ID{Epoch: m.head.Epoch}
 	}
 	var ids []proto.ID
 	for _, ch := range channels {
-		if mark, ok := m.marks[ch]; ok && now.Before(mark.ends) && mark.id.After(after) {
-			page.Gap = true
+		if mark, ok := m.marks[ch]; ok && now.Before(mark.ends) && mark.id.After(after) && mark.id.After(page.Lost) {
+			page.Lost = mark.id
 		}
 		if l := m.lists[ch]; l != nil && now.Before(l.ends) {
 			from, _ := slices.BinarySearchFunc(l.ids, after, func(id, after proto.ID) int {
