@@ -49,6 +49,9 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), p.config.Timeout)
 	defer cancel()
+	if t.clientText(ctx, w, public, batch) {
+		return
+	}
 	reply, err := t.batches.Client(ctx, public, batch)
 	p.batchDone(w, reply, err)
 }
