@@ -63,6 +63,7 @@ func ofBatch(label string, err *proto.Error) *refusal {
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
 	published  prometheus.Counter
+	repeated   prometheus.Counter
 	bytes      prometheus.Counter
 	closed     prometheus.Counter
 	seconds    prometheus.Histogram
@@ -88,6 +89,8 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	m := &metrics{
 		published: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_total",
 			Help: "Messages that were accepted and stored."}),
+		repeated: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_repeated_total",
+			Help: "Messages that were posted again with the same Idempotency-Key, and were there already."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_bytes_total",
 			Help: "Bytes of the bodies of messages that were accepted and stored."}),
 		closed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_closed_receivers_total",
@@ -103,7 +106,7 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 			Help: "Portals that were given their key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
+	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
