@@ -131,11 +131,11 @@ func (x *Executor) countRequests(batch *pb.RequestBatch) {
 	}
 }
 
-// countMessages counts the messages that the log has taken, and reports whether there are any.
+// countMessages counts the messages that the log has taken, each once however often it comes, and reports whether there are any.
 func (x *Executor) countMessages(messages []*proto.Message, receipts []proto.Receipt) (taken bool) {
 	for i, receipt := range receipts {
-		if !receipt.ID.IsZero() {
-			taken = true
+		taken = taken || !receipt.ID.IsZero()
+		if !receipt.ID.IsZero() && !receipt.Repeated {
 			x.config.Tally.Message(messages[i].Type)
 		}
 	}

@@ -40,7 +40,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages count all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
@@ -116,7 +116,9 @@ func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, er
 			continue
 		}
 		t.tally.Request("publish")
-		t.tally.Message(messages[i].Type)
+		if !receipt.Repeated {
+			t.tally.Message(messages[i].Type)
+		}
 		replies[of[i]].Result = json.RawMessage(`{"mid":"` + receipt.ID.String() + `"}`)
 	}
 	return replies, nil

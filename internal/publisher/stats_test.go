@@ -154,32 +154,36 @@ func TestAcceptedIsCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closed, repeated := &proto.Receipt{}, &proto.Receipt{ID: proto.ID{Sequence: 1}, Repeated: true}
 	for _, c := range []struct {
 		what, request string
-		full          bool // every channel is closed
+		log           *proto.Receipt // what it says of each message; nil: that it has it
 		want          proto.Daily
 	}{
-		{"a post", "POST /pub/?CHANNEL_ID=" + idA + " " + body, false,
+		{"a post", "POST /pub/?CHANNEL_ID=" + idA + " " + body, nil,
 			proto.Daily{Requests: proto.Counts{"incomingMessages": 1}, Messages: proto.Counts{"im_message": 1}}},
-		{"a post without a type", "POST /pub/?CHANNEL_ID=" + idA + " hello", false,
+		{"a post without a type", "POST /pub/?CHANNEL_ID=" + idA + " hello", nil,
 			proto.Daily{Requests: proto.Counts{"incomingMessages": 1}, Messages: proto.Counts{"unknown": 1}}},
-		{"a post that is refused", "POST /pub/?CHANNEL_ID=x " + body, false, proto.Daily{}},
-		{"a post to closed channels", "POST /pub/?CHANNEL_ID=" + idA + " " + body, true, proto.Daily{}},
-		{"who is online", "GET /pub/?CHANNEL_ID=" + idA + " ", false, proto.Daily{Requests: proto.Counts{"channelStats": 1}}},
-		{"the same, binary", "GET /pub/?binaryMode=true&CHANNEL_ID=" + idA + " ", false, proto.Daily{Requests: proto.Counts{"channelStats": 1}}},
-		{"an operator", "GET /server-stat/ ", false, proto.Daily{}},
-		{"a batch", "POST /pub/?binaryMode=true " + string(batch), false,
+		{"a post that is refused", "POST /pub/?CHANNEL_ID=x " + body, nil, proto.Daily{}},
+		{"a post to closed channels", "POST /pub/?CHANNEL_ID=" + idA + " " + body, closed, proto.Daily{}},
+		{"a post that comes again", "POST /pub/?CHANNEL_ID=" + idA + " " + body, repeated, proto.Daily{Requests: proto.Counts{"incomingMessages": 1}}},
+		{"who is online", "GET /pub/?CHANNEL_ID=" + idA + " ", nil, proto.Daily{Requests: proto.Counts{"channelStats": 1}}},
+		{"the same, binary", "GET /pub/?binaryMode=true&CHANNEL_ID=" + idA + " ", nil, proto.Daily{Requests: proto.Counts{"channelStats": 1}}},
+		{"an operator", "GET /server-stat/ ", nil, proto.Daily{}},
+		{"a batch", "POST /pub/?binaryMode=true " + string(batch), nil,
 			proto.Daily{Requests: proto.Counts{"incomingMessages": 1}, Messages: proto.Counts{"one": 1, "two": 1}}},
-		{"a batch to closed channels", "POST /pub/?binaryMode=true " + string(batch), true, proto.Daily{}},
-		{"serverStats", "POST /pub/?binaryMode=true " + string(statsBatch(t)), false, proto.Daily{Requests: proto.Counts{"serverStats": 1}}},
+		{"a batch to closed channels", "POST /pub/?binaryMode=true " + string(batch), closed, proto.Daily{}},
+		{"a batch that comes again", "POST /pub/?binaryMode=true " + string(batch), repeated, proto.Daily{Requests: proto.Counts{"incomingMessages": 1}}},
+		{"serverStats", "POST /pub/?binaryMode=true " + string(statsBatch(t)), nil, proto.Daily{Requests: proto.Counts{"serverStats": 1}}},
 		{"calls", api(`[` + publishCall(`{"userList":[5],"body":`+body+`}`) + `,{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[5]}},` +
-			`{"jsonrpc":"2.0","method":"nothing"},` + publishCall(`{}`) + `,{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"5":1795226210}}]`), false,
+			`{"jsonrpc":"2.0","method":"nothing"},` + publishCall(`{}`) + `,{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"5":1795226210}}]`), nil,
 			proto.Daily{Requests: proto.Counts{"publish": 1, "getUsersLastSeen": 1, "updateUsersLastSeen": 1}, Messages: proto.Counts{"im_message": 1}}},
-		{"a call to closed channels", api(publishCall(`{"userList":[5],"body":` + body + `}`)), true, proto.Daily{}},
+		{"a call that comes again", api(publishCall(`{"userList":[5],"body":` + body + `}`)), repeated, proto.Daily{Requests: proto.Counts{"publish": 1}}},
+		{"a call to closed channels", api(publishCall(`{"userList":[5],"body":` + body + `}`)), closed, proto.Daily{}},
 	} {
 		f := &fake{}
-		if c.full {
-			f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, nil }
+		if c.log != nil {
+			f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return *c.log, nil }
 		}
 		p := newPublisher(config(t), f)
 		method, rest, _ := strings.Cut(c.request, " ")
