@@ -1,0 +1,55 @@
+package load
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"pushgate/internal/load/loop"
+)
+
+const (
+	// spare is how many descriptors are needed beside connections.
+	spare = 32
+	// perSource is how many connections one address makes to one server; Linux has 28,232 ports for them unless told otherwise.
+	perSource = 25_000
+)
+
+// room makes sure that there are descriptors and ports for all connections, and says what to do if there are not.
+func (r *run) room() error {
+	limit, err := loop.Descriptors()
+	if err != nil {
+		return err
+	}
+	need := uint64(r.Connections + r.Publishers + spare)
+	if need > limit {
+		most := max(int(limit)-r.Publishers-spare, 0)
+		runs := (r.Connections + max(most, 1) - 1) / max(most, 1)
+		return fmt.Errorf("%d connections need %d descriptors, and this process may have %d: raise the limit (ulimit -n), or run %d of these at the same time with "+
+			"--connections %d each; every one has channels of its own", r.Connections, need, limit, runs, (r.Connections+runs-1)/runs)
+	}
+	if len(r.Sources) > 0 {
+		return nil
+	}
+	count := (r.Connections + r.Publishers + perSource - 1) / perSource
+	if count > 1 && r.loopback() {
+		address := netip.MustParseAddr("127.0.0.1")
+		for range count {
+			r.Sources = append(r.Sources, address)
+			address = address.Next()
+		}
+	}
+	return nil
+}
+
+// loopback reports whether all servers are on this machine, where every address of 127.0.0.0/8 is one to connect from.
+func (r *run) loopback() bool {
+	for _, t := range append(r.subTargets, r.pubTargets...) {
+		if !t.addr.Addr().Is4() || !t.addr.Addr().IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
+
+func resolver() *net.Resolver { return net.DefaultResolver }
