@@ -2,6 +2,8 @@ package load
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,6 +158,9 @@ type refusal struct {
 // Error gives status and text of the answer.
 func (r *refusal) Error() string { return strings.TrimSpace(strconv.Itoa(r.status) + " " + r.text) }
 
+// errUnanswered is about posts that had no answer when the run ended. Nothing was promised of them.
+var errUnanswered = errors.New("no answer")
+
 func (p *publisher) done(err error) {
 	p.busy = false
 	p.run.pending--
@@ -166,6 +171,10 @@ func (p *publisher) done(err error) {
 		p.run.refused(err)
 	case err != nil:
 		p.run.refused(err)
+		var r *refusal
+		if errors.As(err, &r) && r.status/100 == 4 {
+			p.run.fail(fmt.Errorf("a post is refused: %w", err))
+		}
 	case !p.current.greeting:
 		s.accepted++
 		p.run.accepted(s, p.run.loop.Now()-p.asked)

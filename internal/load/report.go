@@ -112,6 +112,11 @@ func (o *Options) variant() string {
 // finish fills in what is known at the end only.
 func (r *run) finish() {
 	rep := r.report
+	for _, p := range r.pubs {
+		if p.busy {
+			p.done(errUnanswered)
+		}
+	}
 	rep.Lost = r.lost()
 	rep.Delivered = r.delivered
 	for _, s := range r.streams {

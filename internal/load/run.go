@@ -242,6 +242,8 @@ func (r *run) left(s *subscriber, was phase, err error) {
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, errKey):
+		r.fail(err)
 	case s.keeps && s.position != "" && was == live:
 		r.report.Broken++
 		r.report.breaks[err.Error()]++
@@ -313,6 +315,7 @@ func (r *run) accepted(s *stream, took time.Duration) {
 
 func (r *run) refused(err error) {
 	r.report.Refused++
+	r.lastNews = r.loop.Now()
 	r.report.refusals[err.Error()]++
 }
 

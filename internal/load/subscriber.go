@@ -11,6 +11,9 @@ import (
 	"pushgate/internal/load/loop"
 )
 
+// errKey is the answer to channels that this program has signed with another key than the server's. Trying again does not help.
+var errKey = errors.New("4010: the server has another signature key, or another algorithm")
+
 // phase is how far a connection of a subscriber has got.
 type phase int
 
@@ -99,6 +102,9 @@ func (s *subscriber) welcome(b []byte) (used int, err error) {
 		want = 200
 		s.chunked = h.chunked()
 	}
+	if h.status == 400 || h.status == 403 {
+		return 0, errKey
+	}
 	if h.status != want {
 		return 0, fmt.Errorf("status %d", h.status)
 	}
@@ -122,6 +128,9 @@ func (s *subscriber) frame(c *loop.Conn, b []byte, now time.Duration) (used int,
 		code := uint16(1005)
 		if len(f.payload) >= 2 {
 			code = binary.BigEndian.Uint16(f.payload)
+		}
+		if code == 4010 {
+			return 0, errKey
 		}
 		return 0, fmt.Errorf("closed by the server with %d", code)
 	case opText, opBinary:
@@ -149,6 +158,8 @@ func (s *subscriber) answer(c *loop.Conn, b []byte, now time.Duration) (used int
 	case 200:
 		s.take(a.body, now)
 	case 304, 408: // nchan says 408 where the protocol of the portal says 304
+	case 400, 403:
+		return 0, errKey
 	default:
 		return 0, fmt.Errorf("status %d", a.status)
 	}
@@ -199,6 +210,7 @@ func (s *subscriber) take(payload []byte, now time.Duration) {
 		if !ok {
 			if rest != nil {
 				s.run.fault("a message is damaged")
+				found = true
 			}
 			break
 		}
