@@ -23,6 +23,7 @@ type loadArgs struct {
 	quick      bool
 	quiet      bool
 	json, html string
+	goals      string
 }
 
 // runLoad puts a server under load, and fails if it was not correct.
@@ -42,8 +43,11 @@ func runLoad(ctx context.Context, w world, args []string) error {
 		flags.Usage()
 		return usageError{errors.New("one scenario, please")}
 	}
-	if a.Scenario == "page" {
+	switch a.Scenario {
+	case "page":
 		return loadPage(w, a)
+	case "compare":
+		return loadCompare(w, a)
 	}
 	if err := a.sign(w); err != nil {
 		return err
@@ -78,6 +82,8 @@ func (a *loadArgs) flags() *flag.FlagSet {
 	f.StringVar((*string)(&a.Transport), "transport", "", "ws or poll: `how` messages travel to subscribers (default ws, or what the scenario is about)")
 	f.StringVar(&a.Label, "label", "", "`name` of the server in reports (default the peer)")
 
+	f.StringVar(&a.Variant, "variant", "", "`name` of this kind of run in reports (default scenario, size and rate)")
+
 	f.IntVar(&a.Connections, "connections", 0, "`number` of subscribers")
 	f.Func("rate", "`posts` per second, over all channels; \"max\" is flat out, each publisher one at a time", rate(&a.Rate))
 	f.DurationVar(&a.Duration, "duration", 0, "`time` to post, or to hold idle connections")
@@ -101,6 +107,7 @@ func (a *loadArgs) flags() *flag.FlagSet {
 	f.Func("metrics", "`URLs` of /metrics of its processes, with commas, where they are on another machine", list(&a.Metrics, text))
 	f.StringVar(&a.json, "json", "", "`file` to append the report to, one line")
 	f.StringVar(&a.html, "html", "", "`file` to write a page with plots to; with --json, of all runs in that file")
+	f.StringVar(&a.goals, "goals", "", "`file` of lines to compare (compare)")
 	f.BoolVar(&a.quiet, "quiet", false, "no progress")
 	f.Usage = func() { loadUsage(f) }
 	return f
@@ -117,6 +124,7 @@ Puts a push server under load and checks every message: the exit code is 1 if an
 		fmt.Fprintf(w, "  %-8s %s\n           (%s)\n", s.Name, s.Summary, s.Defaults)
 	}
 	fmt.Fprint(w, `  page     no load: write the page --html of the runs in --json
+  compare  no load: print the medians of the runs in --json, by server, for the lines of --goals
 
 Channels are new in each run. One process has as many connections as it may have descriptors (ulimit -n); several can run at the same time.
 
@@ -169,16 +177,24 @@ func (a *loadArgs) save(report *load.Report) error {
 
 // page writes the page of all runs of the JSON file.
 func (a *loadArgs) page() error {
-	file, err := os.Open(a.json)
+	reports, err := readFile(a.json, load.ReadReports)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	reports, err := load.ReadReports(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", a.json, err)
-	}
 	return a.write(reports)
+}
+
+// readFile reads a whole file.
+func readFile[T any](name string, read func(io.Reader) (T, error)) (t T, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return t, err
+	}
+	defer file.Close()
+	if t, err = read(file); err != nil {
+		return t, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
 }
 
 func (a *loadArgs) write(reports []*load.Report) error {
@@ -201,6 +217,22 @@ func loadPage(w world, a loadArgs) error {
 	}
 	_, err := io.WriteString(w.stdout, a.html+"\n")
 	return err
+}
+
+func loadCompare(w world, a loadArgs) error {
+	if a.json == "" || a.goals == "" {
+		return errors.New("compare needs --json, the runs, and --goals, the lines")
+	}
+	reports, err := readFile(a.json, load.ReadReports)
+	if err != nil {
+		return err
+	}
+	goals, err := readFile(a.goals, load.ReadGoals)
+	if err != nil {
+		return err
+	}
+	load.Compare(w.stdout, goals, reports)
+	return nil
 }
 
 // list gives a flag that reads several values with commas between them.

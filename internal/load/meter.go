@@ -16,9 +16,6 @@ import (
 	"time"
 )
 
-// clockTick is the unit of times in /proc, which is the same on every Linux that programs of Go run on.
-const clockTick = time.Second / 100
-
 // usage is what some processes have used so far.
 type usage struct {
 	memory, storeMemory   int64 // resident bytes
@@ -74,25 +71,18 @@ func (m *meter) read() (u usage, err error) {
 
 // readProcess adds what one process uses.
 func readProcess(pid int, memory *int64, cpu *time.Duration) error {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	fields, err := statFields(dir)
+	used, err := processTime(pid)
 	if err != nil {
-		return fmt.Errorf("process %d: %w", pid, err)
+		return err
 	}
-	for _, i := range []int{11, 12} { // utime and stime: fields 14 and 15 of proc(5), of which two are cut off
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			return err
-		}
-		*cpu += time.Duration(n) * clockTick
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "statm"))
+	*cpu += used
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return err
 	}
 	parts := strings.Fields(string(text))
 	if len(parts) < 2 {
-		return fmt.Errorf("%s/statm: %q", dir, text)
+		return fmt.Errorf("/proc/%d/statm: %q", pid, text)
 	}
 	pages, err := strconv.ParseInt(parts[1], 10, 64)
 	*memory += pages * int64(os.Getpagesize())
@@ -106,7 +96,7 @@ func statFields(dir string) ([]string, error) {
 		return nil, err
 	}
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 2 {
 		return nil, fmt.Errorf("%s/stat: %q", dir, text)
 	}
 	return fields, nil

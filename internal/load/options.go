@@ -57,6 +57,7 @@ const FlatOut = -1
 type Options struct {
 	Scenario string
 	Label    string // what a report calls the server; the peer if empty
+	Variant  string // what a report calls this kind of run; made of what was chosen if empty
 	Peer     Peer
 	Sub, Pub []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
 	Signer   *channel.Signer // of channel ids; not for nchan

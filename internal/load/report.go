@@ -90,6 +90,9 @@ func newReport(o *Options) *Report {
 
 // variant names what has been chosen, so that only like is compared with like.
 func (o *Options) variant() string {
+	if o.Variant != "" {
+		return o.Variant
+	}
 	parts := []string{o.Scenario, fmt.Sprint(o.Connections)}
 	switch {
 	case o.Rate == FlatOut:
