@@ -55,15 +55,15 @@ const FlatOut = -1
 
 // Options says what to do to which server. What is zero takes the default of the scenario, or none where that is sensible.
 type Options struct {
-	Scenario string
-	Label    string // what a report calls the server; the peer if empty
-	Variant  string // what a report calls this kind of run; made of what was chosen if empty
-	Peer     Peer
-	Sub, Pub []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
-	Signer   *channel.Signer // of channel ids; not for nchan
-	Sign     bool            // posts, too
-	Form     Form
-	Transport
+	Scenario  string
+	Label     string // what a report calls the server; the peer if empty
+	Variant   string // what a report calls this kind of run; made of what was chosen if empty
+	Peer      Peer
+	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
+	Signer    *channel.Signer // of channel ids; not for nchan
+	Sign      bool            // posts, too
+	Form      Form
+	Transport Transport
 
 	Connections int
 	Rate        float64       // posts each second, over all channels, or FlatOut

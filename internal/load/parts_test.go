@@ -193,6 +193,15 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+func TestLoopbackSources(t *testing.T) {
+	for connections, want := range map[int]int{10: 0, perSource: 0, perSource + 1: 2, 64_000: 3, 10_000_000: 400} {
+		got := loopbackSources(connections)
+		if len(got) != want || slices.ContainsFunc(got, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+			t.Errorf("%d sources for %d connections, want %d", len(got), connections, want)
+		}
+	}
+}
+
 func TestMeterReadsThisProcess(t *testing.T) {
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		t.Skip("no /proc")

@@ -194,6 +194,9 @@ func (r *Report) Write(w io.Writer) {
 			row("", "server %.1f µs, store %.1f µs each delivery", r.ServerMicros, r.StoreMicros)
 		}
 	}
+	if r.OwnCPU > 0.9*r.Seconds {
+		row("note", "this tool was busy all the time: the server may be faster than that")
+	}
 	for _, text := range r.Faults {
 		row("fault", "%s", text)
 	}

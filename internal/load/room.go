@@ -2,7 +2,6 @@ package load
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 
 	"pushgate/internal/load/loop"
@@ -31,15 +30,20 @@ func (r *run) room() error {
 	if len(r.Sources) > 0 {
 		return nil
 	}
-	count := (r.Connections + r.Publishers + perSource - 1) / perSource
-	if count > 1 && r.loopback() {
-		address := netip.MustParseAddr("127.0.0.1")
-		for range count {
-			r.Sources = append(r.Sources, address)
-			address = address.Next()
-		}
+	if r.loopback() {
+		r.Sources = loopbackSources(r.Connections + r.Publishers)
 	}
 	return nil
+}
+
+// loopbackSources gives as many addresses as so many connections need; none if the usual one will do.
+func loopbackSources(connections int) (sources []netip.Addr) {
+	address := netip.MustParseAddr("127.0.0.1")
+	for n := 0; connections > perSource && n < connections; n += perSource {
+		sources = append(sources, address)
+		address = address.Next()
+	}
+	return sources
 }
 
 // loopback reports whether all servers are on this machine, where every address of 127.0.0.0/8 is one to connect from.
@@ -51,5 +55,3 @@ func (r *run) loopback() bool {
 	}
 	return true
 }
-
-func resolver() *net.Resolver { return net.DefaultResolver }

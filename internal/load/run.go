@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"time"
 
@@ -394,7 +395,7 @@ func (r *run) end() error {
 
 // resolve looks a name up.
 func resolve(ctx context.Context, host string) (netip.Addr, error) {
-	all, err := resolver().LookupNetIP(ctx, "ip", host)
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return netip.Addr{}, err
 	}

@@ -55,15 +55,15 @@ func scenarios() []scenario {
 	}
 }
 
-// start makes publishers, reads memory, and lets make create subscribers.
-func (r *run) start(make func()) error {
+// start makes publishers, reads memory, and has subscribers created.
+func (r *run) start(create func()) error {
 	before, err := r.meter.read()
 	if err != nil {
 		return err
 	}
 	r.report.MemoryBefore = before.memory
 	r.publishers()
-	make()
+	create()
 	return nil
 }
 
@@ -81,7 +81,7 @@ func (r *run) connectAll(atOnce int) error {
 	if err := r.connect(r.subs, atOnce); err != nil {
 		return err
 	}
-	r.report.ConnectsPerSecond = float64(len(r.subs)) / (r.lastNews - from).Seconds()
+	r.report.ConnectsPerSecond = float64(len(r.subs)) / (r.loop.Now() - from).Seconds()
 	return nil
 }
 

@@ -85,7 +85,7 @@ func (s *subscriber) part(c *loop.Conn, b []byte, now time.Duration) (used int, 
 	case s.phase == dialing:
 		return s.welcome(b)
 	case s.form == SSE:
-		return s.events1(b, now)
+		return s.piece(b, now)
 	default:
 		return s.frame(c, b, now)
 	}
@@ -175,8 +175,8 @@ func (s *subscriber) answer(c *loop.Conn, b []byte, now time.Duration) (used int
 	return a.used, nil
 }
 
-// events1 reads a piece of a stream, and takes the events that are complete with it.
-func (s *subscriber) events1(b []byte, now time.Duration) (used int, err error) {
+// piece reads a piece of a stream, and takes the events that are complete with it.
+func (s *subscriber) piece(b []byte, now time.Duration) (used int, err error) {
 	data, used := b, len(b)
 	if s.chunked {
 		data, used, err = parseChunk(b)
