@@ -78,7 +78,7 @@ func readProcess(pid int, memory *int64, cpu *time.Duration) error {
 	*cpu += used
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
-		return err
+		return fmt.Errorf("process %d: %w", pid, err)
 	}
 	parts := strings.Fields(string(text))
 	if len(parts) < 2 {
