@@ -38,7 +38,7 @@ func WritePage(w io.Writer, reports []*Report) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"plots": plots,
 		"mb":    func(n int64) string { return fmt.Sprintf("%.1f", mb(n)) },
-		"short": short,
+		"some":  some,
 		"ok":    func(r *Report) bool { return r.Correct() == nil },
 		"wrong": func(r *Report) string { return r.Correct().Error() },
 	}).Parse(pageText)
@@ -142,6 +142,14 @@ func draw(title string, x []float64, rows ...row) (plot, bool) {
 	return p, true
 }
 
+// some writes a number, or a dash for what was not measured.
+func some(n float64) string {
+	if n == 0 {
+		return "–"
+	}
+	return short(n)
+}
+
 // short writes a number with three digits that matter.
 func short(n float64) string {
 	switch {
@@ -151,6 +159,8 @@ func short(n float64) string {
 		return fmt.Sprintf("%.3gk", n/1e3)
 	case n >= 100:
 		return fmt.Sprintf("%.0f", n)
+	case n < 0.01:
+		return fmt.Sprintf("%.1g", n)
 	}
 	return fmt.Sprintf("%.3g", n)
 }

@@ -83,7 +83,11 @@ type Sample struct {
 }
 
 func newReport(o *Options) *Report {
-	return &Report{Scenario: o.Scenario, Label: o.Label, Peer: o.Peer, Form: o.Form, Transport: o.Transport, Variant: o.variant(), Started: time.Now(),
+	transport := o.Transport
+	if o.Form == SSE {
+		transport = Transport(SSE)
+	}
+	return &Report{Scenario: o.Scenario, Label: o.Label, Peer: o.Peer, Form: o.Form, Transport: transport, Variant: o.variant(), Started: time.Now(),
 		Processors: runtime.NumCPU(), Connections: o.Connections, Rate: o.Rate, Size: o.Size, Publishers: o.Publishers,
 		breaks: map[string]int{}, refusals: map[string]int{}}
 }
