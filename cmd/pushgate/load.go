@@ -143,13 +143,20 @@ func (a *loadArgs) sign(w world) error {
 	}
 	environ := w.environ
 	if a.key != "" {
-		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+a.key)
+		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+a.key, config.Prefix+"PORTALS=")
 	}
 	settings, err := config.LoadEdge(environ)
 	if err != nil {
 		return err
 	}
-	a.Signer = settings.Signer
+	portals, err := settings.Portals()
+	if err != nil {
+		return err
+	}
+	if portals.Personal() == nil {
+		return errors.New("there is no personal portal: say --key, and ?clientId=… in the URLs")
+	}
+	a.Signer = portals.Personal().Signer
 	return nil
 }
 

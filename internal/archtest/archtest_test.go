@@ -43,6 +43,8 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("who is served has nothing to do with how", "internal/portal", "net/http", "os/...", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what may be asked is the same over every transport and log", "internal/command", "net/http", "github.com/coder/websocket/...",
 		redis, "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/config", "pushgate/internal/ops")
@@ -60,7 +62,7 @@ func rules() []forbidden {
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
 	not("what measures a server has nothing of it but the names of channels: a fault in both would not be seen", "internal/load",
 		"pushgate/internal/proto/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
-		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "github.com/coder/websocket/...", redis)
+		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/portal", "github.com/coder/websocket/...", redis)
 	not("connections are the same whatever travels over them", "internal/load/loop", "net/http", "pushgate/internal/load", "pushgate/internal/channel")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")

@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/command"
 	"pushgate/internal/edge"
+	"pushgate/internal/portal"
 	pub "pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
@@ -34,10 +34,15 @@ func startPushgate(t *testing.T) Options {
 	}
 	log := storetest.NewMemory(store.Config{})
 	registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-	e := edge.New(edge.Config{ID: "edge-1", Signer: signer, PollTimeout: 300 * time.Millisecond, PingInterval: 200 * time.Millisecond, MaxPayload: 1 << 20,
-		Drain: time.Millisecond, Origins: []string{"*"}, Commands: command.New(command.Config{Signer: signer}, log, log)}, log, log, logger, registry)
-	p := pub.New(pub.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, MaxPayload: 1 << 20, Timeout: 5 * time.Second},
-		log, log, logger, registry)
+	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
+	portals, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: 300 * time.Millisecond, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
+		Origins: []string{"*"}}, portals, func(string) edge.Log { return log }, log, logger, registry)
+	p := pub.New(pub.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 5 * time.Second},
+		portals, func(string) pub.Log { return log }, log, logger, registry)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { e.Run(ctx) })
