@@ -35,6 +35,7 @@ type Report struct {
 	Doubled    int     `json:"doubled"`
 	Disordered int     `json:"disordered"`
 	Stray      int     `json:"stray"` // messages for somebody else, or that nobody sent
+	Gaps       int     `json:"gaps"`  // notes of a gap that subscribers were given
 	Connects   int     `json:"connects"`
 	Broken     int     `json:"broken"`  // connections that the server ended, after which the subscriber came back with its position
 	CutOff     int     `json:"cut_off"` // slow readers that the server did not keep
@@ -172,6 +173,9 @@ func (r *Report) Write(w io.Writer) {
 	fmt.Fprintf(t, "\n%s against %s (%s, %s)\n", r.Variant, r.Label, r.Form, r.Transport)
 	row("messages", "%d posted, %d accepted, %d refused, %d delivered in %.2f s", r.Posted, r.Accepted, r.Refused, r.Delivered, r.Seconds)
 	row("correctness", "%d lost, %d doubled, %d out of order, %d stray, %d faults", r.Lost, r.Doubled, r.Disordered, r.Stray, r.FaultCount)
+	if r.Gaps > 0 {
+		row("gaps", "%d told", r.Gaps)
+	}
 	row("connections", "%d made, %.0f/s; %d broken by the server", r.Connects, r.ConnectsPerSecond, r.Broken)
 	if r.Scenario == "slow" {
 		row("slow readers", "%d cut off", r.CutOff)

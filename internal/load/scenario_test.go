@@ -123,6 +123,7 @@ func TestMisdeedsAreReported(t *testing.T) {
 		}), "2 stray"},
 		{"damaging", every(10, func(b []byte) [][]byte { return [][]byte{bytes.Replace(b, []byte("~load:0"), []byte("~load:X"), 1)} }), "8 lost, 8 faults"},
 		{"emptying", every(10, func(b []byte) [][]byte { return [][]byte{b, []byte("{}")} }), "8 faults"},
+		{"telling of a gap", every(10, func(b []byte) [][]byte { return [][]byte{b, []byte(`{"module_id":"pushgate","command":"gap"}`)} }), ""},
 		{"refusing", every(10, func([]byte) [][]byte { return nil }), ""},
 		{"refusing all", every(1, func([]byte) [][]byte { return nil }), "no post was accepted"},
 	} {
@@ -141,6 +142,9 @@ func TestMisdeedsAreReported(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
+			}
+			if gaps := 8 * strings.Count(c.name, "gap"); report.Gaps != gaps {
+				t.Errorf("%d gaps, want %d", report.Gaps, gaps)
 			}
 		})
 	}

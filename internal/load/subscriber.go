@@ -14,6 +14,9 @@ import (
 // errKey is the answer to channels that this program has signed with another key than the server's. Trying again does not help.
 var errKey = errors.New("4010: the server has another signature key, or another algorithm")
 
+// gapNote is in what a server says when it has lost messages, or may have. Whether it has is seen by those that do not come.
+const gapNote = `"command":"gap"`
+
 // phase is how far a connection of a subscriber has got.
 type phase int
 
@@ -217,7 +220,10 @@ func (s *subscriber) take(payload []byte, now time.Duration) {
 		s.message(m, now)
 		b = rest
 	}
-	if !found {
+	switch told := (!found || s.keeps) && bytes.Contains(payload, []byte(gapNote)); {
+	case told:
+		s.run.report.Gaps++
+	case !found:
 		s.run.fault("a frame, or an answer, without a message")
 	}
 	if s.keeps || s.transport == Poll {
