@@ -88,7 +88,7 @@ func (g Goal) met(value float64) string {
 	if g.Value == 0 {
 		return "no"
 	}
-	return fmt.Sprintf("no, %.2g ×", value/g.Value)
+	return "no, " + short(value/g.Value) + " ×"
 }
 
 // Compare writes a table in Markdown: a line for each goal, with the median of the runs of each server beside it, and below it a line for each server on whether it
