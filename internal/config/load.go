@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,6 +20,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/redisurl"
 )
 
 // Fault is one thing that is wrong with an environment. It never holds the value of a secret.
@@ -158,10 +158,8 @@ func (l *loader) common(c *Common) {
 }
 
 func (l *loader) redis(text string) {
-	u, err := url.Parse(text)
-	ok := err == nil && (u.Scheme == "unix" && u.Path != "" || (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "")
-	if !ok { // the value is not repeated: it may hold a password
-		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server", "redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket")
+	if _, err := redisurl.Parse(text); err != nil { // the value is not repeated: it may hold a password
+		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server: "+err.Error(), redisurl.Forms)
 	}
 }
 
