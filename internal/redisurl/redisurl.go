@@ -46,7 +46,6 @@ type TLS struct {
 	ServerName string // that the servers' certificates must have instead of their host names
 }
 
-
 // Forms is what a URL may look like, for those who have to be told.
 const Forms = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], unix://[USER:PASSWORD@]/PATH[?db=DB], " +
 	"redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/MASTER[/DB] or redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]; " +

@@ -59,8 +59,9 @@ func or[T int | time.Duration](field *T, value T) {
 
 // Store is the logs of all portals in one Redis, and the statistics of its edges. Its methods may be called concurrently.
 type Store struct {
-	rdb redis.UniversalClient // immutable
-	cfg Config                // immutable
+	rdb   redis.UniversalClient // immutable
+	cfg   Config                // immutable
+	links *links                // immutable
 
 	mu   sync.Mutex
 	logs map[string]*Log
@@ -69,7 +70,8 @@ type Store struct {
 // New makes a store on a client, best one from [Open]. The caller keeps the client and closes it after the last use of the store.
 // The client must respect the deadlines of contexts (redis.Options.ContextTimeoutEnabled), or Config.Timeout holds nothing.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
-	return &Store{rdb: rdb, cfg: cfg.WithDefaults(), logs: make(map[string]*Log)}
+	cfg = cfg.WithDefaults()
+	return &Store{rdb: rdb, cfg: cfg, links: newLinks(rdb, cfg), logs: make(map[string]*Log)}
 }
 
 // Log gives the log of a portal, the same one at every call. The name must not contain braces, which mark the part of a key that
@@ -80,7 +82,7 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen"}
+		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen"}
 		s.logs[portal] = l
 	}
 	return l
@@ -91,6 +93,7 @@ func (s *Store) Log(portal string) *Log {
 type Log struct {
 	rdb    redis.UniversalClient // immutable
 	cfg    Config                // immutable, with defaults
+	links  *links                // immutable
 	portal string                // immutable
 	head   string                // immutable: the key, and by its hash tag the place of all the portal's keys
 	topic  string                // immutable
