@@ -224,7 +224,7 @@ func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID
 		if messages == 0 {
 			return known, nil
 		}
-		reply, err := run(ctx, l.rdb, appendScript, l.head, args...).Result()
+		reply, err := run(ctx, l.rdb, l.append, l.head, args...).Result()
 		if err != nil {
 			return proto.ID{}, err
 		}

@@ -29,7 +29,8 @@ var (
 	//go:embed edges.lua
 	edgesSource string
 
-	appendScript   = newScript(positionSource + appendSource)
+	appendScript   = newAppendScript("PUBLISH")
+	shardedScript  = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
 	headScript     = newScript(positionSource + headSource)
 	historyScript  = newScript(historySource)
 	presenceScript = newScript(presenceSource)
@@ -38,6 +39,10 @@ var (
 	putEdgeScript  = newScript(putEdgeSource)
 	edgesScript    = newScript(edgesSource)
 )
+
+func newAppendScript(publish string) script {
+	return newScript(positionSource + "local publish = '" + publish + "'\n" + appendSource)
+}
 
 // script is a Lua script and the name by which Redis knows it once it has seen it. It is immutable.
 type script struct{ source, hash string }

@@ -82,7 +82,11 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen"}
+		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen",
+			append: appendScript}
+		if s.links.sharded {
+			l.append = shardedScript
+		}
 		s.logs[portal] = l
 	}
 	return l
@@ -98,6 +102,7 @@ type Log struct {
 	head   string                // immutable: the key, and by its hash tag the place of all the portal's keys
 	topic  string                // immutable
 	seen   string                // immutable: the key of when users were last seen
+	append script                // immutable: the one whose notifications are heard
 
 	mu    sync.Mutex
 	known proto.ID // the newest id that Redis has told of

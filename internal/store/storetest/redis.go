@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -102,7 +103,7 @@ func (r *Redis) CPU() time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// Do sends one command, given as words, on a connection of its own, and gives the first line of the answer.
+// Do sends one command, given as words, on a connection of its own, and gives the answer: its first line, or the bulk that it is.
 func (r *Redis) Do(words ...string) (string, error) {
 	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
 	if err != nil {
@@ -114,8 +115,16 @@ func (r *Redis) Do(words ...string) (string, error) {
 	for _, word := range words {
 		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(word), word)
 	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(line), err
+	answer := bufio.NewReader(conn)
+	line, err := answer.ReadString('\n')
+	line = strings.TrimSpace(line)
+	if size, ok := strings.CutPrefix(line, "$"); ok && err == nil {
+		n, _ := strconv.Atoi(size)
+		bulk := make([]byte, max(n, 0))
+		_, err = io.ReadFull(answer, bulk)
+		return string(bulk), err
+	}
+	return line, err
 }
 
 func (r *Redis) start() error {
