@@ -151,6 +151,11 @@ func (k *link) connect(ctx context.Context) error {
 		return err
 	}
 	writing.Go(func() { fail(k.keep(ctx, pubsub)) })
+	writing.Go(func() {
+		if err := k.canary(ctx); err != nil {
+			fail(err)
+		}
+	})
 
 	// A context that is over keeps go-redis from making a connection by itself, of which nobody here would know.
 	over, cancel := context.WithCancel(ctx)

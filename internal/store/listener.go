@@ -73,14 +73,19 @@ func (n *listener) take(ctx context.Context, before []event) ([]event, error) {
 			return nil, ctx.Err()
 		case <-n.wake:
 		}
-		n.mu.Lock()
-		events := n.events
-		if len(events) > 0 {
-			n.events, n.bytes = before[:0], 0
-		}
-		n.mu.Unlock()
-		if len(events) > 0 {
+		if events := n.grab(before); len(events) > 0 {
 			return events, nil
 		}
 	}
+}
+
+// grab is take, but that it does not wait: there may be no events.
+func (n *listener) grab(before []event) []event {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	events := n.events
+	if len(events) > 0 {
+		n.events, n.bytes = before[:0], 0
+	}
+	return events
 }

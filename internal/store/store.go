@@ -31,10 +31,13 @@ type Config struct {
 	Timeout time.Duration // in which an append is answered; 700 ms
 	Ping    time.Duration // between two questions whether the link of notifications is alive; 1 s
 	Silence time.Duration // after which a link that says nothing is dead; 3 s
+	Canary  time.Duration // between two messages to oneself, which must be heard over the link of notifications; 1 s
 
 	// Damaged is told of every record that does not decode, notified or read; such a message cannot be delivered by any means.
 	// It may be called concurrently. Nil: nobody is told.
 	Damaged func(id proto.ID, err error)
+	// Heard is told how long each message to oneself took. It may be called concurrently. Nil: nobody is told.
+	Heard func(took time.Duration)
 }
 
 // WithDefaults gives c with its zero fields filled in.
@@ -45,8 +48,12 @@ func (c Config) WithDefaults() Config {
 	or(&c.Timeout, 700*time.Millisecond)
 	or(&c.Ping, time.Second)
 	or(&c.Silence, 3*time.Second)
+	or(&c.Canary, time.Second)
 	if c.Damaged == nil {
 		c.Damaged = func(proto.ID, error) {}
+	}
+	if c.Heard == nil {
+		c.Heard = func(time.Duration) {}
 	}
 	return c
 }
@@ -82,7 +89,7 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen",
+		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + notifySuffix, seen: prefix + "seen",
 			append: appendScript}
 		if s.links.sharded {
 			l.append = shardedScript

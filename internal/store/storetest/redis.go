@@ -28,6 +28,12 @@ type Redis struct {
 // test is skipped, or fails if the environment says CI=true.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
+	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
+}
+
+// startServer starts redis-server with a configuration of its own.
+func startServer(t testing.TB, args ...string) *Redis {
+	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -40,8 +46,7 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 	for try := 0; ; try++ {
 		r.addr = freeAddr(t)
 		_, port, _ := net.SplitHostPort(r.addr)
-		r.args = append([]string{program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
-			"--maxmemory-policy", "noeviction", "--dir", t.TempDir()}, args...)
+		r.args = append(append([]string{program}, args...), "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir())
 		err := r.start()
 		if err == nil {
 			break
