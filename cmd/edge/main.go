@@ -26,7 +26,8 @@ func main() {
 		}
 		defer rdb.Close()
 		registry := ops.NewRegistry()
-		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Replicas: cfg.Replicas,
+			Damaged: ops.DamagedRecords(registry, logger), Heard: ops.Canary(registry)})
 		log := st.Log("default")
 		e := edge.New(edge.Config{
 			ID:           cfg.ID,

@@ -24,7 +24,8 @@ func main() {
 		}
 		defer rdb.Close()
 		registry := ops.NewRegistry()
-		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+		st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Replicas: cfg.Replicas,
+			Damaged: ops.DamagedRecords(registry, logger)})
 		p := publisher.New(publisher.Config{
 			Signer:     cfg.Signer,
 			Grammar:    cfg.Grammar,

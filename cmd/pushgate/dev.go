@@ -126,7 +126,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 	}
 	d.closers = append(d.closers, func() { rdb.Close() })
 
-	logs := store.New(rdb, store.Config{ChannelCap: edgeConfig.ChannelCap, WriteWindow: edgeConfig.WriteWindow})
+	logs := store.New(rdb, store.Config{ChannelCap: edgeConfig.ChannelCap, WriteWindow: edgeConfig.WriteWindow, Replicas: publisherConfig.Replicas})
 	log := logs.Log("default")
 	d.edge = edge.New(edge.Config{
 		ID:           edgeConfig.ID,

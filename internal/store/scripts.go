@@ -28,6 +28,8 @@ var (
 	putEdgeSource string
 	//go:embed edges.lua
 	edgesSource string
+	//go:embed confirm.lua
+	confirmSource string
 
 	appendScript   = newAppendScript("PUBLISH")
 	shardedScript  = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
@@ -38,6 +40,7 @@ var (
 	seenScript     = newScript(seenSource)
 	putEdgeScript  = newScript(putEdgeSource)
 	edgesScript    = newScript(edgesSource)
+	confirmScript  = newScript(confirmSource)
 )
 
 func newAppendScript(publish string) script {
@@ -52,8 +55,13 @@ func newScript(source string) script {
 	return script{source: source, hash: hex.EncodeToString(sum[:])}
 }
 
+// processor is a client or a connection.
+type processor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
 // run runs a script, sending its source only if Redis does not know it.
-func run(ctx context.Context, rdb redis.UniversalClient, s script, key string, args ...any) *redis.Cmd {
+func run(ctx context.Context, rdb processor, s script, key string, args ...any) *redis.Cmd {
 	cmd := process(ctx, rdb, "evalsha", s.hash, key, args)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		return process(ctx, rdb, "eval", s.source, key, args)
@@ -61,7 +69,7 @@ func run(ctx context.Context, rdb redis.UniversalClient, s script, key string, a
 	return cmd
 }
 
-func process(ctx context.Context, rdb redis.UniversalClient, name, what, key string, args []any) *redis.Cmd {
+func process(ctx context.Context, rdb processor, name, what, key string, args []any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
 	_ = rdb.Process(ctx, once{cmd}) // the error stays in cmd
 	return cmd
