@@ -7,13 +7,13 @@ local call, sub, byte = redis.call, string.sub, string.byte
 local portal = sub(KEYS[1], 1, -5)
 local edges, watched, was, seen = portal .. 'edges', portal .. 'on:' .. ARGV[1], portal .. 'was:' .. ARGV[1], portal .. 'seen'
 if ARGV[3] == '1' then
-	call('SADD', edges, ARGV[1]) -- first of all writes: a Redis that is out of memory refuses it, and nothing has happened
 	call('DEL', was)
 	if call('EXISTS', watched) == 1 then
 		call('RENAME', watched, was) -- to tell who is not in the new set
 		call('PEXPIRE', was, ARGV[2])
 	end
 	call('HSET', watched, '', 0) -- an edge without sessions has a key too, or its lease could not be told from a lost one
+	call('SADD', edges, ARGV[1])
 	for _, edge in ipairs(call('SMEMBERS', edges)) do
 		if call('EXISTS', portal .. 'on:' .. edge) == 0 then
 			call('SREM', edges, edge)
