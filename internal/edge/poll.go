@@ -31,13 +31,15 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	timer := time.AfterFunc(rest, func() { end(ReasonTimeout) })
 	defer timer.Stop()
 	wake := make(chan struct{}, 1)
-	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	t := e.join(ctx, sub.portal)
+	defer t.part()
+	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
 	defer session.Detach()
 	p := &poll{end}
 	slot := e.wheel.add(p)
 	defer e.wheel.remove(p, slot)
-	e.crowds.enter(sub.owner(), p)
-	defer e.crowds.leave(sub.owner(), p)
+	t.crowds.enter(sub.owner(), sub.portal.Limits.Connections, p)
+	defer t.crowds.leave(sub.owner(), p)
 	e.metrics.polls.Inc()
 	defer e.metrics.polls.Dec()
 	e.numbers.polls.Add(1)
@@ -46,11 +48,8 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	withheld := false
 	for ctx.Err() == nil {
 		batch, _ := session.Next(ctx)
-		if batch.Gap {
-			e.noteGap(sub)
-		}
-		if len(batch.Messages) > 0 {
-			if packet := e.packets.encode(&sub, batch.Messages); packet.frame != nil {
+		if messages := t.withNote(&sub, batch); len(messages) > 0 {
+			if packet := e.packets.encode(&sub, messages); packet.frame != nil {
 				e.answer(w, sub, packet)
 				e.packets.release(packet)
 				return
@@ -105,9 +104,4 @@ func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
 		h.Set(lastMessageID, cursor.String())
 	}
 	w.WriteHeader(http.StatusNotModified)
-}
-
-// noteGap tells the operator that a client came back too late: what it missed is no longer in the log.
-func (e *Edge) noteGap(sub subscription) {
-	e.logger.Warn("history is incomplete", "channel", sub.channels[0], "cursor", sub.cursor)
 }

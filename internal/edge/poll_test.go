@@ -46,7 +46,7 @@ func TestPollIsAnsweredByALiveMessage(t *testing.T) {
 }
 
 func TestPollEndsWith304AfterItsTime(t *testing.T) {
-	const mid = "00000000010000000000000009"
+	const mid = "one that was given"
 	for _, c := range []struct{ name, mid, want string }{
 		{"without mid", "", "the newest"},
 		{"with mid", mid, mid},
@@ -54,8 +54,9 @@ func TestPollEndsWith304AfterItsTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, nil, func(t *testing.T, w *world) {
-				if newest := w.publish(`{}`, bob); c.want != mid {
-					c.want = newest.ID.String()
+				older, newest := w.publish(`{}`, bob), w.publish(`{}`, bob)
+				if c.want = newest.ID.String(); c.mid == mid {
+					c.mid, c.want = older.ID.String(), older.ID.String()
 				}
 				got := <-w.get(w.url("/bitrix/subws/", signed(alice), "mid", c.mid))
 				if got.status != 304 || got.body != "" || got.after != 40*time.Second {
@@ -138,7 +139,7 @@ func TestPollRefusals(t *testing.T) {
 		{"first generation, unsigned", alice.String(), channel.Alphanumeric, "Channel id is not correct."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inWorld(t, func(config *Config) { config.Grammar = c.grammar }, func(t *testing.T, w *world) {
+			inWorld(t, func(config *settings) { config.Grammar = c.grammar }, func(t *testing.T, w *world) {
 				got := <-w.get(w.url("/bitrix/sub/", c.channels))
 				if got.status != 400 || got.body != c.want {
 					t.Errorf("got %d %q", got.status, got.body)
@@ -228,7 +229,7 @@ func TestPollOfAClientThatHangsUp(t *testing.T) {
 		}
 		conn.Close()
 		synctest.Wait()
-		if n, channels := w.value("connections", "longpoll"), w.edge.hub.Channels(); n != 0 || channels != 0 {
+		if n, channels := w.value("connections", "longpoll"), w.edge.channels(); n != 0 || channels != 0 {
 			t.Errorf("%v polls and %d channels are left", n, channels)
 		}
 		if n := w.value("session_ends_total", "client_closed"); n != 1 {

@@ -129,6 +129,27 @@ func TestRPCCalls(t *testing.T) {
 	})
 }
 
+// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one is who the guest is to others, so that it
+// may write where it was given the right to; to users it may not.
+func TestRPCGuestToken(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		text := signer.SignToken(channel.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
+		guest := w.dial(rpcURL("/subws/", text))
+		other := w.dial(rpcURL("/subws/", token(6, bob)))
+		right := bob.String() + "." + signer.SignBody([]byte("public:"+bob.String()))
+		const call = `{"jsonrpc":"2.0","method":"publish","params":{%s,"body":{"module_id":"im","command":"x","params":{}}},"id":1}`
+		if reply := w.ask(guest, fmt.Sprintf(call, `"channelList":["`+right+`"]`)); reply != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+			t.Error(reply)
+		}
+		if got := w.hear(other); !strings.Contains(got, `"sender":{"type":1,"id":"`+alicePublic.String()+`"}}}`) {
+			t.Error(got)
+		}
+		if reply := w.ask(guest, fmt.Sprintf(call, `"userList":[6]`)); !strings.Contains(reply, "4020: Private channel is not allowed.") {
+			t.Error(reply)
+		}
+	})
+}
+
 // TestRPCHeartbeat: a client that has had one heartbeat gives up after 20 s without, so there is one every 10 s as long as the
 // connection lasts, even while its replay waits for a log that is away.
 func TestRPCHeartbeat(t *testing.T) {
@@ -204,7 +225,7 @@ func (w *world) histogram(name string) (count uint64, sum float64) {
 }
 
 func TestBadTokens(t *testing.T) {
-	inWorld(t, func(c *Config) { c.HostID = "host" }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.HostID = "host" }, func(t *testing.T, w *world) {
 		expired := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(-time.Second)}, "host", time.Now())
 		foreign := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "another", time.Now())
 		for name, text := range map[string]string{"nonsense": "x", "expired": expired, "another portal's": foreign} {
@@ -344,9 +365,9 @@ func TestStatusAcrossEdges(t *testing.T) {
 func (w *world) secondEdge() *world {
 	v := &world{t: w.t, log: w.log, listener: newPipeListener()}
 	v.metrics = prometheus.NewRegistry()
-	config := w.edge.config
-	config.ID = "edge-2"
-	v.edge = New(config, w.log, w.log, w.edge.logger, v.metrics)
+	v.settings = w.settings
+	v.settings.ID = "edge-2"
+	v.edge = newEdge(v.settings, w.log, v.metrics)
 	transport := &http.Transport{DialContext: v.listener.dial}
 	v.http = &http.Client{Transport: transport}
 	server := &http.Server{Handler: v.edge.Handler()}

@@ -34,6 +34,7 @@ var pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 type wsConn struct {
 	// Immutable after serveWebSocket.
 	edge    *Edge
+	tenant  *tenant
 	sub     subscription
 	conn    *websocket.Conn
 	net     net.Conn
@@ -53,10 +54,11 @@ type wsConn struct {
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
-	c := &wsConn{edge: e, sub: sub}
+	c := &wsConn{edge: e, tenant: e.join(r.Context(), sub.portal), sub: sub}
 	upgrade := &upgrade{ResponseWriter: w}
 	conn, err := websocket.Accept(upgrade, r, e.acceptOptions(c))
 	if err != nil {
+		c.tenant.part()
 		return // the library has answered
 	}
 	c.conn, c.net = conn, upgrade.conn
@@ -65,9 +67,9 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
-	c.session = e.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
+	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
 	c.slot = e.wheel.add(c)
-	e.crowds.enter(sub.owner(), c)
+	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.metrics.webSockets.Inc()
 	e.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
@@ -121,7 +123,8 @@ func isNetError(err error) bool {
 func (c *wsConn) takeDown() {
 	c.session.Detach()
 	c.edge.wheel.remove(c, c.slot)
-	c.edge.crowds.leave(c.sub.owner(), c)
+	c.tenant.crowds.leave(c.sub.owner(), c)
+	c.tenant.part()
 	c.conn.CloseNow()
 	c.edge.metrics.webSockets.Dec()
 	c.edge.numbers.webSockets.Add(-1)
@@ -149,16 +152,14 @@ func (c *wsConn) write() {
 		if err != nil {
 			return
 		}
-		if batch.Gap {
-			c.edge.noteGap(c.sub)
-		}
-		if len(batch.Messages) == 0 {
-			if !batch.Gap && !batch.Nudged {
+		messages := c.tenant.withNote(&c.sub, batch)
+		if len(messages) == 0 {
+			if !batch.Nudged {
 				return
 			}
 			continue
 		}
-		packet := c.edge.packets.encode(&c.sub, batch.Messages)
+		packet := c.edge.packets.encode(&c.sub, messages)
 		ok := packet.frame == nil || c.send(packet.frame)
 		c.edge.packets.release(packet)
 		if !ok {
@@ -166,7 +167,7 @@ func (c *wsConn) write() {
 		}
 		c.edge.metrics.sent(webSocket, packet)
 		if c.rpc != nil {
-			c.edge.recent.note(batch.Messages)
+			c.tenant.recent.note(batch.Messages)
 		}
 	}
 }
@@ -190,8 +191,8 @@ func (c *wsConn) send(frame []byte) bool {
 
 // visit implements member: it ends what is stuck or dead, and pings when it is time.
 func (c *wsConn) visit(now time.Time) {
-	if c.sub.over(now) {
-		c.edge.connections.Go(func() { c.close(ReasonTokenExpired) })
+	if reason := c.tenant.over(&c.sub, now); reason != nil {
+		c.edge.connections.Go(func() { c.close(reason) })
 		return
 	}
 	if c.rpc != nil {

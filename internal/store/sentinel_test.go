@@ -116,8 +116,8 @@ func TestFailoverThatLosesAcknowledgedWrites(t *testing.T) {
 	// The old master comes back, and follows the new one.
 	sentinel.Servers[0].Start()
 	page, err := edge.Log("default").History(t.Context(), nil, lost)
-	if err != nil || !page.Gap {
-		t.Errorf("who saw what was lost is not told so: gap %v, %v", page.Gap, err)
+	if err != nil || !page.Gap() {
+		t.Errorf("who saw what was lost is not told so: gap %v, %v", page.Gap(), err)
 	}
 	post(t, edge.Log("default"), msg(time.Hour, "last", ch(1)))
 	if resyncs, downs, up, _ := r.State(); resyncs < 2 || downs < 1 || !up {
