@@ -64,6 +64,8 @@ func rules() []forbidden {
 		"pushgate/internal/proto/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/portal", "github.com/coder/websocket/...", redis)
 	not("connections are the same whatever travels over them", "internal/load/loop", "net/http", "pushgate/internal/load", "pushgate/internal/channel")
+	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
+		"pushgate/internal/config")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules
