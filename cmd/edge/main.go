@@ -20,6 +20,7 @@ func main() {
 	}
 	logger := ops.NewLogger(os.Stderr, cfg.LogFormat, cfg.LogLevel)
 	os.Exit(ops.Main(logger, func(ctx context.Context) error {
+		ops.CollectAt(edge.GCPercent)
 		rdb, err := store.Open(cfg.RedisURL)
 		if err != nil {
 			return err

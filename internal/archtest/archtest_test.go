@@ -58,6 +58,9 @@ func rules() []forbidden {
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
+	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
+	not("what rests is a connection, whatever is said on it", "internal/park", "net/http", "github.com/coder/websocket/...",
+		"pushgate/internal/frame", "pushgate/internal/hub", "pushgate/internal/edge")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules

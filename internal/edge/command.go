@@ -68,7 +68,7 @@ func (c *wsConn) receive(message io.Reader) bool {
 func (c *wsConn) arrived(size int64, err error) bool {
 	switch {
 	case err != nil:
-		c.end(readFailure(err))
+		c.readFailed(err)
 		return false
 	case size > c.edge.config.MaxPayload:
 		c.close(ReasonTooBig)
