@@ -20,6 +20,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/edge"
+	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
 )
@@ -91,10 +92,14 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	st := store.New(rdb, store.Config{})
 	quiet := slog.New(slog.DiscardHandler)
 	metrics := prometheus.NewRegistry()
-	e := edge.New(edge.Config{ID: "edge", Signer: signer, PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}},
-		st.Log("default"), st, quiet, metrics)
-	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		st.Log("default"), st, quiet, prometheus.NewRegistry())
+	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := edge.New(edge.Config{ID: "edge", PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}}, table,
+		func(portal string) edge.Log { return st.Log(portal) }, st, quiet, metrics)
+	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, table,
+		func(portal string) publisher.Log { return st.Log(portal) }, st, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

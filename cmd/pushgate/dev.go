@@ -18,12 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pushgate/internal/channel"
-	executor "pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/ops"
 	"pushgate/internal/publisher"
-	"pushgate/internal/store"
+	"pushgate/internal/server"
 )
 
 // devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
@@ -46,12 +45,12 @@ func dev(ctx context.Context, w world, args []string) error {
 	if *verbose {
 		level = slog.LevelDebug
 	}
-	server, err := newDevServer(*redisURL, w.environ, ops.NewLogger(w.stderr, "text", level))
+	dev, err := newDevServer(*redisURL, w.environ, ops.NewLogger(w.stderr, "text", level))
 	if err != nil {
 		return err
 	}
-	defer server.close()
-	err = server.serve(ctx, *listen, func(address string) { banner(w, server, address, *redisURL) })
+	defer dev.close()
+	err = dev.serve(ctx, *listen, func(address string) { banner(w, dev, address, *redisURL) })
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: is another one running? --listen 127.0.0.1:0 takes any free port", err)
 	}
@@ -59,8 +58,8 @@ func dev(ctx context.Context, w world, args []string) error {
 }
 
 // banner says where the page is, and shows both sides of the protocol with lines that work.
-func banner(w world, server *devServer, host, redisURL string) {
-	c := server.page.config(host)
+func banner(w world, dev *devServer, host, redisURL string) {
+	c := dev.page.config(host)
 	redis := "embedded, forgets everything at the end"
 	if u, err := url.Parse(redisURL); err == nil && redisURL != "" {
 		redis = u.Redacted()
@@ -92,10 +91,13 @@ type devServer struct {
 	closers   []func() // in the order of opening
 }
 
+var errManyPortals = errors.New("this is for one portal, and " + config.Prefix + "PORTALS names others")
+
 // newDevServer makes a server over the Redis at redisURL, or over an embedded one if that is empty, with the settings of
 // environ. Without a key there it makes one up. The server must be closed.
 func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *devServer, err error) {
-	if (world{environ: environ}).getenv(config.Prefix+"KEYS") == "" {
+	set := world{environ: environ}.getenv
+	if set(config.Prefix+"KEYS") == "" && set(config.Prefix+"PORTALS") == "" {
 		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+rand.Text())
 	}
 	edgeConfig, err := config.LoadEdge(environ)
@@ -105,6 +107,13 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 	publisherConfig, err := config.LoadPublisher(environ)
 	if err != nil {
 		return nil, err
+	}
+	portals, err := edgeConfig.Portals()
+	if err != nil {
+		return nil, err
+	}
+	if portals.Shared() {
+		return nil, errManyPortals
 	}
 	d := &devServer{logger: logger, registry: prometheus.NewRegistry()}
 	defer func() {
@@ -119,43 +128,20 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		d.closers = append(d.closers, d.redis.Close)
 		redisURL = d.redis.URL()
 	}
-	rdb, err := store.Open(redisURL)
+	edgeConfig.RedisURL, edgeConfig.Drain = redisURL, devLeave/10
+	logs, closeLogs, err := server.Open(edgeConfig.Common, logger, d.registry)
 	if err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, func() { rdb.Close() })
-
-	logs := store.New(rdb, store.Config{ChannelCap: edgeConfig.ChannelCap, WriteWindow: edgeConfig.WriteWindow})
-	log := logs.Log("default")
-	d.edge = edge.New(edge.Config{
-		ID:           edgeConfig.ID,
-		Signer:       edgeConfig.Signer,
-		Grammar:      edgeConfig.Grammar,
-		HostID:       edgeConfig.HostID,
-		PollTimeout:  edgeConfig.PollTimeout,
-		PingInterval: edgeConfig.PingInterval,
-		MaxPayload:   edgeConfig.MaxPayload,
-		Drain:        devLeave / 10,
-		Origins:      edgeConfig.Origins,
-
-		MaxConnections: edgeConfig.MaxConnections,
-		Commands: executor.New(executor.Config{Signer: edgeConfig.Signer, Rules: edgeConfig.TTLRules, MaxPayload: edgeConfig.MaxPayload,
-			MaxMessages: edgeConfig.MaxMessages, MaxChannels: edgeConfig.MaxChannels}, log, logs),
-	}, log, logs, logger, d.registry)
-	d.publisher = publisher.New(publisher.Config{
-		Signer:      publisherConfig.Signer,
-		Grammar:     publisherConfig.Grammar,
-		HostID:      publisherConfig.HostID,
-		Rules:       publisherConfig.TTLRules,
-		Allow:       publisherConfig.Allow,
-		Signed:      publisherConfig.Signed,
-		MaxPayload:  publisherConfig.MaxPayload,
-		MaxMessages: publisherConfig.MaxMessages,
-		MaxChannels: publisherConfig.MaxChannels,
-		Timeout:     time.Second,
-	}, log, logs, logger, d.registry)
+	d.closers = append(d.closers, closeLogs)
+	if d.edge, err = server.NewEdge(edgeConfig, logs, logger, d.registry); err != nil {
+		return nil, err
+	}
+	if d.publisher, err = server.NewPublisher(publisherConfig, logs, logger, d.registry); err != nil {
+		return nil, err
+	}
 	d.page = &page{
-		signer:   edgeConfig.Signer,
+		signer:   portals.Personal().Signer,
 		private:  channel.Ref{Private: randomID(), Public: randomID()},
 		shared:   channel.Ref{Private: randomID()},
 		ttlRules: publisherConfig.TTLRules.String(),

@@ -23,11 +23,18 @@ func sign(_ context.Context, w world, args []string) error {
 	if err != nil {
 		return err
 	}
+	portals, err := settings.Portals()
+	if err != nil {
+		return err
+	}
+	if portals.Personal() == nil {
+		return errManyPortals
+	}
 	refs, err := settings.Grammar.ParseList(strings.Join(flags.Args(), "/"), flags.NArg())
 	if err != nil {
 		return fmt.Errorf("%w: an id is 32 lower-case hexadecimal digits", err)
 	}
-	fmt.Fprintln(w.stdout, signed(settings.Signer, refs...))
+	fmt.Fprintln(w.stdout, signed(portals.Personal().Signer, refs...))
 	return nil
 }
 

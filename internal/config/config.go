@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -21,7 +22,8 @@ const MinKey = 16
 // README; quotes in them become code.
 type Common struct {
 	RedisURL      string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' or 'unix:///path'"`
-	Keys          Keys            `env:"KEYS" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	Keys          Keys            `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	PortalsFile   string          `env:"PORTALS" default:"one portal" doc:"JSON file of the portals to serve, in place of 'PUSHGATE_KEYS'; SIGHUP has it read again"`
 	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
 	HostID        string          `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal, which tokens and posts of version 5 must name"`
 	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
@@ -38,8 +40,8 @@ type Common struct {
 	LogLevel      slog.Level      `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat     string          `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
-	// Signer is made of Keys and SignatureAlgo.
-	Signer *channel.Signer `env:"-"`
+	signer *channel.Signer // made of Keys and SignatureAlgo; nil if there are no keys
+	limits portal.Limits   // of portals that have none of their own
 }
 
 // Edge is the environment of an edge. A loaded one is complete and within bounds.
@@ -55,9 +57,11 @@ type Edge struct {
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
 type Publisher struct {
 	Common
-	Listen string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	Allow  Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
-	Signed bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+	Listen        string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	Allow         Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	MaxPosts      int      `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
+	MaxPostsBytes int64    `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
+	Signed        bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 
 // LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
@@ -68,7 +72,8 @@ func LoadEdge(environ []string) (Edge, error) {
 	l.address("LISTEN", e.Listen)
 	within(l, "POLL_TIMEOUT", e.PollTimeout, 100*time.Millisecond, time.Hour)
 	within(l, "PING_INTERVAL", e.PingInterval, 100*time.Millisecond, time.Hour)
-	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, 1_000_000)
+	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, maxConnections)
+	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections})
 	if err := l.faults(); err != nil {
 		return Edge{}, err
 	}
@@ -81,6 +86,9 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	p := parse[Publisher](l)
 	l.common(&p.Common)
 	l.address("LISTEN", p.Listen)
+	within(l, "MAX_POSTS", p.MaxPosts, 1, maxPosts)
+	within(l, "MAX_POSTS_BYTES", p.MaxPostsBytes, 1<<20, 1<<40)
+	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err
 	}

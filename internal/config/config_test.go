@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	if !strings.HasSuffix(e.ID, fmt.Sprint("-", os.Getpid())) {
 		t.Errorf("id %q", e.ID)
 	}
-	if ref := p.Signer.Sign(channel.Ref{}); !p.Signer.Verify(ref) {
+	if ref := p.signer.Sign(channel.Ref{}); !p.signer.Verify(ref) {
 		t.Error("the signer does not verify what it signed")
 	}
 }
@@ -88,10 +88,10 @@ func TestValues(t *testing.T) {
 		t.Errorf("got %v %v %v %v", p.Grammar, p.WriteWindow, p.LogLevel, p.Drain)
 	}
 	second, _ := channel.NewSigner("sha256", []byte("fedcba9876543210"))
-	if !p.Signer.VerifyBody([]byte("x"), second.SignBody([]byte("x"))) {
+	if !p.signer.VerifyBody([]byte("x"), second.SignBody([]byte("x"))) {
 		t.Error("the second key does not verify")
 	}
-	if p.Signer.SignBody([]byte("x")) == second.SignBody([]byte("x")) {
+	if p.signer.SignBody([]byte("x")) == second.SignBody([]byte("x")) {
 		t.Error("the second key signs")
 	}
 }
@@ -184,7 +184,7 @@ func TestKeysStaySecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "keys", p.Keys, "config", p, "signer", p.Signer)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "keys", p.Keys, "config", p, "signer", p.signer)
 	text := log.String()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		text += fmt.Sprintf(verb, p.Keys)

@@ -20,6 +20,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -126,20 +127,35 @@ var hints = map[reflect.Type]string{
 	reflect.TypeFor[Origins]():         "comma-separated hosts such as portal.example.com,*.example.org",
 }
 
+// Upper bounds of limits.
+const (
+	maxPayload     = 64 << 20
+	maxMessages    = 10_000
+	maxChannels    = proto.MaxReceivers
+	maxConnections = 1_000_000
+	maxPosts       = 1_000_000
+	maxRate        = 1_000_000
+)
+
 var processID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // common checks what the types of the fields do not, and fills in what is made of other fields.
 func (l *loader) common(c *Common) {
-	if c.Keys == nil {
-		l.fault(Prefix+"KEYS", "it is not set", "the portal's signature key, or several separated by commas")
+	switch {
+	case c.Keys == nil && c.PortalsFile == "":
+		l.fault(Prefix+"KEYS", "it is not set", "the portal's signature key, or several separated by commas; or "+Prefix+"PORTALS")
+	case c.Keys != nil && c.PortalsFile != "":
+		l.fault(Prefix+"KEYS", "it is set, and so is "+Prefix+"PORTALS", "only one of the two: the file holds the keys of every portal")
+	case c.HostID != "" && c.PortalsFile != "":
+		l.fault(Prefix+"HOST_ID", "it is set, and so is "+Prefix+"PORTALS", "host_id in the file, for each portal")
 	}
 	l.redis(c.RedisURL)
 	l.signer(c)
 	within(l, "CHANNEL_CAP", c.ChannelCap, 1, 1_000_000)
 	within(l, "CHANNEL_WRITE_WINDOW", c.WriteWindow, 0, 366*24*time.Hour)
-	within(l, "MAX_PAYLOAD", c.MaxPayload, 1, 64<<20)
-	within(l, "MAX_MESSAGES", c.MaxMessages, 1, 10_000)
-	within(l, "MAX_CHANNELS", c.MaxChannels, 1, proto.MaxReceivers)
+	within(l, "MAX_PAYLOAD", c.MaxPayload, 1, maxPayload)
+	within(l, "MAX_MESSAGES", c.MaxMessages, 1, maxMessages)
+	within(l, "MAX_CHANNELS", c.MaxChannels, 1, maxChannels)
 	within(l, "DRAIN", c.Drain, 0, time.Hour)
 	l.address("ADMIN_LISTEN", c.AdminListen)
 	if !c.AdminPublic && !local(c.AdminListen) {
@@ -170,7 +186,18 @@ func (l *loader) signer(c *Common) {
 		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
 		return
 	}
-	c.Signer, _ = channel.NewSigner(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+	c.signer, _ = channel.NewSigner(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+}
+
+// portals reads the portals once, to tell what is wrong with them.
+func (l *loader) portals(c *Common, limits portal.Limits) {
+	c.limits = limits
+	if c.PortalsFile == "" || len(l.found) > 0 {
+		return
+	}
+	if _, err := c.Portals(); err != nil {
+		l.fault(Prefix+"PORTALS", err.Error(), `a JSON file such as {"portals": [{"client_id": "…", "keys": ["…"]}]}, which docs/protocol.md describes`)
+	}
 }
 
 // address checks the form of an address to listen at.

@@ -18,13 +18,21 @@ type Keys [][]byte
 func (k *Keys) UnmarshalText(text []byte) error {
 	*k = nil
 	for i, key := range strings.Split(string(text), ",") {
-		switch {
-		case key != strings.TrimSpace(key):
-			return fmt.Errorf("key %d has white space around it", i+1)
-		case len(key) < MinKey:
-			return fmt.Errorf("key %d has %d bytes, fewer than %d", i+1, len(key), MinKey)
+		if err := checkKey(i, key); err != nil {
+			return err
 		}
 		*k = append(*k, []byte(key))
+	}
+	return nil
+}
+
+// checkKey says what is wrong with the key that stands at i, without showing it.
+func checkKey(i int, key string) error {
+	switch {
+	case key != strings.TrimSpace(key):
+		return fmt.Errorf("key %d has white space around it", i+1)
+	case len(key) < MinKey:
+		return fmt.Errorf("key %d has %d bytes, fewer than %d", i+1, len(key), MinKey)
 	}
 	return nil
 }

@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
 	"pushgate/internal/vectors"
 )
 
@@ -324,7 +328,7 @@ func TestConnectURLs(t *testing.T) {
 			continue // another dialect's
 		}
 		cases++
-		e := &Edge{config: Config{Signer: key}}
+		e := newEdge(settings{Config: Config{PingInterval: time.Minute}, Portal: portal.Portal{Signer: key}}, storetest.NewMemory(store.Config{}), prometheus.NewRegistry())
 		r, err := http.NewRequest("GET", "/bitrix/subws/?"+c.Query, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,6 @@ package edge
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
@@ -61,16 +61,17 @@ func TestWriteOfACachedFrameAllocatesNothing(t *testing.T) {
 
 func writeOfACachedFrame(t *testing.T, form *codec, cache func(m *proto.Message)) {
 	log := storetest.NewMemory(store.Config{})
-	e := New(Config{Signer: signer, PingInterval: time.Second}, log, log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	e.hub.Resync(proto.ID{})
-	c := &wsConn{edge: e, net: discardConn{}, sub: subscription{channels: []channel.ID{alice}, codec: form}}
+	e := newEdge(settings{Config: Config{PingInterval: time.Second}, Portal: portal.Portal{Signer: signer}}, log, prometheus.NewRegistry())
+	hub := e.personal().hub
+	hub.Resync(proto.ID{})
+	c := &wsConn{edge: e, tenant: e.personal(), net: discardConn{}, sub: subscription{channels: []channel.ID{alice}, codec: form}}
 	c.ctx, c.end = context.WithCancelCause(t.Context())
-	c.session = e.hub.Attach(c.sub.channels, nil, func() {})
+	c.session = hub.Attach(c.sub.channels, nil, func() {})
 	m := &proto.Message{Receivers: c.sub.channels, Body: []byte(`{}`), TTL: time.Hour, Created: time.Now(), Received: time.Now()}
 	cache(m)
 	if got := testing.AllocsPerRun(1000, func() {
 		m.ID.Sequence++
-		e.hub.Dispatch(m)
+		hub.Dispatch(m)
 		c.write()
 	}); got != 0 {
 		t.Errorf("dispatching and writing one cached frame allocates %v times", got)
@@ -81,11 +82,12 @@ func writeOfACachedFrame(t *testing.T, form *codec, cache func(m *proto.Message)
 func BenchmarkFanOut(b *testing.B) {
 	const sessions = 200
 	log := storetest.NewMemory(store.Config{})
-	e := New(Config{Signer: signer, PingInterval: time.Minute, MaxPayload: 1 << 20, Origins: []string{"*"}}, log, log,
-		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	e := newEdge(settings{Config: Config{PingInterval: time.Minute, Origins: []string{"*"}},
+		Portal: portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20}}}, log, prometheus.NewRegistry())
+	hub := e.personal().hub
 	server := httptest.NewServer(e.Handler())
 	defer server.Close()
-	e.hub.Resync(proto.ID{})
+	hub.Resync(proto.ID{})
 	var readers, got sync.WaitGroup
 	size := 0
 	for range sessions {
@@ -112,7 +114,7 @@ func BenchmarkFanOut(b *testing.B) {
 		sequence++
 		got.Add(sessions)
 		m := &proto.Message{ID: proto.ID{Sequence: sequence}, Receivers: []channel.ID{alice}, Body: body, TTL: time.Hour, Created: time.Now(), Received: time.Now()}
-		e.hub.Dispatch(m)
+		hub.Dispatch(m)
 		got.Wait()
 		size = len(m.Text(0).WebSocket())
 	}
@@ -128,7 +130,7 @@ func BenchmarkFanOut(b *testing.B) {
 // BenchmarkSubscribe is the checking of an upgrade's query: two ids, two signatures.
 func BenchmarkSubscribe(b *testing.B) {
 	log := storetest.NewMemory(store.Config{})
-	e := New(Config{Signer: signer, PingInterval: time.Minute}, log, log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	e := newEdge(settings{Config: Config{PingInterval: time.Minute}, Portal: portal.Portal{Signer: signer}}, log, prometheus.NewRegistry())
 	r, _ := http.NewRequest("GET", "/bitrix/subws/?CHANNEL_ID="+signed(alice, bob)+"&mid=17952262100000000000000002&revision=19", nil)
 	b.ReportAllocs()
 	for b.Loop() {

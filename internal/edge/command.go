@@ -27,14 +27,15 @@ const commandTimeout = 5 * time.Second
 // receive takes a data frame from the client, and reports false if the connection ends by it.
 func (c *wsConn) receive(message io.Reader) bool {
 	c.edge.metrics.received.Inc()
-	limit := c.edge.config.MaxPayload
+	serving := c.tenant.serving.Load()
+	limit := serving.Limits.Payload
 	limited := io.LimitReader(message, limit+1)
-	if !c.sub.codec.commands && !c.sub.codec.calls || c.edge.config.Commands == nil {
+	if !c.sub.codec.commands && !c.sub.codec.calls || serving.commands == nil {
 		n, err := io.Copy(io.Discard, limited)
-		return c.arrived(n, err)
+		return c.arrived(n, limit, err)
 	}
 	batch, err := io.ReadAll(limited)
-	if !c.arrived(int64(len(batch)), err) {
+	if !c.arrived(int64(len(batch)), limit, err) {
 		return false
 	}
 	if c.sub.codec.calls {
@@ -43,7 +44,7 @@ func (c *wsConn) receive(message io.Reader) bool {
 	// Whoever sends something and goes has sent it all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), commandTimeout)
 	defer cancel()
-	reply, err := c.edge.config.Commands.Client(ctx, c.sub.public, batch)
+	reply, err := serving.commands.Client(ctx, c.sub.public, batch)
 	var refusal *proto.Error
 	switch {
 	case err == nil:
@@ -65,12 +66,12 @@ func (c *wsConn) receive(message io.Reader) bool {
 }
 
 // arrived ends the connection if a frame did not come whole or was too large.
-func (c *wsConn) arrived(size int64, err error) bool {
+func (c *wsConn) arrived(size, limit int64, err error) bool {
 	switch {
 	case err != nil:
 		c.readFailed(err)
 		return false
-	case size > c.edge.config.MaxPayload:
+	case size > limit:
 		c.close(ReasonTooBig)
 		return false
 	}

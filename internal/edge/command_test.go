@@ -32,7 +32,7 @@ func (f commandsFunc) Call(ctx context.Context, _ command.Caller, call rpc.Call)
 // What is our fault sends no client to the portal.
 func TestCommandThatFailsClosesMildly(t *testing.T) {
 	broken := commandsFunc(func(context.Context, []byte) ([]byte, error) { return nil, errors.New("redis is away") })
-	inWorld(t, func(c *Config) { c.Commands = broken }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Commands = broken }, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		w.say(conn, []byte("x"))
 		if code, _ := w.closed(conn); code != websocket.StatusTryAgainLater {
@@ -48,7 +48,7 @@ func TestCommandThatFailsClosesMildly(t *testing.T) {
 // A channel that takes no more messages is no cause to end the connection.
 func TestClosedChannelIsNoCloseCode(t *testing.T) {
 	refuse := commandsFunc(func(context.Context, []byte) ([]byte, error) { return nil, proto.ErrChannelsClosed })
-	inWorld(t, func(c *Config) { c.Commands = refuse }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Commands = refuse }, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		w.say(conn, []byte("x"))
 		m := w.publish(`{}`, alice)
@@ -70,7 +70,7 @@ func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 		<-next
 		return nil, nil
 	})
-	inWorld(t, func(c *Config) { c.Commands = slow }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Commands = slow }, func(t *testing.T, w *world) {
 		got, next = nil, make(chan struct{}) // of the bubble
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		go func() {
@@ -103,7 +103,7 @@ func TestUnreadReply(t *testing.T) {
 		calls++
 		return batch, nil
 	})
-	inWorld(t, func(c *Config) { c.Commands = echo }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Commands = echo }, func(t *testing.T, w *world) {
 		calls = 0
 		conn, _ := w.rawWebSocket(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		frame := []byte{0x82, 0x81, 0, 0, 0, 0, 'x'}
@@ -139,7 +139,7 @@ func TestCommandOutlivesItsConnection(t *testing.T) {
 		}
 		return nil, ctx.Err()
 	})
-	inWorld(t, func(c *Config) { c.Commands = slow }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Commands = slow }, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		w.say(conn, []byte("x"))
 		w.edge.wheel.close()

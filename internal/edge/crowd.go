@@ -13,38 +13,36 @@ type guest interface{ makeRoom() }
 // crowds bounds how many connections of one user this process holds. A user is known by a public id: the channels that many share
 // have none. Its methods may be called concurrently.
 type crowds struct {
-	limit int // 0: none; immutable
-
 	mu     sync.Mutex
 	guests map[channel.ID][]guest // by public id, oldest first
 }
 
-func newCrowds(limit int) *crowds {
-	return &crowds{limit: limit, guests: make(map[channel.ID][]guest)}
+func newCrowds() *crowds {
+	return &crowds{guests: make(map[channel.ID][]guest)}
 }
 
-// enter lets g in, and tells the oldest of a crowd that has become too large to make room. It is told once.
-func (c *crowds) enter(public channel.ID, g guest) {
-	if public.IsZero() || c.limit == 0 {
+// enter lets g in, and tells the oldest ones of a crowd that is larger than limit to make room, each once. A limit of 0 is none.
+func (c *crowds) enter(public channel.ID, limit int, g guest) {
+	if public.IsZero() || limit == 0 {
 		return
 	}
 	c.mu.Lock()
 	all := append(c.guests[public], g)
-	var oldest guest
-	if len(all) > c.limit {
-		oldest = all[0]
-		all = slices.Delete(all, 0, 1)
+	var oldest []guest
+	if len(all) > limit { // by more than one if the limit has become lower
+		oldest = slices.Clone(all[:len(all)-limit])
+		all = slices.Delete(all, 0, len(oldest))
 	}
 	c.guests[public] = all
 	c.mu.Unlock()
-	if oldest != nil {
-		oldest.makeRoom()
+	for _, g := range oldest {
+		g.makeRoom()
 	}
 }
 
 // leave is called once for each that has entered.
 func (c *crowds) leave(public channel.ID, g guest) {
-	if public.IsZero() || c.limit == 0 {
+	if public.IsZero() {
 		return
 	}
 	c.mu.Lock()
@@ -52,7 +50,7 @@ func (c *crowds) leave(public channel.ID, g guest) {
 	all := c.guests[public]
 	i := slices.Index(all, g)
 	switch {
-	case i < 0: // it has made room
+	case i < 0: // it has made room, or came when there was no limit
 	case len(all) == 1:
 		delete(c.guests, public)
 	default:

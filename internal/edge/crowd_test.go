@@ -13,7 +13,7 @@ import (
 
 // The oldest connection of a user makes room, whichever transport it has.
 func TestTooManyConnectionsOfAUser(t *testing.T) {
-	inWorld(t, func(c *Config) { c.MaxConnections = 2 }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Limits.Connections = 2 }, func(t *testing.T, w *world) {
 		mine := pair(alice, alicePublic)
 		first := w.dial(w.url("/subws/", mine, "binaryMode", "true"))
 		poll := w.get(w.url("/sub/", mine))
@@ -43,7 +43,7 @@ func TestTooManyConnectionsOfAUser(t *testing.T) {
 
 // Channels that many share, and have no public id, are not limited.
 func TestSharedChannelIsNotLimited(t *testing.T) {
-	inWorld(t, func(c *Config) { c.MaxConnections = 2 }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Limits.Connections = 2 }, func(t *testing.T, w *world) {
 		for i := range 5 {
 			public := channel.FromBytes([16]byte{byte(50 + i)})
 			w.dial(w.url("/subws/", pair(alice, public)))
@@ -60,13 +60,13 @@ type fakeGuest struct{ told *int }
 func (g *fakeGuest) makeRoom() { *g.told++ }
 
 func TestCrowdForgetsWhoHasGone(t *testing.T) {
-	c := newCrowds(3)
+	c := newCrowds()
 	told := 0
 	var guests []*fakeGuest
 	for range 10 {
 		g := &fakeGuest{&told}
 		guests = append(guests, g)
-		c.enter(alice, g)
+		c.enter(alice, 3, g)
 	}
 	if told != 7 {
 		t.Errorf("%d told", told)
@@ -111,7 +111,7 @@ func TestRepeatedRefusalsAreSlow(t *testing.T) {
 
 // An edge that leaves does not wait for those that it holds back.
 func TestDrainEndsPauses(t *testing.T) {
-	inWorld(t, func(c *Config) { c.Drain = 0 }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {
 		for range 6 {
 			w.closed(w.dial(w.url("/subws/", alice.String())))
 		}

@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
 	"pushgate/internal/park"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -42,17 +43,13 @@ type Stats interface {
 // Config is what an edge is told at its start.
 type Config struct {
 	ID           string          // its name, unique among the edges
-	Signer       *channel.Signer // of channel ids
 	Grammar      channel.Grammar // of channel ids
 	PollTimeout  time.Duration   // how long a poll is held: 40 s for the known clients, which give up at 60 s
 	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
-	MaxPayload   int64           // bytes of a message from a client
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
 
-	MaxConnections int      // of one user; beyond it the oldest one must go; 0 is no limit
-	Commands       Commands // carries out what clients send; nil: it is ignored
-	HostID         string   // of the portal, which tokens must come from; empty: they may say anything
+	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
 
 // GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
@@ -63,43 +60,51 @@ const GCPercent = 50
 // maxChannels is how many ids one subscription may name. A browser names two or three.
 const maxChannels = 128
 
-// Edge serves the subscribers of one portal.
+// Edge serves the subscribers of portals.
 type Edge struct {
 	// Immutable after New.
 	config  Config
-	log     Log
+	logs    func(portal string) Log
 	stats   Stats
 	logger  *slog.Logger
 	metrics *metrics
-	hub     *hub.Hub
 	wheel   *wheel
-	crowds  *crowds
 	pacer   *pacer
 	resting *park.Set
 
+	portals  atomic.Pointer[portals]
+	hubStats hub.Stats // of all tenants
+
+	mu      sync.Mutex
+	tenants map[string]*tenant         // by the names of their portals
+	ending  map[string]<-chan struct{} // by name, tenants that are on their way out
+	running context.Context            // of Run; nil before it
+	closed  bool                       // no tenant starts any more
+
+	following   sync.WaitGroup // tenants
 	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
 	numbers     struct{ webSockets, polls atomic.Int64 }
 	packets     packets
 	readers     readers
-	recent      recent
+	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
 }
 
-// New makes an edge. Its metrics are registered with reg.
-func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
-	h := hub.New(log, hub.Config{})
+// New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
+func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
 	e := &Edge{
 		config:  config,
-		log:     log,
+		logs:    logs,
 		stats:   stats,
 		logger:  logger,
-		metrics: newMetrics(reg, h),
-		hub:     h,
 		wheel:   newWheel(config.PingInterval),
-		crowds:  newCrowds(config.MaxConnections),
 		pacer:   newPacer(),
+		tenants: make(map[string]*tenant),
+		ending:  make(map[string]<-chan struct{}),
 	}
 	e.resting = park.New(e.connections.Go)
+	e.metrics = newMetrics(reg, e)
+	e.Serve(table)
 	e.connections.Add(1)
 	return e
 }
@@ -120,24 +125,28 @@ func (e *Edge) Handler() http.Handler {
 	return r
 }
 
-// Run follows the log, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
+// Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
 // takes its presence away and returns. It is called once.
 func (e *Edge) Run(ctx context.Context) error {
+	e.mu.Lock()
+	e.running = ctx
+	for _, t := range e.tenants {
+		t.start()
+	}
+	e.mu.Unlock()
 	var running sync.WaitGroup
-	var err error
-	running.Go(func() { err = e.log.Follow(ctx, follower{e.hub, e.logger}) })
 	running.Go(func() { e.wheel.run(ctx) })
-	running.Go(func() { e.keepPresence(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
 	running.Wait()
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.following.Wait()
 	e.wheel.close()
 	e.resting.Close()
 	e.connections.Done()
 	e.connections.Wait()
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 var errDraining = errors.New("draining")
@@ -147,7 +156,35 @@ func (e *Edge) Ready() error {
 	if e.draining.Load() {
 		return errDraining
 	}
-	return e.hub.Ready()
+	return e.subscribed()
+}
+
+// subscribed says why the log of a portal that has been followed for a while does not notify this edge; nil if all do.
+func (e *Edge) subscribed() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.tenants) == 0 { // nobody's log says whether Redis is there
+		if err := e.told.Load(); err != nil {
+			return *err
+		}
+		return hub.ErrNotSynced
+	}
+	for _, t := range e.tenants {
+		if err := t.hub.Ready(); err != nil && (t.pinned || !errors.Is(err, hub.ErrNotSynced)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// channels gives the number of channels that have a session here.
+func (e *Edge) channels() (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range e.tenants {
+		n += t.hub.Channels()
+	}
+	return n
 }
 
 // Drain tells all sessions to go, evenly over the window of the configuration, and returns when they are gone or ctx ends.
@@ -176,24 +213,6 @@ func (e *Edge) Drain(ctx context.Context) {
 	}
 }
 
-// follower is the hub, with a word to the log about its link.
-type follower struct {
-	*hub.Hub
-	logger *slog.Logger
-}
-
-// Resync implements [proto.Follower].
-func (f follower) Resync(head proto.ID) {
-	f.logger.Info("subscribed to the log", "head", head)
-	f.Hub.Resync(head)
-}
-
-// Down implements [proto.Follower].
-func (f follower) Down(err error) {
-	f.logger.Warn("the log does not notify", "error", err)
-	f.Hub.Down(err)
-}
-
 // keepStats tells of this edge every 10 s; the lease is three times as long.
 func (e *Edge) keepStats(ctx context.Context) {
 	for {
@@ -201,10 +220,11 @@ func (e *Edge) keepStats(ctx context.Context) {
 			PID:        os.Getpid(),
 			Date:       time.Now().UnixMilli(),
 			ID:         e.config.ID,
-			Channels:   e.hub.Channels(),
+			Channels:   e.channels(),
 			Polls:      int(e.numbers.polls.Load()),
 			WebSockets: int(e.numbers.webSockets.Load()),
 		})
+		e.told.Store(&err)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("statistics not written", "error", err)

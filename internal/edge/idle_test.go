@@ -24,6 +24,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/ops"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -71,8 +72,12 @@ func serveIdle() {
 		runtime.MemProfileRate = 4096
 	}
 	ops.CollectAt(GCPercent)
-	e := New(Config{ID: "edge-1", Signer: signer, PollTimeout: 10 * time.Minute, PingInterval: 25 * time.Second, MaxPayload: 1 << 20,
-		Drain: time.Second, Origins: []string{"*"}, MaxConnections: 100}, quietLog{}, quietLog{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Connections: 100}})
+	if err != nil {
+		panic(err)
+	}
+	e := New(Config{ID: "edge-1", PollTimeout: 10 * time.Minute, PingInterval: 25 * time.Second, Drain: time.Second, Origins: []string{"*"}},
+		table, func(string) Log { return quietLog{} }, quietLog{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	go e.Run(context.Background())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

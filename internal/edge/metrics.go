@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"pushgate/internal/hub"
 )
 
 // metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
@@ -32,7 +30,7 @@ const (
 	stream    transport = "sse"
 )
 
-func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
+func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help})
 		reg.MustRegister(c)
@@ -78,17 +76,17 @@ func newMetrics(reg prometheus.Registerer, h *hub.Hub) *metrics {
 	for _, r := range reasons() {
 		m.ends[r] = ends.WithLabelValues(r.Label)
 	}
-	registerHub(reg, h)
+	registerHubs(reg, e)
 	return m
 }
 
-// registerHub shows the hub's own counters.
-func registerHub(reg prometheus.Registerer, h *hub.Hub) {
+// registerHubs shows the hubs' own counters.
+func registerHubs(reg prometheus.Registerer, e *Edge) {
 	counter := func(name, help string, load func() uint64) {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help},
 			func() float64 { return float64(load()) }))
 	}
-	s := h.Stats()
+	s := &e.hubStats
 	counter("dispatched_total", "Messages that the log notified this edge of.", s.Dispatched.Load)
 	counter("replayed_total", "Messages that sessions had from the log rather than live.", s.Replayed.Load)
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
@@ -96,13 +94,19 @@ func registerHub(reg prometheus.Registerer, h *hub.Hub) {
 	counter("gaps_total", "Reads of the log that could not be complete: trimmed by a cap, or lost by Redis.", s.Gaps.Load)
 	counter("replay_errors_total", "Reads of the log that failed, and were tried again.", s.ReplayErrors.Load)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_channels",
-		Help: "Channels that have a subscriber here."}, func() float64 { return float64(h.Channels()) }))
+		Help: "Channels that have a subscriber here."}, func() float64 { return float64(e.channels()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_subscribed",
-		Help: "1 while the log notifies this edge, else 0."}, func() float64 {
-		if h.Ready() != nil {
+		Help: "1 while the logs of all portals that have subscribers here notify this edge, else 0."}, func() float64 {
+		if e.subscribed() != nil {
 			return 0
 		}
 		return 1
+	}))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_portals_followed",
+		Help: "Portals whose logs this edge follows."}, func() float64 {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return float64(len(e.tenants))
 	}))
 }
 

@@ -138,7 +138,7 @@ func TestPollRefusals(t *testing.T) {
 		{"first generation, unsigned", alice.String(), channel.Alphanumeric, "Channel id is not correct."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inWorld(t, func(config *Config) { config.Grammar = c.grammar }, func(t *testing.T, w *world) {
+			inWorld(t, func(config *settings) { config.Grammar = c.grammar }, func(t *testing.T, w *world) {
 				got := <-w.get(w.url("/bitrix/sub/", c.channels))
 				if got.status != 400 || got.body != c.want {
 					t.Errorf("got %d %q", got.status, got.body)
@@ -228,7 +228,7 @@ func TestPollOfAClientThatHangsUp(t *testing.T) {
 		}
 		conn.Close()
 		synctest.Wait()
-		if n, channels := w.value("connections", "longpoll"), w.edge.hub.Channels(); n != 0 || channels != 0 {
+		if n, channels := w.value("connections", "longpoll"), w.edge.channels(); n != 0 || channels != 0 {
 			t.Errorf("%v polls and %d channels are left", n, channels)
 		}
 		if n := w.value("session_ends_total", "client_closed"); n != 1 {

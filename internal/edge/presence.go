@@ -15,21 +15,22 @@ const (
 )
 
 // keepPresence writes which channels have sessions here, until ctx ends.
-func (e *Edge) keepPresence(ctx context.Context) {
+func (t *tenant) keepPresence(ctx context.Context) {
+	e := t.edge
 	leaving := make(map[channel.ID]time.Time) // when a channel that has no session any more is taken off
 	replace := true
 	written := time.Now()
 	for wait(ctx, presenceStep) == nil {
 		now := time.Now()
-		changes := e.presenceChanges(now, leaving)
+		changes := t.presenceChanges(now, leaving)
 		if len(changes) == 0 && !replace && now.Sub(written) < presenceRenew {
 			continue
 		}
 		if replace {
-			changes = e.hub.Presence()
+			changes = t.hub.Presence()
 		}
-		moved, kept, err := e.log.SetPresence(ctx, e.config.ID, changes, replace)
-		e.announce(ctx, moved)
+		moved, kept, err := t.log.SetPresence(ctx, e.config.ID, changes, replace)
+		t.announce(ctx, moved)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("presence not written", "error", err)
@@ -42,15 +43,15 @@ func (e *Edge) keepPresence(ctx context.Context) {
 		}
 	}
 	e.lastWord(ctx, func(ctx context.Context) error {
-		moved, _, err := e.log.SetPresence(ctx, e.config.ID, nil, true)
-		e.announce(ctx, moved)
+		moved, _, err := t.log.SetPresence(ctx, e.config.ID, nil, true)
+		t.announce(ctx, moved)
 		return err
 	})
 }
 
 // presenceChanges gives what is to be written now, and holds back for a while what lost its last session.
-func (e *Edge) presenceChanges(now time.Time, leaving map[channel.ID]time.Time) []proto.Presence {
-	changes := e.hub.TakeChanges()
+func (t *tenant) presenceChanges(now time.Time, leaving map[channel.ID]time.Time) []proto.Presence {
+	changes := t.hub.TakeChanges()
 	due := changes[:0]
 	for _, p := range changes {
 		if p.Sessions == 0 {

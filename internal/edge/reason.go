@@ -36,6 +36,9 @@ var (
 	// ReasonTokenExpired lets the client come back without asking the portal: with a token that it has renewed, or to hear 4010.
 	ReasonTokenExpired = &Reason{Label: "token_expired", Code: 3000, Text: "The token has expired."}
 
+	// ReasonRemoved is for whoever is connected when an operator takes a portal away.
+	ReasonRemoved = &Reason{Label: "portal_removed", Code: 3000, Text: "The portal is not served here."}
+
 	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
 	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
@@ -65,6 +68,6 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonTokenExpired, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(reasonOf))
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"pushgate/internal/proto"
 )
 
 // Bounds of the pace at which wrong channel ids are refused.
@@ -126,6 +129,19 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 		e.metrics.ends[ReasonWrongChannel].Inc()
 		conn.Close(ReasonWrongChannel.Code, ReasonWrongChannel.Text)
 	})
+}
+
+// refuseUpgrade refuses a handshake as the original does where there is nobody to speak for: with a status line, a blank line and the text, and no
+// header at all. A browser takes it for a lost connection; the mobile client reads the status.
+func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
+	e.metrics.refused.Inc()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\n\r\n%s", refusal.Status(), http.StatusText(refusal.Status()), refusal.Text)
 }
 
 // clientAddress gives where a request comes from, as far as the nearest proxy knows. Whoever forges it is paced as somebody else.

@@ -106,7 +106,7 @@ func (c *wsConn) acknowledge(text string) {
 	}
 	c.rpc.acked = id
 	c.edge.metrics.acks.Inc()
-	if created, ok := c.edge.recent.created(id); ok {
+	if created, ok := c.tenant.recent.created(id); ok {
 		c.edge.metrics.publishToAck.Observe(time.Since(created).Seconds())
 	}
 }
@@ -125,7 +125,7 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 			reply.Fault = c.unwatchStatus(call.Params)
 		default:
 			who := command.Caller{User: c.sub.user, Public: c.sub.public}
-			reply, err = c.edge.config.Commands.Call(ctx, who, call)
+			reply, err = c.tenant.serving.Load().commands.Call(ctx, who, call)
 		}
 	}
 	switch {

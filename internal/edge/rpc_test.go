@@ -204,7 +204,7 @@ func (w *world) histogram(name string) (count uint64, sum float64) {
 }
 
 func TestBadTokens(t *testing.T) {
-	inWorld(t, func(c *Config) { c.HostID = "host" }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.HostID = "host" }, func(t *testing.T, w *world) {
 		expired := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(-time.Second)}, "host", time.Now())
 		foreign := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "another", time.Now())
 		for name, text := range map[string]string{"nonsense": "x", "expired": expired, "another portal's": foreign} {
@@ -344,9 +344,9 @@ func TestStatusAcrossEdges(t *testing.T) {
 func (w *world) secondEdge() *world {
 	v := &world{t: w.t, log: w.log, listener: newPipeListener(newRestingPipe)}
 	v.metrics = prometheus.NewRegistry()
-	config := w.edge.config
-	config.ID = "edge-2"
-	v.edge = New(config, w.log, w.log, w.edge.logger, v.metrics)
+	v.settings = w.settings
+	v.settings.ID = "edge-2"
+	v.edge = newEdge(v.settings, w.log, v.metrics)
 	transport := &http.Transport{DialContext: v.listener.dial}
 	v.http = &http.Client{Transport: transport}
 	server := &http.Server{Handler: v.edge.Handler()}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -23,6 +22,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/park"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
@@ -31,16 +31,18 @@ import (
 // What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and waited for.
 
 // onSockets runs test with an edge on sockets, once with connections that rest, and once with those that keep a goroutine.
-func onSockets(t *testing.T, change func(*Config), test func(*testing.T, *socketWorld)) {
+func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *socketWorld)) {
 	for name, set := range map[string]func(func(func())) *park.Set{"resting": park.New, "plain": park.NewPlain} {
 		t.Run(name, func(t *testing.T) {
-			config := Config{ID: "edge-1", Signer: signer, PollTimeout: time.Minute, PingInterval: 25 * time.Second, MaxPayload: 1 << 20,
-				Drain: 100 * time.Millisecond, Origins: []string{"*"}, MaxConnections: 100}
+			config := settings{
+				Config: Config{ID: "edge-1", PollTimeout: time.Minute, PingInterval: 25 * time.Second, Drain: 100 * time.Millisecond, Origins: []string{"*"}},
+				Portal: portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Connections: 100}},
+			}
 			if change != nil {
 				change(&config)
 			}
 			w := &socketWorld{t: t, log: storetest.NewMemory(store.Config{})}
-			w.edge = New(config, w.log, w.log, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			w.edge = newEdge(config, w.log, prometheus.NewRegistry())
 			w.edge.resting = set(w.edge.connections.Go)
 			server := httptest.NewServer(w.edge.Handler())
 			w.address = server.Listener.Addr().String()
@@ -52,7 +54,7 @@ func onSockets(t *testing.T, change func(*Config), test func(*testing.T, *socket
 			stop()
 			server.Close()
 			running.Wait()
-			if n := w.edge.hub.Channels(); n != 0 {
+			if n := w.edge.personal().hub.Channels(); n != 0 {
 				t.Errorf("%d channels have a session after all", n)
 			}
 		})
@@ -164,7 +166,7 @@ func TestControlFramesOnSockets(t *testing.T) {
 // message, and nothing stays behind.
 func TestSleepersOnSockets(t *testing.T) {
 	const clients, messages = 60, 50
-	often := func(c *Config) { c.PingInterval = 500 * time.Millisecond }
+	often := func(c *settings) { c.PingInterval = 500 * time.Millisecond }
 	onSockets(t, often, func(t *testing.T, w *socketWorld) {
 		var all, ready sync.WaitGroup
 		ready.Add(clients)

@@ -16,14 +16,15 @@ import (
 type streamConn struct {
 	end    context.CancelCauseFunc
 	beat   chan struct{} // of capacity 1: a comment is due
+	tenant *tenant
 	sub    *subscription
 	pings  int // turns from one comment to the next
 	visits int // since the last comment; owned by the wheel
 }
 
 func (s *streamConn) visit(now time.Time) {
-	if s.sub.over(now) {
-		s.end(ReasonTokenExpired)
+	if reason := s.tenant.over(s.sub, now); reason != nil {
+		s.end(reason)
 		return
 	}
 	if s.visits++; s.visits < s.pings {
@@ -59,13 +60,15 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	ctx, end := context.WithCancelCause(r.Context())
 	defer end(nil)
 	wake := make(chan struct{}, 1)
-	session := e.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	t := e.join(ctx, sub.portal)
+	defer t.part()
+	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
 	defer session.Detach()
-	s := &streamConn{end: end, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
+	s := &streamConn{end: end, tenant: t, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
 	slot := e.wheel.add(s)
 	defer e.wheel.remove(s, slot)
-	e.crowds.enter(sub.owner(), s)
-	defer e.crowds.leave(sub.owner(), s)
+	t.crowds.enter(sub.owner(), sub.portal.Limits.Connections, s)
+	defer t.crowds.leave(sub.owner(), s)
 	e.metrics.streams.Inc()
 	defer e.metrics.streams.Dec()
 

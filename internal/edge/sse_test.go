@@ -80,6 +80,7 @@ func TestStream(t *testing.T) {
 		if got := event(t, stream) + event(t, stream); got != sse(second)+sse(third) {
 			t.Errorf("events %q", got)
 		}
+		synctest.Wait() // what has been written is counted after it
 		if w.value("connections", "sse") != 1 || w.value("delivered_total", "sse") != 3 {
 			t.Error("not counted")
 		}
@@ -118,7 +119,7 @@ func TestStreamEndsWithTheEdge(t *testing.T) {
 
 // TestStreamOfManyWakes: a message between two comments must find the stream at rest, however they fall together.
 func TestStreamOfManyWakes(t *testing.T) {
-	inWorld(t, func(c *Config) { c.PingInterval = 100 * time.Millisecond }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.PingInterval = 100 * time.Millisecond }, func(t *testing.T, w *world) {
 		_, stream := w.events(w.url("/sse/", signed(alice)), "")
 		event(t, stream)
 		var want []string

@@ -15,16 +15,16 @@ const announceBatch = 256
 
 // announce tells whoever waits for it, at any edge, which users have come or left. It is the edge whose presence made the difference
 // that tells, so it is told once.
-func (e *Edge) announce(ctx context.Context, moved []proto.Status) {
+func (t *tenant) announce(ctx context.Context, moved []proto.Status) {
 	for some := range slices.Chunk(moved, announceBatch) {
 		now := time.Now()
 		messages := make([]*proto.Message, len(some))
 		for i, s := range some {
 			messages[i] = statusMessage(s, now)
 		}
-		if _, err := e.log.Append(ctx, messages...); err != nil && ctx.Err() == nil {
-			e.metrics.presenceErrors.Inc()
-			e.logger.Warn("not told who came and left", "users", len(moved), "error", err)
+		if _, err := t.log.Append(ctx, messages...); err != nil && ctx.Err() == nil {
+			t.edge.metrics.presenceErrors.Inc()
+			t.edge.logger.Warn("not told who came and left", "users", len(moved), "error", err)
 			return
 		}
 	}

@@ -19,6 +19,7 @@ const (
 
 // subscription is what a client asks for.
 type subscription struct {
+	portal   *serving
 	channels []channel.ID
 	public   channel.ID // the client's own: the first one of its list; zero if it has none
 	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
@@ -36,8 +37,17 @@ func (s *subscription) owner() channel.ID {
 	return s.public
 }
 
-// over reports whether what s was allowed by has expired.
-func (s *subscription) over(now time.Time) bool { return !s.expires.IsZero() && now.After(s.expires) }
+// over says why a connection of t must end, whatever it does; nil if it need not.
+func (t *tenant) over(sub *subscription, now time.Time) *Reason {
+	switch {
+	case t.removed.Load():
+		return ReasonRemoved
+	case !sub.expires.IsZero() && now.After(sub.expires):
+		return ReasonTokenExpired
+	default:
+		return nil
+	}
+}
 
 // subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
 // header decides.
@@ -45,6 +55,8 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	upgrade := hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 	sub, refusal := e.parse(r)
 	switch {
+	case refusal == proto.ErrWrongClientID && upgrade:
+		e.refuseUpgrade(w, refusal)
 	case refusal != nil && upgrade:
 		e.refuseWebSocket(w, r)
 	case refusal != nil:
@@ -59,6 +71,9 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 // parse reads and checks the query. What it refuses is the client's own fault, always.
 func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	query := r.URL.Query()
+	if sub.portal = e.portals.Load().find(query.Get("clientId")); sub.portal == nil {
+		return sub, proto.ErrWrongClientID
+	}
 	switch {
 	case query.Get("jsonRpc") == "true":
 		sub.codec = rpcCodec
@@ -80,7 +95,7 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 
 // parseToken reads who the client is and what it may watch from a token of version 5.
 func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
-	token, err := e.config.Signer.ParseToken(text, e.config.HostID, time.Now())
+	token, err := sub.portal.Signer.ParseToken(text, sub.portal.HostID, time.Now())
 	if err != nil {
 		return proto.ErrWrongChannel
 	}
@@ -98,7 +113,7 @@ func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
 		return e.refusal(err)
 	}
 	for _, ref := range refs {
-		if !e.config.Signer.Verify(ref) {
+		if !sub.portal.Signer.Verify(ref) {
 			return e.refusal(channel.ErrSignature)
 		}
 	}

@@ -32,6 +32,7 @@ var pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 type wsConn struct {
 	// Immutable after serveWebSocket.
 	edge    *Edge
+	tenant  *tenant
 	sub     subscription
 	net     net.Conn // whose Close has the reader take everything down
 	session *hub.Session
@@ -53,21 +54,23 @@ type wsConn struct {
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
+	t := e.join(r.Context(), sub.portal)
 	upgrade := &upgrade{ResponseWriter: w, lend: true}
 	handshake, err := websocket.Accept(upgrade, r, e.acceptOptions())
 	if err != nil {
+		t.part()
 		return // the library has answered
 	}
 	handshake.CloseNow() // the library has done its work, and would hold more than all else here
 	conn := e.resting.Hold(upgrade.conn)
-	c := &wsConn{edge: e, sub: sub, net: conn}
+	c := &wsConn{edge: e, tenant: t, sub: sub, net: conn}
 	c.ctx, c.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
-	c.session = e.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
+	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
 	c.slot = e.wheel.add(c)
-	e.crowds.enter(sub.owner(), c)
+	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.metrics.webSockets.Inc()
 	e.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
@@ -84,7 +87,8 @@ func (e *Edge) acceptOptions() *websocket.AcceptOptions {
 func (c *wsConn) takeDown() {
 	c.session.Detach()
 	c.edge.wheel.remove(c, c.slot)
-	c.edge.crowds.leave(c.sub.owner(), c)
+	c.tenant.crowds.leave(c.sub.owner(), c)
+	c.tenant.part()
 	c.net.Close()
 	if timer := c.closing.Load(); timer != nil {
 		timer.Stop()
@@ -132,7 +136,7 @@ func (c *wsConn) write() {
 		}
 		c.edge.metrics.sent(webSocket, packet)
 		if c.rpc != nil {
-			c.edge.recent.note(batch.Messages)
+			c.tenant.recent.note(batch.Messages)
 		}
 	}
 }
@@ -156,8 +160,8 @@ func (c *wsConn) send(frame []byte) bool {
 
 // visit implements member: it ends what is stuck or dead, and pings when it is time.
 func (c *wsConn) visit(now time.Time) {
-	if c.sub.over(now) {
-		c.edge.connections.Go(func() { c.close(ReasonTokenExpired) })
+	if reason := c.tenant.over(&c.sub, now); reason != nil {
+		c.edge.connections.Go(func() { c.close(reason) })
 		return
 	}
 	if c.rpc != nil {

@@ -77,7 +77,7 @@ func TestFramesOfTextClientsAreIgnored(t *testing.T) {
 }
 
 func TestFrameThatIsTooBig(t *testing.T) {
-	inWorld(t, func(c *Config) { c.MaxPayload = 1000 }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Limits.Payload = 1000 }, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", signed(alice)))
 		conn.Write(t.Context(), websocket.MessageText, make([]byte, 1000))
 		go conn.Write(t.Context(), websocket.MessageText, make([]byte, 1001))
@@ -270,7 +270,7 @@ func TestStatisticsAreKept(t *testing.T) {
 }
 
 func TestOriginsAreHeldIfTheyAreNamed(t *testing.T) {
-	inWorld(t, func(c *Config) { c.Origins = []string{"*.example.com"} }, func(t *testing.T, w *world) {
+	inWorld(t, func(c *settings) { c.Origins = []string{"*.example.com"} }, func(t *testing.T, w *world) {
 		for origin, want := range map[string]bool{"https://portal.example.com": true, "https://evil.test": false, "": true} {
 			conn, _, err := websocket.Dial(t.Context(), w.url("/subws/", signed(alice)), &websocket.DialOptions{
 				HTTPClient: w.http, HTTPHeader: http.Header{"Origin": {origin}}})

@@ -24,6 +24,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/leaktest"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
@@ -51,9 +52,49 @@ func signed(ids ...channel.ID) string {
 	return strings.Join(parts, "/")
 }
 
+// settings are those of an edge and of its only portal.
+type settings struct {
+	Config
+	portal.Portal
+	Commands Commands         // of the portal
+	Logs     map[string]Log   // of some portals
+	Others   []*portal.Portal // that are served besides, or instead if the portal has no signer
+}
+
+// table gives the portals.
+func (s *settings) table() *portal.Table {
+	portals := s.Others
+	if s.Signer != nil {
+		portals = append(portals, &s.Portal)
+	}
+	table, err := portal.NewTable(portals...)
+	if err != nil {
+		panic(err)
+	}
+	return table
+}
+
+// newEdge makes an edge over a log in memory, which is that of all its portals unless they have others.
+func newEdge(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
+	if s.Commands != nil {
+		s.Config.Commands = func(*portal.Portal) Commands { return s.Commands }
+	}
+	logs := func(name string) Log {
+		if other := s.Logs[name]; other != nil {
+			return other
+		}
+		return log
+	}
+	return New(s.Config, s.table(), logs, log, slog.New(slog.DiscardHandler), reg)
+}
+
+// personal gives the only tenant of an edge.
+func (e *Edge) personal() *tenant { return e.tenants[portal.Default] }
+
 // world is an edge on a network of pipes, with a log in memory. It is made and used inside a synctest bubble.
 type world struct {
 	t        *testing.T
+	settings settings
 	edge     *Edge
 	log      *storetest.Memory
 	listener *pipeListener
@@ -63,23 +104,26 @@ type world struct {
 
 // inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest, and once with those that
 // keep a goroutine.
-func inWorld(t *testing.T, change func(*Config), test func(*testing.T, *world)) {
+func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
 	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
 	t.Run("plain", func(t *testing.T) { inWorldOf(t, net.Pipe, change, test) })
 }
 
-func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*Config), test func(*testing.T, *world)) {
+func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*settings), test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		config := Config{ID: "edge-1", Signer: signer, PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second,
-			MaxPayload: 1 << 20, Drain: 10 * time.Second, Origins: []string{"*"}, MaxConnections: 100}
+		config := settings{
+			Config: Config{ID: "edge-1", PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second, Drain: 10 * time.Second, Origins: []string{"*"}},
+			Portal: portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Connections: 100}},
+		}
 		if change != nil {
 			change(&config)
 		}
 		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(pipe), metrics: prometheus.NewRegistry()}
-		if config.Commands == nil {
+		if config.Commands == nil && config.Signer != nil {
 			config.Commands = command.New(command.Config{Signer: signer}, w.log, w.log)
 		}
-		w.edge = New(config, w.log, w.log, slog.New(slog.DiscardHandler), w.metrics)
+		w.settings = config
+		w.edge = newEdge(config, w.log, w.metrics)
 		transport := &http.Transport{DialContext: w.listener.dial}
 		w.http = &http.Client{Transport: transport}
 		server := &http.Server{Handler: w.edge.Handler()}

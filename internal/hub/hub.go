@@ -28,9 +28,11 @@ type Config struct {
 	InboxMessages int // messages that an inbox holds before the session must read the log, where transient ones are not; 256, above the largest batch
 	InboxBytes    int // bytes of bodies, likewise; 256 KiB
 	Replays       int // reads of the log under way at a time; 16
+
+	Stats *Stats // where to count; several hubs may share one. Nil: in a new one
 }
 
-// Stats counts what happened in a hub since it was made.
+// Stats counts what happened in hubs since it was made.
 type Stats struct {
 	Dispatched   atomic.Uint64 // messages that the log notified of
 	Replayed     atomic.Uint64 // messages that sessions had from the log
@@ -48,13 +50,14 @@ type Hub struct {
 	config  Config
 	replays chan struct{} // one token for each read of the log that is under way
 	boxes   sync.Pool     // of *box
-	stats   Stats
+	stats   *Stats
+	synced  chan struct{} // closed at the first Resync
 
 	mu      sync.Mutex
 	topics  map[channel.ID]*topic
 	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
 	head    proto.ID                // newest id heard
-	synced  bool                    // head is known: there was a Resync
+	placed  bool                    // head is known: there was a Resync
 	down    error                   // why the log does not notify now; nil if it does
 
 	// Owned by the goroutine that calls Dispatch and Resync.
@@ -70,8 +73,8 @@ type watcher struct {
 	index   int
 }
 
-// errNotSynced says why a new hub is not ready.
-var errNotSynced = errors.New("not yet subscribed to the log")
+// ErrNotSynced says why a new hub is not ready.
+var ErrNotSynced = errors.New("not yet subscribed to the log")
 
 // New makes a hub over a portal's log.
 func New(log Log, config Config) *Hub {
@@ -84,19 +87,24 @@ func New(log Log, config Config) *Hub {
 	if config.Replays == 0 {
 		config.Replays = 16
 	}
+	if config.Stats == nil {
+		config.Stats = new(Stats)
+	}
 	return &Hub{
 		log:     log,
+		stats:   config.Stats,
+		synced:  make(chan struct{}),
 		config:  config,
 		replays: make(chan struct{}, config.Replays),
 		boxes:   sync.Pool{New: func() any { return new(box) }},
 		topics:  make(map[channel.ID]*topic),
 		changed: make(map[channel.ID]struct{}),
-		down:    errNotSynced,
+		down:    ErrNotSynced,
 	}
 }
 
-// Stats gives the counters of h.
-func (h *Hub) Stats() *Stats { return &h.stats }
+// Stats gives where h counts.
+func (h *Hub) Stats() *Stats { return h.stats }
 
 // Ready says why the log does not notify this hub at present; nil if it does.
 func (h *Hub) Ready() error {
@@ -104,6 +112,9 @@ func (h *Hub) Ready() error {
 	defer h.mu.Unlock()
 	return h.down
 }
+
+// Synced is closed once the log notifies this hub for the first time.
+func (h *Hub) Synced() <-chan struct{} { return h.synced }
 
 // Head gives the newest id that this hub has heard of.
 func (h *Hub) Head() proto.ID {
@@ -143,7 +154,10 @@ func (h *Hub) Dispatch(m *proto.Message) {
 func (h *Hub) Resync(head proto.ID) {
 	h.stats.Resyncs.Add(1)
 	h.mu.Lock()
-	h.head, h.synced, h.down = head, true, nil
+	if !h.placed {
+		close(h.synced)
+	}
+	h.head, h.placed, h.down = head, true, nil
 	for _, t := range h.topics {
 		for _, w := range t.watchers {
 			if w.index == 0 { // each session once
@@ -181,7 +195,7 @@ func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Sess
 	switch {
 	case cursor != nil:
 		s.cursor, s.stale = *cursor, true
-	case h.synced:
+	case h.placed:
 		s.cursor = h.head
 	default:
 		s.unplaced = true

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -19,6 +21,10 @@ const patience = 3 * time.Second
 //
 // If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1.
 func Main(m *testing.M) {
+	// The runtime starts a goroutine for signals when the first one is asked for, and keeps it.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	signal.Stop(signals)
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !fuzzing() && !settled(before) {

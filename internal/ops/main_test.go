@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pushgate/internal/leaktest"
 )
 
 // TestMain is also the program that TestMainSignals signals, and holds that the tests leave no goroutine behind.
@@ -31,17 +33,7 @@ func TestMain(m *testing.M) {
 			select {}
 		}))
 	}
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	for deadline := time.Now().Add(3 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
-		runtime.Gosched()
-	}
-	if code == 0 && runtime.NumGoroutine() > before {
-		buf := make([]byte, 1<<20)
-		fmt.Printf("goroutines left behind:\n%s\n", buf[:runtime.Stack(buf, true)])
-		code = 1
-	}
-	os.Exit(code)
+	leaktest.Main(m)
 }
 
 func TestMainSignals(t *testing.T) {

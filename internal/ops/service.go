@@ -10,8 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +40,7 @@ type Service struct {
 	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
 	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
 	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
+	Reload      func() error                // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
@@ -86,6 +90,10 @@ func (s Service) Serve(ctx context.Context) error {
 			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
 		}
 	})
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // whether there is a Reload or not: its default effect would end the process
+	defer signal.Stop(hangups)
+	parts.Go(func() { s.reload(running, hangups) })
 	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
 	if s.Started != nil {
 		s.Started(listener.Addr(), admin.addr())

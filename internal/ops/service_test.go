@@ -319,3 +319,41 @@ func TestPanicsAreSeen(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestReload hangs up on the process: once all is well, once it is not, and once nothing is there to be read.
+func TestReload(t *testing.T) {
+	results := make(chan error)
+	_, admin, leave := start(t, Service{Reload: func() error { return <-results }})
+	for _, c := range []struct {
+		result error
+		want   string
+	}{
+		{nil, `pushgate_reloads_total{outcome="done"} 1`},
+		{errors.New("broken"), `pushgate_reloads_total{outcome="failed"} 1`},
+		{nil, `pushgate_reloads_total{outcome="done"} 2`},
+	} {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		results <- c.result
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			if _, body := get(t, admin, "/metrics"); strings.Contains(body, c.want) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("no", c.want)
+			}
+		}
+	}
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+	_, _, leave = start(t, Service{})
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}

@@ -24,8 +24,8 @@ func (e *Error) Status() int {
 	return statusBadRequest
 }
 
-// The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the original; what is about tenants,
-// registration and administration has no use here yet.
+// The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the original; what is about
+// administration has no use here.
 var (
 	ErrWrongChannel       = &Error{4010, "4010: Wrong Channel Id."}
 	ErrLastMessages       = &Error{4011, "4011: Couldn't get last messages."}

@@ -22,7 +22,13 @@ const (
 // api takes the posts of version 5: one call or many, of which none needs an answer by the specification and every one gets it, because
 // PHP demands JSON. A refusal of the whole post is plain text, as elsewhere.
 func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
-	body, no := p.readAPI(r)
+	q := parseQuery(r.URL.RawQuery)
+	t, no := p.tenantOfCall(q)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	body, no := t.readAPI(r, q)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -36,30 +42,28 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	// A portal may hang up without waiting for the answer; its messages count all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	defer cancel()
-	replies, err := p.execute(ctx, batch.Calls)
+	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
-		p.metrics.refused[unavailable].Inc()
+		no := failure(err)
+		p.metrics.refused[no].Inc()
 		w.Header().Set("Retry-After", "1")
-		answerJSON(w, http.StatusServiceUnavailable, rpc.Fault(rpc.ErrInternal))
+		answerJSON(w, no.status, rpc.Fault(rpc.ErrInternal))
 		return
 	}
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 }
 
-// readAPI gives the body of a post that is signed, which here is always demanded, and from the portal that is served.
-func (p *Publisher) readAPI(r *http.Request) ([]byte, *refusal) {
-	limit := p.config.MaxPayload * bytesPerCharacter
-	q := parseQuery(r.URL.RawQuery)
+// readAPI gives the body of a post that is signed, which here is always demanded.
+func (t *tenant) readAPI(r *http.Request, q query) ([]byte, *refusal) {
+	limit := t.Limits.Payload * bytesPerCharacter
 	switch {
-	case p.config.HostID != "" && q.host != p.config.HostID:
-		return nil, wrongHost
 	case q.signature == "":
 		return nil, refusalOf[proto.ErrRequestSignature]
 	case r.ContentLength > limit:
 		return nil, tooLarge
 	}
 	body, no := readBody(r, limit)
-	if no == nil && !p.config.Signer.VerifyBody(body, q.signature) {
+	if no == nil && !t.Signer.VerifyBody(body, q.signature) {
 		no = refusalOf[proto.ErrRequestSignature]
 	}
 	return body, no
@@ -67,7 +71,7 @@ func (p *Publisher) readAPI(r *http.Request) ([]byte, *refusal) {
 
 // execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to
 // come again does so with the whole post. The error is of the log.
-func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, error) {
+func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, error) {
 	replies := make([]rpc.Reply, len(calls))
 	var messages []*proto.Message
 	var of []int // the call of each message
@@ -80,12 +84,12 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 		var err error
 		switch call.Method {
 		case "publish":
-			m, replies[i].Fault = p.callMessage(call.Params)
+			m, replies[i].Fault = t.callMessage(call.Params)
 		case "getUsersLastSeen":
-			replies[i], err = p.batches.LastSeen(ctx, call.Params)
-			p.metrics.questions.Inc()
+			replies[i], err = t.batches.LastSeen(ctx, call.Params)
+			t.publisher.metrics.questions.Inc()
 		case "updateUsersLastSeen":
-			replies[i], err = p.setSeen(ctx, call.Params)
+			replies[i], err = t.setSeen(ctx, call.Params)
 		default:
 			replies[i].Fault = rpc.ErrMethodNotFound
 		}
@@ -93,7 +97,7 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 			return nil, err
 		}
 		if replies[i].Fault != nil {
-			p.metrics.refused[badCall].Inc()
+			t.publisher.metrics.refused[badCall].Inc()
 		} else if m != nil {
 			messages, of = append(messages, m), append(of, i)
 		}
@@ -101,13 +105,13 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 	if len(messages) == 0 {
 		return replies, nil
 	}
-	receipts, err := measured{p}.Append(ctx, messages...)
+	receipts, err := t.log.Append(ctx, messages...)
 	if err != nil {
 		return nil, err
 	}
 	for i, receipt := range receipts {
 		if receipt.ID.IsZero() {
-			p.metrics.refused[closed].Inc()
+			t.publisher.metrics.refused[closed].Inc()
 			replies[of[i]].Fault = rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)
 			continue
 		}
@@ -117,12 +121,12 @@ func (p *Publisher) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply,
 }
 
 // callMessage makes the message of a call.
-func (p *Publisher) callMessage(params json.RawMessage) (*proto.Message, *rpc.Error) {
+func (t *tenant) callMessage(params json.RawMessage) (*proto.Message, *rpc.Error) {
 	call, fault := rpc.ParsePublish(params)
 	if fault != nil {
 		return nil, fault
 	}
-	receivers, fault := p.callReceivers(call)
+	receivers, fault := t.callReceivers(call)
 	if fault != nil {
 		return nil, fault
 	}
@@ -146,7 +150,7 @@ func (p *Publisher) callMessage(params json.RawMessage) (*proto.Message, *rpc.Er
 		Created:    time.Now().Truncate(time.Microsecond),
 	}
 	if call.Expiry > 0 {
-		m.TTL = p.config.Rules.TTL(typ, call.Expiry)
+		m.TTL = t.publisher.config.Rules.TTL(typ, call.Expiry)
 	}
 	if len(personal) > proto.MaxUserParams {
 		return nil, rpc.ErrInvalidParams.With("user_params of too many users")
@@ -156,15 +160,15 @@ func (p *Publisher) callMessage(params json.RawMessage) (*proto.Message, *rpc.Er
 
 // callReceivers gives the channels of a call and of its users. A user who has both gets the message once: a session gives by its id
 // what comes by several channels.
-func (p *Publisher) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
+func (t *tenant) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 	refs := make([]channel.Ref, 0, len(call.Channels)+len(call.Users))
 	for _, value := range call.Channels {
 		var text string
 		if json.Unmarshal(value, &text) != nil {
 			return nil, rpc.ErrInvalidParams.With("channelList holds what is no string")
 		}
-		parts, err := p.config.Grammar.ParseList(text, 1)
-		if err != nil || !p.signed(parts) {
+		parts, err := t.publisher.config.Grammar.ParseList(text, 1)
+		if err != nil || !t.signed(parts) {
 			return nil, rpc.ErrInvalidParams.With("channelList holds what is no channel")
 		}
 		refs = append(refs, channel.Ref{Private: parts[0].Private})
@@ -183,14 +187,12 @@ func (p *Publisher) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 }
 
 // setSeen takes over what the portal knows of users whom this service has not seen. The error is of the log.
-func (p *Publisher) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
+func (t *tenant) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
 	seen, fault := rpc.ParseSeen(params)
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	err := p.log.SetSeen(ctx, seen...)
-	p.note(err)
-	return rpc.Reply{}, err
+	return rpc.Reply{}, t.log.SetSeen(ctx, seen...)
 }
 
 func answerJSON(w http.ResponseWriter, status int, text []byte) {

@@ -123,7 +123,7 @@ func TestAPICalls(t *testing.T) {
 func TestAPIRefuses(t *testing.T) {
 	f := &fake{}
 	c := config(t)
-	c.HostID, c.MaxPayload = "host", 100
+	c.HostID, c.Limits.Payload = "host", 100
 	p := newPublisher(c, f)
 	body := publishCall(`{"userList":[5],"body":{}}`)
 	good := signer(t, testKey).SignBody([]byte(body))

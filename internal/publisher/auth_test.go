@@ -193,7 +193,7 @@ func TestSizes(t *testing.T) {
 	want.Headers = map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*"}
 	for _, limit := range []int64{1, 100, 4 << 10, firstRead, firstRead + 1, 1 << 20} {
 		c := config(t)
-		c.MaxPayload = limit
+		c.Limits.Payload = limit
 		for _, chunked := range []bool{false, true} {
 			post := func(size int64, r io.Reader) (*fake, *http.Request) {
 				f := &fake{}

@@ -15,47 +15,52 @@ const allowOrigin = "Access-Control-Allow-Origin"
 const maxOwnChannels = 128
 
 // portalBatch carries out a batch of a post that is authorized.
-func (p *Publisher) portalBatch(w http.ResponseWriter, batch []byte) {
+func (t *tenant) portalBatch(w http.ResponseWriter, batch []byte) {
 	// As with any post, the portal may hang up.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), t.publisher.config.Timeout)
 	defer cancel()
-	reply, err := p.batches.Portal(ctx, batch)
+	reply, err := t.batches.Portal(ctx, batch)
 	w.Header().Set(allowOrigin, "*")
-	p.batchDone(w, reply, err)
+	t.publisher.batchDone(w, reply, err)
 }
 
 // clientBatch carries out a batch of a browser. It is open to the world: whom it comes from, and whom it may write to, is what the portal
 // has signed.
 func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(allowOrigin, "*")
-	public := p.ownPublic(parseQuery(r.URL.RawQuery).channels)
+	q := parseQuery(r.URL.RawQuery)
+	t, _ := p.tenant(q)
+	var public channel.ID
+	if t != nil {
+		public = t.ownPublic(q.channels)
+	}
 	switch {
 	case public.IsZero():
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
 		return
-	case r.ContentLength > p.config.MaxPayload:
+	case r.ContentLength > t.Limits.Payload:
 		p.refuse(w, tooLarge)
 		return
 	}
-	batch, no := readBody(r, p.config.MaxPayload)
+	batch, no := readBody(r, t.Limits.Payload)
 	if no != nil {
 		p.refuse(w, no)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), p.config.Timeout)
 	defer cancel()
-	reply, err := p.batches.Client(ctx, public, batch)
+	reply, err := t.batches.Client(ctx, public, batch)
 	p.batchDone(w, reply, err)
 }
 
 // ownPublic gives the first public id of a list that is signed throughout, which is who a client is; zero if there is none.
-func (p *Publisher) ownPublic(list string) (public channel.ID) {
-	refs, err := p.config.Grammar.ParseList(list, maxOwnChannels)
+func (t *tenant) ownPublic(list string) (public channel.ID) {
+	refs, err := t.publisher.config.Grammar.ParseList(list, maxOwnChannels)
 	if err != nil {
 		return channel.ID{}
 	}
 	for _, ref := range refs {
-		if !p.config.Signer.Verify(ref) {
+		if !t.Signer.Verify(ref) {
 			return channel.ID{}
 		}
 		if public.IsZero() {
@@ -72,7 +77,7 @@ func (p *Publisher) batchDone(w http.ResponseWriter, reply []byte, err error) {
 	case errors.As(err, &refused) && refusalOf[refused] != nil:
 		p.refuse(w, refusalOf[refused])
 	case err != nil:
-		p.refuse(w, unavailable)
+		p.refuse(w, failure(err))
 	case reply == nil:
 		answer(w, http.StatusOK, "")
 	default:

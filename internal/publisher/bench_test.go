@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,7 +16,10 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // quietLog takes everything and keeps nothing.
@@ -42,8 +46,13 @@ func (quietWriter) SetReadDeadline(time.Time) error { return nil }
 // posting gives a function that posts one and the same body of 300 bytes to a number of channels.
 func posting(tb testing.TB, channels int) func() {
 	tb.Helper()
-	p := newPublisher(config(tb), &fake{})
-	p.log = &quietLog{receipts: []proto.Receipt{{ID: proto.ID{Sequence: 1}}}}
+	c := config(tb)
+	table, err := portal.NewTable(&c.Portal)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log := &quietLog{receipts: []proto.Receipt{{ID: proto.ID{Sequence: 1}}}}
+	p := New(c.Config, table, func(string) Log { return log }, &fake{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	var list strings.Builder
 	for i := range channels {
 		list.WriteString("/" + idA[:29] + strconv.Itoa(100+i))

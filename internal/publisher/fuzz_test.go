@@ -23,7 +23,7 @@ func FuzzPublishHandler(f *testing.F) {
 	f.Add("GET", "/server-stat/;?&=%", "127.0.0.1:1", "", "", "", false)
 
 	conf := config(f)
-	conf.MaxPayload = 1 << 10
+	conf.Limits.Payload = 1 << 10
 	old := conf
 	old.Grammar = channel.Alphanumeric
 	log := &fake{}

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,20 +19,22 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden    = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge     = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload   = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany      = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost    = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker  = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed       = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	wrongHost    = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
-	badCall      = &refusal{"call", http.StatusOK, "", false} // told in words of JSON-RPC
-	unavailable  = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden     = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge      = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload    = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload  = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany       = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost     = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker   = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed        = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	wrongHost     = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
+	badCall       = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
+	notRegistered = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
+	busy          = &refusal{"busy", http.StatusTooManyRequests, "", false}
+	unavailable   = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
 // refusalOf gives the refusal of a batch for what an executor has found wrong with it.
@@ -48,6 +51,7 @@ var refusalOf = map[*proto.Error]*refusal{
 	proto.ErrPrivateChannel:   ofBatch("private_channel", proto.ErrPrivateChannel),
 	proto.ErrChannelSignature: ofBatch("channel_signature", proto.ErrChannelSignature),
 	proto.ErrRequestSignature: ofBatch("request_signature", proto.ErrRequestSignature),
+	proto.ErrNoClientID:       ofBatch("client_id", proto.ErrNoClientID),
 	proto.ErrFrameMarker:      frameMarker,
 	proto.ErrChannelsClosed:   closed,
 }
@@ -58,15 +62,26 @@ func ofBatch(label string, err *proto.Error) *refusal {
 
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
-	published prometheus.Counter
-	bytes     prometheus.Counter
-	closed    prometheus.Counter
-	seconds   prometheus.Histogram
-	questions prometheus.Counter
-	refused   map[*refusal]prometheus.Counter // immutable
+	published  prometheus.Counter
+	bytes      prometheus.Counter
+	closed     prometheus.Counter
+	seconds    prometheus.Histogram
+	questions  prometheus.Counter
+	registered prometheus.Counter
+	refused    map[*refusal]prometheus.Counter // immutable
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// failure gives the refusal of a post that the log has not taken.
+func failure(err error) *refusal {
+	if errors.Is(err, errBusy) {
+		return busy
+	}
+	return unavailable
+}
+
+func newMetrics(reg prometheus.Registerer, l *load) *metrics {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
+		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
 		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
 	m := &metrics{
@@ -81,11 +96,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
 		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
 			Help: "Portals' questions who is online that were answered."}),
+		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
+			Help: "Portals that were given their key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, refused)
+	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, wrongHost, badCall, unavailable} {
+		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	for _, r := range refusalOf {

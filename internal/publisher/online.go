@@ -13,11 +13,16 @@ import (
 // online tells which channels of a list have subscribers. The portal sends the list as a body too, with a GET; the query counts.
 func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
-	if (p.config.Signed || !p.allowed(r)) && !p.config.Signer.VerifyBody([]byte(q.channels), q.signature) {
-		p.refuse(w, forbidden)
+	t, no := p.tenant(q)
+	if no != nil {
+		p.refuse(w, no)
 		return
 	}
-	ids, no := p.asked(q.channels)
+	if !t.trusts(r) && !t.Signer.VerifyBody([]byte(q.channels), q.signature) {
+		p.refuse(w, t.unsigned(query{client: q.client}))
+		return
+	}
+	ids, no := t.asked(q.channels)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -25,11 +30,11 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
 	defer cancel()
 	if q.binary && p.config.Grammar == channel.Hex { // ids of other letters have no form there
-		reply, err := p.batches.Online(ctx, ids)
+		reply, err := t.batches.Online(ctx, ids)
 		p.batchDone(w, reply, err)
 		return
 	}
-	sessions, err := measured{p}.Online(ctx, ids)
+	sessions, err := t.log.Online(ctx, ids)
 	if err != nil {
 		p.refuse(w, unavailable)
 		return
@@ -39,15 +44,15 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 }
 
 // asked reads the channel list of a question who is online.
-func (p *Publisher) asked(list string) ([]channel.ID, *refusal) {
-	if p.config.Grammar == channel.Alphanumeric {
-		return p.receivers(list)
+func (t *tenant) asked(list string) ([]channel.ID, *refusal) {
+	if t.publisher.config.Grammar == channel.Alphanumeric {
+		return t.receivers(list)
 	}
-	refs, err := p.config.Grammar.ParseList(list, p.config.MaxChannels)
+	refs, err := t.publisher.config.Grammar.ParseList(list, t.Limits.Channels)
 	switch {
 	case err == channel.ErrTooMany:
 		return nil, tooMany
-	case err != nil || !p.signed(refs):
+	case err != nil || !t.signed(refs):
 		return nil, noChannels
 	}
 	return private(refs), nil

@@ -13,16 +13,22 @@ import (
 // publish takes a post. Nothing of what is wrong with it is told before it is known to come from a portal. A success is answered
 // after the log has the message: the originals answer before, and lose it.
 func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
-	body, query, no := p.read(w, r)
+	query := parseQuery(r.URL.RawQuery)
+	t, no := p.tenant(query)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	body, no := t.read(r, query)
 	if no != nil {
 		p.refuse(w, no)
 		return
 	}
 	if query.binary {
-		p.portalBatch(w, body)
+		t.portalBatch(w, body)
 		return
 	}
-	m, no := p.message(r.Header, query, body)
+	m, no := t.message(r.Header, query, body)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -30,10 +36,10 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	// A portal may hang up without waiting for the answer; its message counts all the same.
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	defer cancel()
-	receipts, err := measured{p}.Append(ctx, m)
+	receipts, err := t.log.Append(ctx, m)
 	switch {
 	case err != nil:
-		p.refuse(w, unavailable)
+		p.refuse(w, failure(err))
 	case receipts[0].ID.IsZero():
 		p.refuse(w, closed)
 	default:
@@ -41,68 +47,25 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// measured is the log, with a count of what it takes.
-type measured struct{ *Publisher }
-
-// Append implements [Log].
-func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
-	start := time.Now()
-	receipts, err := m.log.Append(ctx, msgs...)
-	m.metrics.seconds.Observe(time.Since(start).Seconds())
-	m.note(err)
-	if err != nil {
-		return nil, err
-	}
-	for i, receipt := range receipts {
-		m.metrics.closed.Add(float64(len(receipt.Closed)))
-		if !receipt.ID.IsZero() {
-			m.metrics.published.Inc()
-			m.metrics.bytes.Add(float64(msgs[i].Size()))
-		}
-	}
-	return receipts, nil
-}
-
-// LastSeen implements [command.Log].
-func (m measured) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
-	times, err := m.log.LastSeen(ctx, users)
-	m.note(err)
-	return times, err
-}
-
-// Online implements [Log].
-func (m measured) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
-	sessions, err := m.log.Online(ctx, channels)
-	if ctx.Err() != context.Canceled { // else it is the one who asked that has gone
-		m.note(err)
-	}
-	return sessions, err
-}
-
-// read gives the body and the query of a post that is authorized. An outsider who brings no signature is refused before any of
-// the body is read.
-func (p *Publisher) read(w http.ResponseWriter, r *http.Request) ([]byte, query, *refusal) {
-	q := parseQuery(r.URL.RawQuery)
-	trusted := !p.config.Signed && p.allowed(r)
+// read gives the body of a post that is authorized. An outsider who brings no signature is refused before any of the body is read.
+func (t *tenant) read(r *http.Request, q query) ([]byte, *refusal) {
+	trusted := t.trusts(r)
 	switch {
 	case !trusted && q.signature == "":
-		return nil, q, forbidden
-	case r.ContentLength > p.config.MaxPayload:
-		return nil, q, tooLarge
+		return nil, t.unsigned(query{client: q.client})
+	case r.ContentLength > t.Limits.Payload:
+		return nil, tooLarge
 	}
-	body, no := readBody(r, p.config.MaxPayload)
-	if no == nil && !trusted && !p.config.Signer.VerifyBody(body, q.signature) {
-		no = forbidden
-		if q.binary {
-			no = refusalOf[proto.ErrRequestSignature]
-		}
+	body, no := readBody(r, t.Limits.Payload)
+	if no == nil && !trusted && !t.Signer.VerifyBody(body, q.signature) {
+		no = t.unsigned(q)
 	}
-	return body, q, no
+	return body, no
 }
 
 // message makes the message of a post.
-func (p *Publisher) message(h http.Header, q query, body []byte) (*proto.Message, *refusal) {
-	receivers, no := p.receivers(q.channels)
+func (t *tenant) message(h http.Header, q query, body []byte) (*proto.Message, *refusal) {
+	receivers, no := t.receivers(q.channels)
 	if no != nil {
 		return nil, no
 	}
@@ -119,7 +82,7 @@ func (p *Publisher) message(h http.Header, q query, body []byte) (*proto.Message
 		Type:      typ,
 		Body:      checked,
 		Created:   time.Now().Truncate(time.Microsecond),
-		TTL:       p.config.Rules.TTL(typ, expiry(h["Message-Expiry"])),
+		TTL:       t.publisher.config.Rules.TTL(typ, expiry(h["Message-Expiry"])),
 	}, nil
 }
 
@@ -128,23 +91,23 @@ const maxParts = 1 << 10
 
 // receivers reads the channel list of a post. Private ids need no signature, because a portal alone knows them; a part with a public
 // id does. The private id stands for both: a public twin names the same user.
-func (p *Publisher) receivers(list string) ([]channel.ID, *refusal) {
-	refs, err := p.config.Grammar.ParseList(list, maxParts)
+func (t *tenant) receivers(list string) ([]channel.ID, *refusal) {
+	refs, err := t.publisher.config.Grammar.ParseList(list, maxParts)
 	switch {
 	case err == channel.ErrNoID:
 		return nil, noChannelID
 	case err == channel.ErrTooMany:
 		return nil, tooMany
-	case err != nil || !p.signed(refs):
+	case err != nil || !t.signed(refs):
 		return nil, badChannelID
 	}
 	return private(refs), nil
 }
 
 // signed reports whether all parts with a public id bear a right signature.
-func (p *Publisher) signed(refs []channel.Ref) bool {
+func (t *tenant) signed(refs []channel.Ref) bool {
 	for _, ref := range refs {
-		if !ref.Public.IsZero() && !p.config.Signer.Verify(ref) {
+		if !ref.Public.IsZero() && !t.Signer.Verify(ref) {
 			return false
 		}
 	}

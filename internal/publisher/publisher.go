@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/command"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 )
 
@@ -37,28 +38,22 @@ type Stats interface {
 
 // Config is what a publisher is told at its start. Zero sizes and times take their defaults.
 type Config struct {
-	Signer      *channel.Signer // of request bodies and of channel lists with public ids
-	Grammar     channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
-	HostID      string          // what the portal calls itself in posts of version 5; empty: posts may say anything
-	Rules       proto.TTLRules  // how long messages live by their type
-	Allow       []netip.Prefix  // networks that post without a signature
-	Signed      bool            // posts need a signature wherever they come from
-	MaxPayload  int64           // bytes of a body; 1 MiB
-	MaxChannels int             // channels of a question who is online, and receivers of a message in a batch; 100
-	MaxMessages int             // messages of a batch; 100
-	Timeout     time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
+	Grammar       channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
+	Rules         proto.TTLRules  // how long messages live by their type
+	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
+	Signed        bool            // posts need a signature wherever they come from
+	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
+	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
+	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
 
 // withDefaults gives c with its zero sizes and times filled in.
 func (c Config) withDefaults() Config {
-	if c.MaxPayload == 0 {
-		c.MaxPayload = 1 << 20
+	if c.MaxPosts == 0 {
+		c.MaxPosts = 4096
 	}
-	if c.MaxChannels == 0 {
-		c.MaxChannels = 100
-	}
-	if c.MaxMessages == 0 {
-		c.MaxMessages = 100
+	if c.MaxPostsBytes == 0 {
+		c.MaxPostsBytes = 256 << 20
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 800 * time.Millisecond
@@ -69,36 +64,36 @@ func (c Config) withDefaults() Config {
 // uploadTimeout is how long the body of a request may take to arrive, as in the original.
 const uploadTimeout = 20 * time.Second
 
-// Publisher serves the posts of one portal.
+// Publisher serves the posts of portals.
 type Publisher struct {
 	// Immutable after New.
 	config  Config
-	log     Log
+	logs    func(portal string) Log
 	stats   Stats
-	batches *command.Executor
 	logger  *slog.Logger
 	metrics *metrics
 	router  http.Handler
 
+	tenants atomic.Pointer[tenants]
+	load    load
+
+	mu    sync.Mutex
+	gates map[string]*gate // by the names of portals, those that are not served any more too
+
 	failing atomic.Bool // the last answer of the log was an error
 }
 
-// New makes a publisher. Its metrics are registered with reg.
-func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
+// New makes a publisher for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
+func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
 	p := &Publisher{
-		config:  config.withDefaults(),
-		log:     log,
-		stats:   stats,
-		logger:  logger,
-		metrics: newMetrics(reg),
+		config: config.withDefaults(),
+		logs:   logs,
+		stats:  stats,
+		logger: logger,
+		gates:  make(map[string]*gate),
 	}
-	p.batches = command.New(command.Config{
-		Signer:      p.config.Signer,
-		Rules:       p.config.Rules,
-		MaxPayload:  p.config.MaxPayload,
-		MaxMessages: p.config.MaxMessages,
-		MaxChannels: p.config.MaxChannels,
-	}, measured{p}, stats)
+	p.metrics = newMetrics(reg, &p.load)
+	p.Serve(table)
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
 		r.Post(prefix+"*", p.publish)
@@ -112,6 +107,7 @@ func New(config Config, log Log, stats Stats, logger *slog.Logger, reg prometheu
 		r.Options(prefix+"*", preflight)
 	}
 	r.Get("/server-stat/*", p.edges)
+	r.Post("/register-client/*", p.register)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 	p.router = r

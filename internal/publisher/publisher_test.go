@@ -18,6 +18,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/leaktest"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/vectors"
 )
@@ -101,9 +102,15 @@ func signer(tb testing.TB, key string) *channel.Signer {
 	return s
 }
 
+// settings are those of a publisher and of its only portal.
+type settings struct {
+	Config
+	portal.Portal
+}
+
 // config is the default of the program, with a key.
-func config(tb testing.TB) Config {
-	c := Config{Signer: signer(tb, testKey)}
+func config(tb testing.TB) settings {
+	c := settings{Portal: portal.Portal{Signer: signer(tb, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}}}
 	c.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	if err := c.Rules.UnmarshalText([]byte("im_startWriting=2m,online_*=2m,*=24h")); err != nil {
 		tb.Fatal(err)
@@ -111,8 +118,16 @@ func config(tb testing.TB) Config {
 	return c
 }
 
-func newPublisher(c Config, f *fake) *Publisher {
-	return New(c, f, f, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+func newPublisher(c settings, f *fake) *Publisher {
+	return newLogging(c, f, slog.New(slog.DiscardHandler))
+}
+
+func newLogging(c settings, f *fake, logger *slog.Logger) *Publisher {
+	table, err := portal.NewTable(&c.Portal)
+	if err != nil {
+		panic(err)
+	}
+	return New(c.Config, table, func(string) Log { return f }, f, logger, prometheus.NewRegistry())
 }
 
 // request is one from loopback. Its target is not checked, as on a real server much of it is not.
@@ -273,7 +288,7 @@ func TestLifeOfMessages(t *testing.T) {
 // TestListsOfVectors posts to every list of the vectors.
 func TestListsOfVectors(t *testing.T) {
 	v := vectors.Load(t)
-	post := func(c Config, query string) (int, string, []string) {
+	post := func(c settings, query string) (int, string, []string) {
 		f := &fake{}
 		w := newPublisher(c, f).do(request("POST", "/pub/?CHANNEL_ID="+query, "hello"))
 		var ids []string
@@ -457,7 +472,7 @@ func TestServerStat(t *testing.T) {
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	var lines strings.Builder
 	f := &fake{}
-	p := New(config(t), f, f, slog.New(slog.NewTextHandler(&lines, nil)), prometheus.NewRegistry())
+	p := newLogging(config(t), f, slog.New(slog.NewTextHandler(&lines, nil)))
 	var err error
 	f.append = func(context.Context, *proto.Message) (proto.Receipt, error) {
 		return proto.Receipt{ID: proto.ID{Sequence: 1}}, err

@@ -16,6 +16,7 @@ import (
 type query struct {
 	channels  string // CHANNEL_ID, decoded
 	signature string
+	client    string // clientId
 	host      string // hostId
 	binary    bool   // binaryMode is true, in these letters
 }
@@ -23,7 +24,7 @@ type query struct {
 // parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
 // [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
 func parseQuery(raw string) (q query) {
-	var channels, signature, mode, host bool
+	var channels, signature, mode, client, host bool
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		switch unescape(name) {
@@ -38,6 +39,10 @@ func parseQuery(raw string) (q query) {
 		case "signature":
 			if !signature {
 				q.signature, signature = unescape(value), true
+			}
+		case "clientId":
+			if !client {
+				q.client, client = unescape(value), true
 			}
 		case "hostId":
 			if !host {
@@ -161,7 +166,7 @@ func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
 	p.metrics.refused[no].Inc()
 	h := w.Header()
 	switch {
-	case no == unavailable:
+	case no == unavailable, no == busy:
 		h.Set("Retry-After", "1")
 	case no == tooLarge:
 		h.Set("Access-Control-Allow-Origin", "*")

@@ -15,6 +15,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/faulty"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
@@ -61,8 +62,12 @@ func start(t *testing.T, cfg store.Config) *service {
 	st := store.New(rdb, cfg)
 	log := st.Log("default")
 	registry := prometheus.NewRegistry()
-	p := publisher.New(publisher.Config{Signer: signer, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		log, st, slog.New(slog.DiscardHandler), registry)
+	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, table,
+		func(portal string) publisher.Log { return st.Log(portal) }, st, slog.New(slog.DiscardHandler), registry)
 	return &service{p.Handler(), p, st, log, redis, link, registry}
 }
 

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/portal"
+)
+
+// maxPortalsFile is how large the file of PUSHGATE_PORTALS may be, in bytes.
+const maxPortalsFile = 64 << 20
+
+// portalsFile is what PUSHGATE_PORTALS names.
+type portalsFile struct {
+	Portals []portalEntry `json:"portals"`
+}
+
+type portalEntry struct {
+	ClientID string   `json:"client_id"`
+	Keys     []string `json:"keys"`
+	HostID   string   `json:"host_id"`
+	Licence  string   `json:"licence"`
+	Limits   struct {
+		Payload     *int64 `json:"payload"`
+		Messages    *int   `json:"messages"`
+		Channels    *int   `json:"channels"`
+		Connections *int   `json:"connections"`
+		Posts       *int   `json:"posts"`
+		Rate        *int   `json:"rate"`
+	} `json:"limits"`
+}
+
+// Portals gives the portals to serve: those of the file of PUSHGATE_PORTALS, which is read at every call, or else the one of PUSHGATE_KEYS.
+// The error tells all that is wrong with the file, a line for each, and nothing of its secrets.
+func (c *Common) Portals() (*portal.Table, error) {
+	if c.PortalsFile == "" {
+		return portal.NewTable(&portal.Portal{HostID: c.HostID, Signer: c.signer, Key: c.Keys[0], Limits: c.limits})
+	}
+	f, err := os.Open(c.PortalsFile)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPortalsFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxPortalsFile {
+		return nil, fmt.Errorf("%s: larger than %d bytes", c.PortalsFile, maxPortalsFile)
+	}
+	return c.parsePortals(text)
+}
+
+func (c *Common) parsePortals(text []byte) (*portal.Table, error) {
+	var file portalsFile
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&file); err != nil {
+		return nil, jsonFault(err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("there is more after the portals")
+	}
+	var portals []*portal.Portal
+	var faults []error
+	for i, entry := range file.Portals {
+		p, err := c.portal(entry)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("portal %d: %w", i+1, err))
+			continue
+		}
+		portals = append(portals, p)
+	}
+	if faults != nil {
+		return nil, errors.Join(faults...)
+	}
+	return portal.NewTable(portals...)
+}
+
+// jsonFault says where a file is no JSON of the right form, without the value that stands there, which may be a secret.
+func jsonFault(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("no JSON after %d bytes", syntax.Offset)
+	case errors.As(err, &kind):
+		return fmt.Errorf("%s is no %s", cmp.Or(kind.Field, "the whole"), kind.Type.Kind())
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	default:
+		return errors.New("no JSON")
+	}
+}
+
+var (
+	clientID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	hostID   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+)
+
+func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
+	if entry.ClientID != "" && !clientID.MatchString(entry.ClientID) {
+		return nil, errors.New("client_id is not 32 small hexadecimal digits")
+	}
+	if entry.HostID != "" && !hostID.MatchString(entry.HostID) {
+		return nil, errors.New("host_id is not up to 64 letters, digits, dots, dashes and underscores")
+	}
+	if entry.Licence != "" && !clientID.MatchString(entry.Licence) {
+		return nil, errors.New("licence is no MD5 in small hexadecimal digits")
+	}
+	if len(entry.Keys) == 0 {
+		return nil, errors.New("it has no keys")
+	}
+	var keys Keys
+	for i, key := range entry.Keys {
+		if err := checkKey(i, key); err != nil {
+			return nil, err
+		}
+		keys = append(keys, []byte(key))
+	}
+	signer, err := channel.NewSigner(c.SignatureAlgo, keys...)
+	if err != nil {
+		return nil, err
+	}
+	p := &portal.Portal{ClientID: entry.ClientID, HostID: entry.HostID, Signer: signer, Key: keys[0], Licence: entry.Licence, Limits: c.limits}
+	return p, errors.Join(
+		limit(&p.Limits.Payload, entry.Limits.Payload, "payload", 1, maxPayload),
+		limit(&p.Limits.Messages, entry.Limits.Messages, "messages", 1, maxMessages),
+		limit(&p.Limits.Channels, entry.Limits.Channels, "channels", 1, maxChannels),
+		limit(&p.Limits.Connections, entry.Limits.Connections, "connections", 0, maxConnections),
+		limit(&p.Limits.Posts, entry.Limits.Posts, "posts", 1, maxPosts),
+		limit(&p.Limits.Rate, entry.Limits.Rate, "rate", 0, maxRate),
+	)
+}
+
+// limit sets a limit of a portal if the file has one.
+func limit[T int | int64](field, value *T, name string, least, most T) error {
+	if value == nil {
+		return nil
+	}
+	*field = *value
+	if *value < least || *value > most {
+		return fmt.Errorf("limit of %s: %d is out of bounds (from %d to %d)", name, *value, least, most)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package publisher
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"pushgate/internal/portal"
+)
+
+// maxRegistration is how large the body of a registration may be, in bytes, as in the original.
+const maxRegistration = 1024
+
+// registration is the answer to a portal that registers.
+type registration struct {
+	Status string `json:"status"`
+	Key    string `json:"securityKey,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// register hands a portal its key. It is open to the world: who knows the licence key that an operator has noted is the portal.
+func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > maxRegistration {
+		p.refuse(w, tooLarge)
+		return
+	}
+	body, no := readBody(r, maxRegistration)
+	if no != nil {
+		p.refuse(w, no)
+		return
+	}
+	key, err := p.tenants.Load().table.Register(verificationQuery(r.Header.Get("Content-Type"), body))
+	answer := registration{Status: "success", Key: key}
+	if err != nil {
+		p.metrics.refused[notRegistered].Inc()
+		var told portal.RegistrationError
+		if !errors.As(err, &told) {
+			told = portal.ErrWrongRequest
+		}
+		answer = registration{Status: "error", Error: string(told)}
+	} else {
+		p.metrics.registered.Inc()
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	answerJSON(w, http.StatusOK, text)
+}
+
+// verificationQuery gives the only field of a registration's form.
+func verificationQuery(contentType string, body []byte) string {
+	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != "application/x-www-form-urlencoded" {
+		return ""
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return ""
+	}
+	return form.Get("verificationQuery")
+}

@@ -1,0 +1,139 @@
+package publisher
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/command"
+	"pushgate/internal/portal"
+	"pushgate/internal/proto"
+)
+
+// tenant is a portal as this process serves it. It is immutable.
+type tenant struct {
+	*portal.Portal
+	publisher *Publisher
+	log       measured
+	batches   *command.Executor
+}
+
+// tenants is all that are served at a time. It is immutable.
+type tenants struct {
+	table *portal.Table
+	of    map[*portal.Portal]*tenant
+}
+
+// Serve has the portals of a table served from now on, and no others. It may be called while requests are being served: those that have
+// begun end as they began.
+func (p *Publisher) Serve(table *portal.Table) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
+	for _, served := range table.All() {
+		name := served.Name()
+		if g := p.gates[name]; g != nil {
+			g.limit(served.Limits)
+		} else {
+			p.gates[name] = newGate(&p.load, served.Limits)
+		}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}}
+		t.batches = command.New(command.Config{Signer: served.Signer, Rules: p.config.Rules, MaxPayload: served.Limits.Payload,
+			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels}, t.log, p.stats)
+		next.of[served] = t
+	}
+	p.tenants.Store(next)
+}
+
+// tenant gives the portal that a request names, which must exist.
+func (p *Publisher) tenant(q query) (*tenant, *refusal) {
+	t := p.tenants.Load()
+	if found := t.of[t.table.Find(q.client)]; found != nil {
+		return found, nil
+	}
+	return nil, refusalOf[proto.ErrNoClientID]
+}
+
+// tenantOfCall gives the portal of a post of version 5, which names itself by its host id, and where there are many by its client id too.
+func (p *Publisher) tenantOfCall(q query) (*tenant, *refusal) {
+	t := p.tenants.Load()
+	found := t.of[t.table.Find(q.client)]
+	if q.client == "" && t.table.Shared() {
+		found = t.of[t.table.FindHost(q.host)]
+	}
+	if found == nil || found.HostID != "" && found.HostID != q.host {
+		return nil, wrongHost
+	}
+	return found, nil
+}
+
+// trusts reports whether a request may come without a signature. Among many portals none may: where it comes from does not say from whom.
+func (t *tenant) trusts(r *http.Request) bool {
+	return t.ClientID == "" && !t.publisher.config.Signed && t.publisher.allowed(r)
+}
+
+// unsigned is what a portal is told whose signature is missing or wrong.
+func (t *tenant) unsigned(q query) *refusal {
+	if q.binary || t.ClientID != "" {
+		return refusalOf[proto.ErrRequestSignature]
+	}
+	return forbidden
+}
+
+// measured is a log, with a bound and a count of what it takes.
+type measured struct {
+	log  Log
+	gate *gate
+	*Publisher
+}
+
+// Append implements [Log]. Its error may be errBusy.
+func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	size := int64(0)
+	for _, msg := range msgs {
+		size += int64(msg.Size())
+	}
+	if !m.gate.enter(size, &m.config) {
+		return nil, errBusy
+	}
+	defer m.gate.leave(size)
+	start := time.Now()
+	receipts, err := m.log.Append(ctx, msgs...)
+	m.metrics.seconds.Observe(time.Since(start).Seconds())
+	m.note(err)
+	if err != nil {
+		return nil, err
+	}
+	for i, receipt := range receipts {
+		m.metrics.closed.Add(float64(len(receipt.Closed)))
+		if !receipt.ID.IsZero() {
+			m.metrics.published.Inc()
+			m.metrics.bytes.Add(float64(msgs[i].Size()))
+		}
+	}
+	return receipts, nil
+}
+
+// LastSeen implements [Log].
+func (m measured) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
+	times, err := m.log.LastSeen(ctx, users)
+	m.note(err)
+	return times, err
+}
+
+// SetSeen implements [Log].
+func (m measured) SetSeen(ctx context.Context, seen ...proto.Seen) error {
+	err := m.log.SetSeen(ctx, seen...)
+	m.note(err)
+	return err
+}
+
+// Online implements [Log].
+func (m measured) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
+	sessions, err := m.log.Online(ctx, channels)
+	if ctx.Err() != context.Canceled { // else it is the one who asked that has gone
+		m.note(err)
+	}
+	return sessions, err
+}

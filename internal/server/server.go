@@ -1,0 +1,138 @@
+// Package server puts an edge and a publisher together from what their programs were told.
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/command"
+	"pushgate/internal/config"
+	"pushgate/internal/edge"
+	"pushgate/internal/ops"
+	"pushgate/internal/portal"
+	"pushgate/internal/publisher"
+	"pushgate/internal/store"
+)
+
+// closeHandshake is how long a client that was told to go may take to say so too.
+const closeHandshake = 6 * time.Second
+
+// RunEdge runs an edge, as the environment says, until SIGTERM, and gives the exit code of its program.
+func RunEdge(environ []string) int {
+	cfg, err := config.LoadEdge(environ)
+	if err != nil {
+		return ops.Refuse(err)
+	}
+	logger := NewLogger(cfg.Common, os.Stderr)
+	ops.CollectAt(edge.GCPercent)
+	return ops.Main(logger, func(ctx context.Context) error {
+		registry := ops.NewRegistry()
+		st, closeStore, err := Open(cfg.Common, logger, registry)
+		if err != nil {
+			return err
+		}
+		defer closeStore()
+		e, err := NewEdge(cfg, st, logger, registry)
+		if err != nil {
+			return err
+		}
+		return ops.Service{
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
+			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
+		}.Serve(ctx)
+	})
+}
+
+// RunPublisher runs a publisher, as the environment says, until SIGTERM, and gives the exit code of its program.
+func RunPublisher(environ []string) int {
+	cfg, err := config.LoadPublisher(environ)
+	if err != nil {
+		return ops.Refuse(err)
+	}
+	logger := NewLogger(cfg.Common, os.Stderr)
+	return ops.Main(logger, func(ctx context.Context) error {
+		registry := ops.NewRegistry()
+		st, closeStore, err := Open(cfg.Common, logger, registry)
+		if err != nil {
+			return err
+		}
+		defer closeStore()
+		p, err := NewPublisher(cfg, st, logger, registry)
+		if err != nil {
+			return err
+		}
+		return ops.Service{
+			Name: "publisher", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: p.Handler(), Ready: p.Ready,
+			Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
+		}.Serve(ctx)
+	})
+}
+
+// reload gives what reads the portals anew and has them served.
+func reload(read func() (*portal.Table, error), server interface{ Serve(*portal.Table) }) func() error {
+	return func() error {
+		table, err := read()
+		if err == nil {
+			server.Serve(table)
+		}
+		return err
+	}
+}
+
+// NewLogger makes the logger of a program.
+func NewLogger(cfg config.Common, w io.Writer) *slog.Logger {
+	return ops.NewLogger(w, cfg.LogFormat, cfg.LogLevel)
+}
+
+// Open makes the store of a program, which ends with the returned function.
+func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer) (*store.Store, func(), error) {
+	rdb, err := store.Open(cfg.RedisURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+	return st, func() { _ = rdb.Close() }, nil
+}
+
+// NewEdge makes an edge over a store. The error is about the portals.
+func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*edge.Edge, error) {
+	table, err := cfg.Portals()
+	if err != nil {
+		return nil, err
+	}
+	commands := func(p *portal.Portal) edge.Commands {
+		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
+			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels}, st.Log(p.Name()), st)
+	}
+	return edge.New(edge.Config{
+		ID:           cfg.ID,
+		Grammar:      cfg.Grammar,
+		PollTimeout:  cfg.PollTimeout,
+		PingInterval: cfg.PingInterval,
+		Drain:        cfg.Drain,
+		Origins:      cfg.Origins,
+		Commands:     commands,
+	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
+}
+
+// NewPublisher makes a publisher over a store. The error is about the portals.
+func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*publisher.Publisher, error) {
+	table, err := cfg.Portals()
+	if err != nil {
+		return nil, err
+	}
+	return publisher.New(publisher.Config{
+		Grammar: cfg.Grammar,
+		Rules:   cfg.TTLRules,
+		Allow:   cfg.Allow,
+		Signed:  cfg.Signed,
+
+		MaxPosts:      int64(cfg.MaxPosts),
+		MaxPostsBytes: cfg.MaxPostsBytes,
+	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry), nil
+}
