@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,20 +131,15 @@ func TestPauseEndsWithItsClient(t *testing.T) {
 		for range 6 {
 			w.closed(w.dial(w.url("/subws/", alice.String())))
 		}
-		before := runtime.NumGoroutine()
 		conn, _ := w.rawWebSocket(w.url("/subws/", alice.String()))
 		if n := len(w.edge.wheel.members()); n != 1 {
 			t.Errorf("%d connections held", n)
 		}
 		conn.Close()
 		synctest.Wait()
-		for range 1000 { // the runtime's own, for finalizers, come and go
-			if runtime.NumGoroutine() > before {
-				runtime.Gosched()
-			}
-		}
-		if n := runtime.NumGoroutine(); n > before {
-			t.Errorf("%d goroutines left over", n-before)
+		stacks := make([]byte, 1<<20) // not the number of goroutines: the runtime's own come and go
+		if all := string(stacks[:runtime.Stack(stacks, true)]); strings.Contains(all, "efuse") {
+			t.Errorf("goroutines left over:\n%s", all)
 		}
 		if n := len(w.edge.wheel.members()); n != 0 || w.edge.pacer.pausing != 0 {
 			t.Errorf("%d connections held, %d pauses", n, w.edge.pacer.pausing)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -63,14 +64,15 @@ const maxChannels = 128
 // Edge serves the subscribers of portals.
 type Edge struct {
 	// Immutable after New.
-	config  Config
-	logs    func(portal string) Log
-	stats   Stats
-	logger  *slog.Logger
-	metrics *metrics
-	wheel   *wheel
-	pacer   *pacer
-	resting *park.Set
+	config   Config
+	logs     func(portal string) Log
+	stats    Stats
+	logger   *slog.Logger
+	metrics  *metrics
+	wheel    *wheel
+	pacer    *pacer
+	resting  *park.Set
+	returned *returned
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -93,14 +95,15 @@ type Edge struct {
 // New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
 	e := &Edge{
-		config:  config,
-		logs:    logs,
-		stats:   stats,
-		logger:  logger,
-		wheel:   newWheel(config.PingInterval),
-		pacer:   newPacer(),
-		tenants: make(map[string]*tenant),
-		ending:  make(map[string]<-chan struct{}),
+		config:   config,
+		logs:     logs,
+		stats:    stats,
+		logger:   logger,
+		wheel:    newWheel(config.PingInterval),
+		pacer:    newPacer(),
+		returned: newReturned(),
+		tenants:  make(map[string]*tenant),
+		ending:   make(map[string]<-chan struct{}),
 	}
 	e.resting = park.New(e.connections.Go)
 	e.metrics = newMetrics(reg, e)
@@ -124,6 +127,10 @@ func (e *Edge) Handler() http.Handler {
 	r.MethodNotAllowed(notFound)
 	return r
 }
+
+// Returned gives the listener at which connections come back that the handler has taken over: the server of the handler must serve it
+// beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
+func (e *Edge) Returned() net.Listener { return e.returned }
 
 // Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
 // takes its presence away and returns. It is called once.

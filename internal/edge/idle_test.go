@@ -100,7 +100,9 @@ func serveIdle() {
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(0)
 	}()
-	(&http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}).Serve(listener)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
+	go server.Serve(e.Returned())
+	server.Serve(listener)
 }
 
 func report() idleReport {

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,9 +50,11 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 			ctx, stop := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { w.edge.Run(ctx) })
+			running.Go(func() { server.Config.Serve(w.edge.Returned()) })
 			w.eventually("ready", func() bool { return w.edge.Ready() == nil })
 			test(t, w)
 			stop()
+			w.edge.Returned().Close()
 			server.Close()
 			running.Wait()
 			if n := w.edge.personal().hub.Channels(); n != 0 {
@@ -168,14 +171,16 @@ func TestSleepersOnSockets(t *testing.T) {
 	const clients, messages = 60, 50
 	often := func(c *settings) { c.PingInterval = 500 * time.Millisecond }
 	onSockets(t, often, func(t *testing.T, w *socketWorld) {
-		var all, ready sync.WaitGroup
-		ready.Add(clients)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var all sync.WaitGroup
+		var ready atomic.Int64
 		for i := range clients {
 			all.Go(func() {
 				random := rand.New(rand.NewPCG(uint64(i), 3))
 				for range random.IntN(4) { // some that come and go
 					conn := w.dial(alice)
-					conn.Write(t.Context(), websocket.MessageText, make([]byte, random.IntN(5000)))
+					conn.Write(ctx, websocket.MessageText, make([]byte, random.IntN(5000)))
 					if random.IntN(2) == 0 {
 						conn.Close(websocket.StatusNormalClosure, "")
 					} else {
@@ -184,16 +189,16 @@ func TestSleepersOnSockets(t *testing.T) {
 				}
 				conn := w.dial(alice)
 				defer conn.CloseNow()
-				ready.Done()
+				ready.Add(1)
 				var got strings.Builder
 				for strings.Count(got.String(), "NGINXNMS") < messages {
-					_, text, err := conn.Read(t.Context())
+					_, text, err := conn.Read(ctx)
 					if err != nil {
 						t.Errorf("client %d: %v", i, err)
 						return
 					}
 					got.Write(text)
-					conn.Write(t.Context(), websocket.MessageText, []byte("thanks"))
+					conn.Write(ctx, websocket.MessageText, []byte("thanks"))
 				}
 				for n := range messages {
 					if record := fmt.Sprintf(`"text":%d}`, n); strings.Count(got.String(), record) != 1 {
@@ -202,8 +207,7 @@ func TestSleepersOnSockets(t *testing.T) {
 				}
 			})
 		}
-		ready.Wait()
-		w.eventually("all are attached", func() bool { return w.edge.numbers.webSockets.Load() >= clients })
+		w.eventually("all are attached", func() bool { return ready.Load() == clients && w.edge.numbers.webSockets.Load() >= clients })
 		for n := range messages {
 			w.publish(fmt.Sprint(n), alice)
 			time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // so that some rest
@@ -217,11 +221,13 @@ func TestSleepersOnSockets(t *testing.T) {
 func TestDrainOfSleepersOnSockets(t *testing.T) {
 	const clients = 100
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
 		var all sync.WaitGroup
 		for range clients {
 			conn := w.dial(alice)
 			all.Go(func() {
-				_, _, err := conn.Read(t.Context())
+				_, _, err := conn.Read(ctx)
 				if websocket.CloseStatus(err) != 3000 {
 					t.Errorf("ended with %v", err)
 				}
@@ -229,8 +235,6 @@ func TestDrainOfSleepersOnSockets(t *testing.T) {
 			})
 		}
 		w.eventually("all are attached", func() bool { return w.edge.numbers.webSockets.Load() == clients })
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
 		w.edge.Drain(ctx)
 		if ctx.Err() != nil {
 			t.Error("some never went")
@@ -297,4 +301,96 @@ func TestProtocolErrorIsSaid(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that polls over and over keeps its connection, whoever has it in the meantime, and misses nothing; one that sends its next
+// request too soon is answered in turn.
+func TestPollsKeepTheirConnection(t *testing.T) {
+	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
+		const polls = 30
+		conn, err := net.Dial("tcp", w.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		reader := bufio.NewReader(conn)
+		request := func(mid string) string {
+			return "GET /sub/?CHANNEL_ID=" + signed(alice) + "&mid=" + mid + " HTTP/1.1\r\nHost: push.test\r\n\r\n"
+		}
+		held := func() { w.eventually("it is held", func() bool { return w.edge.numbers.polls.Load() == 1 }) }
+		answer := func() string {
+			t.Helper()
+			response, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != 200 || response.Close {
+				t.Errorf("%d, %v, close %v", response.StatusCode, err, response.Close)
+			}
+			return string(body)
+		}
+		mid := w.publish(`0`, bob).ID.String()
+		for n := range polls {
+			io.WriteString(conn, request(mid))
+			if n%3 > 0 {
+				held()
+			}
+			if n%3 == 1 { // too soon
+				next := w.publish(`"too soon"`, bob).ID.String()
+				io.WriteString(conn, request(next))
+				m := w.publish(fmt.Sprint(n), alice)
+				if got := answer(); got != text(m, alice) {
+					t.Errorf("got %q", got)
+				}
+				mid = m.ID.String()
+				if got := answer(); got != text(m, alice) { // its mid was older
+					t.Errorf("the second got %q", got)
+				}
+				continue
+			}
+			m := w.publish(fmt.Sprint(n), alice)
+			if got := answer(); got != text(m, alice) {
+				t.Errorf("got %q", got)
+			}
+			mid = m.ID.String()
+		}
+		w.eventually("it is kept", func() bool { return len(w.edge.wheel.members()) < 2 })
+		conn.Close()
+		w.eventually("it has gone", func() bool { return len(w.edge.wheel.members()) == 0 })
+	})
+}
+
+// A connection that is kept after a poll is closed some time later, and at once by a drain.
+func TestKeptConnectionsEnd(t *testing.T) {
+	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {
+		kept := func() net.Conn {
+			conn, err := w.listener.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := strings.TrimPrefix(w.url("/sub/", signed(alice)), "http://push.test")
+			go io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: push.test\r\n\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || response.StatusCode != 304 || response.Close {
+				t.Fatalf("%+v, %v", response, err)
+			}
+			synctest.Wait()
+			return conn
+		}
+		conn := kept()
+		start := time.Now()
+		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if lived := time.Since(start); lived < keptConnection || lived > keptConnection+maxTurn {
+			t.Errorf("closed after %v", lived)
+		}
+		conn = kept()
+		go w.edge.Drain(t.Context())
+		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
 }

@@ -20,14 +20,13 @@ const upgradeBuffer = 128 // bytes; the longest control frame is 127
 
 // Hijack implements [http.Hijacker].
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(u.ResponseWriter).Hijack()
+	conn, early, err := hijack(u.ResponseWriter)
 	if err != nil {
 		return nil, nil, err
 	}
 	u.conn = conn
-	if n := buffered.Reader.Buffered(); n > 0 { // a client that did not wait for the answer
-		b, _ := buffered.Reader.Peek(n)
-		u.conn = &earlyConn{conn, io.MultiReader(bytes.NewReader(bytes.Clone(b)), conn)}
+	if len(early) > 0 { // a client that did not wait for the answer
+		u.conn = &earlyConn{conn, io.MultiReader(bytes.NewReader(early), conn)}
 	}
 	given := u.conn
 	if u.lend {

@@ -130,6 +130,7 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { server.Serve(w.listener) })
+		running.Go(func() { server.Serve(w.edge.Returned()) })
 		running.Go(func() { w.edge.Run(ctx) })
 		synctest.Wait()
 		test(t, w)

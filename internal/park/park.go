@@ -63,18 +63,23 @@ const (
 type Conn struct {
 	net.Conn
 	set   *Set
-	read  func() (again bool) // immutable after Serve
+	read  func() (again bool) // of the last Serve
 	state atomic.Int32
 	place place // owned by the poller
 }
 
-// Hold makes conn one of s. Nothing happens to it before Serve.
-func (s *Set) Hold(conn net.Conn) *Conn { return &Conn{Conn: conn, set: s} }
+// Hold makes conn one of s, unless it is. Nothing happens to it before Serve.
+func (s *Set) Hold(conn net.Conn) *Conn {
+	if c, ok := conn.(*Conn); ok && c.set == s {
+		return c
+	}
+	return &Conn{Conn: conn, set: s}
+}
 
 // Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
 // with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the
 // connection but not used: only what is still in the socket wakes it again. Once the connection is closed, read is called until
-// it reports false. Serve returns at once, and is called once.
+// it reports false. Serve returns at once, and may be called again after that.
 func (c *Conn) Serve(read func() (again bool)) {
 	c.read = read
 	if !c.rest() {
