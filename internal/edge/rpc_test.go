@@ -384,3 +384,29 @@ func (w *world) secondEdge() *world {
 	synctest.Wait()
 	return v
 }
+
+// TestStatusOfADeadEdge: whoever was connected to an edge that has died is told to have left, by another edge, once that one's lease is over.
+func TestStatusOfADeadEdge(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		users := []proto.Presence{{Channel: channel.ForUser(5), Sessions: 1}, {Channel: channel.ForUser(6), Sessions: 1}}
+		if _, _, err := w.log.SetPresence(t.Context(), "dead", users, true); err != nil {
+			t.Fatal(err)
+		}
+		conn := w.dial(rpcURL("/subws/", token(1)))
+		w.dial(rpcURL("/subws/", token(6))) // has come back
+		for _, user := range []string{"5", "6"} {
+			w.ask(conn, `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":`+user+`},"id":1}`)
+		}
+		start := time.Now()
+		if got := w.hear(conn); !strings.Contains(got, `"params":{"user_id":5,"online":false}`) {
+			t.Errorf("told %s", got)
+		}
+		if after := time.Since(start); after > store.PresenceLease+2*presenceRenew {
+			t.Errorf("told after %v", after)
+		}
+		w.publish(`1`, channel.ForUser(1))
+		if got := w.hear(conn); strings.Contains(got, "userStatusChange") {
+			t.Errorf("told too much: %s", got)
+		}
+	})
+}
