@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,10 +18,21 @@ import (
 // pollPatience is the known clients' own limit for a long poll.
 const pollPatience = 60 * time.Second
 
-// Arrival is a record and when it came.
+// heartbeatPatience is after how long without a heartbeat the known clients of the fifth generation give a connection up.
+const heartbeatPatience = 20 * time.Second
+
+// Transports, as arrivals bear them.
+const (
+	webSocket = "websocket"
+	longPoll  = "longpoll"
+	stream    = "sse"
+)
+
+// Arrival is a record, and how and when it came.
 type Arrival struct {
 	Record
-	At time.Time
+	Transport string // websocket, longpoll or sse
+	At        time.Time
 }
 
 // Client is one subscriber over its whole life, in which it has many connections, one at a time. It keeps the last id that it saw
@@ -29,24 +41,30 @@ type Client struct {
 	Name    string
 	Address string // of nginx or an edge
 	List    string // CHANNEL_ID
+	Token   string // a JWT in place of the list, if not empty
+	Portal  string // clientId; empty for the personal portal
 	Dialect Dialect
+	Stream  bool // it lives on server-sent events, whose form is always that of JSON
 	HTTP    *http.Client
 	From    string // the id that it starts after; empty for what comes from now on
 
 	mu       sync.Mutex
 	last     string
+	began    string // the first id that it was told
 	arrivals []Arrival
+	gaps     int // notes of one
 	faults   []string
 	counts   Counts
 }
 
 // Counts is how a client's connections went.
 type Counts struct {
-	WebSockets, Polls int // connections made, polls answered
-	Broken            int // connections that ended without a word
-	Closes            map[websocket.StatusCode]int
-	Statuses          map[int]int // of polls and refused handshakes
-	Disordered        int         // ids that were not above the one before
+	WebSockets, Polls, Streams int // connections made, polls answered, streams begun
+	Broken                     int // connections that ended without a word
+	Heartbeats                 int // that were answered
+	Closes                     map[websocket.StatusCode]int
+	Statuses                   map[int]int // of polls and refused handshakes
+	Disordered                 int         // ids that were not above the one before
 }
 
 // Arrivals gives what has come so far.
@@ -61,6 +79,13 @@ func (c *Client) Arrived() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.arrivals)
+}
+
+// Gaps gives how often the client was told that messages are missing.
+func (c *Client) Gaps() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gaps
 }
 
 // Faults gives what a client must never see, in words, and what it counted.
@@ -82,10 +107,18 @@ func (c *Client) Last() string {
 	return c.last
 }
 
+// due reports whether the client can claim a message: one that came after where it started. If it started from nowhere, that is the
+// first id that it was told; until then whatever it misses is not missing.
+func (c *Client) due(mid string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.From != "" || c.began != "" && mid > c.began
+}
+
 // WebSocket holds one connection until it breaks or ctx ends, and says what ended it: a [websocket.CloseError] if there was a word.
 // opened is called once it is there, if not nil.
 func (c *Client) WebSocket(ctx context.Context, opened func()) error {
-	conn, answer, err := websocket.Dial(ctx, "ws://"+c.Address+"/bitrix/subws/?"+c.query(), &websocket.DialOptions{HTTPClient: c.HTTP})
+	conn, answer, err := websocket.Dial(ctx, "ws://"+c.Address+"/bitrix/subws/?"+c.query(c.Last()), &websocket.DialOptions{HTTPClient: c.HTTP})
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
 		c.status(answer.StatusCode)
 	}
@@ -98,8 +131,13 @@ func (c *Client) WebSocket(ctx context.Context, opened func()) error {
 	if opened != nil {
 		opened()
 	}
+	talker, _ := c.Dialect.(Talker)
+	beat := time.Now()
 	for {
 		kind, payload, err := conn.Read(ctx)
+		if silent := time.Since(beat); talker != nil && silent > heartbeatPatience {
+			c.fault("no heartbeat for %v", silent)
+		}
 		if err != nil {
 			if code := websocket.CloseStatus(err); ctx.Err() == nil {
 				c.count(func(n *Counts) { n.Closes[code]++ })
@@ -109,7 +147,25 @@ func (c *Client) WebSocket(ctx context.Context, opened func()) error {
 		if kind != c.Dialect.Frame() {
 			c.fault("a frame of type %v", kind)
 		}
-		c.take(payload)
+		if talker == nil {
+			c.take(c.records(payload), webSocket)
+			continue
+		}
+		if answer, ok := talker.Heartbeat(payload); ok {
+			beat = time.Now()
+			c.count(func(n *Counts) { n.Heartbeats++ })
+			if err := conn.Write(ctx, websocket.MessageText, []byte(answer)); err != nil {
+				return err
+			}
+			continue
+		}
+		records := c.records(payload)
+		c.take(records, webSocket)
+		for _, r := range records {
+			if err := conn.Write(ctx, websocket.MessageText, []byte(talker.Receipt(r))); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -117,7 +173,7 @@ func (c *Client) WebSocket(ctx context.Context, opened func()) error {
 func (c *Client) Poll(ctx context.Context) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollPatience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+"/bitrix/sub/?"+c.query(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+"/bitrix/sub/?"+c.query(c.Last()), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -134,7 +190,7 @@ func (c *Client) Poll(ctx context.Context) (status int, err error) {
 	c.status(answer.StatusCode)
 	switch answer.StatusCode {
 	case http.StatusOK:
-		c.take(body)
+		c.take(c.records(body), longPoll)
 	case http.StatusNotModified:
 		c.nothing(answer.Header)
 	}
@@ -143,7 +199,7 @@ func (c *Client) Poll(ctx context.Context) (status int, err error) {
 
 // Habits is how a client behaves that is left alone.
 type Habits struct {
-	Polls float64       // share of its lives that it spends polling
+	Polls float64       // share of its lives that it spends polling, unless it has streams
 	Life  time.Duration // of a connection, at most
 	Pause time.Duration // between two, at most
 }
@@ -152,7 +208,11 @@ type Habits struct {
 func (c *Client) Live(ctx context.Context, random *rand.Rand, h Habits) {
 	for ctx.Err() == nil {
 		life, cancel := context.WithTimeout(ctx, time.Duration(random.Int64N(int64(h.Life))))
-		if random.Float64() < h.Polls {
+		if c.Stream {
+			if err := c.Events(life); err != nil && life.Err() == nil {
+				c.count(func(n *Counts) { n.Broken++ })
+			}
+		} else if random.Float64() < h.Polls {
 			for life.Err() == nil {
 				if _, err := c.Poll(life); err != nil && life.Err() == nil {
 					c.count(func(n *Counts) { n.Broken++ })
@@ -172,24 +232,53 @@ func (c *Client) Live(ctx context.Context, random *rand.Rand, h Habits) {
 	}
 }
 
-// query is what the web clients send, in their order.
-func (c *Client) query() string {
-	rest := url.Values{}
-	c.Dialect.Query(rest)
-	if last := c.Last(); last != "" {
-		rest.Set("mid", last)
+// Visit comes once, by the transport that it has or, of two, by the one that is chosen, and stays until ctx ends.
+func (c *Client) Visit(ctx context.Context, poll bool) {
+	switch {
+	case c.Stream:
+		_ = c.Events(ctx)
+	case poll:
+		_, _ = c.Poll(ctx)
+	default:
+		_ = c.WebSocket(ctx, nil)
 	}
-	rest.Set("revision", "19")
-	return "CHANNEL_ID=" + url.QueryEscape(c.List) + "&" + rest.Encode()
 }
 
-// take notes the records of a frame or an answer.
-func (c *Client) take(payload []byte) {
-	now := time.Now()
+// query is what the web clients send, in their order.
+func (c *Client) query(mid string) string {
+	who := "CHANNEL_ID=" + url.QueryEscape(c.List)
+	if c.Token != "" {
+		who = "token=" + url.QueryEscape(c.Token)
+	}
+	rest := url.Values{}
+	if !c.Stream {
+		c.Dialect.Query(rest)
+	}
+	mode := rest.Encode()
+	if mode != "" {
+		mode = "&" + mode
+	}
+	if c.Portal != "" {
+		mode += "&clientId=" + c.Portal
+	}
+	if mid != "" {
+		mode += "&mid=" + mid
+	}
+	return who + mode + "&revision=19"
+}
+
+// records takes a frame or an answer apart.
+func (c *Client) records(payload []byte) []Record {
 	records, err := c.Dialect.Records(payload)
 	if err != nil {
 		c.fault("%v", err)
 	}
+	return records
+}
+
+// take notes records that came at once.
+func (c *Client) take(records []Record, transport string) {
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range records {
@@ -197,9 +286,47 @@ func (c *Client) take(payload []byte) {
 			c.counts.Disordered++
 			c.faultLocked("id %q after %q", r.MID, max(c.last, c.From))
 		}
-		c.last = r.MID
-		c.arrivals = append(c.arrivals, Arrival{Record: r, At: now})
+		c.tellLocked(r.MID)
+		if isGap(r.Body) {
+			c.gaps++
+			continue
+		}
+		c.arrivals = append(c.arrivals, Arrival{Record: r, Transport: transport, At: now})
 	}
+}
+
+// known gives the last id that the client was told; empty if it was told none.
+func (c *Client) known() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// begin notes where a stream begins, if it says so.
+func (c *Client) begin(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tellLocked(id)
+}
+
+// tellLocked notes an id that the client was told, if it was one. c.mu is held.
+func (c *Client) tellLocked(id string) {
+	if id == "" {
+		return
+	}
+	if c.began == "" {
+		c.began = id
+	}
+	c.last = id
+}
+
+// isGap reports whether a message is the server's note of a gap, and none that was published.
+func isGap(body string) bool {
+	var m struct {
+		Module  string `json:"module_id"`
+		Command string
+	}
+	return json.Unmarshal([]byte(body), &m) == nil && m.Module == "pushgate" && m.Command == "gap"
 }
 
 // nothing notes a 304, and does what the known clients do with it: they go on from the id that it names.
@@ -217,9 +344,7 @@ func (c *Client) nothing(h http.Header) {
 	if before != "" && named != before {
 		c.faultLocked("304 names %q after a request with %q", named, before)
 	}
-	if named != "" {
-		c.last = named
-	}
+	c.tellLocked(named)
 }
 
 func (c *Client) status(status int) {

@@ -24,6 +24,14 @@ type Dialect interface {
 	Records(payload []byte) ([]Record, error)
 }
 
+// Talker is a dialect in which the server says more than messages on a WebSocket, and clients answer.
+type Talker interface {
+	// Heartbeat reports whether a frame is one, and gives the answer to it.
+	Heartbeat(payload []byte) (answer string, ok bool)
+	// Receipt gives what a client says that has processed a message.
+	Receipt(r Record) string
+}
+
 // Text is the dialect of the first generations.
 type Text struct{}
 

@@ -10,30 +10,44 @@ import (
 	"pushgate/internal/channel"
 )
 
-// Ledger is what was published, to be held against what arrived. Bodies are the keys: no two posts may have the same.
+// Ledger is what was published, to be held against what arrived. Bodies are the keys: no two posts may have the same, whatever their
+// portals.
 type Ledger struct {
 	mu    sync.Mutex
 	posts map[string]*post
 }
 
+// Letter is one message that is to be posted.
+type Letter struct {
+	Portal   string // clientId; empty for the personal portal
+	Body     string
+	Channels []channel.ID // users among them, by [channel.ForUser], go by JSON-RPC only
+}
+
 type post struct {
-	channels []channel.ID
+	Letter
 	accepted bool // else its outcome is unknown: it may have been published, or not
 	at       time.Time
 }
 
-// Post publishes by send and notes the outcome. A post whose outcome is unknown must not be sent again: it could come twice.
-func (l *Ledger) Post(body string, channels []channel.ID, send func() error) error {
-	p := &post{channels: channels, at: time.Now()}
+// Post publishes letters together by send and notes the outcome. What has an unknown outcome must not be sent again: it could come
+// twice.
+func (l *Ledger) Post(send func() error, letters ...Letter) error {
+	posts := make([]*post, len(letters))
 	l.mu.Lock()
 	if l.posts == nil {
 		l.posts = make(map[string]*post)
 	}
-	l.posts[body] = p // before it is sent: it may arrive before it is answered
+	for i, letter := range letters {
+		posts[i] = &post{Letter: letter, at: time.Now()}
+		l.posts[letter.Body] = posts[i] // before it is sent: it may arrive before it is answered
+	}
 	l.mu.Unlock()
 	err := send()
 	l.mu.Lock()
-	p.accepted = err == nil
+	for _, p := range posts {
+		p.accepted = err == nil
+	}
 	l.mu.Unlock()
 	return err
 }
@@ -52,36 +66,55 @@ func (l *Ledger) Counts() (accepted, unknown int) {
 	return accepted, unknown
 }
 
-// Subscriber is a client and the channels that it watches.
+// Subscriber is a client, the channels that it watches, its user's among them, and a word for what kind of client it is.
 type Subscriber struct {
 	*Client
+	Kind     string
 	Channels []channel.ID
 }
 
+// watches reports whether a letter is for the subscriber.
+func (s Subscriber) watches(l Letter) bool {
+	return s.Portal == l.Portal && overlap(l.Channels, s.Channels)
+}
+
+// Way is how a message came: the kind of its reader and the transport.
+type Way struct{ Kind, Transport string }
+
 // Report is what became of what was published.
 type Report struct {
-	Lost, Doubled, Disordered, Foreign int
-	Arrivals                           int
-	Delays                             []time.Duration // from the post to the arrival, ascending
-	Counts                             Counts          // of all clients
-	Faults                             []string        // the first ones, in words
+	Lost, Doubled, Disordered int
+	Crossed                   int // that came to a reader of another portal
+	Foreign                   int // that came to a reader of its portal whom it was not for, or that nobody posted
+	Arrivals                  int
+	Gaps                      int             // notes of one, to all clients
+	Delays                    []time.Duration // from the post to the arrival, ascending
+	Ways                      map[Way][]time.Duration
+	Silence                   time.Duration // the longest between two arrivals of one subscriber
+	Counts                    Counts        // of all clients
+	Faults                    []string      // the first ones, in words
 }
 
 // String gives the verdict.
 func (r Report) String() string {
-	return fmt.Sprintf("lost %d, doubled %d, out of order %d", r.Lost, r.Doubled, r.Disordered)
+	return fmt.Sprintf("lost %d, doubled %d, out of order %d, crossed %d", r.Lost, r.Doubled, r.Disordered, r.Crossed)
 }
 
 // Delay gives the delay that the share q of the arrivals did not exceed.
-func (r Report) Delay(q float64) time.Duration {
-	if len(r.Delays) == 0 {
+func (r Report) Delay(q float64) time.Duration { return Quantile(r.Delays, q) }
+
+// Quantile gives the value that the share q of some ascending ones does not exceed; 0 if there are none.
+func Quantile(ascending []time.Duration, q float64) time.Duration {
+	if len(ascending) == 0 {
 		return 0
 	}
-	return r.Delays[min(int(q*float64(len(r.Delays))), len(r.Delays)-1)].Round(time.Millisecond / 10)
+	return ascending[min(int(q*float64(len(ascending))), len(ascending)-1)].Round(time.Millisecond / 10)
 }
 
 // OK reports whether the guarantee was kept and no client saw what it must not see.
-func (r Report) OK() bool { return r.Lost+r.Doubled+r.Disordered+r.Foreign+len(r.Faults) == 0 }
+func (r Report) OK() bool {
+	return r.Lost+r.Doubled+r.Disordered+r.Crossed+r.Foreign+len(r.Faults) == 0
+}
 
 // Await returns when every subscriber has what it is due, or with an error when ctx ends.
 func (l *Ledger) Await(ctx context.Context, subscribers []Subscriber) error {
@@ -99,52 +132,81 @@ func (l *Ledger) Await(ctx context.Context, subscribers []Subscriber) error {
 }
 
 // Check holds the arrivals against the posts. Of a post with an unknown outcome, either all of its subscribers must have it or
-// none.
+// none. A message must have the same id for all who have it: with that, and ids that rise for each of them, all have one order.
 func (l *Ledger) Check(subscribers []Subscriber) Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var r Report
-	seen := make([]map[string]int, len(subscribers))
-	published := make(map[string]bool)
+	r := Report{Ways: make(map[Way][]time.Duration)}
+	ids := make(map[string]string) // of bodies
+	seen := make([]map[string]bool, len(subscribers))
 	for i, s := range subscribers {
-		seen[i] = make(map[string]int)
+		seen[i] = make(map[string]bool)
+		var before time.Time
 		for _, a := range s.Arrivals() {
-			seen[i][a.Body]++
-			p := l.posts[a.Body]
-			switch {
-			case p == nil || !overlap(p.channels, s.Channels):
-				r.Foreign++
-				r.fault("%s: %q is not for it", s.Name, a.Body)
-				continue
-			case seen[i][a.Body] > 1:
-				r.Doubled++
-				r.fault("%s: %q came again as %s", s.Name, a.Body, a.MID)
-			case a.Channel != "" && !slices.ContainsFunc(s.Channels, func(id channel.ID) bool { return id.String() == a.Channel }):
-				r.Foreign++
-				r.fault("%s: %q came by a channel that is not its own", s.Name, a.Body)
+			if !before.IsZero() {
+				r.Silence = max(r.Silence, a.At.Sub(before))
 			}
-			r.Delays = append(r.Delays, a.At.Sub(p.at))
-			published[a.Body] = true
+			before = a.At
+			p := l.posts[a.Body]
+			if !r.judge(s, a, p, seen[i][a.Body]) {
+				continue
+			}
+			seen[i][a.Body] = true
+			if id := ids[a.Body]; id == "" {
+				ids[a.Body] = a.MID
+			} else if id != a.MID {
+				r.Disordered++
+				r.fault("%s: %q came as %s, to others as %s", s.Name, a.Body, a.MID, id)
+			}
+			delay := a.At.Sub(p.at)
+			r.Delays = append(r.Delays, delay)
+			way := Way{s.Kind, a.Transport}
+			r.Ways[way] = append(r.Ways[way], delay)
 		}
 		r.Arrivals += len(seen[i])
+		r.Gaps += s.Gaps()
 		faults, counts := s.Faults()
 		r.Disordered += counts.Disordered
 		r.Faults = append(r.Faults, faults...)
 		r.Counts.add(counts)
 	}
 	for body, p := range l.posts {
-		if !p.accepted && !published[body] {
+		if !p.accepted && ids[body] == "" {
 			continue
 		}
 		for i, s := range subscribers {
-			if overlap(p.channels, s.Channels) && seen[i][body] == 0 {
+			if s.watches(p.Letter) && !seen[i][body] && s.due(ids[body]) {
 				r.Lost++
 				r.fault("%s: %q did not come", s.Name, body)
 			}
 		}
 	}
 	slices.Sort(r.Delays)
+	for _, delays := range r.Ways {
+		slices.Sort(delays)
+	}
 	return r
+}
+
+// judge counts what is wrong with one arrival, and reports whether it counts as having come.
+func (r *Report) judge(s Subscriber, a Arrival, p *post, again bool) bool {
+	switch {
+	case p != nil && p.Portal != s.Portal:
+		r.Crossed++
+		r.fault("%s: %q is of another portal", s.Name, a.Body)
+		return false
+	case p == nil || !overlap(p.Channels, s.Channels):
+		r.Foreign++
+		r.fault("%s: %q is not for it", s.Name, a.Body)
+		return false
+	case again:
+		r.Doubled++
+		r.fault("%s: %q came again as %s", s.Name, a.Body, a.MID)
+	case a.Channel != "" && !slices.ContainsFunc(s.Channels, func(id channel.ID) bool { return id.String() == a.Channel }):
+		r.Foreign++
+		r.fault("%s: %q came by a channel that is not its own", s.Name, a.Body)
+	}
+	return true
 }
 
 func (r *Report) fault(format string, args ...any) {
@@ -156,7 +218,9 @@ func (r *Report) fault(format string, args ...any) {
 func (n *Counts) add(other Counts) {
 	n.WebSockets += other.WebSockets
 	n.Polls += other.Polls
+	n.Streams += other.Streams
 	n.Broken += other.Broken
+	n.Heartbeats += other.Heartbeats
 	n.Disordered += other.Disordered
 	for code, k := range other.Closes {
 		n.init()

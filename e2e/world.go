@@ -24,13 +24,14 @@ import (
 	"pushgate/internal/faulty"
 )
 
-// Key signs the channels of every [World].
+// Key signs the channels of every [World]; with several portals, each has one that begins with it.
 const Key = "a key that only end-to-end tests have"
 
 // Options says what a [World] is made of.
 type Options struct {
 	Bin               string // directory of the built programs
 	Edges, Publishers int
+	Portals           int      // how many portals share the installation; 0: it belongs to one, which needs no name
 	FaultyLinks       bool     // each edge has its Redis behind a proxy of its own, World.Links
 	Env               []string // for edges and publishers
 	EdgeEnv           []string // for edges only
@@ -44,7 +45,8 @@ type World struct {
 	Edges            []*Process
 	Publishers       []*Process
 	Links            []*faulty.Proxy // of the edges to Redis
-	Signer           *channel.Signer
+	Portals          []*Portal       // at least one
+	Signer           *channel.Signer // of the first portal
 
 	dir      string
 	ports    net.Listener // by which they are this world's
@@ -61,12 +63,8 @@ func Start(tb testing.TB, o Options) *World {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	signer, err := channel.NewSigner("sha1", []byte(Key))
-	if err != nil {
-		tb.Fatal(err)
-	}
 	w := &World{
-		Signer: signer, dir: dir, launcher: newLauncher(),
+		dir: dir, launcher: newLauncher(),
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	tb.Cleanup(func() { w.close(tb) })
@@ -87,6 +85,10 @@ func (w *World) start(ctx context.Context, o Options) error {
 		ports = ports[1:]
 		return "127.0.0.1:" + strconv.Itoa(port)
 	}
+	portals, err := w.portals(o.Portals)
+	if err != nil {
+		return err
+	}
 	socket := filepath.Join(w.dir, "redis.sock")
 	w.Redis = &Process{Name: "redis", world: w, ready: func(ctx context.Context) error { return ping(ctx, socket) }, argv: []string{
 		"redis-server", "--port", "0", "--unixsocket", socket, "--dir", w.dir, "--maxmemory", "256mb", "--maxmemory-policy", "noeviction",
@@ -97,7 +99,7 @@ func (w *World) start(ctx context.Context, o Options) error {
 	program := func(name, binary, redis string, env []string) *Process {
 		addr, admin := next(), next()
 		return &Process{Name: name, Addr: addr, Admin: "http://" + admin, world: w, argv: []string{filepath.Join(o.Bin, binary)},
-			env: append(append([]string{"PUSHGATE_KEYS=" + Key, "PUSHGATE_REDIS_URL=" + redis, "PUSHGATE_LISTEN=" + addr,
+			env: append(append([]string{portals, "PUSHGATE_REDIS_URL=" + redis, "PUSHGATE_LISTEN=" + addr,
 				"PUSHGATE_ADMIN_LISTEN=" + admin, "PUSHGATE_ID=" + name, "PUSHGATE_LOG_FORMAT=text"}, o.Env...), env...),
 			ready: func(ctx context.Context) error { _, err := get(ctx, "http://"+admin+"/readyz"); return err }}
 	}
@@ -125,6 +127,23 @@ func (w *World) start(ctx context.Context, o Options) error {
 		}
 	}
 	return w.startNginx(ctx, next(), next(), edges, publishers, o.Shutdown)
+}
+
+// portals makes the portals, and gives the variable that tells the programs of them.
+func (w *World) portals(n int) (variable string, err error) {
+	for number := min(n, 1); number <= n; number++ {
+		p, err := newPortal(w, number)
+		if err != nil {
+			return "", err
+		}
+		w.Portals = append(w.Portals, p)
+	}
+	w.Signer = w.Portals[0].Signer
+	if n == 0 {
+		return "PUSHGATE_KEYS=" + Key, nil
+	}
+	path, err := writePortals(w.dir, w.Portals)
+	return "PUSHGATE_PORTALS=" + path, err
 }
 
 // startNginx runs nginx with the configuration that users install, on other addresses.
@@ -213,46 +232,13 @@ func (w *World) Do(ctx context.Context, method, url, body string) (status int, a
 	return resp.StatusCode, string(text), err
 }
 
-// Post publishes body to channels as a portal does: through nginx's internal address, unsigned ids, form content type. The error
-// is nil for status 200 only.
+// Post publishes as the first portal does: [Portal.Post].
 func (w *World) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
-	list := make([]string, len(channels))
-	for i, id := range channels {
-		list[i] = id.String()
-	}
-	url := "http://" + w.Internal + "/bitrix/pub/?CHANNEL_ID=" + strings.Join(list, "/")
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
-	if err != nil {
-		return 0, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Message-Expiry", "86400")
-	r.Close = hangUp
-	answer, err := w.http.Do(r)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	switch {
-	case err != nil:
-		return 0, err
-	case answer.StatusCode != http.StatusOK:
-		return answer.StatusCode, fmt.Errorf("%s: %s", answer.Status, bytes.TrimSpace(text))
-	case len(text) != 0:
-		return answer.StatusCode, fmt.Errorf("an answer of %q, which the portal would take for JSON", text)
-	}
-	return answer.StatusCode, nil
+	return w.Portals[0].Post(ctx, body, hangUp, channels...)
 }
 
-// Signed gives the CHANNEL_ID value with which a client may subscribe to channels.
-func (w *World) Signed(channels ...channel.ID) string {
-	parts := make([]string, len(channels))
-	for i, id := range channels {
-		parts[i] = w.Signer.Sign(channel.Ref{Private: id}).String()
-	}
-	return strings.Join(parts, "/")
-}
+// Signed gives the CHANNEL_ID value with which a client of the first portal may subscribe to channels.
+func (w *World) Signed(channels ...channel.ID) string { return w.Portals[0].Signed(channels...) }
 
 // NewChannel makes an id that nobody else has.
 func NewChannel() channel.ID {

@@ -41,6 +41,20 @@ func TestBudgetOfAnIdleWebSocket(t *testing.T) {
 	t.Logf("%+v", each)
 }
 
+// A held poll is not much more: what its request asked for, and a timer.
+func TestBudgetOfAHeldPoll(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("each has a goroutine here")
+	}
+	const connections = 2000
+	empty, _, collected := measureIdle(t, "/bitrix/sub/", "", connections, 2*time.Second)
+	each := collected.since(empty, connections)
+	if each.goroutines*connections > 8 || each.live > 2500 || each.stacks > 400 {
+		t.Errorf("a held poll holds %.0f bytes, %.0f of stacks and %.3f goroutines", each.live, each.stacks, each.goroutines)
+	}
+	t.Logf("%+v", each)
+}
+
 // discardConn takes whatever is written.
 type discardConn struct{ net.Conn }
 

@@ -53,8 +53,16 @@ type packet struct {
 	frame    []byte // whole, with its header; nil if the reader is to have nothing
 	header   int    // bytes of it
 	messages int
-	newest   *proto.Message
-	buffer   *[]byte // of a pool; nil if frame is cached on a message
+	newest   *proto.Message // of those that a publisher has accepted; nil if none of them has
+	buffer   *[]byte        // of a pool; nil if frame is cached on a message
+}
+
+// count notes that m is in p. A note was never published, so that it says nothing about how long messages take.
+func (p *packet) count(m *proto.Message) {
+	p.messages++
+	if m.Type != gapType {
+		p.newest = m
+	}
 }
 
 // payload gives the packet without the header of its frame.
@@ -72,8 +80,8 @@ func (p *packets) encode(sub *subscription, batch []*proto.Message) (out packet)
 	size := 0 // of the elements
 	for _, m := range batch {
 		if f := sub.codec.frame(m, sub); f != nil {
-			one, out.newest = f, m
-			out.messages++
+			one = f
+			out.count(m)
 			size += len(sub.codec.element(f))
 		}
 	}

@@ -91,7 +91,8 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 	counter("replayed_total", "Messages that sessions had from the log rather than live.", s.Replayed.Load)
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
 	counter("inbox_overflows_total", "Inboxes of slow readers that were dropped, to be read from the log.", s.Overflows.Load)
-	counter("gaps_total", "Reads of the log that could not be complete: trimmed by a cap, or lost by Redis.", s.Gaps.Load)
+	counter("gaps_total", "Times that a session may have lost messages: trimmed by a cap, or lost by Redis.", s.Gaps.Load)
+	counter("gap_notes_total", "Notes of a gap that sessions were given; at most one a minute each.", s.GapsTold.Load)
 	counter("replay_errors_total", "Reads of the log that failed, and were tried again.", s.ReplayErrors.Load)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_channels",
 		Help: "Channels that have a subscriber here."}, func() float64 { return float64(e.channels()) }))
@@ -117,5 +118,7 @@ func (m *metrics) sent(t transport, p packet) {
 	}
 	m.delivered[t].Add(float64(p.messages))
 	m.sentBytes.Add(float64(len(p.frame)))
-	m.publishToSend.Observe(time.Since(p.newest.Created).Seconds())
+	if p.newest != nil {
+		m.publishToSend.Observe(time.Since(p.newest.Created).Seconds())
+	}
 }

@@ -141,11 +141,8 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 		if err != nil {
 			break
 		}
-		if batch.Gap {
-			p.edge.noteGap(p.sub)
-		}
-		if len(batch.Messages) > 0 {
-			if packet := p.edge.packets.encode(&p.sub, batch.Messages); packet.frame != nil {
+		if messages := p.tenant.withNote(&p.sub, batch); len(messages) > 0 {
+			if packet := p.edge.packets.encode(&p.sub, messages); packet.frame != nil {
 				p.edge.answer(w, p.sub, packet)
 				p.edge.packets.release(packet)
 				return true
@@ -153,7 +150,7 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 			p.withheld = true
 			continue
 		}
-		if !batch.Gap && !batch.Nudged {
+		if batch.Gap == nil && !batch.Nudged {
 			return false
 		}
 	}
@@ -213,9 +210,4 @@ func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
 		h.Set(lastMessageID, cursor.String())
 	}
 	w.WriteHeader(http.StatusNotModified)
-}
-
-// noteGap tells the operator that a client came back too late: what it missed is no longer in the log.
-func (e *Edge) noteGap(sub subscription) {
-	e.logger.Warn("history is incomplete", "channel", sub.channels[0], "cursor", sub.cursor)
 }

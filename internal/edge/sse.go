@@ -62,6 +62,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	wake := make(chan struct{}, 1)
 	t := e.join(ctx, sub.portal)
 	defer t.part()
+	placed := sub.cursor != nil || t.hub.Ready() == nil // else the zero cursor may be a place that is not known yet
 	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
 	defer session.Detach()
 	s := &streamConn{end: end, tenant: t, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
@@ -77,7 +78,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
 	h.Set(allowOrigin, "*")
-	err := e.writeEvents(ctx, w, &sub, session, wake, s.beat)
+	err := t.writeEvents(ctx, w, &sub, session, streamHead(session.Cursor(), placed), wake, s.beat)
 	reason := ReasonClientClosed
 	if err != nil {
 		reason = ReasonLost
@@ -86,8 +87,8 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	e.metrics.ends[reason].Inc()
 }
 
-// writeEvents writes what the session gives until ctx ends, and returns why it could not write.
-func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, wake, beat <-chan struct{}) error {
+// writeEvents writes a head and what the session gives until ctx ends, and returns why it could not write.
+func (t *tenant) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subscription, session *hub.Session, head []byte, wake, beat <-chan struct{}) error {
 	control := http.NewResponseController(w)
 	// An error means that w has no connection, in tests.
 	extend := func() { _ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
@@ -99,7 +100,7 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 		}
 		return control.Flush()
 	}
-	if err := send(streamHead(session)); err != nil {
+	if err := send(head); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -107,21 +108,19 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 		if err != nil {
 			return nil
 		}
-		if batch.Gap {
-			e.noteGap(*sub)
-		}
-		if n := len(batch.Messages); n > 0 {
-			var text []byte
-			for _, m := range batch.Messages {
-				text = m.AppendSSE(text, m.Via(sub.channels))
+		if messages := t.withNote(sub, batch); len(messages) > 0 {
+			var out packet
+			for _, m := range messages {
+				out.count(m)
+				out.frame = m.AppendSSE(out.frame, m.Via(sub.channels))
 			}
-			if err := send(text); err != nil {
+			if err := send(out.frame); err != nil {
 				return err
 			}
-			e.metrics.sent(stream, packet{frame: text, messages: n, newest: batch.Messages[n-1]})
+			t.edge.metrics.sent(stream, out)
 			continue
 		}
-		if batch.Gap || batch.Nudged {
+		if batch.Nudged {
 			continue
 		}
 		// The session rests, and is not to be asked again before it has called.
@@ -142,10 +141,11 @@ func (e *Edge) writeEvents(ctx context.Context, w http.ResponseWriter, sub *subs
 }
 
 // streamHead says how long to wait before coming back, which is not the same for all, and where the stream begins: an id without data is no event,
-// but a browser that loses the connection before the first one comes back with it, and misses nothing.
-func streamHead(session *hub.Session) []byte {
+// but a browser that loses the connection before the first one comes back with it, and misses nothing. A log that never had a message begins
+// at the zero id, after which is everything; a stream that is not placed has no id to tell.
+func streamHead(cursor proto.ID, placed bool) []byte {
 	head := fmt.Appendf(nil, "retry: %d\n", 1000+rand.IntN(2000))
-	if cursor := session.Cursor(); !cursor.IsZero() {
+	if placed || !cursor.IsZero() {
 		head = fmt.Appendf(head, "id: %s\n", cursor)
 	}
 	return append(head, '\n')

@@ -103,6 +103,33 @@ func TestStream(t *testing.T) {
 	})
 }
 
+// TestStreamOfAnEmptyLog: who loses the connection before the portal's first message of all comes back with an id all the same.
+func TestStreamOfAnEmptyLog(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		response, stream := w.events(w.url("/sse/", signed(alice)), "")
+		head := event(t, stream)
+		if !regexp.MustCompile(`^retry: \d+\nid: 0{26}\n\n$`).MatchString(head) {
+			t.Fatalf("head %q", head)
+		}
+		response.Body.Close()
+		m := w.publish(`{}`, alice)
+		_, stream = w.events(w.url("/sse/", signed(alice)), strings.Repeat("0", 26))
+		if got := event(t, stream); !strings.HasSuffix(got, "\nid: "+strings.Repeat("0", 26)+"\n\n") {
+			t.Errorf("second head %q", got)
+		}
+		if got := event(t, stream); got != sse(m) {
+			t.Errorf("event %q", got)
+		}
+	})
+}
+
+// TestStreamHeadOfNoPlace: an edge that has not heard of the log does not say that it is empty.
+func TestStreamHeadOfNoPlace(t *testing.T) {
+	if head := string(streamHead(proto.ID{}, false)); strings.Contains(head, "id:") {
+		t.Errorf("head %q", head)
+	}
+}
+
 // TestStreamEndsWithTheEdge: browsers come back by themselves.
 func TestStreamEndsWithTheEdge(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {

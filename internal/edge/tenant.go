@@ -37,6 +37,7 @@ type tenant struct {
 	serving atomic.Pointer[serving] // at present, or the last time
 	removed atomic.Bool             // it is not served any more
 	recent  recent
+	gapLog  gapLog
 
 	// Guarded by edge.mu.
 	connections int

@@ -119,16 +119,14 @@ func (c *wsConn) write() {
 		if err != nil {
 			return
 		}
-		if batch.Gap {
-			c.edge.noteGap(c.sub)
-		}
-		if len(batch.Messages) == 0 {
-			if !batch.Gap && !batch.Nudged {
+		messages := c.tenant.withNote(&c.sub, batch)
+		if len(messages) == 0 {
+			if !batch.Nudged {
 				return
 			}
 			continue
 		}
-		packet := c.edge.packets.encode(&c.sub, batch.Messages)
+		packet := c.edge.packets.encode(&c.sub, messages)
 		ok := packet.frame == nil || c.send(packet.frame)
 		c.edge.packets.release(packet)
 		if !ok {

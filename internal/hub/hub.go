@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -29,6 +30,8 @@ type Config struct {
 	InboxBytes    int // bytes of bodies, likewise; 256 KiB
 	Replays       int // reads of the log under way at a time; 16
 
+	GapInterval time.Duration // between two gaps that a session is told of, at least; a minute
+
 	Stats *Stats // where to count; several hubs may share one. Nil: in a new one
 }
 
@@ -38,7 +41,8 @@ type Stats struct {
 	Replayed     atomic.Uint64 // messages that sessions had from the log
 	Resyncs      atomic.Uint64 // subscriptions to the log, the first one too
 	Overflows    atomic.Uint64 // inboxes that were full and dropped
-	Gaps         atomic.Uint64 // reads of the log that could not be complete
+	Gaps         atomic.Uint64 // times that a session may have lost messages, because the log could not hold them
+	GapsTold     atomic.Uint64 // times that a session was given a Gap for it
 	ReplayErrors atomic.Uint64 // reads of the log that failed, and are tried again
 }
 
@@ -86,6 +90,9 @@ func New(log Log, config Config) *Hub {
 	}
 	if config.Replays == 0 {
 		config.Replays = 16
+	}
+	if config.GapInterval == 0 {
+		config.GapInterval = time.Minute
 	}
 	if config.Stats == nil {
 		config.Stats = new(Stats)

@@ -187,13 +187,13 @@ func TestMessageLargerThanInbox(t *testing.T) {
 // A cursor that the log has not reached is not trusted: else its owner would hear nothing until the log catches up.
 func TestCursorAheadOfTheLog(t *testing.T) {
 	h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
-		return proto.Page{Messages: []*proto.Message{message(3, alice)}, Through: id(3), Head: id(3), Gap: true}, nil
+		return proto.Page{Messages: []*proto.Message{message(3, alice)}, Through: id(3), Head: id(3), Lost: id(100)}, nil
 	}), Config{})
 	h.Resync(id(3))
 	cursor := id(100)
 	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
 	batch, err := s.Next(t.Context())
-	if err != nil || !batch.Gap || len(batch.Messages) != 1 {
+	if err != nil || batch.Gap == nil || len(batch.Messages) != 1 {
 		t.Fatalf("got %v, %v; want the one message and a gap", batch, err)
 	}
 	h.Dispatch(message(4, alice))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,8 @@ var seeds = flag.Int("seeds", 300, "random schedules of the model test")
 
 // TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and clients that read slowly and
 // come back with the last id that they saw. Whatever happens, each client must have had exactly the log of its channels, in
-// order. The name of a failing sub-test is its seed, so that a failure can be run again.
+// order. In every third schedule the log loses messages, and all with an epoch: each client must have been told of what it has not had,
+// and of nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
 func TestDeliveryModel(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -40,8 +42,11 @@ type model struct {
 	mu       sync.Mutex
 	rand     *rand.Rand       // guarded by mu
 	log      []*proto.Message // all that was ever appended, transient messages too; guarded by mu
-	up       bool             // the link; guarded by mu
-	notified chan event       // what travels on the link
+	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
+	lossy    bool
+	held     map[proto.ID]map[channel.ID]bool // what the log holds of its messages, for which channels; guarded by mu
+	up       bool                             // the link; guarded by mu
+	notified chan event                       // what travels on the link
 }
 
 // event is a message, or a new subscription.
@@ -56,12 +61,15 @@ func newModel(t *testing.T, seed uint64) *model {
 		rand:     rand.New(rand.NewPCG(seed, 0)),
 		notified: make(chan event, 10_000),
 		up:       true,
+		position: proto.ID{Epoch: 1},
+		lossy:    seed%3 == 2,
+		held:     make(map[proto.ID]map[channel.ID]bool),
 	}
 	for i := range 4 {
 		m.channels = append(m.channels, channel.FromBytes([16]byte{byte(i + 1)}))
 	}
-	m.hub = New(m, Config{InboxMessages: 4, Replays: 2})
-	m.hub.Resync(proto.ID{})
+	m.hub = New(m, Config{InboxMessages: 4, Replays: 2, GapInterval: 1})
+	m.hub.Resync(m.position)
 	return m
 }
 
@@ -91,6 +99,9 @@ func (m *model) run() {
 		publishers.Go(m.publish)
 	}
 	publishers.Go(m.breakLink)
+	if m.lossy {
+		publishers.Go(m.lose)
+	}
 	publishers.Wait()
 	close(done)
 	clients.Wait()
@@ -119,8 +130,9 @@ func (m *model) publish() {
 func (m *model) append(receivers []channel.ID, transient bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.position.Sequence++
 	message := &proto.Message{
-		ID:        proto.ID{Epoch: 1, Sequence: uint64(len(m.log) + 1)},
+		ID:        m.position,
 		Receivers: receivers,
 		TTL:       time.Hour,
 		Received:  time.Now(),
@@ -129,6 +141,13 @@ func (m *model) append(receivers []channel.ID, transient bool) {
 		message.TTL = 0
 	}
 	m.log = append(m.log, message)
+	if !transient {
+		held := make(map[channel.ID]bool)
+		for _, id := range receivers {
+			held[id] = true
+		}
+		m.held[message.ID] = held
+	}
 	if m.up {
 		m.notified <- event{message: message}
 	}
@@ -147,6 +166,43 @@ func (m *model) breakLink() {
 		m.notified <- event{resync: true}
 		m.mu.Unlock()
 	}
+}
+
+// lose trims channels, as a cap does, and now and then loses all and opens an epoch, which breaks the link.
+func (m *model) lose() {
+	for range 12 {
+		m.pause(60 * time.Millisecond)
+		all, some, keep := m.n(4) == 0, m.someChannels(), m.n(4)
+		m.mu.Lock()
+		if all {
+			clear(m.held)
+			m.position = proto.ID{Epoch: m.position.Epoch + 1}
+			if m.up {
+				m.notified <- event{resync: true}
+			}
+		}
+		for _, id := range some {
+			left := keep
+			for _, message := range slices.Backward(m.log) {
+				if m.held[message.ID][id] {
+					if left--; left < 0 {
+						delete(m.held[message.ID], id)
+					}
+				}
+			}
+		}
+		m.mu.Unlock()
+	}
+}
+
+// isHeld reports whether the log has message for one of channels. m.mu is held.
+func (m *model) isHeld(message *proto.Message, channels []channel.ID) bool {
+	for _, id := range channels {
+		if m.held[message.ID][id] {
+			return true
+		}
+	}
+	return false
 }
 
 // dispatch is the one goroutine that tells the hub, with a lag.
@@ -171,10 +227,7 @@ func (m *model) dispatch(ctx context.Context) {
 func (m *model) head() proto.ID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.log) == 0 {
-		return proto.ID{}
-	}
-	return m.log[len(m.log)-1].ID
+	return m.position
 }
 
 // History is one snapshot, taken somewhere within the time that a read takes; some reads fail.
@@ -191,10 +244,13 @@ func (m *model) History(ctx context.Context, channels []channel.ID, after proto.
 func (m *model) snapshot(channels []channel.ID, after proto.ID) proto.Page {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var page proto.Page
+	page := proto.Page{Head: m.position}
 	for _, message := range m.log {
-		page.Head = message.ID
 		if !message.ID.After(after) || message.Transient() || message.Via(channels) < 0 {
+			continue
+		}
+		if !m.isHeld(message, channels) {
+			page.Lost = message.ID
 			continue
 		}
 		if len(page.Messages) == modelPage {
@@ -227,20 +283,28 @@ func (m *model) someChannels() []channel.ID {
 func (m *model) check(i int, c *client) {
 	times := make(map[proto.ID]int)
 	var last proto.ID
+	for _, gap := range c.gaps {
+		if !slices.ContainsFunc(m.log, func(message *proto.Message) bool {
+			return gap.covers(message.ID) && !message.Transient() && message.Via(c.channels) >= 0 && !m.isHeld(message, c.channels)
+		}) {
+			m.t.Errorf("client %d: told of a gap from %v to %v, and nothing was lost", i, gap.After, gap.Before)
+		}
+	}
 	for _, message := range c.had {
 		if message.Via(c.channels) < 0 {
 			m.t.Errorf("client %d: had %d, which is of other channels", i, message.ID.Sequence)
 		}
 		if !message.ID.After(last) {
-			m.t.Errorf("client %d: had %d after %d", i, message.ID.Sequence, last.Sequence)
+			m.t.Errorf("client %d: had %v after %v", i, message.ID, last)
 		}
 		times[message.ID]++
 		last = message.ID
 	}
 	for _, message := range m.log {
 		mine := message.Via(c.channels) >= 0
-		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() {
-			m.t.Errorf("client %d: had %d %d times", i, message.ID.Sequence, n)
+		told := slices.ContainsFunc(c.gaps, func(gap modelGap) bool { return gap.covers(message.ID) && !m.isHeld(message, c.channels) })
+		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() && !told {
+			m.t.Errorf("client %d: had %v %d times", i, message.ID, n)
 		}
 	}
 }
@@ -251,8 +315,14 @@ type client struct {
 	channels []channel.ID
 	patience time.Duration // how long a connection of its lives at most
 	last     *proto.ID
-	had      []*proto.Message
+	had      []*proto.Message // notes too
+	gaps     []modelGap
 }
+
+// modelGap is what a client was told of.
+type modelGap struct{ Gap }
+
+func (g modelGap) covers(id proto.ID) bool { return id.After(g.After) && g.Before.Compare(id) >= 0 }
 
 // live connects again and again, and one last time when done is closed, to fetch the rest.
 func (c *client) live(ctx context.Context, done <-chan struct{}) {
@@ -288,14 +358,19 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 		if err != nil {
 			return
 		}
-		for _, m := range batch.Messages {
+		messages := slices.Clone(batch.Messages)
+		if gap := batch.Gap; gap != nil {
+			c.gaps = append(c.gaps, modelGap{*gap})
+			messages = slices.Insert(messages, gap.Index, &proto.Message{ID: gap.ID, Receivers: c.channels})
+		}
+		for _, m := range messages {
 			c.had = append(c.had, m)
 			c.last = &m.ID
 		}
-		if fresh && len(batch.Messages) > 0 {
+		if fresh && len(messages) > 0 {
 			return
 		}
-		if len(batch.Messages) > 0 {
+		if len(messages) > 0 {
 			if slow {
 				c.model.pause(20 * time.Millisecond)
 			}

@@ -27,6 +27,8 @@ type Session struct {
 	cursor   proto.ID // everything up to here has been given, and this is moved by Next alone
 	inbox    *box     // what was notified after the cursor, in id order; nil if nothing was
 	newest   proto.ID // of what was put into the inbox
+	told     proto.ID // the newest id that was given; messages that move no cursor have one too
+	losses   *losses  // nil until something was lost
 	stale    bool     // the inbox may have holes
 	unplaced bool     // no cursor was brought and no head was known: the next Resync says where to begin
 	nudged   bool     // the caller of Next is to have a turn, whatever is due
@@ -44,7 +46,7 @@ type box struct {
 // Batch is what a session is to be sent at once.
 type Batch struct {
 	Messages []*proto.Message // in id order; valid until the next call of Next
-	Gap      bool             // messages are missing before these that the log could not hold
+	Gap      *Gap             // not nil if messages are missing that the log could not hold, and the client is to be told
 	Nudged   bool             // nothing is due, but s does not rest: call Next again
 }
 
@@ -90,7 +92,7 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 				return Batch{}, err
 			}
 		}
-		if batch := s.collect(page, stale); len(batch.Messages) > 0 || batch.Gap {
+		if batch := s.collect(page, stale); len(batch.Messages) > 0 || batch.Gap != nil {
 			return batch, nil
 		}
 	}
@@ -114,8 +116,10 @@ func (s *Session) begin() (cursor proto.ID, stale, due, nudged bool) {
 func (s *Session) collect(page proto.Page, replayed bool) Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if replayed && s.cursor.After(page.Head) {
-		s.cursor = proto.ID{} // of a log that is no more; the page begins at the beginning
+	had := s.had()
+	untrusted := replayed && s.cursor.After(page.Head)
+	if untrusted {
+		s.cursor, s.told = proto.ID{}, proto.ID{} // of a log that is no more; the page begins at the beginning
 	}
 	inbox := s.inbox
 	s.inbox = nil
@@ -132,10 +136,17 @@ func (s *Session) collect(page proto.Page, replayed bool) Batch {
 		s.cursor = page.Through
 	}
 	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
-	if page.Gap {
-		s.hub.stats.Gaps.Add(1)
+	batch := Batch{Messages: out.messages}
+	if page.Gap() || s.losses != nil && s.losses.owed {
+		batch.Gap = s.gap(page, out.messages, had, untrusted)
 	}
-	return Batch{Messages: out.messages, Gap: page.Gap}
+	if n := len(out.messages); n > 0 {
+		s.told = out.messages[n-1].ID
+	}
+	if batch.Gap != nil && batch.Gap.ID.After(s.told) {
+		s.told = batch.Gap.ID
+	}
+	return batch
 }
 
 // merge appends to out what of two lists in id order comes after the cursor, in id order, and moves the cursor along. What

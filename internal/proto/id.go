@@ -76,6 +76,14 @@ func (id ID) After(other ID) bool {
 	return id.Epoch > other.Epoch || id.Epoch == other.Epoch && id.Sequence > other.Sequence
 }
 
+// Previous gives the id just before id in its epoch; false if id is the first.
+func (id ID) Previous() (ID, bool) {
+	if id.Sequence == 0 {
+		return ID{}, false
+	}
+	return ID{id.Epoch, id.Sequence - 1}, true
+}
+
 // IsZero reports whether id comes before every message.
 func (id ID) IsZero() bool { return id == ID{} }
 

@@ -61,3 +61,19 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+func TestIDPrevious(t *testing.T) {
+	for _, c := range []struct {
+		id, want proto.ID
+		ok       bool
+	}{
+		{proto.ID{Epoch: 7, Sequence: 2}, proto.ID{Epoch: 7, Sequence: 1}, true},
+		{proto.ID{Epoch: 7, Sequence: 1}, proto.ID{Epoch: 7}, true}, // where an epoch begins
+		{proto.ID{Epoch: 7}, proto.ID{}, false},
+		{proto.ID{}, proto.ID{}, false},
+	} {
+		if got, ok := c.id.Previous(); got != c.want || ok != c.ok {
+			t.Errorf("before %v: %v, %v", c.id, got, ok)
+		}
+	}
+}

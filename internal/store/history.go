@@ -50,7 +50,9 @@ func (l *Log) page(reply []any) (page proto.Page, err error) {
 		return page, err
 	}
 	page.More = reply[2] == int64(1)
-	page.Gap = reply[3] == int64(1)
+	if page.Lost, err = replyID(reply[3]); err != nil {
+		return page, err
+	}
 	reply = reply[header:]
 	page.Messages = make([]*proto.Message, 0, len(reply)/2)
 	for i := 0; i < len(reply); i += 2 {

@@ -1,7 +1,7 @@
 -- Gives one page of what the log holds for some channels after a cursor: a snapshot, because a script is atomic.
 -- KEYS[1]: the portal's head. ARGV: the cursor or '', messages in a page, bytes in a page, ids looked at, channels (32 characters
 -- each, run together).
--- Gives head, through, more (0 or 1), gap (0 or 1), then id and record of each message.
+-- Gives head, through, more (0 or 1), the newest id that may be missing or '', then id and record of each message.
 local call, sub = redis.call, string.sub
 local portal = sub(KEYS[1], 1, -5)
 local bodies, lists, trimmed = portal .. 'm:', portal .. 'c:', portal .. 't:'
@@ -9,11 +9,15 @@ local after, limit, room, looks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
 local channels = ARGV[5]
 local chunk, batch = 32, 16
 
-local head, gap = call('GET', KEYS[1]) or '', 0
+local head, lost = call('GET', KEYS[1]) or '', ''
 if after > head then
-	after, gap = '', 1
+	lost = after
+	after = ''
 elseif after ~= '' and sub(after, 1, 10) ~= sub(head, 1, 10) then
-	gap = 1
+	-- What the epoch before had is gone; but once all of it would have expired, nothing is missing.
+	if call('EXISTS', portal .. 'lost') == 1 then
+		lost = sub(head, 1, 10) .. '0000000000000000'
+	end
 end
 
 -- seek gives the index of the first id after the cursor, or nil. It steps back from the tail with growing strides, so that a
@@ -48,8 +52,8 @@ local sources = {}
 for c = 1, #channels, 32 do
 	local channel = sub(channels, c, c + 31)
 	local mark = call('GET', trimmed .. channel)
-	if mark and mark > after then
-		gap = 1
+	if mark and mark > after and mark > lost then
+		lost = mark
 	end
 	local list = lists .. channel
 	local from = seek(list)
@@ -83,7 +87,7 @@ local function following(last)
 	return least
 end
 
-local reply = {head, '', 0, gap}
+local reply = {head, '', 0, lost}
 local through, more, count, bytes = after, 0, 0, 0
 local id = following(after)
 while id and more == 0 do

@@ -16,5 +16,7 @@ local function position(head, known, count)
 	if known ~= '' then
 		epoch = math.max(epoch, tonumber(sub(known, 1, 10)) + 1)
 	end
+	-- For as long as anything of the epoch before would have lived, a reader that comes from there is told that it is gone.
+	call('SET', sub(KEYS[1], 1, -5) .. 'lost', format('%010d', epoch), 'EX', 86400)
 	return format('%010d', epoch), 0
 end

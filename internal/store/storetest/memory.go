@@ -20,12 +20,14 @@ type Memory struct {
 	cfg store.Config // immutable, with defaults
 
 	mu       sync.Mutex
-	head     proto.ID // newest given
-	known    proto.ID // newest that callers were told of: survives Flush, as a process survives its Redis
+	head     proto.ID  // newest given
+	lost     time.Time // until then something of the epoch before may be missing
+	known    proto.ID  // newest that callers were told of: survives Flush, as a process survives its Redis
 	bodies   map[proto.ID]body
 	lists    map[channel.ID]*list
 	births   map[channel.ID]birth
 	marks    map[channel.ID]mark
+	keys     map[string]keyed
 	presence map[string]*presence
 	seen     map[int64]time.Time
 	edges    map[string]edge
@@ -47,6 +49,12 @@ type birth struct{ at, ends time.Time }
 
 // mark is the newest id of those that a cap has dropped while they were alive.
 type mark struct {
+	id   proto.ID
+	ends time.Time
+}
+
+// keyed is a message by its key.
+type keyed struct {
 	id   proto.ID
 	ends time.Time
 }
@@ -74,6 +82,7 @@ func (m *Memory) clear() {
 	m.lists = make(map[channel.ID]*list)
 	m.births = make(map[channel.ID]birth)
 	m.marks = make(map[channel.ID]mark)
+	m.keys = make(map[string]keyed)
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
 	m.edges = make(map[string]edge)
@@ -86,6 +95,7 @@ func (m *Memory) now() time.Time { return time.Now().Add(m.ahead) }
 func (m *Memory) raise(known proto.ID) {
 	if m.head.IsZero() || known.After(m.head) {
 		m.head = proto.ID{Epoch: max(uint64(m.now().Unix()), known.Epoch+1)}
+		m.lost = m.now().Add(proto.MaxTTL)
 	}
 }
 
@@ -104,6 +114,10 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 	now := m.now()
 	receipts := make([]proto.Receipt, len(msgs))
 	for i, msg := range msgs {
+		if earlier, ok := m.keys[msg.Key]; ok && now.Before(earlier.ends) {
+			receipts[i] = proto.Receipt{ID: earlier.id, Repeated: true}
+			continue
+		}
 		open, closed := m.split(msg.Receivers, now)
 		receipts[i].Closed = closed
 		if len(open) == 0 {
@@ -116,6 +130,9 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 		m.head.Sequence++
 		m.known = m.head
 		receipts[i].ID = m.head
+		if msg.Key != "" {
+			m.keys[msg.Key] = keyed{m.head, now.Add(store.KeyLife)}
+		}
 		m.put(m.head, msg, now)
 	}
 	return receipts, nil
@@ -227,14 +244,14 @@ func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto
 	page.Head = m.head
 	switch {
 	case after.After(m.head):
-		after, page.Gap = proto.ID{}, true
-	case !after.IsZero() && after.Epoch != m.head.Epoch:
-		page.Gap = true
+		after, page.Lost = proto.ID{}, after
+	case !after.IsZero() && after.Epoch != m.head.Epoch && now.Before(m.lost):
+		page.Lost = proto.ID{Epoch: m.head.Epoch}
 	}
 	var ids []proto.ID
 	for _, ch := range channels {
-		if mark, ok := m.marks[ch]; ok && now.Before(mark.ends) && mark.id.After(after) {
-			page.Gap = true
+		if mark, ok := m.marks[ch]; ok && now.Before(mark.ends) && mark.id.After(after) && mark.id.After(page.Lost) {
+			page.Lost = mark.id
 		}
 		if l := m.lists[ch]; l != nil && now.Before(l.ends) {
 			from, _ := slices.BinarySearchFunc(l.ids, after, func(id, after proto.ID) int {

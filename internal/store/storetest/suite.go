@@ -122,7 +122,7 @@ func (b *bench) page(after proto.ID, channels ...channel.ID) proto.Page {
 	}
 	last := after
 	if after.After(p.Head) {
-		if !p.Gap {
+		if !p.Gap() {
 			b.Error("a cursor ahead of the log, and no gap")
 		}
 		last = proto.ID{}
@@ -148,7 +148,7 @@ func (b *bench) all(after proto.ID, channels ...channel.ID) (texts []string, gap
 	for {
 		p := b.page(after, channels...)
 		texts = append(texts, bodies(p)...)
-		gap = gap || p.Gap
+		gap = gap || p.Gap()
 		if !p.More {
 			return texts, gap
 		}

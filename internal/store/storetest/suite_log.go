@@ -19,7 +19,7 @@ func logCases() []testCase {
 			if head := b.head(proto.ID{}); !head.IsZero() {
 				b.Errorf("head %v", head)
 			}
-			if p := b.page(proto.ID{}, ch(1)); len(p.Messages) > 0 || p.More || p.Gap || !p.Through.IsZero() || !p.Head.IsZero() {
+			if p := b.page(proto.ID{}, ch(1)); len(p.Messages) > 0 || p.More || p.Gap() || !p.Through.IsZero() || !p.Head.IsZero() {
 				b.Errorf("page %+v", p)
 			}
 			if p := b.page(proto.ID{}); len(p.Messages) > 0 {
@@ -224,6 +224,21 @@ func logCases() []testCase {
 			}
 			b.want("", last, ch(1))
 		}},
+		{"a loss is a gap for as long as what was lost would have lived", store.Config{}, func(b *bench) {
+			old := b.post(24*time.Hour, "a", ch(1))
+			b.Flush()
+			first := b.post(24*time.Hour, "b", ch(1))
+			b.Advance(23 * time.Hour)
+			p := b.page(old, ch(1))
+			if want := (proto.ID{Epoch: first.Epoch}); p.Lost != want || len(p.Messages) != 1 {
+				b.Errorf("after a day: %q, lost %v, want %v", bodies(p), p.Lost, want)
+			}
+			if _, gap := b.all(old, ch(2)); !gap {
+				b.Error("nobody knows what other channels have lost")
+			}
+			b.Advance(2 * time.Hour)
+			b.want("", old, ch(1))
+		}},
 		{"a cap leaves a gap for as long as it matters", store.Config{ChannelCap: 3}, func(b *bench) {
 			var ids []proto.ID
 			for i := range 5 {
@@ -232,8 +247,8 @@ func logCases() []testCase {
 			if got, gap := b.all(proto.ID{}, ch(1)); strings.Join(got, " ") != "2 3 4" || !gap {
 				b.Errorf("from the start: %q, gap %v", got, gap)
 			}
-			if _, gap := b.all(ids[0], ch(1)); !gap {
-				b.Error("no gap before a trimmed message")
+			if p := b.page(ids[0], ch(1)); p.Lost != ids[1] {
+				b.Errorf("before a trimmed message: lost %v, want %v", p.Lost, ids[1])
 			}
 			b.want("2 3 4", ids[1], ch(1))
 			b.want("0", proto.ID{}, ch(10)) // what one channel has trimmed is whole in another

@@ -116,11 +116,11 @@ func (m *model) history() {
 	channels, after := m.channels(), m.cursor()
 	for {
 		got, want := m.real.page(after.real, channels...), m.twin.page(after.twin, channels...)
-		if !slices.Equal(bodies(got), bodies(want)) || got.Gap != want.Gap || got.More != want.More ||
+		if !slices.Equal(bodies(got), bodies(want)) || got.Gap() != want.Gap() || got.Lost.Sequence != want.Lost.Sequence || got.More != want.More ||
 			got.Head.Sequence != want.Head.Sequence || got.Through.Sequence != want.Through.Sequence {
-			m.real.Errorf("history after %v / %v:\n got %q gap %v more %v head %v through %v\nwant %q gap %v more %v head %v through %v",
-				after.real, after.twin, bodies(got), got.Gap, got.More, got.Head, got.Through,
-				bodies(want), want.Gap, want.More, want.Head, want.Through)
+			m.real.Errorf("history after %v / %v:\n got %q lost %v more %v head %v through %v\nwant %q lost %v more %v head %v through %v",
+				after.real, after.twin, bodies(got), got.Lost, got.More, got.Head, got.Through,
+				bodies(want), want.Lost, want.More, want.Head, want.Through)
 			return
 		}
 		for i := range got.Messages {

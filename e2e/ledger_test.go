@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pushgate/internal/channel"
+)
+
+// mid gives an id of the tests.
+func mid(n int) string { return fmt.Sprintf("1795226210%016d", n) }
+
+// TestLedger: what it counts, by readers of two portals that have the same channel.
+func TestLedger(t *testing.T) {
+	id, other := NewChannel(), NewChannel()
+	anna, bert, carl, dora := "anna", "bert", "carl", "dora" // the last is of another portal
+	for _, c := range []struct {
+		name string
+		had  map[string][]Record
+		from string // where all of them start
+		want string
+	}{
+		{"all is well", map[string][]Record{anna: {{mid(1), id.String(), "1"}, {mid(2), "", "2"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 0"},
+		{"nobody has one", map[string][]Record{anna: {{mid(2), "", "2"}}, bert: {{mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 2, doubled 0, out of order 0, crossed 0, foreign 0"},
+		{"nobody has the one with an unknown outcome", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 0"},
+		{"one has the one with an unknown outcome", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "2"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 1, doubled 0, out of order 0, crossed 0, foreign 0"},
+		{"one has it twice", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 1, out of order 1, crossed 0, foreign 0"}, // and under two ids
+		{"ids go back", map[string][]Record{anna: {{mid(2), "", "2"}, {mid(1), "", "1"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 1, crossed 0, foreign 0"},
+		{"one has another order", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "2"}}, bert: {{mid(1), "", "2"}, {mid(2), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 2, crossed 0, foreign 0"},
+		{"one has another portal's", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}, {mid(2), "", "1"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 1, foreign 0"},
+		{"one has what is not for it", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}}, carl: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 1"},
+		{"one has what nobody posted", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}}, carl: {{mid(1), "", "x"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 1"},
+		{"one has it by a channel of others", map[string][]Record{anna: {{mid(1), other.String(), "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
+			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 1"},
+		{"who started from nowhere missed what came before", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}},
+			"", "lost 1, doubled 0, out of order 0, crossed 0, foreign 0"}, // what came to anna's knowledge after; dora knows of nothing
+		{"and may", map[string][]Record{anna: {{mid(2), "", "2"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
+			"", "lost 0, doubled 0, out of order 0, crossed 0, foreign 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var l Ledger
+			sent := func() error { return nil }
+			_ = l.Post(sent, Letter{Body: "1", Channels: []channel.ID{id}})
+			_ = l.Post(func() error { return errors.New("no answer") }, Letter{Body: "2", Channels: []channel.ID{id}})
+			_ = l.Post(sent, Letter{Portal: "second", Body: "d", Channels: []channel.ID{id}})
+			var all []Subscriber
+			for _, name := range []string{anna, bert, carl, dora} {
+				s := Subscriber{Channels: []channel.ID{id}, Client: &Client{Name: name, From: c.from}}
+				switch name {
+				case carl:
+					s.Channels = []channel.ID{other}
+				case dora:
+					s.Portal = "second"
+				}
+				for _, r := range c.had[name] {
+					s.take([]Record{r}, webSocket)
+				}
+				all = append(all, s)
+			}
+			r := l.Check(all)
+			if got := fmt.Sprintf("%v, foreign %d", r, r.Foreign); got != c.want {
+				t.Errorf("%s, want %s: %q", got, c.want, r.Faults)
+			}
+			if r.OK() == strings.ContainsAny(c.want, "12") {
+				t.Errorf("OK is %v", r.OK())
+			}
+		})
+	}
+}
+
+// TestLossIsSeen: the fault run would notice. Messages are accepted while everybody is away, Redis comes back with nothing, and each of
+// these messages must be missed, by each client that it was for; what is published then is not.
+func TestLossIsSeen(t *testing.T) {
+	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=100ms"}})
+	crowd := newCrowd(t, w, 2*len(kinds), 2)
+	habits := Habits{Polls: 0.5, Life: 2 * time.Second, Pause: 100 * time.Millisecond}
+	var accepted atomic.Int64
+	crowd.live(habits)
+	crowd.publish(t, 60, 200, &accepted)
+	arrived(t, crowd)
+	crowd.stop()
+
+	crowd.publish(t, 120, 400, &accepted)
+	away := crowd.ledger.Check(crowd.subscribers)
+	if away.Lost == 0 {
+		t.Fatal("everything arrived, and nobody was there")
+	}
+	w.Redis.Kill()
+	if err := w.Redis.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range append(w.Edges, w.Publishers...) {
+		if err := p.Await(t.Context(), p.ready); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crowd.publish(t, 180, 200, &accepted)
+	crowd.live(habits)
+	defer crowd.stop()
+	var r Report
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if r = crowd.ledger.Check(crowd.subscribers); r.Lost <= away.Lost || time.Now().After(deadline) {
+			break
+		}
+	}
+	t.Logf("%v of %d deliveries", r, r.Lost+r.Arrivals)
+	want := Report{Lost: away.Lost}
+	if diff := cmp.Diff(want.String(), r.String()); diff != "" || r.OK() {
+		t.Errorf("(-want +got) %s: %q", diff, r.Faults)
+	}
+}

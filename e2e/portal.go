@@ -1,0 +1,261 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto/pb"
+)
+
+// Portal is one customer of a [World]: it signs, and posts as portals of every generation do.
+type Portal struct {
+	ClientID string // empty if it has the installation for itself
+	HostID   string
+	Keys     []string        // the first signs, all of them verify
+	Signer   *channel.Signer // with the key that it had first
+
+	world   *World
+	licence string // key, of which the service knows a digest
+}
+
+// newPortal makes the personal portal, or one of several.
+func newPortal(w *World, number int) (*Portal, error) {
+	p := &Portal{HostID: "HostIdOfThePersonalPortal0123456", Keys: []string{Key}, world: w}
+	if number > 0 {
+		p.licence = fmt.Sprintf("licence-of-portal-%d", number)
+		id := md5.Sum([]byte("BITRIX" + p.licence + "LICENCE"))
+		p.ClientID, p.Keys[0] = hex.EncodeToString(id[:]), fmt.Sprintf("%s: portal %d", Key, number)
+		p.HostID = fmt.Sprintf("HostIdOfPortal%018d", number)
+	}
+	var err error
+	p.Signer, err = channel.NewSigner("sha1", []byte(p.Keys[0]))
+	return p, err
+}
+
+// writePortals writes the file that names several portals, all of it at once, and gives its path.
+func writePortals(dir string, portals []*Portal) (path string, err error) {
+	type limits struct {
+		Payload     int `json:"payload"`
+		Messages    int `json:"messages"`
+		Channels    int `json:"channels"`
+		Connections int `json:"connections"`
+	}
+	type entry struct {
+		ClientID string   `json:"client_id"`
+		Keys     []string `json:"keys"`
+		HostID   string   `json:"host_id"`
+		Licence  string   `json:"licence"`
+		Limits   limits   `json:"limits"`
+	}
+	var file struct {
+		Portals []entry `json:"portals"`
+	}
+	for _, p := range portals {
+		digest := md5.Sum([]byte(p.licence))
+		file.Portals = append(file.Portals, entry{p.ClientID, p.Keys, p.HostID, hex.EncodeToString(digest[:]), limits{1 << 20, 100, 100, 100}})
+	}
+	text, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "portals.json")
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return "", err
+	}
+	return path, os.Rename(path+".new", path)
+}
+
+// ChangeKeys gives every portal a new key before the one that it has, tells the programs, and returns when all of them know it. It is for
+// a world of several portals.
+func (w *World) ChangeKeys(ctx context.Context) error {
+	for i, p := range w.Portals {
+		p.Keys = append([]string{fmt.Sprintf("%s: new key of portal %d", Key, i+1)}, p.Keys...)
+	}
+	if _, err := writePortals(w.dir, w.Portals); err != nil {
+		return err
+	}
+	for _, program := range append(w.Edges, w.Publishers...) {
+		if err := program.Signal(syscall.SIGHUP); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.Portals {
+		signer, err := channel.NewSigner("sha1", []byte(p.Keys[0]))
+		if err != nil {
+			return err
+		}
+		id := NewChannel()
+		post := "/bitrix/pub/?CHANNEL_ID=" + id.String() + "&clientId=" + p.ClientID + "&signature=" + signer.SignBody([]byte("{}"))
+		for _, publisher := range w.Publishers {
+			if err := publisher.Await(ctx, func(ctx context.Context) error {
+				return w.expectOK(ctx, http.MethodPost, "http://"+publisher.Addr+post, "{}")
+			}); err != nil {
+				return err
+			}
+		}
+		poll := "/bitrix/sub/?CHANNEL_ID=" + signer.Sign(channel.Ref{Private: id}).String() + "&clientId=" + p.ClientID + "&mid=" + strings.Repeat("0", 26)
+		for _, edge := range w.Edges {
+			if err := edge.Await(ctx, func(ctx context.Context) error {
+				return w.expectOK(ctx, http.MethodGet, "http://"+edge.Addr+poll, "")
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// expectOK makes a request, and gives an error unless it is answered with 200.
+func (w *World) expectOK(ctx context.Context, method, url, body string) error {
+	status, answer, err := w.Do(ctx, method, url, body)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", status, answer)
+	}
+	return err
+}
+
+// Signed gives the CHANNEL_ID value with which a client may subscribe to channels.
+func (p *Portal) Signed(channels ...channel.ID) string {
+	parts := make([]string, len(channels))
+	for i, id := range channels {
+		parts[i] = p.Signer.Sign(channel.Ref{Private: id}).String()
+	}
+	return strings.Join(parts, "/")
+}
+
+// Token gives the JWT with which a user may subscribe to channels for a day.
+func (p *Portal) Token(user int64, channels ...channel.ID) string {
+	now := time.Now()
+	return p.Signer.SignToken(channel.Token{User: user, Channels: channels, Expires: now.Add(24 * time.Hour)}, p.HostID, now)
+}
+
+// Post publishes a body to channels as a portal does: through nginx's internal address, unsigned ids, form content type. The error
+// is nil for status 200 only.
+func (p *Portal) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
+	list := make([]string, len(channels))
+	for i, id := range channels {
+		list[i] = id.String()
+	}
+	status, text, err := p.send(ctx, "/bitrix/pub/?CHANNEL_ID="+strings.Join(list, "/"), []byte(body), hangUp)
+	if err == nil && len(text) != 0 {
+		err = fmt.Errorf("an answer of %q, which the portal would take for JSON", text)
+	}
+	return status, err
+}
+
+// PostBinary publishes letters as one batch of the fourth generation. All of them are published, or none.
+func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter) error {
+	var messages []*pb.IncomingMessage
+	for _, l := range letters {
+		m := &pb.IncomingMessage{Body: []byte(l.Body), Expiry: 86400, Type: []byte("e2e_message")}
+		for _, id := range l.Channels {
+			raw, ok := id.Bytes()
+			if !ok {
+				return fmt.Errorf("%v has no binary form", id)
+			}
+			m.Receivers = append(m.Receivers, &pb.Receiver{Id: raw[:], IsPrivate: true})
+		}
+		messages = append(messages, m)
+	}
+	batch, err := proto.Marshal(&pb.RequestBatch{Requests: []*pb.Request{{
+		Command: &pb.Request_IncomingMessages{IncomingMessages: &pb.IncomingMessagesRequest{Messages: messages}}}}})
+	if err != nil {
+		return err
+	}
+	_, text, err := p.send(ctx, "/bitrix/pub/?binaryMode=true&hostname=portal.example.com", batch, hangUp)
+	if err == nil && len(text) != 0 {
+		err = fmt.Errorf("an answer of %q to what is no question", text)
+	}
+	return err
+}
+
+// PostRPC publishes letters as one post of the fifth generation. All of them are published, or none.
+func (p *Portal) PostRPC(ctx context.Context, hangUp bool, letters ...Letter) error {
+	type params struct {
+		Channels []string        `json:"channelList"`
+		Users    []int64         `json:"userList"`
+		Body     json.RawMessage `json:"body"`
+		Expiry   int             `json:"expiry"`
+	}
+	type call struct {
+		Version string `json:"jsonrpc"`
+		Method  string `json:"method"`
+		Params  params `json:"params"`
+	}
+	calls := make([]call, len(letters))
+	for i, l := range letters {
+		calls[i] = call{"2.0", "publish", params{Body: json.RawMessage(l.Body), Expiry: 86400}}
+		for _, id := range l.Channels {
+			if user, ok := id.User(); ok {
+				calls[i].Params.Users = append(calls[i].Params.Users, user)
+			} else {
+				calls[i].Params.Channels = append(calls[i].Params.Channels, id.String())
+			}
+		}
+	}
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(calls); err != nil {
+		return err
+	}
+	_, text, err := p.send(ctx, "/bitrix/api/?hostId="+p.HostID, body.Bytes(), hangUp)
+	if err != nil {
+		return err
+	}
+	var replies []struct{ Result struct{ MID string } }
+	if err := json.Unmarshal(text, &replies); err != nil || len(replies) != len(letters) {
+		return fmt.Errorf("an answer of %q to %d calls", text, len(letters))
+	}
+	for _, reply := range replies {
+		if len(reply.Result.MID) != 26 {
+			return fmt.Errorf("an answer of %q", text)
+		}
+	}
+	return nil
+}
+
+// send posts a body to nginx's internal address. It is signed if the service must be told which portal it is from, or demands it.
+func (p *Portal) send(ctx context.Context, path string, body []byte, hangUp bool) (status int, text []byte, err error) {
+	if p.ClientID != "" {
+		path += "&clientId=" + p.ClientID
+	}
+	if p.ClientID != "" || strings.HasPrefix(path, "/bitrix/api/") {
+		path += "&signature=" + url.QueryEscape(p.Signer.SignBody(body))
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.world.Internal+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Message-Expiry", "86400")
+	r.Close = hangUp
+	answer, err := p.world.http.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer answer.Body.Close()
+	text, err = io.ReadAll(answer.Body)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case answer.StatusCode != http.StatusOK:
+		return answer.StatusCode, nil, fmt.Errorf("%s: %s", answer.Status, bytes.TrimSpace(text))
+	}
+	return answer.StatusCode, text, nil
+}

@@ -1,0 +1,78 @@
+package edge
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+)
+
+const (
+	// gapSpread is the window over which pages that heard of a gap come to the portal, which has to serve them all.
+	gapSpread = time.Minute
+	// gapLogInterval is the time between two lines in the log about gaps: when Redis loses data, every session has one.
+	gapLogInterval = 10 * time.Second
+)
+
+// withNote gives the messages of a batch with the note of its gap among them, if it has one. Known clients hand a module that they do not
+// know to whoever subscribed to it and to nobody else, so a note costs the portal nothing unless a page wants it to.
+func (t *tenant) withNote(sub *subscription, batch hub.Batch) []*proto.Message {
+	if batch.Gap == nil {
+		return batch.Messages
+	}
+	t.gapLog.note(t.edge.logger, t.name, batch.Gap)
+	all := slices.Clone(batch.Messages) // the session's memory is its own
+	return slices.Insert(all, batch.Gap.Index, gapNote(sub, batch.Gap, time.Now()))
+}
+
+// gapNote makes the note (docs/protocol.md, Gaps). It is a message to this reader alone: how long to wait before coming to the portal is not
+// the same for all.
+func gapNote(sub *subscription, gap *hub.Gap, now time.Time) *proto.Message {
+	body := append(make([]byte, 0, 256), `{"module_id":"pushgate","command":"gap","params":{"after":"`...)
+	body, _ = gap.After.AppendText(body)
+	body = append(body, `","before":"`...)
+	body, _ = gap.Before.AppendText(body)
+	body = append(body, `","spread":`...)
+	body = strconv.AppendFloat(body, rand.Float64()*gapSpread.Seconds(), 'f', 3, 64)
+	body = append(body, `},"extra":{"server_time_unix":`...)
+	body = strconv.AppendFloat(body, float64(now.UnixMicro())/1e6, 'f', 6, 64)
+	return &proto.Message{
+		ID:        gap.ID,
+		Receivers: sub.channels[:1],
+		Sender:    proto.Sender{Type: proto.SenderBackend},
+		Type:      gapType,
+		Body:      append(body, "}}"...),
+		Created:   now.Truncate(time.Microsecond),
+		Received:  now,
+	}
+}
+
+const gapType = "pushgate_gap"
+
+// gapLog writes about the gaps of one portal, and not of each. Its method may be called concurrently.
+type gapLog struct {
+	mu    sync.Mutex
+	since int // gaps that no line has told of
+	at    time.Time
+}
+
+// note counts a gap, and writes a line unless the last one is too young. The metric counts all.
+func (g *gapLog) note(logger *slog.Logger, portal string, gap *hub.Gap) {
+	now := time.Now()
+	g.mu.Lock()
+	g.since++
+	gaps := g.since
+	due := g.at.IsZero() || now.Sub(g.at) >= gapLogInterval
+	if due {
+		g.since, g.at = 0, now
+	}
+	g.mu.Unlock()
+	if due {
+		logger.Warn("history is incomplete", "portal", portal, "gaps", gaps, "after", gap.After, "before", gap.Before)
+	}
+}

@@ -1,0 +1,186 @@
+package hub
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// pages is a Log that gives one page after the other, and then nothing.
+func pages(all ...proto.Page) logFunc {
+	return func(context.Context, []channel.ID, proto.ID) (page proto.Page, err error) {
+		if len(all) > 0 {
+			page, all = all[0], all[1:]
+		}
+		return page, nil
+	}
+}
+
+// stored makes messages to Alice.
+func stored(sequences ...int) (all []*proto.Message) {
+	for _, n := range sequences {
+		all = append(all, message(n, alice))
+	}
+	return all
+}
+
+// TestGap: where a client that brings a cursor of 5 is told of what is missing.
+func TestGap(t *testing.T) {
+	none := proto.ID{}
+	for _, c := range []struct {
+		name string
+		page proto.Page
+		live []*proto.Message // in the inbox when the page comes
+		want *Gap
+	}{
+		{"nothing", proto.Page{Messages: stored(8), Through: id(9), Head: id(9)}, nil, nil},
+		{"before the first that is left", proto.Page{Messages: stored(8, 9), Through: id(9), Head: id(9), Lost: id(6)}, nil,
+			&Gap{Index: 0, ID: id(7), After: id(5), Before: id(8)}},
+		{"none is left", proto.Page{Through: id(9), Head: id(9), Lost: id(6)}, nil, &Gap{Index: 0, ID: id(9), After: id(5), Before: id(9)}},
+		{"none is left, live ones go on", proto.Page{Through: id(9), Head: id(9), Lost: id(6)}, stored(10, 12),
+			&Gap{Index: 0, ID: id(9), After: id(5), Before: id(10)}},
+		// Another channel has the first ones whole.
+		{"behind the first", proto.Page{Messages: stored(6, 7, 9), Through: id(9), Head: id(9), Lost: id(8)}, nil,
+			&Gap{Index: 2, ID: id(8), After: id(5), Before: id(9)}},
+		{"behind all", proto.Page{Messages: stored(6, 7), Through: id(9), Head: id(9), Lost: id(8)}, nil,
+			&Gap{Index: 2, ID: id(9), After: id(5), Before: id(9)}},
+		{"none: another channel has had what one has trimmed", proto.Page{Messages: stored(6, 7, 8), Through: id(8), Head: id(8), Lost: id(7)}, nil, nil},
+		{"an epoch", proto.Page{Messages: []*proto.Message{{ID: proto.ID{Epoch: 2, Sequence: 1}, Receivers: []channel.ID{alice}}},
+			Through: proto.ID{Epoch: 2, Sequence: 1}, Head: proto.ID{Epoch: 2, Sequence: 1}, Lost: proto.ID{Epoch: 2}}, nil,
+			&Gap{Index: 0, ID: proto.ID{Epoch: 2}, After: id(5), Before: proto.ID{Epoch: 2, Sequence: 1}}},
+		{"an epoch without a message", proto.Page{Through: proto.ID{Epoch: 2}, Head: proto.ID{Epoch: 2}, Lost: proto.ID{Epoch: 2}}, nil,
+			&Gap{Index: 0, ID: proto.ID{Epoch: 2}, After: id(5), Before: proto.ID{Epoch: 2}}},
+		{"a cursor ahead of the log", proto.Page{Messages: stored(1, 2), Through: id(3), Head: id(3), Lost: id(5)}, nil,
+			&Gap{Index: 0, ID: id(0), After: id(5), Before: id(1)}},
+		{"a cursor ahead of a log without messages", proto.Page{Through: id(3), Head: id(3), Lost: id(5)}, nil,
+			&Gap{Index: 0, ID: id(3), After: id(5), Before: id(3)}},
+		{"a cursor ahead of an empty log", proto.Page{Lost: id(5)}, nil, &Gap{Index: 0, ID: none, After: id(5), Before: none}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := New(pages(c.page), Config{})
+			h.Resync(id(5))
+			cursor := id(5)
+			s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+			for _, m := range c.live {
+				h.Dispatch(m)
+			}
+			batch, err := s.Next(t.Context())
+			if err != nil || len(batch.Messages) != len(c.page.Messages)+len(c.live) {
+				t.Fatalf("%d messages, %v", len(batch.Messages), err)
+			}
+			told := uint64(0)
+			if c.want != nil {
+				told = 1
+			}
+			switch {
+			case (batch.Gap == nil) != (c.want == nil):
+				t.Errorf("told of %+v, want %+v", batch.Gap, c.want)
+			case c.want != nil && *batch.Gap != *c.want:
+				t.Errorf("told of %+v, want %+v", *batch.Gap, *c.want)
+			}
+			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsTold.Load() != told {
+				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsTold.Load())
+			}
+			if again, err := s.Next(t.Context()); err != nil || len(again.Messages) > 0 || again.Gap != nil {
+				t.Errorf("then %+v, %v", again, err)
+			}
+			if s.Cursor().After(c.page.Head) && len(c.live) == 0 {
+				t.Errorf("cursor %v is ahead of the log", s.Cursor())
+			}
+		})
+	}
+}
+
+// TestGapOfManyPagesIsToldOnce: each page before the place of a gap speaks of it.
+func TestGapOfManyPagesIsToldOnce(t *testing.T) {
+	h := New(pages(
+		proto.Page{Messages: stored(6, 7), Through: id(7), Head: id(30), Lost: id(20), More: true}, // all that there is
+		proto.Page{Messages: stored(9, 10), Through: id(10), Head: id(30), Lost: id(20), More: true},
+		proto.Page{Messages: stored(15, 16), Through: id(16), Head: id(30), Lost: id(20), More: true},
+		proto.Page{Messages: stored(25), Through: id(30), Head: id(30), Lost: id(20)},
+	), Config{GapInterval: 1})
+	h.Resync(id(30))
+	cursor := id(5)
+	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+	for page, want := range []*Gap{nil, {Index: 0, ID: id(8), After: id(7), Before: id(30)}, nil, nil} {
+		batch, err := s.Next(t.Context())
+		if err != nil || (batch.Gap == nil) != (want == nil) || want != nil && *batch.Gap != *want {
+			t.Errorf("page %d: %+v, %v", page, batch.Gap, err)
+		}
+	}
+	if n := h.Stats().Gaps.Load(); n != 1 {
+		t.Errorf("%d gaps counted", n)
+	}
+}
+
+// TestGapsArePaced: of a second gap within the minute a client is told after it, and that it began where the client was then.
+func TestGapsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(pages(
+			proto.Page{Messages: stored(10), Through: id(10), Head: id(10), Lost: id(8)},
+			proto.Page{Messages: stored(20), Through: id(20), Head: id(20), Lost: id(15)},
+			proto.Page{Messages: stored(30), Through: id(30), Head: id(30), Lost: id(25)},
+		), Config{})
+		h.Resync(id(10))
+		cursor := id(5)
+		s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+		next := func() *Gap {
+			t.Helper()
+			batch, err := s.Next(t.Context())
+			if err != nil || len(batch.Messages) != 1 {
+				t.Fatalf("%+v, %v", batch, err)
+			}
+			return batch.Gap
+		}
+		if next() == nil {
+			t.Error("not told")
+		}
+		for _, head := range []int{20, 30} {
+			time.Sleep(25 * time.Second)
+			h.Resync(id(head))
+			if gap := next(); gap != nil {
+				t.Errorf("told of %+v", gap)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		h.Dispatch(message(31, alice)) // no id is free before it
+		if gap := next(); gap != nil {
+			t.Errorf("told of %+v", gap)
+		}
+		h.Dispatch(message(33, alice))
+		if gap := next(); gap == nil || *gap != (Gap{Index: 0, ID: id(32), After: id(10), Before: id(33)}) {
+			t.Errorf("told of %+v", gap)
+		}
+		h.Dispatch(message(40, alice))
+		if gap := next(); gap != nil {
+			t.Errorf("told again, of %+v", gap)
+		}
+		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsTold.Load() != 2 {
+			t.Errorf("%d gaps counted, %d told", h.Stats().Gaps.Load(), h.Stats().GapsTold.Load())
+		}
+	})
+}
+
+// TestGapAfterTransientMessages: their ids are the client's newest, though they move no cursor.
+func TestGapAfterTransientMessages(t *testing.T) {
+	h := New(pages(
+		proto.Page{Through: id(5), Head: id(5)},
+		proto.Page{Messages: stored(10), Through: id(10), Head: id(10), Lost: id(8)},
+	), Config{})
+	h.Resync(id(5))
+	cursor := id(5)
+	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+	want(t, sequences(t, s))
+	typing := message(9, alice)
+	typing.TTL = 0
+	h.Dispatch(typing)
+	want(t, sequences(t, s), 9)
+	h.Resync(id(10))
+	if batch, err := s.Next(t.Context()); err != nil || batch.Gap != nil || len(batch.Messages) != 1 {
+		t.Errorf("%+v, %v: there is no free id between 9 and 10", batch, err)
+	}
+}
