@@ -49,7 +49,7 @@ func TestBudgetOfAHeldPoll(t *testing.T) {
 	const connections = 2000
 	empty, _, collected := measureIdle(t, "/bitrix/sub/", "", connections, 2*time.Second)
 	each := collected.since(empty, connections)
-	if each.goroutines*connections > 8 || each.live > 2500 || each.stacks > 400 {
+	if each.goroutines*connections > 8 || each.live > 2500 || each.stacks > 1000 {
 		t.Errorf("a held poll holds %.0f bytes, %.0f of stacks and %.3f goroutines", each.live, each.stacks, each.goroutines)
 	}
 	t.Logf("%+v", each)
