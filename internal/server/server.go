@@ -29,6 +29,7 @@ func RunEdge(environ []string) int {
 		return ops.Refuse(err)
 	}
 	logger := NewLogger(cfg.Common, os.Stderr)
+	ops.CollectAt(edge.GCPercent)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
 		st, closeStore, err := Open(cfg.Common, logger, registry)
@@ -41,7 +42,7 @@ func RunEdge(environ []string) int {
 			return err
 		}
 		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
