@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
+	"pushgate/internal/park"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -52,19 +54,26 @@ type Config struct {
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
 
+// GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
+// rest, which live long, and writing to them makes no garbage: what the usual 100 would keep free is the size of them all, once more. A
+// quarter costs more time than a half, and saves little.
+const GCPercent = 50
+
 // maxChannels is how many ids one subscription may name. A browser names two or three.
 const maxChannels = 128
 
 // Edge serves the subscribers of portals.
 type Edge struct {
 	// Immutable after New.
-	config  Config
-	logs    func(portal string) Log
-	stats   Stats
-	logger  *slog.Logger
-	metrics *metrics
-	wheel   *wheel
-	pacer   *pacer
+	config   Config
+	logs     func(portal string) Log
+	stats    Stats
+	logger   *slog.Logger
+	metrics  *metrics
+	wheel    *wheel
+	pacer    *pacer
+	resting  *park.Set
+	returned *returned
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -79,6 +88,7 @@ type Edge struct {
 	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
 	packets     packets
+	readers     readers
 	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
 }
 
@@ -88,15 +98,17 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		config.Book = tally.NewBook(config.ID, portal.Limits{}, time.Local)
 	}
 	e := &Edge{
-		config:  config,
-		logs:    logs,
-		stats:   stats,
-		logger:  logger,
-		wheel:   newWheel(config.PingInterval),
-		pacer:   newPacer(),
-		tenants: make(map[string]*tenant),
-		ending:  make(map[string]<-chan struct{}),
+		config:   config,
+		logs:     logs,
+		stats:    stats,
+		logger:   logger,
+		wheel:    newWheel(config.PingInterval),
+		pacer:    newPacer(),
+		returned: newReturned(),
+		tenants:  make(map[string]*tenant),
+		ending:   make(map[string]<-chan struct{}),
 	}
+	e.resting = park.New(e.connections.Go)
 	e.metrics = newMetrics(reg, e)
 	e.Serve(table)
 	e.connections.Add(1)
@@ -119,6 +131,10 @@ func (e *Edge) Handler() http.Handler {
 	return r
 }
 
+// Returned gives the listener at which connections come back that the handler has taken over: the server of the handler must serve it
+// beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
+func (e *Edge) Returned() net.Listener { return e.returned }
+
 // Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
 // takes its presence away and returns. It is called once.
 func (e *Edge) Run(ctx context.Context) error {
@@ -137,6 +153,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	e.following.Wait()
 	e.wheel.close()
+	e.resting.Close()
 	e.connections.Done()
 	e.connections.Wait()
 	return nil

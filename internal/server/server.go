@@ -30,6 +30,7 @@ func RunEdge(environ []string) int {
 		return ops.Refuse(err)
 	}
 	logger := NewLogger(cfg.Common, os.Stderr)
+	ops.CollectAt(edge.GCPercent)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
 		st, closeStore, err := Open(cfg.Common, logger, registry)
@@ -42,7 +43,7 @@ func RunEdge(environ []string) int {
 			return err
 		}
 		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
@@ -95,7 +96,8 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	if err != nil {
 		return nil, nil, err
 	}
-	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Replicas: cfg.Replicas,
+		Damaged: ops.DamagedRecords(registry, logger), Heard: ops.Canary(registry)})
 	return st, func() { _ = rdb.Close() }, nil
 }
 
