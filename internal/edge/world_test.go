@@ -136,7 +136,7 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		running.Go(func() { w.edge.Run(ctx) })
 		synctest.Wait()
 		test(t, w)
-		time.Sleep(1) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
+		time.Sleep(time.Nanosecond) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
 		stop()
 		server.Close()
 		transport.CloseIdleConnections()
