@@ -91,7 +91,7 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	within(l, "MAX_POSTS", p.MaxPosts, 1, maxPosts)
 	within(l, "MAX_POSTS_BYTES", p.MaxPostsBytes, 1<<20, 1<<40)
 	if p.Window != 0 {
-		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, 24*time.Hour)
+		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, maxWindow)
 	}
 	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {

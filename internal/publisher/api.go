@@ -65,6 +65,7 @@ func (t *tenant) readAPI(r *http.Request, q query) ([]byte, *refusal) {
 	body, no := readBody(r, limit)
 	if no == nil {
 		no = t.authenticate(q, body, body, refusalOf[proto.ErrRequestSignature])
+		once(r, q)
 	}
 	return body, no
 }

@@ -64,6 +64,7 @@ func (t *tenant) read(r *http.Request, q query) ([]byte, *refusal) {
 	body, no := readBody(r, t.Limits.Payload)
 	if no == nil && !trusted {
 		no = t.authenticate(q, body, body, t.unsigned(q))
+		once(r, q)
 	}
 	return body, no
 }

@@ -112,17 +112,25 @@ func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 	}
 }
 
-// TestTimedPostsCanBeRepeatedInTheirWindow shows what the window does not do: it bounds how long, not how often.
-func TestTimedPostsCanBeRepeatedInTheirWindow(t *testing.T) {
-	f := &fake{}
-	p := newPublisher(config(t), f)
-	now := time.Now()
-	for range 2 {
-		if w := p.do(timed(t, "post", now)); w.Code != 200 {
-			t.Error(w.Code)
+// TestTimedPostIsPublishedOnce: its signature is its key, whatever the header says that nobody has signed.
+func TestTimedPostIsPublishedOnce(t *testing.T) {
+	for _, kind := range []string{"post", "call"} {
+		f := &fake{}
+		p := newPublisher(config(t), f)
+		now := time.Now()
+		keys := make(map[string]int)
+		for i, at := range []time.Time{now, now, now, now.Add(time.Second)} {
+			r := timed(t, kind, at)
+			if i > 0 {
+				r.Header.Set("Idempotency-Key", strconv.Itoa(i))
+			}
+			if w := p.do(r); w.Code != 200 {
+				t.Error(w.Code)
+			}
+			keys[f.got[i].Key]++
 		}
-	}
-	if len(f.got) != 2 {
-		t.Errorf("%d messages", len(f.got))
+		if len(keys) != 2 || keys[""] != 0 {
+			t.Errorf("%s: keys %v", kind, keys)
+		}
 	}
 }

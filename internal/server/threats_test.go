@@ -125,3 +125,22 @@ func TestWhoReachesRedisIsEverybody(t *testing.T) {
 		}
 	}
 }
+
+// TestTimedPostReachesReadersOnce repeats a post as whoever has seen it can.
+func TestTimedPostReachesReadersOnce(t *testing.T) {
+	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true", "PUSHGATE_SIGNATURE_WINDOW=1m")
+	s, id, now := signerOf(key), madeUp(4), time.Now().Unix()
+	conn, err := w.dial("CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String())
+	w.must(err)
+	defer conn.CloseNow()
+	w.subscribed(1)
+	for _, body := range []string{"first", "first", "second"} {
+		signature := s.SignPost(channel.Post{Time: now, Channels: id.String(), Body: []byte(body)})
+		query := fmt.Sprintf("?CHANNEL_ID=%s&timestamp=%d&signature=%s", id, now, signature)
+		if status, text := w.do("POST", w.publisher.addr, "/bitrix/pub/"+query, body, "Idempotency-Key", body+signature[:1]); status != 200 {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+	w.expect(conn, "first")
+	w.expect(conn, "second")
+}
