@@ -47,6 +47,7 @@ type Config struct {
 	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+	RecentBytes  int             // of messages that are kept for sessions that were away for a moment, all portals together; 0 keeps none
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
@@ -67,6 +68,7 @@ type Edge struct {
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
+	hubPace  *hub.Pace // likewise
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -91,6 +93,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		logger:  logger,
 		wheel:   newWheel(config.PingInterval),
 		pacer:   newPacer(),
+		hubPace: hub.DefaultPace(),
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
 	}

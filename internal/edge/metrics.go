@@ -88,7 +88,9 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 	}
 	s := &e.hubStats
 	counter("dispatched_total", "Messages that the log notified this edge of.", s.Dispatched.Load)
-	counter("replayed_total", "Messages that sessions had from the log rather than live.", s.Replayed.Load)
+	counter("replayed_total", "Messages that sessions had missed, and got when they came back or had caught up.", s.Replayed.Load)
+	counter("replays_recalled_total", "Pages of missed messages that were still in memory; the log was not read.", s.Recalled.Load)
+	counter("replay_trips_total", "Round trips to the log, each of which reads for any number of sessions.", s.Trips.Load)
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
 	counter("inbox_overflows_total", "Inboxes of slow readers that were dropped, to be read from the log.", s.Overflows.Load)
 	counter("gaps_total", "Times that a session may have lost messages: trimmed by a cap, or lost by Redis.", s.Gaps.Load)

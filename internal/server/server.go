@@ -115,6 +115,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		PingInterval: cfg.PingInterval,
 		Drain:        cfg.Drain,
 		Origins:      cfg.Origins,
+		RecentBytes:  cfg.RecentBytes,
 		Commands:     commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
