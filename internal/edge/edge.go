@@ -49,6 +49,9 @@ type Config struct {
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
 	RecentBytes  int             // of messages that are kept for sessions that were away for a moment, all portals together; 0 keeps none
 
+	MaxConnections int   // that the process holds before it turns subscribers away; 0 is no limit
+	MaxMemory      int64 // bytes that the process may take; it turns subscribers away well before. 0 is no limit
+
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
 
@@ -69,6 +72,7 @@ type Edge struct {
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
 	hubPace  *hub.Pace // likewise
+	ceiling  ceiling
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -94,6 +98,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		wheel:   newWheel(config.PingInterval),
 		pacer:   newPacer(),
 		hubPace: hub.DefaultPace(),
+		ceiling: ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory},
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
 	}
@@ -131,6 +136,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { e.wheel.run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
+	running.Go(func() { e.ceiling.watch(ctx) })
 	running.Wait()
 	e.mu.Lock()
 	e.closed = true
@@ -142,12 +148,18 @@ func (e *Edge) Run(ctx context.Context) error {
 	return nil
 }
 
-var errDraining = errors.New("draining")
+var (
+	errDraining = errors.New("draining")
+	errFull     = errors.New("no room for more connections")
+)
 
 // Ready says why the edge should not be given new subscribers; nil if it should.
 func (e *Edge) Ready() error {
 	if e.draining.Load() {
 		return errDraining
+	}
+	if e.ceiling.reached(e.apart()) != "" {
+		return errFull
 	}
 	return e.subscribed()
 }

@@ -13,6 +13,7 @@ type metrics struct {
 	delivered           map[transport]prometheus.Counter
 	ends                map[*Reason]prometheus.Counter
 	refused, paused     prometheus.Counter
+	full                map[string]prometheus.Counter // subscribers turned away, by what there was too much of
 	commands            map[string]prometheus.Counter // by outcome
 	presenceErrors      prometheus.Counter
 	publishToSend       prometheus.Histogram
@@ -50,7 +51,9 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)})
 	commands := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_client_commands_total",
 		Help: "Batches of requests, or calls of version 5, that clients sent, by outcome."}, []string{"outcome"})
-	reg.MustRegister(connections, delivered, ends, latency, ackLatency, commands)
+	full := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_subscribe_turned_away_total",
+		Help: "Subscribers answered with 503 or cut off, because the process had no room, by what there was too much of."}, []string{"full"})
+	reg.MustRegister(connections, delivered, ends, full, latency, ackLatency, commands)
 	m := &metrics{
 		webSockets:     connections.WithLabelValues(string(webSocket)),
 		polls:          connections.WithLabelValues(string(longPoll)),
@@ -58,6 +61,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		ends:           make(map[*Reason]prometheus.Counter),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
+		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
 		publishToSend:  latency,
@@ -69,6 +73,9 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	}
 	for _, t := range []transport{webSocket, longPoll, stream} {
 		m.delivered[t] = delivered.WithLabelValues(string(t))
+	}
+	for _, what := range []string{fullConnections, fullMemory} {
+		m.full[what] = full.WithLabelValues(what)
 	}
 	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {
 		m.commands[outcome] = commands.WithLabelValues(outcome)

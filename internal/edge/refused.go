@@ -74,6 +74,13 @@ func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 	return pause
 }
 
+// held gives how many connections wait for their refusal.
+func (p *pacer) held() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int64(p.pausing)
+}
+
 func (p *pacer) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

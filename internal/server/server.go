@@ -29,6 +29,8 @@ func RunEdge(environ []string) int {
 		return ops.Refuse(err)
 	}
 	logger := NewLogger(cfg.Common, os.Stderr)
+	cfg.Connections = ops.MaxConnections(cfg.Connections)
+	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
 		st, closeStore, err := Open(cfg.Common, logger, registry)
@@ -41,7 +43,7 @@ func RunEdge(environ []string) int {
 			return err
 		}
 		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), ConnState: e.ConnState, Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
@@ -116,7 +118,11 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		Drain:        cfg.Drain,
 		Origins:      cfg.Origins,
 		RecentBytes:  cfg.RecentBytes,
-		Commands:     commands,
+
+		MaxConnections: cfg.Connections,
+		MaxMemory:      cfg.MaxMemory,
+
+		Commands: commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
 
