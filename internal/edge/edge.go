@@ -37,6 +37,8 @@ type Log interface {
 type Stats interface {
 	PutEdge(ctx context.Context, stats proto.EdgeStats) error
 	DropEdge(ctx context.Context, id string) error
+	// Edges gives what all edges tell whose lease holds.
+	Edges(ctx context.Context) ([]proto.EdgeStats, error)
 }
 
 // Config is what an edge is told at its start.
@@ -51,6 +53,7 @@ type Config struct {
 
 	MaxConnections int   // that the process holds before it turns subscribers away; 0 is no limit
 	MaxMemory      int64 // bytes that the process may take; it turns subscribers away well before. 0 is no limit
+	Rebalance      int   // percentage of its connections that an edge sheds in a minute while it has more than the others; 0 is none
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
@@ -136,6 +139,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { e.wheel.run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
+	running.Go(func() { e.keepBalance(ctx) })
 	running.Go(func() { e.ceiling.watch(ctx) })
 	running.Wait()
 	e.mu.Lock()

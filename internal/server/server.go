@@ -121,6 +121,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 
 		MaxConnections: cfg.Connections,
 		MaxMemory:      cfg.MaxMemory,
+		Rebalance:      cfg.Rebalance,
 
 		Commands: commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
