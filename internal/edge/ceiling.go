@@ -24,8 +24,9 @@ type ceiling struct {
 	memory      uint64        // bytes that the process may take; 0 is no limit. Immutable
 	used        func() uint64 // bytes that are in use; immutable
 
-	open atomic.Int64 // connections that net/http has
-	full atomic.Bool  // of memory
+	open  atomic.Int64 // connections that net/http has
+	apart atomic.Int64 // connections that were taken over from it
+	full  atomic.Bool  // of memory
 }
 
 // The names of what there is too much of, in metrics.
@@ -34,10 +35,10 @@ const (
 	fullMemory      = "memory"
 )
 
-// reached gives what there is too much of, beside net/http's connections so many others; "" if there is room.
-func (c *ceiling) reached(others int64) string {
+// reached gives what there is too much of; "" if there is room.
+func (c *ceiling) reached() string {
 	switch {
-	case c.connections > 0 && c.open.Load()+others > c.connections:
+	case c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections:
 		return fullConnections
 	case c.full.Load():
 		return fullMemory
@@ -47,8 +48,8 @@ func (c *ceiling) reached(others int64) string {
 }
 
 // beyond reports whether there are so many connections that not even a refusal can be afforded.
-func (c *ceiling) beyond(others int64) bool {
-	return c.connections > 0 && c.open.Load()+others > c.connections+c.connections/20+16
+func (c *ceiling) beyond() bool {
+	return c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections+c.connections/20+16
 }
 
 // watch looks at the memory in use until ctx ends.
@@ -73,16 +74,13 @@ func usedMemory() uint64 {
 	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
 }
 
-// apart gives the connections that net/http has handed over.
-func (e *Edge) apart() int64 { return e.numbers.webSockets.Load() + e.pacer.held() }
-
 // ConnState counts the connections of the server that has the edge's handler; it is to be its [http.Server.ConnState]. So many that the
 // process would run out of descriptors are cut off as they come.
 func (e *Edge) ConnState(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		e.ceiling.open.Add(1)
-		if e.ceiling.beyond(e.apart()) {
+		if e.ceiling.beyond() {
 			e.metrics.full[fullConnections].Inc()
 			conn.Close()
 		}
@@ -94,7 +92,7 @@ func (e *Edge) ConnState(conn net.Conn, state http.ConnState) {
 // hasRoom reports whether a new subscriber can be let in. Else it has been answered with 503, at which nginx tries another edge: it says
 // nothing about the client, so it is never one of the answers that send clients to the portal.
 func (e *Edge) hasRoom(w http.ResponseWriter) bool {
-	what := e.ceiling.reached(e.apart())
+	what := e.ceiling.reached()
 	if what == "" {
 		return true
 	}

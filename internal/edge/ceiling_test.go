@@ -63,7 +63,7 @@ func TestFullMemoryTurnsSubscribersAway(t *testing.T) {
 		}{{70, false}, {76, true}, {74, true}, {69, false}, {74, false}} {
 			used.Store(step.used)
 			time.Sleep(2 * memoryInterval)
-			if got := c.reached(0) == fullMemory; got != step.full {
+			if got := c.reached() == fullMemory; got != step.full {
 				t.Errorf("%d of 100 in use: full is %t", step.used, got)
 			}
 		}

@@ -29,12 +29,12 @@ func (e *Edge) keepBalance(ctx context.Context) {
 	}
 	var b balance
 	for wait(ctx, balanceLook) == nil {
-		edges, err := e.stats.Edges(ctx)
+		processes, err := e.stats.Processes(ctx)
 		if err != nil || e.draining.Load() {
 			b = balance{}
 			continue
 		}
-		e.shed(ctx, b.share(e.config.ID, int(e.numbers.webSockets.Load()), edges, e.config.Rebalance))
+		e.shed(ctx, b.share(e.config.ID, e.webSockets(), processes, e.config.Rebalance))
 	}
 }
 
@@ -66,13 +66,13 @@ type balance struct {
 	allowance float64 // connections that it may shed; the part of one that is left over
 }
 
-// share gives how many of its connections an edge is to shed now, at a percentage a minute. edges is what all tell of themselves, which is
-// some seconds old.
-func (b *balance) share(id string, mine int, edges []proto.EdgeStats, percent int) int {
+// share gives how many of its connections an edge is to shed now, at a percentage a minute. processes is what all tell of themselves, which
+// is some seconds old.
+func (b *balance) share(id string, mine int, processes []proto.Process, percent int) int {
 	all := mine
 	others := 0
-	for _, other := range edges {
-		if other.ID != id {
+	for _, other := range processes {
+		if other.Edge && other.ID != id {
 			all += other.WebSockets
 			others++
 		}

@@ -10,6 +10,11 @@ import (
 	"pushgate/internal/proto"
 )
 
+func otherEdge(id string, webSockets int) (p proto.Process) {
+	p.ID, p.Edge, p.WebSockets = id, true, webSockets
+	return p
+}
+
 func TestShareOfAnEdge(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -26,9 +31,9 @@ func TestShareOfAnEdge(t *testing.T) {
 		{"this one is empty", 0, []int{1000}, 0},
 		{"less than one a look", 100, []int{0, 0}, 2},
 	} {
-		edges := []proto.EdgeStats{{ID: "me", WebSockets: 12345}} // as it was some time ago
+		edges := []proto.Process{otherEdge("me", 12345), {}} // as it was some time ago, and a publisher
 		for _, n := range c.others {
-			edges = append(edges, proto.EdgeStats{ID: "other", WebSockets: n})
+			edges = append(edges, otherEdge("other", n))
 		}
 		var b balance
 		for range balancePatience - 1 {
@@ -65,7 +70,7 @@ func TestEdgeShedsUntilEven(t *testing.T) {
 		left := func() int { return int(w.value("connections", "websocket")) }
 		last := sessions
 		for time.Since(start) < 50*time.Minute {
-			if err := w.log.PutEdge(t.Context(), proto.EdgeStats{ID: "edge-2", WebSockets: sessions - left()}); err != nil {
+			if err := w.log.PutProcess(t.Context(), otherEdge("edge-2", sessions-left())); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(5 * time.Second)
@@ -100,7 +105,7 @@ func TestBalanceIsOffByDefault(t *testing.T) {
 			w.dial(w.url("/subws/", signed(alice)))
 		}
 		for range 12 {
-			if err := w.log.PutEdge(t.Context(), proto.EdgeStats{ID: "edge-2"}); err != nil {
+			if err := w.log.PutProcess(t.Context(), otherEdge("edge-2", 0)); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(5 * time.Second)

@@ -74,13 +74,6 @@ func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 	return pause
 }
 
-// held gives how many connections wait for their refusal.
-func (p *pacer) held() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return int64(p.pausing)
-}
-
 func (p *pacer) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +109,7 @@ func (c *refusedConn) cut() {
 // been told before is told later.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions(nil))
+	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions())
 	if err != nil {
 		return
 	}
@@ -124,7 +117,9 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	ctx, now := context.WithCancel(context.Background())
 	refused := &refusedConn{conn, now}
 	slot := e.wheel.add(refused)
+	e.ceiling.apart.Add(1)
 	e.connections.Go(func() {
+		defer e.ceiling.apart.Add(-1)
 		defer e.wheel.remove(refused, slot)
 		defer now()
 		if pause > 0 {

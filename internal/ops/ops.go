@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -49,10 +51,30 @@ func Main(logger *slog.Logger, run func(context.Context) error) int {
 	return 0
 }
 
+// CollectAt sets by how many percent the heap may grow before garbage is collected, unless the operator has said so by GOGC. It gives what
+// holds now: -1 is never.
+func CollectAt(percent int) int {
+	before := debug.SetGCPercent(percent)
+	if os.Getenv("GOGC") != "" {
+		debug.SetGCPercent(before)
+		return before
+	}
+	return percent
+}
+
 // Refuse tells on stderr why a program does not start, and gives the exit code 2.
 func Refuse(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 2
+}
+
+// Canary gives what is to be told of how long a message to oneself took through Redis: it counts with registry.
+func Canary(registry prometheus.Registerer) func(took time.Duration) {
+	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_canary_seconds",
+		Help:    "How long messages to oneself took from a command to Redis to its notification. None arrive while the link is down.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3}})
+	registry.MustRegister(seconds)
+	return func(took time.Duration) { seconds.Observe(took.Seconds()) }
 }
 
 // DamagedRecords gives what is to be told of records of the log that cannot be read: it counts them with registry and logs them.

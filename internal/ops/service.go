@@ -38,6 +38,7 @@ type Service struct {
 	AdminListen string // for [Listen]; "" is no admin port
 	Handler     http.Handler
 	ConnState   func(net.Conn, http.ConnState) // for [http.Server.ConnState]; nil is nobody
+	Returned    net.Listener                   // connections that Handler has taken over and gives back; nil is none
 	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
 	Run         func(context.Context) error    // works until its context ends; ending before is a failure. nil is none
 	Drain       func(context.Context)          // tells sessions to go, and returns when they are gone or its context ends
@@ -77,6 +78,9 @@ func (s Service) Serve(ctx context.Context) error {
 			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
 		}
 	})
+	if s.Returned != nil {
+		parts.Go(func() { server.Serve(s.Returned) }) // until server is shut down
+	}
 	admin.serve(&parts, func(err error) { fail(fmt.Errorf("%s: admin port: %w", s.Name, err)) })
 	parts.Go(func() {
 		defer close(ended)

@@ -40,7 +40,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages count all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
@@ -114,6 +114,10 @@ func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, er
 			t.publisher.metrics.refused[closed].Inc()
 			replies[of[i]].Fault = rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)
 			continue
+		}
+		t.tally.Request("publish")
+		if !receipt.Repeated {
+			t.tally.Message(messages[i].Type)
 		}
 		replies[of[i]].Result = json.RawMessage(`{"mid":"` + receipt.ID.String() + `"}`)
 	}
@@ -192,7 +196,11 @@ func (t *tenant) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	return rpc.Reply{}, t.log.SetSeen(ctx, seen...)
+	if err := t.log.SetSeen(ctx, seen...); err != nil {
+		return rpc.Reply{}, err
+	}
+	t.tally.Request("updateUsersLastSeen")
+	return rpc.Reply{}, nil
 }
 
 func answerJSON(w http.ResponseWriter, status int, text []byte) {

@@ -8,6 +8,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // publish takes a post. Nothing of what is wrong with it is told before it is known to come from a portal. A success is answered
@@ -25,7 +26,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.binary {
-		t.portalBatch(w, body)
+		t.portalBatch(w, r.Header, body)
 		return
 	}
 	m, no := t.message(r.Header, query, body)
@@ -34,7 +35,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its message counts all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
 	defer cancel()
 	receipts, err := t.log.Append(ctx, m)
 	switch {
@@ -43,6 +44,10 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	case receipts[0].ID.IsZero():
 		p.refuse(w, closed)
 	default:
+		t.tally.Request(tally.IncomingMessages)
+		if !receipts[0].Repeated {
+			t.tally.Message(m.Type)
+		}
 		answer(w, http.StatusOK, "")
 	}
 }

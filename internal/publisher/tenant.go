@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // tenant is a portal as this process serves it. It is immutable.
@@ -17,6 +18,7 @@ type tenant struct {
 	publisher *Publisher
 	log       measured
 	batches   *command.Executor
+	tally     *tally.Tally
 }
 
 // tenants is all that are served at a time. It is immutable.
@@ -38,9 +40,13 @@ func (p *Publisher) Serve(table *portal.Table) {
 		} else {
 			p.gates[name] = newGate(&p.load, served.Limits)
 		}
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}, tally: p.config.Book.Of(name)}
+		told := view{stats: p.stats}
+		if table.Shared() { // one portal knows nothing of the others
+			told.portal = name
+		}
 		t.batches = command.New(command.Config{Signer: served.Signer, Rules: p.config.Rules, MaxPayload: served.Limits.Payload,
-			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels}, t.log, p.stats)
+			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels, Tally: t.tally}, t.log, told)
 		next.of[served] = t
 	}
 	p.tenants.Store(next)
@@ -98,6 +104,7 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 		return nil, errBusy
 	}
 	defer m.gate.leave(size)
+	setKeys(ctx, msgs)
 	start := time.Now()
 	receipts, err := m.log.Append(ctx, msgs...)
 	m.metrics.seconds.Observe(time.Since(start).Seconds())
@@ -107,7 +114,10 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 	}
 	for i, receipt := range receipts {
 		m.metrics.closed.Add(float64(len(receipt.Closed)))
-		if !receipt.ID.IsZero() {
+		switch {
+		case receipt.Repeated:
+			m.metrics.repeated.Inc()
+		case !receipt.ID.IsZero():
 			m.metrics.published.Inc()
 			m.metrics.bytes.Add(float64(msgs[i].Size()))
 		}

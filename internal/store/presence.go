@@ -1,16 +1,16 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
+
+// PresenceRemains is how long what an edge has left outlives its lease, for other edges to tell whom it has taken along.
+const PresenceRemains = 10 * time.Minute
 
 // presenceBatch bounds the changes that one call of the script takes.
 const presenceBatch = 500
@@ -19,8 +19,8 @@ const presenceBatch = 500
 // to what was told before; with replace they are all there is. It reports false if what was told before is gone, because the
 // lease ended or Redis lost it: then nothing was done, or only a part of many changes, and the caller has to replace.
 //
-// It tells which users came or left by it: whose first session of all edges this edge has, or had the last. The same call notes
-// that they were seen. Of two edges that change the same user at the same time, one is told.
+// It tells which users came or left by it: whose first session of all edges this edge has, or had the last; and who was left by edges whose
+// lease has ended, unless that was minutes ago. The same call notes that they were seen. Of two edges that change the same user at the same time, one is told.
 func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error) {
 	for {
 		n := min(len(changes), presenceBatch)
@@ -37,8 +37,8 @@ func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Pres
 }
 
 func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Presence, replace, last bool) ([]proto.Status, bool, error) {
-	args := make([]any, 0, 5+2*len(changes))
-	args = append(args, edge, PresenceLease.Milliseconds(), replace, last, int64(SeenLife/time.Second))
+	args := make([]any, 0, 6+2*len(changes))
+	args = append(args, edge, PresenceLease.Milliseconds(), replace, last, int64(SeenLife/time.Second), PresenceRemains.Milliseconds())
 	for _, p := range changes {
 		args = append(args, p.Channel.String(), p.Sessions)
 	}
@@ -80,44 +80,4 @@ func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) 
 		online[i] = int(n)
 	}
 	return online, nil
-}
-
-// edgesKey holds the statistics of all edges, of all portals.
-const edgesKey = "pg:edges"
-
-// PutEdge publishes an edge's statistics under its id, for EdgeLease.
-func (s *Store) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
-	text, err := json.Marshal(stats)
-	if err != nil {
-		return fmt.Errorf("encode statistics: %w", err)
-	}
-	if err := run(ctx, s.rdb, putEdgeScript, edgesKey, stats.ID, EdgeLease.Milliseconds(), text).Err(); err != nil {
-		return fmt.Errorf("write statistics of edge %q: %w", stats.ID, err)
-	}
-	return nil
-}
-
-// DropEdge withdraws an edge's statistics.
-func (s *Store) DropEdge(ctx context.Context, id string) error {
-	if err := s.rdb.HDel(ctx, edgesKey, id).Err(); err != nil {
-		return fmt.Errorf("withdraw statistics of edge %q: %w", id, err)
-	}
-	return nil
-}
-
-// Edges gives the statistics of all edges whose lease holds, in the order of their ids. What does not decode is left out.
-func (s *Store) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
-	texts, err := run(ctx, s.rdb, edgesScript, edgesKey).StringSlice()
-	if err != nil {
-		return nil, fmt.Errorf("read statistics of edges: %w", err)
-	}
-	edges := make([]proto.EdgeStats, 0, len(texts))
-	for _, text := range texts {
-		var stats proto.EdgeStats
-		if json.Unmarshal([]byte(text), &stats) == nil {
-			edges = append(edges, stats)
-		}
-	}
-	slices.SortFunc(edges, func(a, b proto.EdgeStats) int { return cmp.Compare(a.ID, b.ID) })
-	return edges, nil
 }

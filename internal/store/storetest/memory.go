@@ -4,7 +4,6 @@ package storetest
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,9 +26,10 @@ type Memory struct {
 	lists    map[channel.ID]*list
 	births   map[channel.ID]birth
 	marks    map[channel.ID]mark
+	keys     map[string]keyed
 	presence map[string]*presence
 	seen     map[int64]time.Time
-	edges    map[string]edge
+	told     map[string]process
 	links    map[*link]struct{}
 	faults
 }
@@ -52,13 +52,19 @@ type mark struct {
 	ends time.Time
 }
 
+// keyed is a message by its key.
+type keyed struct {
+	id   proto.ID
+	ends time.Time
+}
+
 type presence struct {
 	sessions map[channel.ID]int
 	ends     time.Time
 }
 
-type edge struct {
-	stats proto.EdgeStats
+type process struct {
+	stats proto.Process
 	ends  time.Time
 }
 
@@ -75,9 +81,10 @@ func (m *Memory) clear() {
 	m.lists = make(map[channel.ID]*list)
 	m.births = make(map[channel.ID]birth)
 	m.marks = make(map[channel.ID]mark)
+	m.keys = make(map[string]keyed)
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
-	m.edges = make(map[string]edge)
+	m.told = make(map[string]process)
 }
 
 // now is the time on the log's clock. m.mu is held.
@@ -106,6 +113,10 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 	now := m.now()
 	receipts := make([]proto.Receipt, len(msgs))
 	for i, msg := range msgs {
+		if earlier, ok := m.keys[msg.Key]; ok && now.Before(earlier.ends) {
+			receipts[i] = proto.Receipt{ID: earlier.id, Repeated: true}
+			continue
+		}
 		open, closed := m.split(msg.Receivers, now)
 		receipts[i].Closed = closed
 		if len(open) == 0 {
@@ -118,6 +129,9 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 		m.head.Sequence++
 		m.known = m.head
 		receipts[i].ID = m.head
+		if msg.Key != "" {
+			m.keys[msg.Key] = keyed{m.head, now.Add(store.KeyLife)}
+		}
 		m.put(m.head, msg, now)
 	}
 	return receipts, nil
@@ -318,42 +332,4 @@ func (m *Memory) Online(ctx context.Context, channels []channel.ID) ([]int, erro
 		}
 	}
 	return online, nil
-}
-
-// PutEdge is as [store.Store.PutEdge].
-func (m *Memory) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return err
-	}
-	m.edges[stats.ID] = edge{stats, m.now().Add(store.EdgeLease)}
-	return nil
-}
-
-// DropEdge is as [store.Store.DropEdge].
-func (m *Memory) DropEdge(ctx context.Context, id string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return err
-	}
-	delete(m.edges, id)
-	return nil
-}
-
-// Edges is as [store.Store.Edges].
-func (m *Memory) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return nil, err
-	}
-	now := m.now()
-	maps.DeleteFunc(m.edges, func(_ string, e edge) bool { return !now.Before(e.ends) })
-	edges := make([]proto.EdgeStats, 0, len(m.edges))
-	for _, id := range slices.Sorted(maps.Keys(m.edges)) {
-		edges = append(edges, m.edges[id].stats)
-	}
-	return edges, nil
 }

@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/store"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // lifeCases are about what ends: messages, lists, windows and leases.
@@ -75,6 +76,7 @@ func lifeCases() []testCase {
 				b.Advance(20 * time.Hour)
 			}
 		}},
+		{"a key makes a message one", store.Config{WriteWindow: 12 * time.Hour}, keyCase},
 		{"presence is under lease", store.Config{}, presenceCase},
 		{"many channels of presence", store.Config{}, func(b *bench) {
 			changes := make([]proto.Presence, 5000)
@@ -87,7 +89,49 @@ func lifeCases() []testCase {
 		{"users come and leave", store.Config{}, usersCase},
 		{"many users come and leave", store.Config{}, manyUsersCase},
 		{"users are last seen", store.Config{}, seenCase},
-		{"statistics of edges are under lease", store.Config{}, statsCase},
+		{"statistics of processes are under lease", store.Config{}, statsCase},
+	}
+}
+
+// keyCase appends what has been appended before: alone, among others, twice at a time, and to a channel that has closed since.
+func keyCase(b *bench) {
+	keyed := func(key, text string, receivers ...channel.ID) *proto.Message {
+		m := msg(24*time.Hour, text, receivers...)
+		m.Key = key
+		return m
+	}
+	first := b.append(keyed("k", "a", ch(1)))[0]
+	if first.Repeated || first.ID.IsZero() {
+		b.Errorf("first: %+v", first)
+	}
+	again := proto.Receipt{ID: first.ID, Repeated: true}
+	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+		b.Errorf("again: %+v, want %+v", got, again)
+	}
+	got := b.append(msg(time.Hour, "b", ch(1)), keyed("k", "a", ch(1)), keyed("l", "c", ch(1)), keyed("l", "c", ch(1)), msg(time.Hour, "d", ch(1)))
+	want := []proto.Receipt{{ID: got[0].ID}, again, {ID: got[2].ID}, {ID: got[2].ID, Repeated: true}, {ID: got[4].ID}}
+	if !cmp.Equal(got, want) || !got[2].ID.After(got[0].ID) || !got[4].ID.After(got[2].ID) {
+		b.Errorf("among others: %+v", got)
+	}
+	b.want("a b c d", proto.ID{}, ch(1))
+	b.Advance(store.KeyLife - time.Minute)
+	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+		b.Errorf("before the key is forgotten: %+v", got)
+	}
+	b.Advance(2 * time.Minute)
+	if got := b.append(keyed("k", "e", ch(1)))[0]; got.Repeated || !got.ID.After(first.ID) {
+		b.Errorf("after it: %+v", got)
+	}
+	b.want("a b c d e", proto.ID{}, ch(1))
+	late := b.append(keyed("m", "f", ch(1), ch(2)))[0]
+	b.Advance(12*time.Hour - store.KeyLife - time.Minute)
+	closing := b.append(keyed("n", "g", ch(1), ch(2)))[0]
+	b.Advance(2 * time.Minute) // channel 1 is closed
+	if got := b.append(keyed("n", "g", ch(1), ch(2)))[0]; got.ID != closing.ID || !got.Repeated || late.ID == closing.ID {
+		b.Errorf("to a channel that has closed since: %+v", got)
+	}
+	if got := b.append(keyed("o", "h", ch(1)), keyed("o", "h", ch(1))); !got[0].ID.IsZero() || !got[1].ID.IsZero() {
+		b.Errorf("to a closed channel: %+v", got)
 	}
 }
 
@@ -154,7 +198,7 @@ func (b *bench) presence(edge string, changes []proto.Presence, replace, wantKep
 func (b *bench) online(want []int, channels ...channel.ID) {
 	b.Helper()
 	got, err := b.Log.Online(b.Context(), channels)
-	if err != nil || !cmp.Equal(got, want) {
+	if err != nil || !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
 		b.Errorf("online %v, %v; want %v", got, err, want)
 	}
 }
@@ -184,27 +228,39 @@ func presenceCase(b *bench) {
 	b.presence("e2", nil, true, true) // how an edge takes its leave
 	b.online([]int{0, 1}, ch(1), ch(2))
 
+	b.online([]int{}) // a question of nothing, which asks whether anybody is there to answer
+
 	b.Flush()
 	b.presence("e1", []proto.Presence{at(2, 1)}, false, false)
 	b.online([]int{0}, ch(2))
 }
 
 func statsCase(b *bench) {
-	want := func(want ...proto.EdgeStats) {
+	want := func(want ...proto.Process) {
 		b.Helper()
-		got, err := b.Stats.Edges(b.Context())
-		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
-			b.Errorf("edges %+v, %v; want %+v", got, err, want)
+		got, err := b.Stats.Processes(b.Context())
+		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
+			b.Errorf("processes %+v, %v; want %+v", got, err, want)
 		}
 	}
-	put := func(e proto.EdgeStats) {
+	put := func(p proto.Process) {
 		b.Helper()
-		if err := b.Stats.PutEdge(b.Context(), e); err != nil {
+		if err := b.Stats.PutProcess(b.Context(), p); err != nil {
 			b.Error(err)
 		}
 	}
-	one := proto.EdgeStats{PID: 1, Date: 1_795_000_000_123, ID: "one", Channels: 10, Polls: 2, WebSockets: 3}
-	two := proto.EdgeStats{PID: 2, ID: "two"}
+	one := proto.Process{
+		ProcessStats: proto.ProcessStats{PID: 1, Date: 1_795_000_000_123, ID: "one", Numbers: proto.Numbers{
+			Channels: 10, Limits: proto.StatsLimits{Payload: 1 << 20, Connections: 100, Messages: 101, Channels: 102}, Cluster: true,
+			WebSockets: 3, Polls: 2,
+			Daily: proto.Daily{Requests: proto.Counts{"incomingMessages": 1 << 40}, Messages: proto.Counts{"im_message": 7, "*": 1}},
+		}},
+		Portals: map[string]proto.Numbers{
+			"one of them": {Channels: 4, WebSockets: 1, Daily: proto.Daily{Messages: proto.Counts{"im_message": 7}}},
+			"another":     {Channels: 6, WebSockets: 2, Polls: 2, Limits: proto.StatsLimits{Payload: 1}},
+		},
+	}
+	two := proto.Process{ProcessStats: proto.ProcessStats{PID: 2, ID: "two"}}
 	want()
 	put(two)
 	put(one)
@@ -215,10 +271,10 @@ func statsCase(b *bench) {
 	want(one, two)
 	b.Advance(20 * time.Second)
 	want(one)
-	if err := b.Stats.DropEdge(b.Context(), "one"); err != nil {
+	if err := b.Stats.DropProcess(b.Context(), "one"); err != nil {
 		b.Error(err)
 	}
-	if err := b.Stats.DropEdge(b.Context(), "none"); err != nil {
+	if err := b.Stats.DropProcess(b.Context(), "none"); err != nil {
 		b.Error(err)
 	}
 	want()
