@@ -20,6 +20,7 @@ type metrics struct {
 	acks                prometheus.Counter
 	publishToAck        prometheus.Histogram
 	sentBytes, received prometheus.Counter
+	readsPaused         prometheus.Counter
 }
 
 // transport is how a session talks.
@@ -69,6 +70,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
 		publishToAck:   ackLatency,
 		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		readsPaused:    counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
 		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
 	}
 	for _, t := range []transport{webSocket, longPoll, stream} {

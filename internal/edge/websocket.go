@@ -46,7 +46,8 @@ type wsConn struct {
 	replyDue     atomic.Pointer[reply]
 	closing      atomic.Pointer[time.Timer] // bounds the wait for the client's close frame; nil while ours has not been sent
 
-	deaf bool // what the client sends does not count any more; owned by the reader
+	paid int64 // unix nanoseconds up to which the frames that came have used up their time; owned by the reader
+	deaf bool  // what the client sends does not count any more; owned by the reader
 
 	turns int // visits since the last ping; owned by the wheel
 
