@@ -52,6 +52,10 @@ type Edge struct {
 	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
 	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
 	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, told apart by public id: beyond it the oldest must go; '0' is no limit"`
+	Connections    int           `env:"MAX_CONNECTIONS" envDefault:"0" doc:"connections that the program holds; beyond it the answer is 503, and nginx tries another edge. '0' is nine tenths of the descriptors that it may open"`
+	MaxMemory      int64         `env:"MAX_MEMORY" envDefault:"0" doc:"bytes of memory that the program may take: when three quarters are in use it answers 503. '0' is 'GOMEMLIMIT', and no limit without that"`
+	Rebalance      int           `env:"REBALANCE" envDefault:"0" doc:"percentage of its WebSockets that the program asks to reconnect in a minute, while it has more of them than the other edges: after a restart they become even again. '0' is none"`
+	RecentBytes    int           `env:"RECENT_BYTES" envDefault:"8388608" doc:"bytes of the newest messages that the program keeps, so that clients that come back soon do not make it read Redis; '0' keeps none"`
 	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
@@ -75,6 +79,10 @@ func LoadEdge(environ []string) (Edge, error) {
 	within(l, "POLL_TIMEOUT", e.PollTimeout, 100*time.Millisecond, time.Hour)
 	within(l, "PING_INTERVAL", e.PingInterval, 100*time.Millisecond, time.Hour)
 	within(l, "MAX_CONNECTIONS_PER_CHANNEL", e.MaxConnections, 0, maxConnections)
+	within(l, "MAX_CONNECTIONS", e.Connections, 0, 100*maxConnections)
+	within(l, "MAX_MEMORY", e.MaxMemory, 0, 1<<50)
+	within(l, "REBALANCE", e.Rebalance, 0, 5)
+	within(l, "RECENT_BYTES", e.RecentBytes, 0, 1<<40)
 	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections})
 	if err := l.faults(); err != nil {
 		return Edge{}, err

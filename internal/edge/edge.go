@@ -39,6 +39,8 @@ type Log interface {
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
+	// Processes gives what all have told whose lease holds, be they edges or not.
+	Processes(ctx context.Context) ([]proto.Process, error)
 }
 
 // Config is what an edge is told at its start.
@@ -50,6 +52,11 @@ type Config struct {
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may subscribe; "*" allows all
 	Book         *tally.Book     // counts what clients send, and has the edge's name too; nil: one of its own
+	RecentBytes  int             // of messages that are kept for sessions that were away for a moment, all portals together; 0 keeps none
+
+	MaxConnections int   // that the process holds before it turns subscribers away; 0 is no limit
+	MaxMemory      int64 // bytes that the process may take; it turns subscribers away well before. 0 is no limit
+	Rebalance      int   // percentage of its connections that an edge sheds in a minute while it has more than the others; 0 is none
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
@@ -77,6 +84,8 @@ type Edge struct {
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
+	hubPace  *hub.Pace // likewise
+	ceiling  ceiling
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -105,6 +114,8 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		wheel:    newWheel(config.PingInterval),
 		pacer:    newPacer(),
 		returned: newReturned(),
+		hubPace:  hub.DefaultPace(),
+		ceiling:  ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory},
 		tenants:  make(map[string]*tenant),
 		ending:   make(map[string]<-chan struct{}),
 	}
@@ -147,6 +158,8 @@ func (e *Edge) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { e.wheel.run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
+	running.Go(func() { e.keepBalance(ctx) })
+	running.Go(func() { e.ceiling.watch(ctx) })
 	running.Wait()
 	e.mu.Lock()
 	e.closed = true
@@ -159,12 +172,18 @@ func (e *Edge) Run(ctx context.Context) error {
 	return nil
 }
 
-var errDraining = errors.New("draining")
+var (
+	errDraining = errors.New("draining")
+	errFull     = errors.New("no room for more connections")
+)
 
 // Ready says why the edge should not be given new subscribers; nil if it should.
 func (e *Edge) Ready() error {
 	if e.draining.Load() {
 		return errDraining
+	}
+	if e.ceiling.reached() != "" {
+		return errFull
 	}
 	return e.subscribed()
 }
@@ -193,6 +212,16 @@ func (e *Edge) channels() (n int) {
 	defer e.mu.Unlock()
 	for _, t := range e.tenants {
 		n += t.hub.Channels()
+	}
+	return n
+}
+
+// webSockets gives the number of WebSockets that are connected.
+func (e *Edge) webSockets() (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range e.tenants {
+		n += int(t.numbers.webSockets.Load())
 	}
 	return n
 }
@@ -249,7 +278,9 @@ func (e *Edge) process() proto.Process {
 		}
 	}
 	e.mu.Unlock()
-	return e.config.Book.Process(e.portals.Load().table, here)
+	p := e.config.Book.Process(e.portals.Load().table, here)
+	p.Edge = true
+	return p
 }
 
 // lastWord gives a write at the end of ctx a second more.

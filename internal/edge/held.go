@@ -33,6 +33,7 @@ func (p *poll) hold(w http.ResponseWriter, r *http.Request) {
 	p.minor = r.ProtoMinor
 	p.keeps = r.ProtoAtLeast(1, 1) && !r.Close && r.ContentLength == 0 && p.edge.returned.served()
 	p.conn = p.edge.resting.Hold(conn)
+	p.edge.ceiling.apart.Add(1)
 	if p.early = early; len(early) == 0 {
 		p.conn.Serve(p.read)
 	}
@@ -104,12 +105,14 @@ func (p *poll) read() (again bool) {
 
 // drop closes the connection.
 func (p *poll) drop() {
+	p.edge.ceiling.apart.Add(-1)
 	p.edge.wheel.remove(p, p.slot)
 	p.conn.Close()
 }
 
 // giveBack returns the connection to net/http, with what has been read of the next request.
 func (p *poll) giveBack(early []byte) {
+	p.edge.ceiling.apart.Add(-1)
 	p.edge.wheel.remove(p, p.slot)
 	p.edge.returned.offer(&returnedConn{p.conn, early})
 }

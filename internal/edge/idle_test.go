@@ -45,8 +45,8 @@ const (
 // quietLog is a log in which nothing happens and that holds nothing.
 type quietLog struct{}
 
-func (quietLog) History(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
-	return proto.Page{}, nil
+func (quietLog) Histories(_ context.Context, questions []proto.Question) []proto.Answer {
+	return make([]proto.Answer, len(questions))
 }
 func (quietLog) Append(context.Context, ...*proto.Message) ([]proto.Receipt, error) { return nil, nil }
 func (quietLog) Follow(ctx context.Context, f proto.Follower) error {
@@ -57,8 +57,9 @@ func (quietLog) Follow(ctx context.Context, f proto.Follower) error {
 func (quietLog) SetPresence(context.Context, string, []proto.Presence, bool) ([]proto.Status, bool, error) {
 	return nil, true, nil
 }
-func (quietLog) PutProcess(context.Context, proto.Process) error { return nil }
-func (quietLog) DropProcess(context.Context, string) error       { return nil }
+func (quietLog) PutProcess(context.Context, proto.Process) error    { return nil }
+func (quietLog) Processes(context.Context) ([]proto.Process, error) { return nil, nil }
+func (quietLog) DropProcess(context.Context, string) error          { return nil }
 
 // idleReport is what the server says of itself.
 type idleReport struct {

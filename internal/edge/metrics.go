@@ -14,12 +14,14 @@ type metrics struct {
 	ends                map[*Reason]prometheus.Counter
 	refused, paused     prometheus.Counter
 	origins             prometheus.Counter
+	full                map[string]prometheus.Counter // subscribers turned away, by what there was too much of
 	commands            map[string]prometheus.Counter // by outcome
 	presenceErrors      prometheus.Counter
 	publishToSend       prometheus.Histogram
 	acks                prometheus.Counter
 	publishToAck        prometheus.Histogram
 	sentBytes, received prometheus.Counter
+	readsPaused         prometheus.Counter
 }
 
 // transport is how a session talks.
@@ -51,7 +53,9 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)})
 	commands := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_client_commands_total",
 		Help: "Batches of requests, or calls of version 5, that clients sent, by outcome."}, []string{"outcome"})
-	reg.MustRegister(connections, delivered, ends, latency, ackLatency, commands)
+	full := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_subscribe_turned_away_total",
+		Help: "Subscribers answered with 503 or cut off, because the process had no room, by what there was too much of."}, []string{"full"})
+	reg.MustRegister(connections, delivered, ends, full, latency, ackLatency, commands)
 	m := &metrics{
 		webSockets:     connections.WithLabelValues(string(webSocket)),
 		polls:          connections.WithLabelValues(string(longPoll)),
@@ -60,6 +64,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
 		origins:        counter("origins_refused_total", "Subscriptions refused because of the page that they came from."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
+		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
 		publishToSend:  latency,
@@ -67,10 +72,14 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
 		publishToAck:   ackLatency,
 		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		readsPaused:    counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
 		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
 	}
 	for _, t := range []transport{webSocket, longPoll, stream} {
 		m.delivered[t] = delivered.WithLabelValues(string(t))
+	}
+	for _, what := range []string{fullConnections, fullMemory} {
+		m.full[what] = full.WithLabelValues(what)
 	}
 	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {
 		m.commands[outcome] = commands.WithLabelValues(outcome)
@@ -90,7 +99,9 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 	}
 	s := &e.hubStats
 	counter("dispatched_total", "Messages that the log notified this edge of.", s.Dispatched.Load)
-	counter("replayed_total", "Messages that sessions had from the log rather than live.", s.Replayed.Load)
+	counter("replayed_total", "Messages that sessions had missed, and got when they came back or had caught up.", s.Replayed.Load)
+	counter("replays_recalled_total", "Pages of missed messages that were still in memory; the log was not read.", s.Recalled.Load)
+	counter("replay_trips_total", "Round trips to the log, each of which reads for any number of sessions.", s.Trips.Load)
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
 	counter("inbox_overflows_total", "Inboxes of slow readers that were dropped, to be read from the log.", s.Overflows.Load)
 	counter("gaps_total", "Times that a session may have lost messages: trimmed by a cap, or lost by Redis.", s.Gaps.Load)

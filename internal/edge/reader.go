@@ -10,6 +10,13 @@ import (
 	"pushgate/internal/proto"
 )
 
+// What a client may send: one that sends more is read more slowly, and pays with its own socket's buffers. It is not sent away, for it would
+// only come back.
+const (
+	frameInterval = 20 * time.Millisecond // between two frames, in the long run
+	frameBurst    = 500 * frameInterval   // so many frames may come at once
+)
+
 // closeTimeout is how long a client may take to answer a close frame, and ours to be written.
 const closeTimeout = 5 * time.Second
 
@@ -54,6 +61,7 @@ func (c *wsConn) read() (again bool) {
 			c.takeDown()
 			return false
 		}
+		c.pace()
 		if opcode != frame.OpContinuation && !c.deaf && !c.receive(r.frames) {
 			if c.closing.Load() == nil {
 				c.takeDown()
@@ -65,6 +73,17 @@ func (c *wsConn) read() (again bool) {
 			c.edge.readers.release(r)
 			return true
 		}
+	}
+}
+
+// pace waits if the client has sent too many frames of late. Whoever sends is alive, and his pongs may stand behind what has not been read.
+func (c *wsConn) pace() {
+	now := time.Now().UnixNano()
+	c.paid = max(c.paid, now) + int64(frameInterval)
+	if ahead := time.Duration(c.paid-now) - frameBurst; ahead > 0 {
+		c.unanswered.Store(0)
+		c.edge.metrics.readsPaused.Inc()
+		_ = wait(c.ctx, ahead)
 	}
 }
 

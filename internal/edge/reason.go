@@ -33,6 +33,9 @@ var (
 	ReasonTooMany      = refusalReason("too_many_connections", proto.ErrTooManyConnections)
 	ReasonLeaving      = &Reason{Label: "leaving", Code: 3000, Text: "The server is leaving."}
 
+	// ReasonRebalanced is for a few of many, while another edge is empty.
+	ReasonRebalanced = &Reason{Label: "rebalanced", Code: 3000, Text: "Another server has more room."}
+
 	// ReasonTokenExpired lets the client come back without asking the portal: with a token that it has renewed, or to hear 4010.
 	ReasonTokenExpired = &Reason{Label: "token_expired", Code: 3000, Text: "The token has expired."}
 
@@ -68,6 +71,6 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(reasonOf))
 }

@@ -117,7 +117,9 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	ctx, now := context.WithCancel(context.Background())
 	refused := &refusedConn{conn, now}
 	slot := e.wheel.add(refused)
+	e.ceiling.apart.Add(1)
 	e.connections.Go(func() {
+		defer e.ceiling.apart.Add(-1)
 		defer e.wheel.remove(refused, slot)
 		defer now()
 		if pause > 0 {

@@ -48,6 +48,9 @@ func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 		e.refuseOrigin(w)
 		return
 	}
+	if !e.hasRoom(w) {
+		return
+	}
 	sub, refusal := e.parse(r)
 	if refusal != nil {
 		e.refusePoll(w, refusal)

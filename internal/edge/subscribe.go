@@ -56,6 +56,9 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 		e.refuseOrigin(w)
 		return
 	}
+	if !e.hasRoom(w) {
+		return
+	}
 	upgrade := hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 	sub, refusal := e.parse(r)
 	switch {

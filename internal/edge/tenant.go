@@ -102,7 +102,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		name:     name,
 		clientID: s.ClientID,
 		log:      log,
-		hub:      hub.New(log, hub.Config{Stats: &e.hubStats}),
+		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace}),
 		crowds:   newCrowds(),
 		tally:    e.config.Book.Of(name),
 		pinned:   s.ClientID == "",
@@ -111,6 +111,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 	}
 	t.serving.Store(s)
 	e.tenants[name] = t
+	e.shareMemory()
 	if e.running != nil && !e.closed {
 		t.start()
 	}
@@ -164,8 +165,16 @@ func (t *tenant) end() {
 		return
 	}
 	delete(e.tenants, t.name)
+	e.shareMemory()
 	e.ending[t.name] = t.ended
 	t.stop()
+}
+
+// shareMemory gives each tenant its part of the memory for recent messages. e.mu is held.
+func (e *Edge) shareMemory() {
+	for _, t := range e.tenants {
+		t.hub.Remember(e.config.RecentBytes / len(e.tenants))
+	}
 }
 
 // start has the tenant's log followed and its presence kept, until the edge's end or its own. edge.mu is held.

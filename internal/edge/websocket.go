@@ -45,7 +45,8 @@ type wsConn struct {
 	replyDue     atomic.Pointer[reply]
 	closing      atomic.Pointer[time.Timer] // bounds the wait for the client's close frame; nil while ours has not been sent
 
-	deaf bool // what the client sends does not count any more; owned by the reader
+	paid int64 // unix nanoseconds up to which the frames that came have used up their time; owned by the reader
+	deaf bool  // what the client sends does not count any more; owned by the reader
 
 	turns int // visits since the last ping; owned by the wheel
 
@@ -70,6 +71,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
 	c.slot = e.wheel.add(c)
 	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
+	e.ceiling.apart.Add(1)
 	e.metrics.webSockets.Inc()
 	c.tenant.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
@@ -91,6 +93,7 @@ func (c *wsConn) takeDown() {
 	if timer := c.closing.Load(); timer != nil {
 		timer.Stop()
 	}
+	c.edge.ceiling.apart.Add(-1)
 	c.edge.metrics.webSockets.Dec()
 	c.tenant.numbers.webSockets.Add(-1)
 	reason := ReasonLost

@@ -19,16 +19,18 @@ import (
 
 // Log is what a hub needs of a portal's log. It is called concurrently.
 type Log interface {
-	// History gives what the log holds for channels after a cursor, as one snapshot, a page at a time. With a cursor that
-	// the log has not reached (it lost data) it gives everything that it holds, and says so by a Head before the cursor.
-	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
+	// Histories answers each question with what the log holds for some channels after a cursor, as one snapshot, a page at a time.
+	// With a cursor that the log has not reached (it lost data) it gives everything that it holds, and says so by a Head before
+	// the cursor. It is one round trip; the answers are in the order of the questions.
+	Histories(ctx context.Context, questions []proto.Question) []proto.Answer
 }
 
 // Config bounds a hub. Zero values stand for the defaults.
 type Config struct {
 	InboxMessages int // messages that an inbox holds before the session must read the log, where transient ones are not; 256, above the largest batch
 	InboxBytes    int // bytes of bodies, likewise; 256 KiB
-	Replays       int // reads of the log under way at a time; 16
+
+	Pace *Pace // what is asked of the log at a time; several hubs may share one. Nil: [DefaultPace], for this hub alone
 
 	GapInterval time.Duration // between two gaps that a session is told of, at least; a minute
 
@@ -38,7 +40,9 @@ type Config struct {
 // Stats counts what happened in hubs since it was made.
 type Stats struct {
 	Dispatched   atomic.Uint64 // messages that the log notified of
-	Replayed     atomic.Uint64 // messages that sessions had from the log
+	Replayed     atomic.Uint64 // messages that sessions had from the log, or from what it had notified of before they came
+	Recalled     atomic.Uint64 // pages of these that took no reading of the log
+	Trips        atomic.Uint64 // round trips to the log, for any number of sessions each
 	Resyncs      atomic.Uint64 // subscriptions to the log, the first one too
 	Overflows    atomic.Uint64 // inboxes that were full and dropped
 	Gaps         atomic.Uint64 // times that a session may have lost messages, because the log could not hold them
@@ -50,12 +54,15 @@ type Stats struct {
 // other methods may be called concurrently.
 type Hub struct {
 	// Immutable after New.
-	log     Log
-	config  Config
-	replays chan struct{} // one token for each read of the log that is under way
-	boxes   sync.Pool     // of *box
-	stats   *Stats
-	synced  chan struct{} // closed at the first Resync
+	log    Log
+	config Config
+	pace   *Pace
+	boxes  sync.Pool // of *box
+	stats  *Stats
+	synced chan struct{} // closed at the first Resync
+
+	recent recent
+	reads  reads
 
 	mu      sync.Mutex
 	topics  map[channel.ID]*topic
@@ -88,8 +95,8 @@ func New(log Log, config Config) *Hub {
 	if config.InboxBytes == 0 {
 		config.InboxBytes = 256 << 10
 	}
-	if config.Replays == 0 {
-		config.Replays = 16
+	if config.Pace == nil {
+		config.Pace = DefaultPace()
 	}
 	if config.GapInterval == 0 {
 		config.GapInterval = time.Minute
@@ -102,7 +109,7 @@ func New(log Log, config Config) *Hub {
 		stats:   config.Stats,
 		synced:  make(chan struct{}),
 		config:  config,
-		replays: make(chan struct{}, config.Replays),
+		pace:    config.Pace,
 		boxes:   sync.Pool{New: func() any { return new(box) }},
 		topics:  make(map[channel.ID]*topic),
 		changed: make(map[channel.ID]struct{}),
@@ -143,6 +150,7 @@ func (h *Hub) Dispatch(m *proto.Message) {
 	h.stats.Dispatched.Add(1)
 	h.mu.Lock()
 	h.head = m.ID
+	h.recent.add(m) // under the lock: a session that comes too late to be among the targets is to find m here
 	for _, id := range m.Receivers {
 		if t := h.topics[id]; t != nil {
 			for _, w := range t.watchers {
@@ -165,6 +173,7 @@ func (h *Hub) Resync(head proto.ID) {
 		close(h.synced)
 	}
 	h.head, h.placed, h.down = head, true, nil
+	h.recent.resync(head)
 	for _, t := range h.topics {
 		for _, w := range t.watchers {
 			if w.index == 0 { // each session once
@@ -184,7 +193,12 @@ func (h *Hub) Down(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.down = err
+	h.recent.pause()
 }
+
+// Remember sets how many bytes of the messages that the log notified of last are kept, roughly, for sessions that were away for
+// a moment. A new hub keeps none.
+func (h *Hub) Remember(bytes int) { h.recent.remember(bytes) }
 
 // forgetTargets keeps the memory of targets, but not the sessions in it, which may leave at any time.
 func (h *Hub) forgetTargets() {

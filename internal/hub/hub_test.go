@@ -15,8 +15,12 @@ import (
 // logFunc is a Log of one function.
 type logFunc func(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
 
-func (f logFunc) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	return f(ctx, channels, after)
+func (f logFunc) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
+	answers := make([]proto.Answer, len(questions))
+	for i, q := range questions {
+		answers[i].Page, answers[i].Err = f(ctx, q.Channels, q.After)
+	}
+	return answers
 }
 
 // noLog fails the test that reads it.
@@ -281,7 +285,7 @@ func TestReadsArePaced(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			reading--
 			return proto.Page{}, nil
-		}), Config{Replays: 1})
+		}), Config{Pace: NewPace(1, 10)})
 		h.Resync(proto.ID{})
 		for range 50 {
 			s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})

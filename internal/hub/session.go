@@ -2,8 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -236,29 +234,6 @@ func (s *Session) markStale() {
 func (s *Session) giveBack() {
 	s.hub.giveBack(s.given)
 	s.given = nil
-}
-
-// read reads one page of the log. Reads are paced: a storm of sessions waits here, holding nothing but its place. It tries
-// again until ctx ends.
-func (h *Hub) read(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		select {
-		case h.replays <- struct{}{}:
-		case <-ctx.Done():
-			return proto.Page{}, context.Cause(ctx)
-		}
-		page, err := h.log.History(ctx, channels, after)
-		<-h.replays
-		if err == nil {
-			return page, nil
-		}
-		h.stats.ReplayErrors.Add(1)
-		select {
-		case <-time.After(pause/2 + rand.N(pause)):
-		case <-ctx.Done():
-			return proto.Page{}, fmt.Errorf("%w, after the log could not be read: %w", context.Cause(ctx), err)
-		}
-	}
 }
 
 func (h *Hub) box() *box { return h.boxes.Get().(*box) }

@@ -37,11 +37,12 @@ type Service struct {
 	Listen      string // for [Listen]
 	AdminListen string // for [Listen]; "" is no admin port
 	Handler     http.Handler
-	Returned    net.Listener                // connections that Handler has taken over and gives back; nil is none
-	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
-	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
-	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
-	Reload      func() error                // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
+	ConnState   func(net.Conn, http.ConnState) // for [http.Server.ConnState]; nil is nobody
+	Returned    net.Listener                   // connections that Handler has taken over and gives back; nil is none
+	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
+	Run         func(context.Context) error    // works until its context ends; ending before is a failure. nil is none
+	Drain       func(context.Context)          // tells sessions to go, and returns when they are gone or its context ends
+	Reload      func() error                   // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
@@ -139,6 +140,7 @@ func (s Service) server(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         s.ConnState,
 		ErrorLog:          log.New(complaints{s.Logger}, "", 0),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours

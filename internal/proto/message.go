@@ -90,6 +90,18 @@ type Page struct {
 // cursor ahead of the log tells of. It may report one that was none, and never the reverse.
 func (p Page) Gap() bool { return !p.Lost.IsZero() }
 
+// Question asks what a portal's log holds for some channels after a cursor.
+type Question struct {
+	Channels []channel.ID
+	After    ID
+}
+
+// Answer is one page, or why there is none.
+type Answer struct {
+	Page Page
+	Err  error
+}
+
 // Receipt is what the log says of one message that it was given.
 type Receipt struct {
 	ID     ID           // zero if every receiver was closed

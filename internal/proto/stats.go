@@ -5,6 +5,7 @@ import "encoding/json"
 // Process is what a process tells of itself, as a whole and by portal. It is immutable once it has been handed on.
 type Process struct {
 	ProcessStats
+	Edge    bool               `json:"edge,omitempty"`    // it takes subscribers
 	Portals map[string]Numbers `json:"portals,omitempty"` // by name; one that is not there has nothing to tell but the limits of the whole
 }
 

@@ -30,6 +30,8 @@ func RunEdge(environ []string) int {
 		return ops.Refuse(err)
 	}
 	logger := NewLogger(cfg.Common, os.Stderr)
+	cfg.Connections = ops.MaxConnections(cfg.Connections)
+	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
@@ -43,7 +45,8 @@ func RunEdge(environ []string) int {
 			return err
 		}
 		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), Ready: e.Ready, Run: e.Run,
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), ConnState: e.ConnState,
+			Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
@@ -122,7 +125,13 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		Drain:        cfg.Drain,
 		Origins:      cfg.Origins,
 		Book:         book,
-		Commands:     commands,
+		RecentBytes:  cfg.RecentBytes,
+
+		MaxConnections: cfg.Connections,
+		MaxMemory:      cfg.MaxMemory,
+		Rebalance:      cfg.Rebalance,
+
+		Commands: commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
 

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -19,22 +20,43 @@ var errReply = errors.New("an answer of unexpected form")
 // cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
 // there is more, if what it looked at had expired; Through has moved on then. Records that do not decode are left out.
 func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	var names strings.Builder
-	names.Grow(len(channels) * channel.IDLen)
-	for _, id := range channels {
-		names.WriteString(id.String())
+	answer := l.answer(run(ctx, l.rdb, historyScript, l.head, l.question(proto.Question{Channels: channels, After: after})...))
+	return answer.Page, answer.Err
+}
+
+// Histories answers questions as History does, each by a snapshot of its own, in one round trip.
+func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
+	args := make([][]any, len(questions))
+	for i, q := range questions {
+		args[i] = l.question(q)
 	}
-	reply, err := run(ctx, l.rdb, historyScript, l.head,
-		cursor(after), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, names.String()).Slice()
+	answers := make([]proto.Answer, len(questions))
+	for i, cmd := range runAll(ctx, l.rdb, historyScript, l.head, args) {
+		answers[i] = l.answer(cmd)
+	}
+	return answers
+}
+
+// question gives the arguments of the history script.
+func (l *Log) question(q proto.Question) []any {
+	names := make([]byte, 0, len(q.Channels)*channel.IDLen)
+	for _, id := range q.Channels {
+		names, _ = id.AppendText(names)
+	}
+	return []any{cursor(q.After), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, names}
+}
+
+func (l *Log) answer(cmd *redis.Cmd) proto.Answer {
+	reply, err := cmd.Slice()
 	var page proto.Page
 	if err == nil {
 		page, err = l.page(reply)
 	}
 	if err != nil {
-		return proto.Page{}, fmt.Errorf("read the history of portal %q: %w", l.portal, err)
+		return proto.Answer{Err: fmt.Errorf("read the history of portal %q: %w", l.portal, err)}
 	}
 	l.learn(page.Head)
-	return page, nil
+	return proto.Answer{Page: page}
 }
 
 // page reads the answer of the history script.

@@ -69,8 +69,34 @@ func run(ctx context.Context, rdb processor, s script, key string, args ...any) 
 	return cmd
 }
 
+// runAll runs a script several times on one key in one round trip, or two if Redis does not know it. Each command has its own error.
+func runAll(ctx context.Context, rdb redis.UniversalClient, s script, key string, args [][]any) []*redis.Cmd {
+	pipeline := func(first, what string) []*redis.Cmd {
+		cmds := make([]*redis.Cmd, len(args))
+		pipe := rdb.Pipeline()
+		for i, a := range args {
+			cmds[i] = command(ctx, first, what, key, a)
+			_ = pipe.Process(ctx, once{cmds[i]})
+			first, what = "evalsha", s.hash // the first has made it known
+		}
+		_, _ = pipe.Exec(ctx) // the errors stay in the commands
+		return cmds
+	}
+	cmds := pipeline("evalsha", s.hash)
+	for _, cmd := range cmds {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			return pipeline("eval", s.source)
+		}
+	}
+	return cmds
+}
+
+func command(ctx context.Context, name, what, key string, args []any) *redis.Cmd {
+	return redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
+}
+
 func process(ctx context.Context, rdb processor, name, what, key string, args []any) *redis.Cmd {
-	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
+	cmd := command(ctx, name, what, key, args)
 	_ = rdb.Process(ctx, once{cmd}) // the error stays in cmd
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 
+	"pushgate/internal/channel"
 	"pushgate/internal/faulty"
 	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
@@ -132,3 +133,20 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 	end
 end
 return 1`
+
+// A Redis that was restarted has forgotten the script: it is told once, however many questions travel together.
+func TestHistoriesOfARedisThatForgotTheScript(t *testing.T) {
+	server := storetest.StartRedis(t)
+	l := store.New(open(t, server.URL()), store.Config{}).Log("default")
+	id := post(t, l, msg(time.Hour, "x", ch(1)))
+	for range 2 {
+		if _, err := server.Do("SCRIPT", "FLUSH"); err != nil {
+			t.Fatal(err)
+		}
+		for i, answer := range l.Histories(t.Context(), []proto.Question{{Channels: []channel.ID{ch(1)}}, {Channels: []channel.ID{ch(1)}, After: id}}) {
+			if answer.Err != nil || len(answer.Page.Messages) != 1-i {
+				t.Errorf("answer %d: %+v", i, answer)
+			}
+		}
+	}
+}

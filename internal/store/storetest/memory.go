@@ -233,6 +233,15 @@ func (m *Memory) History(ctx context.Context, channels []channel.ID, after proto
 	return page, err
 }
 
+// Histories is as [store.Log.Histories].
+func (m *Memory) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
+	answers := make([]proto.Answer, len(questions))
+	for i, q := range questions {
+		answers[i].Page, answers[i].Err = m.History(ctx, q.Channels, q.After)
+	}
+	return answers
+}
+
 func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto.ID) (page proto.Page, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

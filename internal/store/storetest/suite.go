@@ -16,6 +16,7 @@ import (
 type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
+	Histories(ctx context.Context, questions []proto.Question) []proto.Answer
 	Head(ctx context.Context, known proto.ID) (proto.ID, error)
 	Follow(ctx context.Context, f proto.Follower) error
 	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -258,6 +259,25 @@ func logCases() []testCase {
 			}
 			b.Advance(time.Minute) // 1 would be dead too
 			b.want("2 3 4", ids[0], ch(1))
+		}},
+		{"several questions", store.Config{PageMessages: 2}, func(b *bench) {
+			for i := range 9 {
+				b.post(time.Hour, fmt.Sprint(i), ch(byte(i%3)))
+			}
+			questions := []proto.Question{{Channels: []channel.ID{ch(0), ch(1)}}, {Channels: []channel.ID{ch(2)}, After: b.page(proto.ID{}, ch(2)).Through},
+				{Channels: []channel.ID{ch(9)}}, {Channels: []channel.ID{ch(0)}, After: proto.ID{Epoch: 9999999999, Sequence: 1}}}
+			answers := b.Log.Histories(b.Context(), questions)
+			for i, q := range questions {
+				want := b.page(q.After, q.Channels...)
+				got := answers[i].Page
+				if answers[i].Err != nil || got.Through != want.Through || got.More != want.More || got.Head != want.Head || got.Lost != want.Lost ||
+					!slices.Equal(bodies(got), bodies(want)) {
+					b.Errorf("question %d: %+v, want %+v", i, answers[i], want)
+				}
+			}
+			if answers := b.Log.Histories(b.Context(), nil); len(answers) != 0 {
+				b.Errorf("answers to nothing: %v", answers)
+			}
 		}},
 		{"a cap of dead messages leaves no gap", store.Config{ChannelCap: 3}, func(b *bench) {
 			first := b.post(time.Minute, "0", ch(1))

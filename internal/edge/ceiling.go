@@ -1,0 +1,107 @@
+package edge
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	runtimemetrics "runtime/metrics"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	memoryInterval = 250 * time.Millisecond // between two looks at the memory in use
+	memoryFull     = 0.75                   // part of the limit from which on nobody is let in: the rest is for the collector, and for bursts
+	memoryRoom     = 0.70                   // part of the limit below which there is room again
+)
+
+// ceiling says when an edge has no room for more subscribers, well before the process is in danger: without descriptors it could not even
+// reach Redis. Its methods may be called concurrently.
+type ceiling struct {
+	connections int64         // most; 0 is no limit. Immutable
+	memory      uint64        // bytes that the process may take; 0 is no limit. Immutable
+	used        func() uint64 // bytes that are in use; immutable
+
+	open  atomic.Int64 // connections that net/http has
+	apart atomic.Int64 // connections that were taken over from it
+	full  atomic.Bool  // of memory
+}
+
+// The names of what there is too much of, in metrics.
+const (
+	fullConnections = "connections"
+	fullMemory      = "memory"
+)
+
+// reached gives what there is too much of; "" if there is room.
+func (c *ceiling) reached() string {
+	switch {
+	case c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections:
+		return fullConnections
+	case c.full.Load():
+		return fullMemory
+	default:
+		return ""
+	}
+}
+
+// beyond reports whether there are so many connections that not even a refusal can be afforded.
+func (c *ceiling) beyond() bool {
+	return c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections+c.connections/20+16
+}
+
+// watch looks at the memory in use until ctx ends.
+func (c *ceiling) watch(ctx context.Context) {
+	if c.memory == 0 {
+		return
+	}
+	for {
+		part := float64(c.used()) / float64(c.memory)
+		c.full.Store(part > memoryFull || c.full.Load() && part > memoryRoom)
+		if wait(ctx, memoryInterval) != nil {
+			return
+		}
+	}
+}
+
+// usedMemory gives the bytes that are in use: what the collector found alive when it last looked, and the stacks. What it has not collected yet
+// says nothing, since near its limit it looks ever more often.
+func usedMemory() uint64 {
+	samples := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	runtimemetrics.Read(samples)
+	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
+}
+
+// ConnState counts the connections of the server that has the edge's handler; it is to be its [http.Server.ConnState]. So many that the
+// process would run out of descriptors are cut off as they come.
+func (e *Edge) ConnState(conn net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		e.ceiling.open.Add(1)
+		if e.ceiling.beyond() {
+			e.metrics.full[fullConnections].Inc()
+			conn.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		e.ceiling.open.Add(-1)
+	}
+}
+
+// hasRoom reports whether a new subscriber can be let in. Else it has been answered with 503, at which nginx tries another edge: it says
+// nothing about the client, so it is never one of the answers that send clients to the portal.
+func (e *Edge) hasRoom(w http.ResponseWriter) bool {
+	what := e.ceiling.reached()
+	if what == "" {
+		return true
+	}
+	e.metrics.full[what].Inc()
+	h := w.Header()
+	h.Set("Content-Type", plainText)
+	h.Set(allowOrigin, "*")
+	h.Set("Connection", "close")
+	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+	w.WriteHeader(http.StatusServiceUnavailable)
+	return false
+}

@@ -1,0 +1,106 @@
+package edge
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Whoever comes to an edge that is full is told to try another one, by every transport; who is there stays.
+func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
+	inWorld(t, func(c *settings) { c.MaxConnections = 3 }, func(t *testing.T, w *world) {
+		first := w.dial(w.url("/subws/", signed(alice)))
+		w.dial(w.url("/subws/", signed(alice)))
+		last := w.dial(w.url("/subws/", signed(alice)))
+		if err := w.edge.Ready(); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+		w.edge.ceiling.open.Add(1) // as its server would count the next one
+		if w.edge.Ready() == nil {
+			t.Error("ready without room")
+		}
+		for _, url := range []string{w.url("/sub/", signed(alice)), w.url("/sse/", signed(alice)), w.url("/sub/", "wrong")} {
+			got := <-w.get(url)
+			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || got.header.Get(allowOrigin) != "*" {
+				t.Errorf("%+v", got)
+			}
+		}
+		_, response, err := websocket.Dial(t.Context(), w.url("/subws/", signed(alice)), &websocket.DialOptions{HTTPClient: w.http})
+		if err == nil || response.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("a WebSocket: %v", err)
+		}
+		if n := w.value("subscribe_turned_away_total", "connections"); n != 4 {
+			t.Errorf("%v counted", n)
+		}
+		m := w.publish(`{}`, alice)
+		if got, err := w.read(first); err != nil || got != text(m, alice) {
+			t.Errorf("who was there: %q, %v", got, err)
+		}
+		last.CloseNow()
+		synctest.Wait()
+		w.dial(w.url("/subws/", signed(alice)))
+	})
+}
+
+// Memory is looked at now and then; there is room again once a little has been freed.
+func TestFullMemoryTurnsSubscribersAway(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		var used atomic.Uint64
+		c := &w.edge.ceiling
+		c.memory, c.used = 100, used.Load
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go c.watch(ctx)
+		for _, step := range []struct {
+			used uint64
+			full bool
+		}{{70, false}, {76, true}, {74, true}, {69, false}, {74, false}} {
+			used.Store(step.used)
+			time.Sleep(2 * memoryInterval)
+			if got := c.reached() == fullMemory; got != step.full {
+				t.Errorf("%d of 100 in use: full is %t", step.used, got)
+			}
+		}
+	})
+}
+
+// The server's own connections count, until they are closed or handed over; far too many of them are cut off.
+func TestConnectionsOfTheServerCount(t *testing.T) {
+	inWorld(t, func(c *settings) { c.MaxConnections = 10 }, func(t *testing.T, w *world) {
+		var conns []net.Conn
+		for range 26 {
+			conn, other := net.Pipe()
+			defer other.Close()
+			conns = append(conns, conn)
+			w.edge.ConnState(conn, http.StateNew)
+			w.edge.ConnState(conn, http.StateActive)
+		}
+		if n := w.value("subscribe_turned_away_total", "connections"); n != 0 {
+			t.Errorf("%v cut off", n)
+		}
+		conn, other := net.Pipe()
+		w.edge.ConnState(conn, http.StateNew)
+		if _, err := other.Read(make([]byte, 1)); err == nil || w.value("subscribe_turned_away_total", "connections") != 1 {
+			t.Errorf("not cut off: %v", err)
+		}
+		w.edge.ConnState(conn, http.StateClosed)
+		for i, conn := range conns {
+			w.edge.ConnState(conn, []http.ConnState{http.StateClosed, http.StateHijacked}[i%2])
+		}
+		if n := w.edge.ceiling.open.Load(); n != 0 {
+			t.Errorf("%d connections left", n)
+		}
+	})
+}
+
+func TestUsedMemoryIsMeasured(t *testing.T) {
+	if used := usedMemory(); used < 100<<10 || used > 1<<34 {
+		t.Errorf("%d bytes in use", used)
+	}
+}

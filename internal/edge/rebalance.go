@@ -1,0 +1,93 @@
+package edge
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"pushgate/internal/proto"
+)
+
+const (
+	balanceLook     = 10 * time.Second // between two looks at the other edges, which tell of themselves as often
+	balancePatience = 6                // looks that must all find this edge too full: one that is restarted is not a reason
+	balanceSlack    = 0.1              // part of the mean that an edge may be above it
+	balanceLeast    = 10               // connections, likewise
+)
+
+// movable is a connection that can be asked to go to another edge. Polls are none: they go somewhere with every request.
+type movable interface{ move() }
+
+func (c *wsConn) move()     { c.edge.connections.Go(func() { c.close(ReasonRebalanced) }) }
+func (s *streamConn) move() { s.end(ReasonRebalanced) }
+
+// keepBalance sheds a small share of the connections while this edge has more than the others, until ctx ends: an edge that comes back is empty,
+// and connections last for days. nginx brings whoever is shed to the edge with the fewest.
+func (e *Edge) keepBalance(ctx context.Context) {
+	if e.config.Rebalance == 0 {
+		return
+	}
+	var b balance
+	for wait(ctx, balanceLook) == nil {
+		processes, err := e.stats.Processes(ctx)
+		if err != nil || e.draining.Load() {
+			b = balance{}
+			continue
+		}
+		e.shed(ctx, b.share(e.config.ID, e.webSockets(), processes, e.config.Rebalance))
+	}
+}
+
+// shed asks n connections to go, spread over the time until the next look.
+func (e *Edge) shed(ctx context.Context, n int) {
+	if n == 0 {
+		return
+	}
+	members := e.wheel.members()
+	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	for _, m := range members {
+		movable, ok := m.(movable)
+		if !ok {
+			continue
+		}
+		if wait(ctx, jitter(balanceLook/2/time.Duration(n))) != nil {
+			return
+		}
+		movable.move()
+		if n--; n == 0 {
+			return
+		}
+	}
+}
+
+// balance is what an edge remembers from look to look.
+type balance struct {
+	looks     int     // that found it too full, one after the other
+	allowance float64 // connections that it may shed; the part of one that is left over
+}
+
+// share gives how many of its connections an edge is to shed now, at a percentage a minute. processes is what all tell of themselves, which
+// is some seconds old.
+func (b *balance) share(id string, mine int, processes []proto.Process, percent int) int {
+	all := mine
+	others := 0
+	for _, other := range processes {
+		if other.Edge && other.ID != id {
+			all += other.WebSockets
+			others++
+		}
+	}
+	mean := float64(all) / float64(others+1)
+	above := float64(mine) - mean
+	if others == 0 || above <= max(balanceSlack*mean, balanceLeast) {
+		*b = balance{}
+		return 0
+	}
+	if b.looks++; b.looks < balancePatience {
+		return 0
+	}
+	b.allowance += float64(mine) * float64(percent) / 100 * balanceLook.Minutes()
+	n := int(min(b.allowance, above))
+	b.allowance -= float64(n)
+	return n
+}

@@ -1,0 +1,135 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// rawRequest makes a request by hand, and reads nothing.
+func (w *world) rawRequest(url string) net.Conn {
+	w.t.Helper()
+	conn, err := w.listener.dial(w.t.Context(), "", "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: push.test\r\n\r\n", strings.TrimPrefix(url, "http://push.test"))
+	synctest.Wait()
+	return conn
+}
+
+// Clients that do not take what they are given, each in a way of its own: each ends with its reason and in its time, and delays nobody.
+func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		connect func(w *world)
+		reason  string
+		within  time.Duration
+	}{
+		{"a WebSocket stops reading", func(w *world) { w.rawWebSocket(w.url("/subws/", signed(alice))) },
+			"write_timeout", writeTimeout + 2*maxTurn},
+		{"a WebSocket reads a byte a second", func(w *world) {
+			conn, _ := w.rawWebSocket(w.url("/subws/", signed(alice)))
+			go func() {
+				for {
+					if _, err := conn.Read(make([]byte, 1)); err != nil {
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			}()
+		}, "write_timeout", writeTimeout + 2*maxTurn},
+		{"a stream stops reading", func(w *world) { w.rawRequest(w.url("/sse/", signed(alice))) }, "connection_lost", writeTimeout + 2*maxTurn},
+		{"a poll does not read its answer", func(w *world) { w.rawRequest(w.url("/sub/", signed(alice))) }, "connection_lost", answerTimeout + 2*maxTurn},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				c.connect(w)
+				fast := w.dial(w.url("/subws/", signed(alice)))
+				for range 300 {
+					start := time.Now()
+					m := w.publish(`{"text":"`+strings.Repeat("x", 100)+`"}`, alice)
+					if got, err := w.read(fast); got != text(m, alice) || time.Since(start) != 0 {
+						t.Fatalf("another reader got %q, %v after %v", got, err, time.Since(start))
+					}
+				}
+				time.Sleep(c.within)
+				synctest.Wait()
+				if n := w.value("session_ends_total", c.reason); n != 1 {
+					t.Errorf("%v ended as %s", n, c.reason)
+				}
+				if n := w.edge.hubStats.Overflows.Load(); c.reason == "write_timeout" && n == 0 {
+					t.Error("no inbox was full: nothing bounds what waits")
+				}
+				fast.CloseNow()
+				synctest.Wait()
+				if n := w.edge.channels(); n != 0 {
+					t.Errorf("%d channels still have a session", n)
+				}
+			})
+		})
+	}
+}
+
+// A client that vanished without a word is found out by what it does not answer, by every transport that lasts.
+func TestClientsThatVanish(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.rawWebSocket(w.url("/subws/", signed(alice)))
+		w.rawRequest(w.url("/sse/", signed(alice)))
+		w.rawRequest(w.url("/sub/", signed(alice)))
+		time.Sleep(3*25*time.Second + writeTimeout + answerTimeout + 2*maxTurn)
+		synctest.Wait()
+		for _, transport := range []string{"websocket", "sse", "longpoll"} {
+			if n := w.value("connections", transport); n != 0 {
+				t.Errorf("%v %s connections are left", n, transport)
+			}
+		}
+		if n := w.edge.ceiling.apart.Load(); n != 0 {
+			t.Errorf("%d connections are held", n)
+		}
+	})
+}
+
+// A client that floods is read ever more slowly, and by that alone: it keeps its connection and its messages, and others theirs.
+func TestClientThatFloods(t *testing.T) {
+	for name, opcode := range map[string]byte{"data": 1, "pings": 9} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				conn, reader := w.rawWebSocket(w.url("/subws/", signed(alice)))
+				go io.Copy(io.Discard, reader)
+				flooded := 0
+				go func() {
+					for {
+						if _, err := conn.Write(masked(opcode, "x")); err != nil {
+							return
+						}
+						flooded++
+					}
+				}()
+				start := time.Now()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				most := int((time.Since(start) + frameBurst) / frameInterval)
+				if flooded > most+2 || flooded < most-2 {
+					t.Errorf("%d frames were read in %v, want %d", flooded, time.Since(start), most)
+				}
+				if n := w.value("received_frames_paused_total", ""); n == 0 {
+					t.Error("no pause counted")
+				}
+				fast := w.dial(w.url("/subws/", signed(alice)))
+				m := w.publish(`{}`, alice)
+				if got, err := w.read(fast); err != nil || got != text(m, alice) {
+					t.Errorf("another reader got %q, %v", got, err)
+				}
+				if n := w.value("delivered_total", "websocket"); n != 2 {
+					t.Errorf("%v delivered, want one to each", n)
+				}
+			})
+		})
+	}
+}

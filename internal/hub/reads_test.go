@@ -1,0 +1,198 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// slowLog answers each round trip after a second with a message of the cursor's next id, and notes what it was asked.
+type slowLog struct {
+	mu    sync.Mutex
+	asked [][]proto.Question
+	most  int // trips at a time
+	now   int
+}
+
+func (l *slowLog) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
+	l.mu.Lock()
+	l.asked = append(l.asked, questions)
+	l.now++
+	l.most = max(l.most, l.now)
+	l.mu.Unlock()
+	time.Sleep(time.Second)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now--
+	answers := make([]proto.Answer, len(questions))
+	for i, q := range questions {
+		next := proto.ID{Epoch: 1, Sequence: q.After.Sequence + 1}
+		answers[i].Page = proto.Page{Through: next, Head: id(1000), Messages: []*proto.Message{{ID: next, Receivers: q.Channels, TTL: time.Hour, Received: time.Now()}}}
+	}
+	return answers
+}
+
+func (l *slowLog) questions() (n int) {
+	for _, some := range l.asked {
+		n += len(some)
+	}
+	return n
+}
+
+// returns has a session return with a cursor, and calls check with what it got.
+func returns(t *testing.T, h *Hub, after int, check func(Batch, error), channels ...channel.ID) {
+	cursor := id(after)
+	s := h.Attach(channels, &cursor, func() {})
+	go func() {
+		defer s.Detach()
+		batch, err := s.Next(t.Context())
+		check(batch, err)
+	}()
+}
+
+// However many return at once: so many round trips at a time, each for as many as it may.
+func TestReadsTravelTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(slowLog)
+		h := New(log, Config{Pace: NewPace(2, 10)})
+		h.Resync(id(1000))
+		var got atomic.Int32
+		for n := range 102 {
+			returns(t, h, n, func(batch Batch, err error) {
+				if err != nil || len(batch.Messages) != 1 || batch.Messages[0].ID != id(n+1) || batch.Messages[0].Receivers[0] != alice {
+					t.Errorf("after %d: %v, %v", n, batch.Messages, err)
+				}
+				got.Add(1)
+			}, alice)
+			if n < 2 {
+				synctest.Wait() // the first two do not wait for others
+			}
+		}
+		start := time.Now()
+		for range 60 {
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			if got.Load() == 102 {
+				break
+			}
+		}
+		if took := time.Since(start); got.Load() != 102 || took > 6*time.Second || log.most != 2 || len(log.asked) != 12 {
+			t.Errorf("%d of 102 after %v, %d trips at a time, %d in all", got.Load(), took, log.most, len(log.asked))
+		}
+		if n := h.Stats().Trips.Load(); n != 12 {
+			t.Errorf("%d trips counted", n)
+		}
+	})
+}
+
+// Hubs that share a pace keep it together.
+func TestHubsShareAPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, pace := new(slowLog), NewPace(1, 10)
+		for range 5 {
+			h := New(log, Config{Pace: pace})
+			h.Resync(id(1000))
+			returns(t, h, 1, func(Batch, error) {}, alice)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if log.most != 1 || log.questions() != 5 {
+			t.Errorf("%d trips at a time, %d questions", log.most, log.questions())
+		}
+	})
+}
+
+// Who asks the same while the question waits shares the answer; once it is on its way its snapshot may be too old for a newcomer.
+func TestSameQuestionIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(slowLog)
+		h := New(log, Config{Pace: NewPace(1, 10)})
+		h.Resync(id(1000))
+		var got atomic.Int32
+		for n := range 50 {
+			if n == 1 {
+				synctest.Wait() // the first is on its way
+			}
+			returns(t, h, 5, func(batch Batch, err error) {
+				if err != nil || len(batch.Messages) != 1 {
+					t.Error(batch, err)
+				}
+				got.Add(1)
+			}, alice, bob)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if got.Load() != 50 || log.questions() != 2 {
+			t.Errorf("%d sessions had it by %d questions, want 50 by 2", got.Load(), log.questions())
+		}
+	})
+}
+
+// Who takes others' questions to the log brings their answers, though it goes itself; and who goes leaves nothing in the line.
+func TestReaderThatGoesLeavesNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(slowLog)
+		h := New(log, Config{Pace: NewPace(1, 2)})
+		h.Resync(id(1000))
+		ctx, cancel := context.WithCancel(t.Context())
+		for n := range 5 {
+			cursor := id(n)
+			s := h.Attach([]channel.ID{alice}, &cursor, func() {})
+			go func() {
+				if _, err := s.Next(ctx); n > 0 && !errors.Is(err, context.Canceled) {
+					t.Errorf("session %d: %v", n, err)
+				}
+			}()
+			synctest.Wait()
+		}
+		var got atomic.Int32
+		returns(t, h, 100, func(batch Batch, err error) { got.Add(int32(len(batch.Messages))) }, alice)
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		h.reads.mu.Lock()
+		if len(h.reads.line) != 1 || len(h.reads.open) != 1 {
+			t.Errorf("%d in the line, %d open, want the one who stays", len(h.reads.line), len(h.reads.open))
+		}
+		h.reads.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got.Load() != 1 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || len(h.pace.trips) != 0 {
+			t.Errorf("%d messages, %d in the line, %d trips under way", got.Load(), len(h.reads.line), len(h.pace.trips))
+		}
+	})
+}
+
+// What one session asks may fail for its own reasons: the others have their answers.
+func TestFailureIsOfOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(logFunc(func(_ context.Context, channels []channel.ID, _ proto.ID) (proto.Page, error) {
+			time.Sleep(time.Millisecond)
+			if channels[0] == bob {
+				return proto.Page{}, errors.New("a key of another kind")
+			}
+			return proto.Page{Messages: stored(1), Through: id(1), Head: id(1)}, nil
+		}), Config{Pace: NewPace(1, 10)})
+		h.Resync(id(1))
+		var got atomic.Int32
+		for i := range 9 {
+			returns(t, h, 0, func(batch Batch, err error) {
+				if err == nil {
+					got.Add(1)
+				}
+			}, []channel.ID{bob, alice, channel.FromBytes([16]byte{9})}[i%3])
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got.Load() != 6 {
+			t.Errorf("%d had an answer, want 6", got.Load())
+		}
+	})
+}
