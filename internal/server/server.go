@@ -29,26 +29,16 @@ func RunEdge(environ []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	logger := NewLogger(cfg.Common, os.Stderr)
 	cfg.Connections = ops.MaxConnections(cfg.Connections)
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
-	return ops.Main(logger, func(ctx context.Context) error {
-		registry := ops.NewRegistry()
-		st, closeStore, err := Open(cfg.Common, logger, registry)
-		if err != nil {
-			return err
-		}
-		defer closeStore()
+	return run(cfg.Common, func(st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
 		e, err := NewEdge(cfg, st, logger, registry)
 		if err != nil {
-			return err
+			return ops.Service{}, err
 		}
-		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), ConnState: e.ConnState,
-			Ready: e.Ready, Run: e.Run,
-			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
-		}.Serve(ctx)
+		return ops.Service{Name: "edge", Listen: cfg.Listen, Handler: e.Handler(), Returned: e.Returned(), ConnState: e.ConnState, Ready: e.Ready, Run: e.Run,
+			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e)}, nil
 	})
 }
 
@@ -58,22 +48,31 @@ func RunPublisher(environ []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	logger := NewLogger(cfg.Common, os.Stderr)
+	return run(cfg.Common, func(st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
+		p, err := NewPublisher(cfg, st, logger, registry)
+		if err != nil {
+			return ops.Service{}, err
+		}
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Handler: p.Handler(), Ready: p.Ready, Run: p.Run, Reload: reload(cfg.Portals, p)}, nil
+	})
+}
+
+// run runs the service that build makes over a store, with what every program has around it.
+func run(cfg config.Common, build func(*store.Store, *slog.Logger, *prometheus.Registry) (ops.Service, error)) int {
+	logger := NewLogger(cfg, os.Stderr)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
-		st, closeStore, err := Open(cfg.Common, logger, registry)
+		st, closeStore, err := Open(cfg, logger, registry)
 		if err != nil {
 			return err
 		}
 		defer closeStore()
-		p, err := NewPublisher(cfg, st, logger, registry)
+		service, err := build(st, logger, registry)
 		if err != nil {
 			return err
 		}
-		return ops.Service{
-			Name: "publisher", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: p.Handler(), Ready: p.Ready,
-			Run: p.Run, Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
-		}.Serve(ctx)
+		service.AdminListen, service.Registry, service.Logger = cfg.AdminListen, registry, logger
+		return service.Serve(ctx)
 	})
 }
 
