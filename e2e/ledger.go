@@ -88,6 +88,7 @@ type Report struct {
 	Foreign                   int // that came to a reader of its portal whom it was not for, or that nobody posted
 	Arrivals                  int
 	Gaps                      int             // notes of one, to all clients
+	Untold                    int             // of the lost, those whose reader has no such note
 	Delays                    []time.Duration // from the post to the arrival, ascending
 	Ways                      map[Way][]time.Duration
 	Silence                   time.Duration // the longest between two arrivals of one subscriber
@@ -177,6 +178,9 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 		for i, s := range subscribers {
 			if s.watches(p.Letter) && !seen[i][body] && s.due(ids[body]) {
 				r.Lost++
+				if s.Gaps() == 0 {
+					r.Untold++
+				}
 				r.fault("%s: %q did not come", s.Name, body)
 			}
 		}
@@ -222,6 +226,7 @@ func (n *Counts) add(other Counts) {
 	n.Broken += other.Broken
 	n.Heartbeats += other.Heartbeats
 	n.Disordered += other.Disordered
+	n.PortalCalls += other.PortalCalls
 	for code, k := range other.Closes {
 		n.init()
 		n.Closes[code] += k
