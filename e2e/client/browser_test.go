@@ -61,9 +61,14 @@ type tab struct {
 	mu       sync.Mutex
 	faults   []string // exceptions that nobody caught
 	requests []*request
+	posts    []*request
+	sent     []string // text frames of its WebSockets, both ways
+	received []string
+
+	tolerates string // a complaint that the client's own ways explain; empty for none
 }
 
-// request is a connection to the push server: a WebSocket, or one long poll.
+// request is a connection to the push server: a WebSocket, or one long poll. It is a post, too, of a page on long polls.
 type request struct {
 	id     network.RequestID
 	URL    *url.URL
@@ -107,12 +112,17 @@ func (b *tab) note(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	begin := func(id network.RequestID, address string) {
-		if u, err := url.Parse(address); err == nil && u.Host == b.portal.push {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil || u.Host != b.portal.push:
+		case u.Path == "/bitrix/rest/":
+			b.posts = append(b.posts, &request{id: id, URL: u})
+		default:
 			b.requests = append(b.requests, &request{id: id, URL: u})
 		}
 	}
 	answered := func(id network.RequestID, status int64, lastID string) {
-		for _, r := range b.requests {
+		for _, r := range slices.Concat(b.requests, b.posts) {
 			if r.id == id {
 				r.Status, r.LastID = status, lastID
 			}
@@ -125,12 +135,33 @@ func (b *tab) note(event any) {
 		begin(e.RequestID, e.URL)
 	case *network.EventWebSocketHandshakeResponseReceived:
 		answered(e.RequestID, e.Response.Status, "")
+	case *network.EventWebSocketFrameSent:
+		b.sent = append(b.sent, string(e.Response.PayloadData))
+	case *network.EventWebSocketFrameReceived:
+		b.received = append(b.received, string(e.Response.PayloadData))
 	case *network.EventRequestWillBeSent:
 		begin(e.RequestID, e.Request.URL)
 	case *network.EventResponseReceived:
 		last, _ := e.Response.Headers["Last-Message-Id"].(string)
 		answered(e.RequestID, e.Response.Status, last)
 	}
+}
+
+// frames gives the text frames that a page's WebSockets have sent and received so far.
+func (b *tab) frames() (sent, received []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.sent), slices.Clone(b.received)
+}
+
+// posted gives the statuses of what the page has posted to the push server so far, in order; 0 for what has no answer yet.
+func (b *tab) posted() (statuses []int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.posts {
+		statuses = append(statuses, r.Status)
+	}
+	return statuses
 }
 
 // connections gives all connections of the page so far, in the order in which they were begun.
@@ -261,7 +292,7 @@ func (b *tab) check() {
 	}
 	b.mu.Unlock()
 	for _, line := range b.said() {
-		if complaint.MatchString(line) {
+		if complaint.MatchString(line) && (b.tolerates == "" || !strings.Contains(line, b.tolerates)) {
 			b.t.Errorf("the client of user %d says %s", b.user, line)
 		}
 	}
@@ -270,5 +301,16 @@ func (b *tab) check() {
 // closed reports whether the client's WebSocket has been closed with a code.
 func (b *tab) closed(code int) bool {
 	b.t.Helper()
-	return slices.ContainsFunc(b.said(), func(line string) bool { return strings.Contains(line, fmt.Sprintf("Code: %d,", code)) })
+	return b.closes(code) > 0
+}
+
+// closes gives how often the client's WebSockets have been closed with a code.
+func (b *tab) closes(code int) (n int) {
+	b.t.Helper()
+	for _, line := range b.said() {
+		if strings.Contains(line, fmt.Sprintf("Code: %d,", code)) {
+			n++
+		}
+	}
+	return n
 }

@@ -42,6 +42,7 @@ type dialect struct {
 var dialects = []dialect{
 	{"text", 3, []string{"CHANNEL_ID", "revision"}, []string{"CHANNEL_ID", "mid", "tag", "time", "revision"}},
 	{"protobuf", 4, []string{"CHANNEL_ID", "binaryMode", "revision"}, []string{"CHANNEL_ID", "binaryMode", "mid", "revision"}},
+	{"JSON-RPC", 5, []string{"token", "jsonRpc", "revision"}, []string{"token", "jsonRpc", "mid", "revision"}},
 }
 
 // transport is what the administrator lets pages connect by.
@@ -76,11 +77,15 @@ var common = []scenario{
 	{"moves on when its edge leaves", drained, []string{"PUSHGATE_DRAIN=1s"}},
 	{"returns 15 s after SERVER_RESTART", serverRestart, nil},
 	{"goes on after a reload", reloaded, nil},
-	{"takes a new shared channel from its message", channelExpire, nil},
 	{"asks the portal once after config_expire", configExpire, nil},
 }
 
-// publishing happens to pages that may tell each other something: from version 4 on.
+// signed happens to pages that bring ids with a signature: before version 5.
+var signed = []scenario{
+	{"takes a new shared channel from its message", channelExpire, nil},
+}
+
+// publishing happens to pages of version 4, which may tell each other something.
 var publishing = []scenario{
 	{"tells another page", tells, nil},
 	{"does not speak for the portal", impostor, nil},
@@ -101,13 +106,18 @@ func TestRealClient(t *testing.T) {
 	for _, d := range dialects {
 		for _, tr := range transports {
 			scenarios := slices.Concat(common, ofTransport[tr.name])
-			if d.version >= 4 {
+			if d.version < 5 {
+				scenarios = append(scenarios, signed...)
+			} else {
+				scenarios = append(append(scenarios, tokens...), tokensOfTransport[tr.name]...)
+			}
+			if d.version == 4 {
 				scenarios = append(scenarios, publishing...)
 			}
 			for _, s := range scenarios {
 				t.Run(fmt.Sprintf("%s/%s/%s", d.name, tr.name, s.name), func(t *testing.T) {
 					t.Parallel()
-					push := e2e.Start(t, e2e.Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: s.env})
+					push := e2e.Start(t, e2e.Options{Bin: bin, Edges: 2, Publishers: 1, Env: []string{"PUSHGATE_HOST_ID=" + hostID}, EdgeEnv: s.env})
 					s.run(&world{t, d, tr, chromium, push, newPortal(t, push.Public, d.version, tr.webSocket)})
 				})
 			}
@@ -134,6 +144,10 @@ func (w *world) configs(user, want int) {
 // publish posts a body as the portal does.
 func (w *world) publish(body string, channels ...channel.ID) {
 	w.Helper()
+	if w.version >= 5 {
+		w.call("publish", addressed(object{"body": json.RawMessage(body)}, channels...))
+		return
+	}
 	if _, err := w.push.Post(w.Context(), body, true, channels...); err != nil {
 		w.Fatal(err)
 	}
@@ -417,62 +431,4 @@ func emptyPolls(w *world) {
 		w.Errorf("heard %v, want 2 to 6", got)
 	}
 	w.configs(1, 1)
-}
-
-// write lets a page write to the public channel of a user.
-func (b *tab) write(to int, module, command string, body object) {
-	b.t.Helper()
-	body["module_id"], body["command"] = module, command
-	text, err := json.Marshal(body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	// With the batch a page says all of the body itself.
-	evaluate[bool](b, fmt.Sprintf(`pull.sendMessageBatch([{channelList: [%q], body: %s}]).then(() => true)`, b.portal.inbox(to), text))
-}
-
-// tells: a page writes to another one, by its public channel and by its user's number, and what arrives is a client's word, with the
-// sender that the server knows.
-func tells(w *world) {
-	a, b := w.open(1), w.open(2)
-	var waves []heard
-	await := func(n int) {
-		w.Helper()
-		b.await("what another page sends", func() bool { waves = b.heard(); return len(waves) >= n })
-	}
-	evaluate[bool](a, fmt.Sprintf(`pull.sendMessageToChannels([%q], "e2e", "wave", {n: 1}).then(() => true)`, w.portal.inbox(2)))
-	await(1)
-	evaluate[bool](a, `pull.sendMessage([2], "e2e", "wave", {n: 2}).then(() => true)`)
-	await(2)
-	for i, e := range waves {
-		if e.Type != "client" || e.Command != "wave" || string(e.Params) != fmt.Sprintf(`{"n":%d}`, i+1) {
-			w.Errorf("heard %+v", e)
-		}
-		if e.Extra.Sender.Type != 1 || e.Extra.Sender.ID != public(1).String() {
-			w.Errorf("sent by %+v, want the public channel of user 1", e.Extra.Sender)
-		}
-	}
-	if heard := a.heard(); len(heard) != 0 {
-		w.Errorf("the sender heard %+v", heard)
-	}
-	w.configs(1, 1)
-	w.configs(2, 1)
-}
-
-// impostor: a page claims to be the portal, in all the ways that clients would believe. The other one goes on as if nothing had been.
-func impostor(w *world) {
-	a, b := w.open(1), w.open(2)
-	for _, module := range []string{"pull", "PULL", "Pull"} {
-		a.write(2, module, "config_expire", object{"params": object{}})
-		a.online() // a refusal may have cost it its connection
-	}
-	a.write(2, "e2e", "wave", object{"params": object{}, "extra": object{
-		"sender": object{"type": 2}, "revision_web": revision + 1, "server_time_unix": 1}})
-	b.await("the wave", func() bool { return len(b.heard()) > 0 })
-	if e := b.heard()[0]; e.Type != "client" || e.Extra.Sender.Type != 1 || e.Extra.Sender.ID != public(1).String() {
-		w.Errorf("heard %+v", e)
-	}
-	w.say(1, 3, private(2)) // a client that was told another revision hears nothing any more
-	b.expect(1, 3)
-	w.configs(2, 1)
 }

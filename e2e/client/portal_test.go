@@ -33,6 +33,7 @@ type portal struct {
 
 	mu     sync.Mutex
 	signer *channel.Signer
+	life   time.Duration // of the tokens that it gives
 	calls  []call
 }
 
@@ -45,7 +46,7 @@ type call struct {
 
 func newPortal(t *testing.T, push string, version int, webSocket bool) *portal {
 	t.Helper()
-	p := &portal{push: push, version: version, webSocket: webSocket}
+	p := &portal{push: push, version: version, webSocket: webSocket, life: 12 * time.Hour}
 	p.setKey(t, e2e.Key)
 	mux := http.NewServeMux()
 	for path, file := range map[string]string{"/{$}": "page/index.html", "/page.js": "page/page.js", "/sdk.js": sdk} {
@@ -73,6 +74,13 @@ func (p *portal) setKey(t *testing.T, key string) {
 	p.signer = signer
 }
 
+// setLife changes how long the portal's tokens live.
+func (p *portal) setLife(life time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.life = life
+}
+
 // address gives the page of a user.
 func (p *portal) address(user int) string {
 	return fmt.Sprintf("%s/?user=%d&rest=%s", p.page.URL, user, url.QueryEscape(fmt.Sprintf("%s/rest/%d/secret", p.rest.URL, user)))
@@ -85,13 +93,28 @@ func (p *portal) inbox(user int) string {
 	return public(user).String() + "." + p.right(user)
 }
 
-// configs gives when the page of a user asked for a configuration; any other call fails the test.
+// lastSeen is the call by which a page asks PHP when users were last seen.
+const lastSeen = "pull.api.user.getLastSeen"
+
+// asked gives how often the page of a user asked PHP when users were last seen.
+func (p *portal) asked(user int) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.calls {
+		if c.User == fmt.Sprint(user) && c.Method == lastSeen {
+			n++
+		}
+	}
+	return n
+}
+
+// configs gives when the page of a user asked for a configuration; any other call than [lastSeen] fails the test.
 func (p *portal) configs(t *testing.T, user int) (at []time.Time) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.calls {
-		if c.User != fmt.Sprint(user) {
+		if c.User != fmt.Sprint(user) || c.Method == lastSeen {
 			continue
 		}
 		if c.Method != "pull.config.get" {
@@ -119,12 +142,18 @@ func (p *portal) call(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	p.calls = append(p.calls, call{method, r.PathValue("user"), now})
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	if method != "pull.config.get" {
+	var result object
+	switch method {
+	case "pull.config.get":
+		result = p.config(user, now)
+	case lastSeen:
+		result = object{"3": 100} // what it tells the push server, too, is a test's own affair
+	default:
 		w.WriteHeader(http.StatusNotFound)
 		json.NewEncoder(w).Encode(object{"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"})
 		return
 	}
-	json.NewEncoder(w).Encode(object{"result": p.config(user, now), "time": object{
+	json.NewEncoder(w).Encode(object{"result": result, "time": object{
 		"start": unix(now), "finish": unix(now), "duration": 0.001, "processing": 0.001,
 		"date_start": iso(now), "date_finish": iso(now), "operating_reset_at": now.Unix() + 600, "operating": 0}})
 }
@@ -147,7 +176,7 @@ func (p *portal) config(user int, now time.Time) object {
 		}
 		publicChannels = list
 	}
-	return object{
+	config := object{
 		"server": object{
 			"version": p.version, "server_enabled": true, "mode": "personal", "hostname": p.push,
 			"long_polling":        "http://" + p.push + "/bitrix/sub/",
@@ -168,7 +197,21 @@ func (p *portal) config(user int, now time.Time) object {
 		"publicChannels": publicChannels,
 		"serverTime":     iso(now),
 	}
+	if p.version >= 5 {
+		token := channel.Token{User: int64(user), Channels: []channel.ID{shared}, Expires: now.Add(p.life)}
+		if user >= firstGuest {
+			token.User, token.Channels = 0, []channel.ID{private(user), public(user)}
+		}
+		config["jwt"], config["exp"] = p.signer.SignToken(token, hostID, now), token.Expires.Unix()
+	}
+	return config
 }
+
+// hostID is the portal's option host_id.
+const hostID = "hOsTiD0123456789hOsTiD0123456789"
+
+// firstGuest is the least number that is no user of the portal, but somebody on one of its open pages.
+const firstGuest = 100
 
 // right gives the signature with which one may write to the public channel of a user. p.mu is held.
 func (p *portal) right(user int) string {
@@ -193,7 +236,7 @@ func say(n int) string {
 }
 
 // event gives the body of a message of the portal.
-func event(module, command string, params object) string {
+func event(module, command string, params any) string {
 	now := time.Now()
 	b, err := json.Marshal(object{"module_id": module, "command": command, "params": params, "extra": object{
 		"server_time": iso(now), "server_time_unix": unix(now), "server_name": "portal.example.com",

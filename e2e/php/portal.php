@@ -19,6 +19,7 @@ $result = match ($task['do']) {
     'protobuf statistics' => ProtobufTransport::statistics($task),
     'json-rpc' => JsonRpc::publish($task),
     'json-rpc call' => JsonRpc::call($task),
+    'token' => Token::make($task),
     'self-test' => selfTest($task),
 };
 echo json_encode($result, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE), "\n";

@@ -88,6 +88,10 @@ type wire struct {
 		Key, Signature string
 		BodyHex        string `json:"body_hex"`
 	} `json:"request_signatures"`
+	JWT []struct {
+		Key, Token string
+		Claims     json.RawMessage
+	}
 }
 
 // body gives the message of a case by its name.
@@ -228,6 +232,21 @@ func sign(t *testing.T, key, body string) string {
 		t.Fatal(err)
 	}
 	return signer.SignBody([]byte(body))
+}
+
+// TestSenderToken: the token of a user and that of a guest, byte for byte.
+func TestSenderToken(t *testing.T) {
+	for _, c := range loadWire(t).JWT {
+		if got := makeToken(t, c.Key, c.Claims); got != c.Token {
+			t.Errorf("%s:\n%s, want\n%s", c.Claims, got, c.Token)
+		}
+	}
+}
+
+// makeToken lets the portal make a token.
+func makeToken(t *testing.T, key string, claims any) string {
+	t.Helper()
+	return run[struct{ Token string }](t, object{"do": "token", "claims": claims, "key": key}).Token
 }
 
 // TestSenderGivesUp: how long the portal waits for a push server that says nothing.

@@ -17,6 +17,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/store"
 )
 
 // token makes a user's token that lives for an hour.
@@ -125,6 +126,27 @@ func TestRPCCalls(t *testing.T) {
 		}
 		if got := w.hear(other); !strings.Contains(got, `"sender":{"type":1,"id":"5"}}}`) || strings.Contains(got, "revision_web") || !strings.Contains(got, `"module_id":"im"`) {
 			t.Error(got)
+		}
+	})
+}
+
+// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one is who the guest is to others, so that it
+// may write where it was given the right to; to users it may not.
+func TestRPCGuestToken(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		text := signer.SignToken(channel.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
+		guest := w.dial(rpcURL("/subws/", text))
+		other := w.dial(rpcURL("/subws/", token(6, bob)))
+		right := bob.String() + "." + signer.SignBody([]byte("public:"+bob.String()))
+		const call = `{"jsonrpc":"2.0","method":"publish","params":{%s,"body":{"module_id":"im","command":"x","params":{}}},"id":1}`
+		if reply := w.ask(guest, fmt.Sprintf(call, `"channelList":["`+right+`"]`)); reply != `{"jsonrpc":"2.0","id":1,"result":{}}` {
+			t.Error(reply)
+		}
+		if got := w.hear(other); !strings.Contains(got, `"sender":{"type":1,"id":"`+alicePublic.String()+`"}}}`) {
+			t.Error(got)
+		}
+		if reply := w.ask(guest, fmt.Sprintf(call, `"userList":[6]`)); !strings.Contains(reply, "4020: Private channel is not allowed.") {
+			t.Error(reply)
 		}
 	})
 }
@@ -362,4 +384,30 @@ func (w *world) secondEdge() *world {
 	})
 	synctest.Wait()
 	return v
+}
+
+// TestStatusOfADeadEdge: whoever was connected to an edge that has died is told to have left, by another edge, once that one's lease is over.
+func TestStatusOfADeadEdge(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		users := []proto.Presence{{Channel: channel.ForUser(5), Sessions: 1}, {Channel: channel.ForUser(6), Sessions: 1}}
+		if _, _, err := w.log.SetPresence(t.Context(), "dead", users, true); err != nil {
+			t.Fatal(err)
+		}
+		conn := w.dial(rpcURL("/subws/", token(1)))
+		w.dial(rpcURL("/subws/", token(6))) // has come back
+		for _, user := range []string{"5", "6"} {
+			w.ask(conn, `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":`+user+`},"id":1}`)
+		}
+		start := time.Now()
+		if got := w.hear(conn); !strings.Contains(got, `"params":{"user_id":5,"online":false}`) {
+			t.Errorf("told %s", got)
+		}
+		if after := time.Since(start); after > store.PresenceLease+2*presenceRenew {
+			t.Errorf("told after %v", after)
+		}
+		w.publish(`1`, channel.ForUser(1))
+		if got := w.hear(conn); strings.Contains(got, "userStatusChange") {
+			t.Errorf("told too much: %s", got)
+		}
+	})
 }

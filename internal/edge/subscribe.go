@@ -21,7 +21,7 @@ const (
 type subscription struct {
 	portal   *serving
 	channels []channel.ID
-	public   channel.ID // the client's own: the first one of its list; zero if it has none
+	public   channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
 	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
 	codec    *codec
 
@@ -100,8 +100,11 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 		return proto.ErrWrongChannel
 	}
 	sub.user, sub.expires, sub.channels = token.User, token.Expires, token.Channels
-	if id := channel.ForUser(token.User); !id.IsZero() {
+	switch id := channel.ForUser(token.User); {
+	case !id.IsZero():
 		sub.channels = append([]channel.ID{id}, sub.channels...)
+	case len(token.Channels) == 2: // a guest's: the private id and its public twin
+		sub.public = token.Channels[1]
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 const (
 	MaxReceivers = 1 << 14 // channels that one message goes to: a portal of version 5 names each user and his channel in one message
 	MaxType      = 64      // bytes of a message type
+	MaxKey       = 64      // bytes of the key of a message
 	MaxBody      = 64 << 20
 
 	MaxUserParams = 1 << 16        // users that have params of their own in one message
@@ -30,6 +31,7 @@ type Message struct {
 	Created   time.Time     // when a publisher accepted it, to the microsecond
 	TTL       time.Duration // how long the log holds it, to the millisecond; 0 if it is transient
 	Received  time.Time     // when this process decoded it; not part of the record
+	Key       string        // of a message that the log takes once, however often it is appended (RFC 9110, 9.2.2); empty if it has none; not part of the record
 
 	// What some readers get beside the body, by rising user, none twice; see [Compose]. Only version 5 can show it.
 	UserParams []UserParams
@@ -57,7 +59,7 @@ const (
 
 // To gives a copy of m for other receivers, as it was before the log and any reader had it.
 func (m *Message) To(receivers []channel.ID) *Message {
-	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, UserParams: m.UserParams}
+	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, Key: m.Key, UserParams: m.UserParams}
 }
 
 // Transient reports whether m is delivered only to who is there: it has an id, which keeps its place in the order, but the
@@ -92,6 +94,8 @@ func (p Page) Gap() bool { return !p.Lost.IsZero() }
 type Receipt struct {
 	ID     ID           // zero if every receiver was closed
 	Closed []channel.ID // receivers whose write window was over, to which the message did not go
+
+	Repeated bool // a message with the same key had been appended before: ID is that one's, and nothing was done
 }
 
 // Follower is told what a log notifies of. One goroutine calls it, for one log.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"unicode/utf8"
 )
 
 // Object is the members of a JSON object in their order, values as they were written. Names are compared as readers in JavaScript
@@ -19,21 +20,97 @@ type Member struct {
 
 // ParseObject reads one JSON object and nothing else. The result keeps no part of text.
 func ParseObject(text []byte) (Object, bool) {
-	if text = bytes.TrimLeft(text, " \t\r\n"); len(text) == 0 || text[0] != '{' || !json.Valid(text) {
+	if text = bytes.TrimLeft(text, space); len(text) == 0 || text[0] != '{' || !json.Valid(text) {
 		return nil, false
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
+	text = bytes.Clone(text)
 	var o Object
-	_, err := d.Token()
-	for err == nil && d.More() {
-		var name json.Token
-		var value json.RawMessage
-		if name, err = d.Token(); err == nil {
-			err = d.Decode(&value)
-			o.Set(name.(string), value)
+	var places map[string]int // of the members of an object that has many: a search for each would take for ever
+	for i := skipSpace(text, 1); text[i] != '}'; i = skipSpace(text, i) {
+		if text[i] == ',' {
+			i = skipSpace(text, i+1)
+		}
+		end := stringEnd(text, i)
+		name := memberName(text[i:end])
+		i = skipSpace(text, skipSpace(text, end)+1) // over the colon
+		end = valueEnd(text, i)
+		value := json.RawMessage(text[i:end:end])
+		i = end
+		if len(o) == fewMembers && places == nil {
+			places = make(map[string]int)
+			for place, m := range o {
+				places[m.Name] = place
+			}
+		}
+		if places == nil {
+			o.Set(name, value)
+		} else if place, ok := places[name]; ok {
+			o[place].Value = value
+		} else {
+			places[name] = len(o)
+			o = append(o, Member{name, value})
 		}
 	}
-	return o, err == nil
+	return o, true
+}
+
+// fewMembers is how many are searched one by one.
+const fewMembers = 16
+
+// What follows finds its way in text that is known to be valid, so that nothing is looked at more than once: bodies are large.
+
+const space = " \t\r\n"
+
+func skipSpace(text []byte, i int) int {
+	for text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n' {
+		i++
+	}
+	return i
+}
+
+// stringEnd gives where the string ends that begins at i.
+func stringEnd(text []byte, i int) int {
+	for i++; ; i++ {
+		i += bytes.IndexByte(text[i:], '"')
+		escapes := 0
+		for text[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
+		}
+	}
+}
+
+// valueEnd gives where the value ends that begins at i and is not all of text.
+func valueEnd(text []byte, i int) int {
+	for depth := 0; ; {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		default:
+			if depth == 0 {
+				return i + bytes.IndexAny(text[i:], ",}]"+space)
+			}
+		}
+		i++
+		if depth == 0 {
+			return i
+		}
+	}
+}
+
+// memberName reads a quoted name.
+func memberName(quoted []byte) (name string) {
+	if plain := quoted[1 : len(quoted)-1]; utf8.Valid(plain) && bytes.IndexByte(plain, '\\') < 0 {
+		return string(plain)
+	}
+	_ = json.Unmarshal(quoted, &name) // a string of valid text always decodes
+	return name
 }
 
 // Get gives the value of a member, nil if there is none of that name.

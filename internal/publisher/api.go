@@ -40,7 +40,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages count all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {

@@ -15,9 +15,9 @@ const allowOrigin = "Access-Control-Allow-Origin"
 const maxOwnChannels = 128
 
 // portalBatch carries out a batch of a post that is authorized.
-func (t *tenant) portalBatch(w http.ResponseWriter, batch []byte) {
+func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, batch []byte) {
 	// As with any post, the portal may hang up.
-	ctx, cancel := context.WithTimeout(context.Background(), t.publisher.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, ""), t.publisher.config.Timeout)
 	defer cancel()
 	reply, err := t.batches.Portal(ctx, batch)
 	w.Header().Set(allowOrigin, "*")
@@ -47,8 +47,11 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.WithoutCancel(r.Context()), r.Header, public.String()), p.config.Timeout)
 	defer cancel()
+	if t.clientText(ctx, w, public, batch) {
+		return
+	}
 	reply, err := t.batches.Client(ctx, public, batch)
 	p.batchDone(w, reply, err)
 }

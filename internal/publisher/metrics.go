@@ -63,10 +63,12 @@ func ofBatch(label string, err *proto.Error) *refusal {
 // metrics is what a publisher counts. All of it may be used concurrently.
 type metrics struct {
 	published  prometheus.Counter
+	repeated   prometheus.Counter
 	bytes      prometheus.Counter
 	closed     prometheus.Counter
 	seconds    prometheus.Histogram
 	questions  prometheus.Counter
+	acks       prometheus.Counter
 	registered prometheus.Counter
 	refused    map[*refusal]prometheus.Counter // immutable
 }
@@ -87,6 +89,8 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	m := &metrics{
 		published: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_total",
 			Help: "Messages that were accepted and stored."}),
+		repeated: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_repeated_total",
+			Help: "Messages that were posted again with the same Idempotency-Key, and were there already."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_bytes_total",
 			Help: "Bytes of the bodies of messages that were accepted and stored."}),
 		closed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_closed_receivers_total",
@@ -96,11 +100,13 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
 		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
 			Help: "Portals' questions who is online that were answered."}),
+		acks: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
+			Help: "Messages that clients of version 5 on long polls said to have processed."}),
 		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
 			Help: "Portals that were given their key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
+	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)

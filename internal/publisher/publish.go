@@ -25,7 +25,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.binary {
-		t.portalBatch(w, body)
+		t.portalBatch(w, r.Header, body)
 		return
 	}
 	m, no := t.message(r.Header, query, body)
@@ -34,7 +34,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its message counts all the same.
-	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
 	defer cancel()
 	receipts, err := t.log.Append(ctx, m)
 	switch {

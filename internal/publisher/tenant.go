@@ -98,6 +98,7 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 		return nil, errBusy
 	}
 	defer m.gate.leave(size)
+	setKeys(ctx, msgs)
 	start := time.Now()
 	receipts, err := m.log.Append(ctx, msgs...)
 	m.metrics.seconds.Observe(time.Since(start).Seconds())
@@ -107,7 +108,10 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 	}
 	for i, receipt := range receipts {
 		m.metrics.closed.Add(float64(len(receipt.Closed)))
-		if !receipt.ID.IsZero() {
+		switch {
+		case receipt.Repeated:
+			m.metrics.repeated.Inc()
+		case !receipt.ID.IsZero():
 			m.metrics.published.Inc()
 			m.metrics.bytes.Add(float64(msgs[i].Size()))
 		}

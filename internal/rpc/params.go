@@ -124,7 +124,7 @@ func LastSeen(users []int64, sessions []int, seen []time.Time, now time.Time) js
 // object reads params. An empty list, or none, is an object without members.
 func object(params json.RawMessage) (proto.Object, *Error) {
 	var elements []json.RawMessage
-	if list(params, &elements) && len(elements) == 0 {
+	if (len(params) == 0 || params[0] == '[') && list(params, &elements) && len(elements) == 0 {
 		return nil, nil
 	}
 	o, ok := proto.ParseObject(params)

@@ -19,7 +19,7 @@ const (
 
 // Append puts messages into the log, in their order and without another message between two of them, and notifies of them. Either
 // all of it is done or nothing. Their ids are in the receipts; messages themselves are not changed. Receivers must be
-// distinct.
+// distinct. A message with a key that was appended within KeyLife is not appended again: its receipt is that of the first one.
 //
 // It is answered within Config.Timeout, or by the deadline of ctx if that is sooner. An error does not say that nothing was done: an answer may have been lost on its
 // way. Appends that come while Redis is busy with others travel together; the one that leads them is not cut short by its
@@ -42,7 +42,8 @@ func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Recei
 // caller again once turn has said so.
 type post struct {
 	msgs     []*proto.Message // the caller's; replaced by copies where channels are closed
-	args     []any            // what the script takes of them: three for each message
+	args     []any            // what the script takes of them: four for each message
+	keyed    bool             // a message has a key
 	bytes    int
 	receipts []proto.Receipt
 	err      error
@@ -58,7 +59,7 @@ const (
 	lead             // it stands first in the line, which is free
 )
 
-const argsPerMessage = 3
+const argsPerMessage = 4
 
 func newPost(msgs []*proto.Message) (*post, error) {
 	p := &post{
@@ -76,7 +77,7 @@ func newPost(msgs []*proto.Message) (*post, error) {
 	return p, nil
 }
 
-// Check reports why the log would not take a message: no receivers or too many, or a life, type or body beyond the limits of proto.
+// Check reports why the log would not take a message: no receivers or too many, or a life, key, type or body beyond the limits of proto.
 func Check(m *proto.Message) error {
 	switch {
 	case len(m.Receivers) == 0 || len(m.Receivers) > proto.MaxReceivers:
@@ -85,6 +86,8 @@ func Check(m *proto.Message) error {
 		return fmt.Errorf("a receiver that is no channel")
 	case m.TTL < 0 || m.TTL > proto.MaxTTL:
 		return fmt.Errorf("a life of %v", m.TTL)
+	case len(m.Key) > proto.MaxKey:
+		return fmt.Errorf("a key of %d bytes", len(m.Key))
 	case len(m.Type) > proto.MaxType:
 		return fmt.Errorf("a type of %d bytes", len(m.Type))
 	case m.Size() > proto.MaxBody:
@@ -102,7 +105,8 @@ func (p *post) encode(m *proto.Message) {
 		b, _ = id.AppendText(b)
 	}
 	b = proto.AppendRecord(b, m)
-	p.args = append(p.args, m.TTL.Milliseconds(), b[:names:names], b[names:])
+	p.args = append(p.args, m.TTL.Milliseconds(), b[:names:names], b[names:], m.Key)
+	p.keyed = p.keyed || m.Key != ""
 	p.bytes += len(b)
 }
 
@@ -211,17 +215,19 @@ func (l *Log) abandon(p *post) {
 	}
 }
 
-// send appends a batch and gives its newest id. The script does nothing if channels are closed; they are taken off, and the rest is
-// sent again.
+// send appends a batch and gives its newest id. The script does nothing if channels are closed, or messages were appended before; they are
+// taken off, and the rest is sent again.
 func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID, error) {
+	twins := takeTwins(batch)
 	for {
-		args := []any{cursor(known), ListLife.Milliseconds(), l.cfg.ChannelCap, l.cfg.WriteWindow.Milliseconds()}
+		args := []any{cursor(known), ListLife.Milliseconds(), l.cfg.ChannelCap, l.cfg.WriteWindow.Milliseconds(), KeyLife.Milliseconds()}
 		options := len(args)
 		for _, p := range batch {
 			args = append(args, p.args...)
 		}
 		messages := (len(args) - options) / argsPerMessage
 		if messages == 0 {
+			twins.number()
 			return known, nil
 		}
 		reply, err := run(ctx, l.rdb, appendScript, l.head, args...).Result()
@@ -235,6 +241,7 @@ func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID
 				return proto.ID{}, err
 			}
 			number(batch, newest, messages)
+			twins.number()
 			return newest, nil
 		case []any:
 			if err := takeOff(batch, reply); err != nil {
@@ -259,38 +266,46 @@ func number(batch []*post, newest proto.ID, messages int) {
 	}
 }
 
-// takeOff takes closed channels off the messages of a batch, and messages that have no other off the batch. closed is pairs of
+// takeOff takes off a batch what the script said that it would not append.
+func takeOff(batch []*post, reply []any) error {
+	if len(reply) == 0 {
+		return errReply
+	}
+	switch reply[0] {
+	case "again":
+		return takeRepeated(batch, reply[1:])
+	case "closed":
+		return takeClosed(batch, reply[1:])
+	default:
+		return fmt.Errorf("unexpected answer %v", reply[0])
+	}
+}
+
+// takeClosed takes closed channels off the messages of a batch, and messages that have no other off the batch. closed is pairs of
 // message, counted over all that were sent, and receiver, in rising order.
-func takeOff(batch []*post, closed []any) error {
-	sent := 0
+func takeClosed(batch []*post, closed []any) error {
+	sent := int64(-1)
 	for _, p := range batch {
-		p.args, p.bytes = p.args[:0], 0
-		for i, m := range p.msgs {
-			if m == nil {
-				continue
-			}
+		p.rewrite(func(i int, m *proto.Message) *proto.Message {
+			sent++
 			var open []channel.ID
 			for at, id := range m.Receivers {
-				if len(closed) >= 2 && closed[0] == int64(sent) && closed[1] == int64(at) {
+				if len(closed) >= 2 && closed[0] == sent && closed[1] == int64(at) {
 					closed = closed[2:]
 					p.receipts[i].Closed = append(p.receipts[i].Closed, id)
 					continue
 				}
 				open = append(open, id)
 			}
-			sent++
 			switch {
 			case len(open) == len(m.Receivers):
+				return m
 			case len(open) > 0:
-				m = m.To(open)
+				return m.To(open)
 			default:
-				m = nil
+				return nil
 			}
-			p.replace(i, m)
-			if m != nil {
-				p.encode(m)
-			}
-		}
+		})
 	}
 	if len(closed) > 0 {
 		return fmt.Errorf("%d closed channels that were not sent", len(closed)/2)

@@ -1,29 +1,43 @@
 -- Appends messages and notifies of them.
--- ARGV: the newest id that the caller knows or '', life of a list in ms, cap of a list, write window in ms or 0;
--- then for each message: its life in ms or 0, its channels (32 characters each, run together), its record.
--- Gives the id of the last message; the others' precede it without a hole. If channels are closed, does nothing and gives
--- pairs of message and channel, both counted from 0.
+-- ARGV: the newest id that the caller knows or '', life of a list in ms, cap of a list, write window in ms or 0, how long keys are remembered in ms;
+-- then for each message: its life in ms or 0, its channels (32 characters each, run together), its record, its key or ''.
+-- Gives the id of the last message; the others' precede it without a hole. If there are messages by whose keys others have been
+-- appended, does nothing and gives 'again', and pairs of message, counted from 0, and that id. If channels are closed, does nothing and
+-- gives 'closed', and pairs of message and channel, both counted from 0.
 local portal = sub(KEYS[1], 1, -5)
 local bodies, lists, births, trimmed, topic = portal .. 'm:', portal .. 'c:', portal .. 'b:', portal .. 't:', portal .. 'notify'
-local life, cap, window = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local first, count = 5, (#ARGV - 4) / 3
+local keys = portal .. 'i:'
+local life, cap, window, memory = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local first, count = 6, (#ARGV - 5) / 4
 local now
+
+local again = {'again'}
+for i = first, #ARGV, 4 do
+	local id = ARGV[i + 3] ~= '' and call('GET', keys .. ARGV[i + 3])
+	if id then
+		again[#again + 1] = (i - first) / 4
+		again[#again + 1] = id
+	end
+end
+if #again > 1 then
+	return again
+end
 
 if window > 0 then
 	local time = call('TIME')
 	now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-	local closed = {}
-	for i = first, #ARGV, 3 do
+	local closed = {'closed'}
+	for i = first, #ARGV, 4 do
 		local channels = ARGV[i + 1]
 		for c = 1, #channels, 32 do
 			local birth = call('GET', births .. sub(channels, c, c + 31))
 			if birth and now - tonumber(birth) >= window then
-				closed[#closed + 1] = (i - first) / 3
+				closed[#closed + 1] = (i - first) / 4
 				closed[#closed + 1] = (c - 1) / 32
 			end
 		end
 	end
-	if #closed > 0 then
+	if #closed > 1 then
 		return closed
 	end
 end
@@ -62,8 +76,8 @@ local epoch, sequence = position(call('GET', KEYS[1]), ARGV[1], count)
 call('SET', KEYS[1], epoch .. format('%016d', sequence + count))
 
 local id
-for i = first, #ARGV, 3 do
-	local ttl, channels, record = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+for i = first, #ARGV, 4 do
+	local ttl, channels, record, key = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
 	sequence = sequence + 1
 	id = epoch .. format('%016d', sequence)
 	if window > 0 then
@@ -86,6 +100,9 @@ for i = first, #ARGV, 3 do
 				sweep(list)
 			end
 		end
+	end
+	if key ~= '' then
+		call('SET', keys .. key, id, 'PX', memory)
 	end
 	call('PUBLISH', topic, id .. record)
 end

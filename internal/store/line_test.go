@@ -46,7 +46,7 @@ func (s *script) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 // ProcessHook answers in place of Redis.
 func (s *script) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		const before, options, each = 4, 4, 3 // EVALSHA, hash, 1, key; options; ttl, channels and record
+		const before, options, each = 4, 5, 4 // EVALSHA, hash, 1, key; options; ttl, channels, record and key
 		var bodies []string
 		for args := cmd.Args()[before+options:]; len(args) >= each; args = args[each:] {
 			m, err := proto.DecodeRecord(proto.ID{}, args[2].([]byte))

@@ -12,6 +12,9 @@ import (
 	"pushgate/internal/proto"
 )
 
+// PresenceRemains is how long what an edge has left outlives its lease, for other edges to tell whom it has taken along.
+const PresenceRemains = 10 * time.Minute
+
 // presenceBatch bounds the changes that one call of the script takes.
 const presenceBatch = 500
 
@@ -19,8 +22,8 @@ const presenceBatch = 500
 // to what was told before; with replace they are all there is. It reports false if what was told before is gone, because the
 // lease ended or Redis lost it: then nothing was done, or only a part of many changes, and the caller has to replace.
 //
-// It tells which users came or left by it: whose first session of all edges this edge has, or had the last. The same call notes
-// that they were seen. Of two edges that change the same user at the same time, one is told.
+// It tells which users came or left by it: whose first session of all edges this edge has, or had the last; and who was left by edges whose
+// lease has ended, unless that was minutes ago. The same call notes that they were seen. Of two edges that change the same user at the same time, one is told.
 func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error) {
 	for {
 		n := min(len(changes), presenceBatch)
@@ -37,8 +40,8 @@ func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Pres
 }
 
 func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Presence, replace, last bool) ([]proto.Status, bool, error) {
-	args := make([]any, 0, 5+2*len(changes))
-	args = append(args, edge, PresenceLease.Milliseconds(), replace, last, int64(SeenLife/time.Second))
+	args := make([]any, 0, 6+2*len(changes))
+	args = append(args, edge, PresenceLease.Milliseconds(), replace, last, int64(SeenLife/time.Second), PresenceRemains.Milliseconds())
 	for _, p := range changes {
 		args = append(args, p.Channel.String(), p.Sessions)
 	}

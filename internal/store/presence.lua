@@ -1,11 +1,21 @@
--- Writes what channels an edge's sessions watch, and renews the edge's lease.
+-- Writes what channels an edge's sessions watch, renews the edge's lease, and takes away what edges have left whose lease is over.
 -- KEYS[1]: the portal's head, for the names of the keys. ARGV: the edge, lease in ms, 1 to write the whole set anew, 1 if this call
--- ends what is to be written, life in seconds of when a user was last seen; then pairs of channel and sessions.
+-- ends what is to be written, life in seconds of when a user was last seen, how long in ms what an edge has left outlives its lease; then pairs of channel and sessions.
 -- Gives 0, and does nothing, if there is nothing to change any more: the caller has to replace. Else 1, and then pairs of a user's
 -- channel and 1 if the user has come, 0 if he has left: with this call, and at no other edge either.
 local call, sub, byte = redis.call, string.sub, string.byte
 local portal = sub(KEYS[1], 1, -5)
-local edges, watched, was, seen = portal .. 'edges', portal .. 'on:' .. ARGV[1], portal .. 'was:' .. ARGV[1], portal .. 'seen'
+local leases, on, seen = portal .. 'leases', portal .. 'on:', portal .. 'seen'
+local edge, lease = ARGV[1], tonumber(ARGV[2])
+local watched, was = on .. edge, portal .. 'was:' .. edge
+local time = call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+-- ms writes a time so that Redis reads it.
+local function ms(t)
+	return string.format('%.0f', t)
+end
+
 if ARGV[3] == '1' then
 	call('DEL', was)
 	if call('EXISTS', watched) == 1 then
@@ -13,43 +23,37 @@ if ARGV[3] == '1' then
 		call('PEXPIRE', was, ARGV[2])
 	end
 	call('HSET', watched, '', 0) -- an edge without sessions has a key too, or its lease could not be told from a lost one
-	call('SADD', edges, ARGV[1])
-	for _, edge in ipairs(call('SMEMBERS', edges)) do
-		if call('EXISTS', portal .. 'on:' .. edge) == 0 then
-			call('SREM', edges, edge)
-		end
-	end
-elseif call('EXISTS', watched) == 0 or call('SISMEMBER', edges, ARGV[1]) == 0 then
+elseif call('EXISTS', watched) == 0 or tonumber(call('ZSCORE', leases, edge) or 0) <= now then
 	return {0}
 end
+call('ZADD', leases, ms(now + lease), edge)
+-- What an edge has left outlives its lease for a while, so that others can tell whom it has taken along.
+call('PEXPIRE', leases, ms(lease + ARGV[6]))
+call('PEXPIRE', watched, ms(lease + ARGV[6]))
 
 local moved = {1}
-local members, now
+local alive = call('ZRANGEBYSCORE', leases, '(' .. ms(now), '+inf')
+local told = false
 
-local function elsewhere(channel)
-	members = members or call('SMEMBERS', edges)
-	for _, edge in ipairs(members) do
-		if edge ~= ARGV[1] and call('HEXISTS', portal .. 'on:' .. edge, channel) == 1 then
-			return true
-		end
-	end
-	return false
-end
-
--- note tells of a user who had sessions here and has none, or the other way round.
-local function note(channel, before, after)
+-- note tells of a user who had sessions at an edge and has none, or the other way round, unless there are some at another.
+local function note(channel, of, before, after)
 	local user = byte(channel) == 64 and byte(channel, 2) ~= 115 -- '@', and not the 's' of a status channel
-	if not user or before == after or elsewhere(channel) then
+	if not user or before == after then
 		return
+	end
+	for _, other in ipairs(alive) do
+		if other ~= of and call('HEXISTS', on .. other, channel) == 1 then
+			return
+		end
 	end
 	moved[#moved + 1] = channel
 	moved[#moved + 1] = after and 1 or 0
-	now = now or call('TIME')[1]
-	call('ZADD', seen, now, (string.gsub(channel, '^@0*', '')))
+	told = true
+	call('ZADD', seen, time[1], (string.gsub(channel, '^@0*', '')))
 end
 
 local replacing = call('EXISTS', was) == 1
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
 	local channel, after = ARGV[i], ARGV[i + 1] ~= '0'
 	local before = call('HEXISTS', watched, channel) == 1 or replacing and call('HDEL', was, channel) == 1
 	if after then
@@ -57,17 +61,39 @@ for i = 6, #ARGV, 2 do
 	else
 		call('HDEL', watched, channel)
 	end
-	note(channel, before, after)
+	note(channel, edge, before, after)
 end
-if replacing and ARGV[4] == '1' then
-	for _, channel in ipairs(call('HKEYS', was)) do
-		note(channel, true, false)
+
+-- bury takes away what a dead edge has left, or a part of it if it is much: the next call goes on.
+local function bury(dead)
+	local left, cursor, n = on .. dead, '0', 0
+	repeat
+		local page = call('HSCAN', left, cursor, 'COUNT', 500)
+		cursor = page[1]
+		for i = 1, #page[2], 2 do
+			note(page[2][i], dead, true, false)
+			call('HDEL', left, page[2][i])
+			n = n + 1
+		end
+	until cursor == '0' or n >= 1000
+	if call('EXISTS', left) == 0 then
+		call('ZREM', leases, dead)
 	end
-	call('DEL', was)
 end
-if now then
-	call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. now - ARGV[5])
+
+if ARGV[4] == '1' then
+	if replacing then
+		for _, channel in ipairs(call('HKEYS', was)) do
+			note(channel, edge, true, false)
+		end
+		call('DEL', was)
+	end
+	for _, dead in ipairs(call('ZRANGEBYSCORE', leases, '-inf', ms(now))) do
+		bury(dead)
+	end
+end
+if told then
+	call('ZREMRANGEBYSCORE', seen, '-inf', '(' .. time[1] - ARGV[5])
 	call('EXPIRE', seen, ARGV[5])
 end
-call('PEXPIRE', watched, ARGV[2])
 return moved

@@ -116,6 +116,11 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 			for i = 1, #users, 2 do
 				redis.call('ZADD', key, users[i + 1] - math.floor(ARGV[1] / 1000), users[i])
 			end
+		elseif string.find(key, '}:leases', 1, true) then
+			local edges = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+			for i = 1, #edges, 2 do
+				redis.call('ZADD', key, string.format('%.0f', edges[i + 1] - ARGV[1]), edges[i])
+			end
 		elseif key == 'pg:edges' then
 			local fields = redis.call('HGETALL', key)
 			for i = 1, #fields, 2 do

@@ -27,6 +27,7 @@ type Memory struct {
 	lists    map[channel.ID]*list
 	births   map[channel.ID]birth
 	marks    map[channel.ID]mark
+	keys     map[string]keyed
 	presence map[string]*presence
 	seen     map[int64]time.Time
 	edges    map[string]edge
@@ -48,6 +49,12 @@ type birth struct{ at, ends time.Time }
 
 // mark is the newest id of those that a cap has dropped while they were alive.
 type mark struct {
+	id   proto.ID
+	ends time.Time
+}
+
+// keyed is a message by its key.
+type keyed struct {
 	id   proto.ID
 	ends time.Time
 }
@@ -75,6 +82,7 @@ func (m *Memory) clear() {
 	m.lists = make(map[channel.ID]*list)
 	m.births = make(map[channel.ID]birth)
 	m.marks = make(map[channel.ID]mark)
+	m.keys = make(map[string]keyed)
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
 	m.edges = make(map[string]edge)
@@ -106,6 +114,10 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 	now := m.now()
 	receipts := make([]proto.Receipt, len(msgs))
 	for i, msg := range msgs {
+		if earlier, ok := m.keys[msg.Key]; ok && now.Before(earlier.ends) {
+			receipts[i] = proto.Receipt{ID: earlier.id, Repeated: true}
+			continue
+		}
 		open, closed := m.split(msg.Receivers, now)
 		receipts[i].Closed = closed
 		if len(open) == 0 {
@@ -118,6 +130,9 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 		m.head.Sequence++
 		m.known = m.head
 		receipts[i].ID = m.head
+		if msg.Key != "" {
+			m.keys[msg.Key] = keyed{m.head, now.Add(store.KeyLife)}
+		}
 		m.put(m.head, msg, now)
 	}
 	return receipts, nil

@@ -24,7 +24,7 @@ func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.P
 		return nil, false, nil
 	}
 	before := make(map[channel.ID]int)
-	if alive {
+	if p != nil && now.Before(p.ends.Add(store.PresenceRemains)) {
 		maps.Copy(before, p.sessions)
 	}
 	if replace {
@@ -48,7 +48,25 @@ func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.P
 			moved = m.note(moved, edge, id, true, now)
 		}
 	}
-	return moved, true, nil
+	return m.bury(moved, now), true, nil
+}
+
+// bury takes away what edges have left whose lease is over. m.mu is held.
+func (m *Memory) bury(moved []proto.Status, now time.Time) []proto.Status {
+	for dead, p := range m.presence {
+		if now.Before(p.ends) {
+			continue
+		}
+		left := p.sessions
+		p.sessions = nil
+		if now.Before(p.ends.Add(store.PresenceRemains)) {
+			for id := range left {
+				moved = m.note(moved, dead, id, true, now)
+			}
+		}
+		delete(m.presence, dead)
+	}
+	return moved
 }
 
 // note appends a user that had sessions at an edge and has none, or the other way round, unless there are some elsewhere. m.mu is held.

@@ -75,6 +75,7 @@ func lifeCases() []testCase {
 				b.Advance(20 * time.Hour)
 			}
 		}},
+		{"a key makes a message one", store.Config{WriteWindow: 12 * time.Hour}, keyCase},
 		{"presence is under lease", store.Config{}, presenceCase},
 		{"many channels of presence", store.Config{}, func(b *bench) {
 			changes := make([]proto.Presence, 5000)
@@ -88,6 +89,48 @@ func lifeCases() []testCase {
 		{"many users come and leave", store.Config{}, manyUsersCase},
 		{"users are last seen", store.Config{}, seenCase},
 		{"statistics of edges are under lease", store.Config{}, statsCase},
+	}
+}
+
+// keyCase appends what has been appended before: alone, among others, twice at a time, and to a channel that has closed since.
+func keyCase(b *bench) {
+	keyed := func(key, text string, receivers ...channel.ID) *proto.Message {
+		m := msg(24*time.Hour, text, receivers...)
+		m.Key = key
+		return m
+	}
+	first := b.append(keyed("k", "a", ch(1)))[0]
+	if first.Repeated || first.ID.IsZero() {
+		b.Errorf("first: %+v", first)
+	}
+	again := proto.Receipt{ID: first.ID, Repeated: true}
+	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+		b.Errorf("again: %+v, want %+v", got, again)
+	}
+	got := b.append(msg(time.Hour, "b", ch(1)), keyed("k", "a", ch(1)), keyed("l", "c", ch(1)), keyed("l", "c", ch(1)), msg(time.Hour, "d", ch(1)))
+	want := []proto.Receipt{{ID: got[0].ID}, again, {ID: got[2].ID}, {ID: got[2].ID, Repeated: true}, {ID: got[4].ID}}
+	if !cmp.Equal(got, want) || !got[2].ID.After(got[0].ID) || !got[4].ID.After(got[2].ID) {
+		b.Errorf("among others: %+v", got)
+	}
+	b.want("a b c d", proto.ID{}, ch(1))
+	b.Advance(store.KeyLife - time.Minute)
+	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+		b.Errorf("before the key is forgotten: %+v", got)
+	}
+	b.Advance(2 * time.Minute)
+	if got := b.append(keyed("k", "e", ch(1)))[0]; got.Repeated || !got.ID.After(first.ID) {
+		b.Errorf("after it: %+v", got)
+	}
+	b.want("a b c d e", proto.ID{}, ch(1))
+	late := b.append(keyed("m", "f", ch(1), ch(2)))[0]
+	b.Advance(12*time.Hour - store.KeyLife - time.Minute)
+	closing := b.append(keyed("n", "g", ch(1), ch(2)))[0]
+	b.Advance(2 * time.Minute) // channel 1 is closed
+	if got := b.append(keyed("n", "g", ch(1), ch(2)))[0]; got.ID != closing.ID || !got.Repeated || late.ID == closing.ID {
+		b.Errorf("to a channel that has closed since: %+v", got)
+	}
+	if got := b.append(keyed("o", "h", ch(1)), keyed("o", "h", ch(1))); !got[0].ID.IsZero() || !got[1].ID.IsZero() {
+		b.Errorf("to a closed channel: %+v", got)
 	}
 }
 

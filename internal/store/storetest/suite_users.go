@@ -47,10 +47,19 @@ func usersCase(b *bench) {
 
 	b.moves("e2", true, []proto.Presence{here(7, 1), here(5, 2)}, -6, 7) // only what differs from before
 	b.moves("e1", true, []proto.Presence{here(5, 1), here(1<<40, 1)})
-	b.moves("e1", true, nil, -(1 << 40)) // how an edge takes its leave; user 5 is at the other one
-	b.Advance(20 * time.Second)          // in which the other one dies
-	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5)
+	b.moves("e1", true, nil, -(1 << 40))                     // how an edge takes its leave; user 5 is at the other one
+	b.Advance(20 * time.Second)                              // in which the other one dies
+	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // takes away what that one has left
 	b.online([]int{1, 0}, channel.ForUser(5), channel.ForUser(7))
+	b.moves("e1", false, nil) // once
+
+	b.moves("e2", true, []proto.Presence{here(9, 1)}, 9)
+	b.Advance(10 * time.Second)
+	b.moves("e1", false, nil)
+	b.Advance(10 * time.Second)
+	b.moves("e2", true, []proto.Presence{here(9, 1)}) // a pause that nobody has noticed
+	b.Advance(10 * time.Second)
+	b.moves("e2", false, nil, -5) // the other one has died
 }
 
 func manyUsersCase(b *bench) {

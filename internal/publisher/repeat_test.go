@@ -1,0 +1,82 @@
+package publisher_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+)
+
+// TestIdempotencyKey posts again what was posted, in every dialect: it is there once, and another key, another portal's
+// client or no key makes it another message.
+func TestIdempotencyKey(t *testing.T) {
+	s := start(t, store.Config{})
+	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := channel.FromBytes([16]byte{7})
+	const call = `[{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":1}}},
+		{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":2}}}]`
+	post := func(target, body, key string) string {
+		t.Helper()
+		r := httptest.NewRequest("POST", target, strings.NewReader(body))
+		r.RemoteAddr = "127.0.0.1:5000"
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", target, w.Code, w.Body)
+		}
+		return w.Body.String()
+	}
+	want := 0
+	count := func(what string, more int) {
+		t.Helper()
+		want += more
+		page, err := s.log.History(t.Context(), []channel.ID{id}, proto.ID{})
+		if err != nil || len(page.Messages) != want {
+			t.Errorf("%s: %d messages, want %d (%v)", what, len(page.Messages), want, err)
+		}
+	}
+	text := "/pub/?CHANNEL_ID=" + id.String()
+	api := "/api/?hostId=x&signature=" + signer.SignBody([]byte(call))
+	post(text, "a", "k")
+	count("first", 1)
+	post(text, "a", "k")
+	count("again", 0)
+	post(text, "a", "l")
+	count("another key", 1)
+	post(text, "a", "")
+	post(text, "a", "")
+	count("no key", 2)
+	post(text, "a", strings.Repeat("k", 256))
+	post(text, "a", strings.Repeat("k", 256))
+	count("keys too long to be told apart", 2)
+	first := post(api, call, "calls")
+	count("calls", 2)
+	if again := post(api, call, "calls"); again != first {
+		t.Errorf("the answer to a repeated post is %s, want %s", again, first)
+	}
+	count("calls again", 0)
+	done := make(chan struct{})
+	for range 10 {
+		go func() {
+			r := httptest.NewRequest("POST", text, strings.NewReader("at once"))
+			r.RemoteAddr = "127.0.0.1:5000"
+			r.Header.Set("Idempotency-Key", "at once")
+			s.ServeHTTP(httptest.NewRecorder(), r)
+			done <- struct{}{}
+		}()
+	}
+	for range 10 {
+		<-done
+	}
+	count("ten at once", 1)
+}
