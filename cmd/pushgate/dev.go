@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +22,7 @@ import (
 	"pushgate/internal/edge"
 	"pushgate/internal/ops"
 	"pushgate/internal/publisher"
+	"pushgate/internal/redisurl"
 	"pushgate/internal/server"
 )
 
@@ -32,7 +33,7 @@ const devLeave = 700 * time.Millisecond
 func dev(ctx context.Context, w world, args []string) error {
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:8893", "`address` for the page, subscribers and publishers")
-	redisURL := flags.String("redis", "", "`URL` of a Redis to use instead of the embedded one: redis://, rediss:// or unix://")
+	redisURL := flags.String("redis", "", "`URL` of a Redis to use instead of the embedded one, as in PUSHGATE_REDIS_URL")
 	verbose := flags.Bool("v", false, "log everything, not only warnings")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: pushgate dev [flags]\nThe variables of edge and publisher count here too, except for addresses, Redis and logs.")
@@ -61,8 +62,8 @@ func dev(ctx context.Context, w world, args []string) error {
 func banner(w world, dev *devServer, host, redisURL string) {
 	c := dev.page.config(host)
 	redis := "embedded, forgets everything at the end"
-	if u, err := url.Parse(redisURL); err == nil && redisURL != "" {
-		redis = u.Redacted()
+	if address, err := redisurl.Parse(redisURL); err == nil {
+		redis = strings.Join(address.Hosts, ", ")
 	}
 	fmt.Fprintf(w.stdout, `
   pushgate dev: publisher, edge and Redis (%s) in one process

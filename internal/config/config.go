@@ -21,24 +21,25 @@ const MinKey = 16
 // Common is what every program needs to know. Its doc tags, and those of the programs' own structs, make the table of the
 // README; quotes in them become code.
 type Common struct {
-	RedisURL      string          `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' or 'unix:///path'"`
-	Keys          Keys            `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
-	PortalsFile   string          `env:"PORTALS" default:"one portal" doc:"JSON file of the portals to serve, in place of 'PUSHGATE_KEYS'; SIGHUP has it read again"`
-	SignatureAlgo string          `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
-	HostID        string          `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal, which tokens and posts of version 5 must name"`
-	Grammar       channel.Grammar `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
-	ChannelCap    int             `env:"CHANNEL_CAP" envDefault:"10000" doc:"messages that the log keeps of one channel"`
-	WriteWindow   time.Duration   `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
-	MaxPayload    int64           `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
-	MaxMessages   int             `env:"MAX_MESSAGES" envDefault:"100" doc:"messages that a batch of the binary dialect may have"`
-	MaxChannels   int             `env:"MAX_CHANNELS" envDefault:"100" doc:"receivers that a message of a batch may have, and channels of a question who is online"`
-	TTLRules      proto.TTLRules  `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
-	AdminListen   string          `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
-	AdminPublic   bool            `env:"ADMIN_PUBLIC" envDefault:"false" doc:"let 'PUSHGATE_ADMIN_LISTEN' be an address that others than this machine reach"`
-	Drain         time.Duration   `env:"DRAIN" envDefault:"10s" doc:"window over which sessions are told to go when the program leaves"`
-	ID            string          `env:"ID" default:"host name and process number" doc:"name of this process among its like"`
-	LogLevel      slog.Level      `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
-	LogFormat     string          `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
+	RedisURL      string             `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"Redis, which holds the log: 'redis://', 'rediss://' for TLS, 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see above"`
+	Keys          Keys               `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas: the first signs, all verify; each at least 16 bytes"`
+	PortalsFile   string             `env:"PORTALS" default:"one portal" doc:"JSON file of the portals to serve, in place of 'PUSHGATE_KEYS'; SIGHUP has it read again"`
+	SignatureAlgo string             `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, as set in the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
+	HostID        string             `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal, which tokens and posts of version 5 must name"`
+	Grammar       channel.Grammar    `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids: '2' has hexadecimal digits; '1' any letters, and the answers of the first generation"`
+	ChannelCap    int                `env:"CHANNEL_CAP" envDefault:"10000" doc:"messages that the log keeps of one channel"`
+	WriteWindow   time.Duration      `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel takes messages, from its first one on; '0' is for ever"`
+	MaxPayload    int64              `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
+	MaxMessages   int                `env:"MAX_MESSAGES" envDefault:"100" doc:"messages that a batch of the binary dialect may have"`
+	MaxChannels   int                `env:"MAX_CHANNELS" envDefault:"100" doc:"receivers that a message of a batch may have, and channels of a question who is online"`
+	TTLRules      proto.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
+	Replicas      proto.ReplicaRules `env:"WAIT_REPLICAS" default:"none" doc:"how many replicas must have a message before its sender is told of success, by its type, such as 'im_message=1'; with fewer the answer is 503"`
+	AdminListen   string             `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
+	AdminPublic   bool               `env:"ADMIN_PUBLIC" envDefault:"false" doc:"let 'PUSHGATE_ADMIN_LISTEN' be an address that others than this machine reach"`
+	Drain         time.Duration      `env:"DRAIN" envDefault:"10s" doc:"window over which sessions are told to go when the program leaves"`
+	ID            string             `env:"ID" default:"host name and process number" doc:"name of this process among its like"`
+	LogLevel      slog.Level         `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
+	LogFormat     string             `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
 	signer *channel.Signer // made of Keys and SignatureAlgo; nil if there are no keys
 	limits portal.Limits   // of portals that have none of their own

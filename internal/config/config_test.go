@@ -110,6 +110,8 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_SIGNATURE_ALGO=crc32", `PUSHGATE_SIGNATURE_ALGO: unknown signature algorithm "crc32"`},
 		{"PUSHGATE_REDIS_URL=http://u:secret@h/", "PUSHGATE_REDIS_URL: it is no address of a Redis server"},
 		{"PUSHGATE_REDIS_URL=unix://", "PUSHGATE_REDIS_URL"},
+		{"PUSHGATE_REDIS_URL=redis+sentinel://u:secret@a,b", "PUSHGATE_REDIS_URL: it is no address of a Redis server: the sentinels' name of the master is missing"},
+		{"PUSHGATE_REDIS_URL=redis+cluster://u:secret@a,b/1", "a cluster has no databases"},
 		{"PUSHGATE_REDIS_URL=redis://u:secret@[/", "PUSHGATE_REDIS_URL"},
 		{"PUSHGATE_LISTEN=8010", `PUSHGATE_LISTEN: "8010" is no address (host:port or unix:/path)`},
 		{"PUSHGATE_LISTEN=127.0.0.1:http", "PUSHGATE_LISTEN"},
@@ -132,6 +134,8 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_LOG_LEVEL=loud", "(debug, info, warn or error)"},
 		{"PUSHGATE_LOG_FORMAT=xml", `PUSHGATE_LOG_FORMAT: "xml" is no format`},
 		{"PUSHGATE_ID=a:b", "PUSHGATE_ID"},
+		{"PUSHGATE_WAIT_REPLICAS=im_message", "PUSHGATE_WAIT_REPLICAS: "},
+		{"PUSHGATE_WAIT_REPLICAS=im_message=17", "replicas are from 0 to 16 (rules such as im_message=1"},
 		{"PUSHGATE_ORIGINS=[a", `PUSHGATE_ORIGINS: "[a" is no host pattern`},
 		{"PUSHGATE_ORIGINS=a,,b", "PUSHGATE_ORIGINS"},
 	} {

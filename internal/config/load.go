@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -22,6 +21,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/redisurl"
 )
 
 // Fault is one thing that is wrong with an environment. It never holds the value of a secret.
@@ -115,16 +115,17 @@ func problem(bad env.ParseError, value string) string {
 }
 
 var hints = map[reflect.Type]string{
-	reflect.TypeFor[bool]():            "true or false",
-	reflect.TypeFor[int]():             "a whole number",
-	reflect.TypeFor[int64]():           "a whole number",
-	reflect.TypeFor[time.Duration]():   "a duration such as 500ms, 40s or 2m",
-	reflect.TypeFor[Keys]():            "comma-separated keys of at least 16 bytes, as in the portal's settings",
-	reflect.TypeFor[channel.Grammar](): "1 or 2",
-	reflect.TypeFor[slog.Level]():      "debug, info, warn or error",
-	reflect.TypeFor[proto.TTLRules]():  "rules such as im_startWriting=2m,online_*=2m,*=24h",
-	reflect.TypeFor[Networks]():        "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
-	reflect.TypeFor[Origins]():         "comma-separated hosts such as portal.example.com,*.example.org",
+	reflect.TypeFor[bool]():               "true or false",
+	reflect.TypeFor[int]():                "a whole number",
+	reflect.TypeFor[int64]():              "a whole number",
+	reflect.TypeFor[time.Duration]():      "a duration such as 500ms, 40s or 2m",
+	reflect.TypeFor[Keys]():               "comma-separated keys of at least 16 bytes, as in the portal's settings",
+	reflect.TypeFor[channel.Grammar]():    "1 or 2",
+	reflect.TypeFor[slog.Level]():         "debug, info, warn or error",
+	reflect.TypeFor[proto.TTLRules]():     "rules such as im_startWriting=2m,online_*=2m,*=24h",
+	reflect.TypeFor[proto.ReplicaRules](): "rules such as im_message=1,im_*=0",
+	reflect.TypeFor[Networks]():           "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
+	reflect.TypeFor[Origins]():            "comma-separated hosts such as portal.example.com,*.example.org",
 }
 
 // Upper bounds of limits.
@@ -174,10 +175,8 @@ func (l *loader) common(c *Common) {
 }
 
 func (l *loader) redis(text string) {
-	u, err := url.Parse(text)
-	ok := err == nil && (u.Scheme == "unix" && u.Path != "" || (u.Scheme == "redis" || u.Scheme == "rediss") && u.Host != "")
-	if !ok { // the value is not repeated: it may hold a password
-		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server", "redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket")
+	if _, err := redisurl.Parse(text); err != nil { // the value is not repeated: it may hold a password
+		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server: "+err.Error(), redisurl.Forms)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -53,6 +54,15 @@ func Main(logger *slog.Logger, run func(context.Context) error) int {
 func Refuse(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 2
+}
+
+// Canary gives what is to be told of how long a message to oneself took through Redis: it counts with registry.
+func Canary(registry prometheus.Registerer) func(took time.Duration) {
+	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_canary_seconds",
+		Help:    "How long messages to oneself took from a command to Redis to its notification. None arrive while the link is down.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3}})
+	registry.MustRegister(seconds)
+	return func(took time.Duration) { seconds.Observe(took.Seconds()) }
 }
 
 // DamagedRecords gives what is to be told of records of the log that cannot be read: it counts them with registry and logs them.

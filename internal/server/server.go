@@ -94,7 +94,8 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	if err != nil {
 		return nil, nil, err
 	}
-	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Damaged: ops.DamagedRecords(registry, logger)})
+	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Replicas: cfg.Replicas,
+		Damaged: ops.DamagedRecords(registry, logger), Heard: ops.Canary(registry)})
 	return st, func() { _ = rdb.Close() }, nil
 }
 

@@ -23,14 +23,18 @@ const (
 //
 // It is answered within Config.Timeout, or by the deadline of ctx if that is sooner. An error does not say that nothing was done: an answer may have been lost on its
 // way. Appends that come while Redis is busy with others travel together; the one that leads them is not cut short by its
-// context, the others are.
+// context, the others are. Messages that replicas must have, as Config.Replicas says, wait for them alone.
 func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	limit := time.Now().Add(l.cfg.Timeout)
 	p, err := newPost(msgs)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err == nil {
 		err = l.enqueue(ctx, p)
+	}
+	if err == nil {
+		err = l.confirm(ctx, limit, msgs, p.receipts)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("append to portal %q: %w", l.portal, err)
@@ -230,7 +234,7 @@ func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID
 			twins.number()
 			return known, nil
 		}
-		reply, err := run(ctx, l.rdb, appendScript, l.head, args...).Result()
+		reply, err := run(ctx, l.rdb, l.append, l.head, args...).Result()
 		if err != nil {
 			return proto.ID{}, err
 		}

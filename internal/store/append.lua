@@ -1,4 +1,4 @@
--- Appends messages and notifies of them.
+-- Appends messages and notifies of them. The line before says by which command: publish.
 -- ARGV: the newest id that the caller knows or '', life of a list in ms, cap of a list, write window in ms or 0, how long keys are remembered in ms;
 -- then for each message: its life in ms or 0, its channels (32 characters each, run together), its record, its key or ''.
 -- Gives the id of the last message; the others' precede it without a hole. If there are messages by whose keys others have been
@@ -104,6 +104,6 @@ for i = first, #ARGV, 4 do
 	if key ~= '' then
 		call('SET', keys .. key, id, 'PX', memory)
 	end
-	call('PUBLISH', topic, id .. record)
+	call(publish, topic, id .. record)
 end
 return id

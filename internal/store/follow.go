@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/proto"
 )
@@ -20,9 +16,11 @@ const (
 )
 
 // Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called from here and
-// from nowhere else. Whenever the link to Redis is lost, or has been silent for Config.Silence, or an id comes that is older
+// from nowhere else. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
 // than one before it, f is told Down, and Resync once there is a new subscription. Dispatched ids rise, and are after
 // the id of the last Resync.
+//
+// All who follow portals that one server of Redis keeps share one connection to it. They do not wait for one another.
 func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 	s := subscription{log: l, follower: f}
 	backoff := minBackoff
@@ -32,17 +30,12 @@ func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !s.down {
-			s.down = true
-			f.Down(err)
-		}
+		s.lost(err)
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(backoff/2 + rand.N(backoff)):
+		if err := pause(ctx, backoff); err != nil {
+			return err
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
@@ -58,52 +51,54 @@ type subscription struct {
 	down       bool     // the follower was told Down, and not yet Resync
 }
 
-// run subscribes and listens until something fails or ctx ends.
+// run listens until something fails that the link does not put right by itself, or ctx ends.
 func (s *subscription) run(ctx context.Context) error {
-	pubsub := s.log.rdb.Subscribe(ctx)
-	defer pubsub.Close()
-	// A receive that blocks does not heed its context.
-	stop := context.AfterFunc(ctx, func() { pubsub.Close() })
-	defer stop()
-	if err := pubsub.Subscribe(ctx, s.log.topic); err != nil {
-		return fmt.Errorf("subscribe to %s: %w", s.log.topic, err)
+	place, err := s.log.links.listen(ctx, s.log.topic)
+	if err != nil {
+		return fmt.Errorf("find who keeps %s: %w", s.log.topic, err)
 	}
-
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	pings, cancel := context.WithCancel(ctx)
-	defer cancel()
-	wg.Go(func() { s.log.ping(pings, pubsub) })
-
+	defer s.log.links.leave(place)
+	var events []event
 	for {
-		// What is left of a message after a timeout would be read as the next one: every error ends the subscription.
-		event, err := pubsub.ReceiveTimeout(ctx, s.log.cfg.Silence)
-		if err != nil {
-			return fmt.Errorf("listen to %s: %w", s.log.topic, err)
-		}
-		switch event := event.(type) {
-		case *redis.Subscription:
-			err = s.resync(ctx)
-		case *redis.Message:
-			err = s.dispatch(event.Payload)
-		}
-		if err != nil {
+		if events, err = place.take(ctx, events); err != nil {
 			return err
+		}
+		for _, e := range events {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := s.hear(ctx, place, e); err != nil {
+				return fmt.Errorf("listen to %s: %w", s.log.topic, err)
+			}
 		}
 	}
 }
 
-// ping keeps asking Redis for a sign of life until ctx ends; the answers, or their absence, are for the receiver to see.
-func (l *Log) ping(ctx context.Context, pubsub *redis.PubSub) {
-	ticker := time.NewTicker(l.cfg.Ping)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			_ = pubsub.Ping(ctx)
+// hear acts upon one event. An error means that the place is to be left.
+func (s *subscription) hear(ctx context.Context, place *listener, e event) error {
+	switch e.kind {
+	case message:
+		return s.dispatch(e.payload)
+	case made:
+		return s.resync(ctx)
+	case lost:
+		s.lost(fmt.Errorf("listen to %s: %w", s.log.topic, e.err))
+		// A cluster may have given the portal to another node.
+		if node, err := s.log.links.node(ctx, s.log.topic); err != nil || node != place.link.node {
+			return errMoved
 		}
+		return nil
+	default:
+		s.log.links.reload(ctx)
+		return e.err
+	}
+}
+
+// lost tells the follower, who may know, that nothing comes.
+func (s *subscription) lost(err error) {
+	if !s.down {
+		s.down = true
+		s.follower.Down(err)
 	}
 }
 

@@ -1,38 +1,97 @@
 package store
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
-	"net/url"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"pushgate/internal/redisurl"
 )
 
 // ErrURL is what [Open] says of a URL that it cannot use. It repeats nothing of the URL, which may hold a password.
-var ErrURL = errors.New("not the URL of a Redis: want redis://[USER:PASSWORD@]HOST[:PORT][/DB], the same with rediss:// for TLS, " +
-	"or unix://[USER:PASSWORD@]/PATH[?db=DB]")
+var ErrURL = errors.New("not the URL of a Redis: want " + redisurl.Forms)
 
-// Open makes a client with limits that suit the store; it does not connect yet. The schemes are redis, rediss and unix. Parameters of
-// go-redis may follow in the query; those given there win, but for retries, which are off.
+// Open makes a client with limits that suit the store; it does not connect yet. What a URL may be is in [redisurl.Forms]: one server,
+// a master that sentinels know, or a cluster. Of TLS, ca, cert and key may follow in the query, as paths; and pool_size, dial_timeout,
+// read_timeout and write_timeout. An error is ErrURL, or says which file is not what it should be.
 func Open(rawURL string) (redis.UniversalClient, error) {
-	if u, err := url.Parse(rawURL); err != nil || u.Scheme != "unix" && u.Hostname() == "" {
-		return nil, ErrURL
-	}
-	opt, err := redis.ParseURL(rawURL)
+	address, err := redisurl.Parse(rawURL)
 	if err != nil {
-		return nil, ErrURL
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
-	opt.Protocol = 2 // version 3 adds to every command a look for pushed news of the server, which we do not use
-	opt.DisableIdentity = true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	opt.ContextTimeoutEnabled = true
-	opt.MaxRetries = -1
-	opt.DialerRetries = 1
+	opt := redis.UniversalOptions{
+		Addrs:            address.Hosts,
+		MasterName:       address.Master,
+		DB:               address.DB,
+		Username:         address.User,
+		Password:         address.Password,
+		SentinelUsername: address.SentinelUser,
+		SentinelPassword: address.SentinelPassword,
+
+		PoolSize:     address.PoolSize,
+		DialTimeout:  address.DialTimeout,
+		ReadTimeout:  address.ReadTimeout,
+		WriteTimeout: address.WriteTimeout,
+		PoolTimeout:  time.Second,
+
+		Protocol:                 2, // version 3 adds to every command a look for pushed news of the server, which we do not use
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		ContextTimeoutEnabled:    true,
+		MaxRetries:               -1,
+		DialerRetries:            1,
+		PipelinePoolSize:         -1, // no second pool beside the first
+	}
 	or(&opt.PoolSize, 32)
 	or(&opt.DialTimeout, time.Second)
 	or(&opt.ReadTimeout, time.Second)
 	or(&opt.WriteTimeout, time.Second)
-	or(&opt.PoolTimeout, time.Second)
-	return redis.NewClient(opt), nil
+	if address.TLS != nil {
+		if opt.TLSConfig, err = tlsConfig(*address.TLS); err != nil {
+			return nil, err
+		}
+	}
+	switch address.Shape {
+	case redisurl.Sentinel:
+		return redis.NewFailoverClient(opt.Failover()), nil
+	case redisurl.Cluster:
+		cluster := opt.Cluster()
+		cluster.DisableRoutingPolicies = true // which ask the servers about commands; ours name their keys
+		return redis.NewClusterClient(cluster), nil
+	default:
+		simple := opt.Simple()
+		if address.Unix {
+			simple.Network = "unix"
+		}
+		return redis.NewClient(simple), nil
+	}
+}
+
+// tlsConfig reads the files that a URL names.
+func tlsConfig(t redisurl.TLS) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificates that Redis is known by: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read the certificates that Redis is known by: none in %s", t.CA)
+		}
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read the certificate for Redis: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
 }

@@ -28,8 +28,11 @@ var (
 	putEdgeSource string
 	//go:embed edges.lua
 	edgesSource string
+	//go:embed confirm.lua
+	confirmSource string
 
-	appendScript   = newScript(positionSource + appendSource)
+	appendScript   = newAppendScript("PUBLISH")
+	shardedScript  = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
 	headScript     = newScript(positionSource + headSource)
 	historyScript  = newScript(historySource)
 	presenceScript = newScript(presenceSource)
@@ -37,7 +40,12 @@ var (
 	seenScript     = newScript(seenSource)
 	putEdgeScript  = newScript(putEdgeSource)
 	edgesScript    = newScript(edgesSource)
+	confirmScript  = newScript(confirmSource)
 )
+
+func newAppendScript(publish string) script {
+	return newScript(positionSource + "local publish = '" + publish + "'\n" + appendSource)
+}
 
 // script is a Lua script and the name by which Redis knows it once it has seen it. It is immutable.
 type script struct{ source, hash string }
@@ -47,8 +55,13 @@ func newScript(source string) script {
 	return script{source: source, hash: hex.EncodeToString(sum[:])}
 }
 
+// processor is a client or a connection.
+type processor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
 // run runs a script, sending its source only if Redis does not know it.
-func run(ctx context.Context, rdb redis.UniversalClient, s script, key string, args ...any) *redis.Cmd {
+func run(ctx context.Context, rdb processor, s script, key string, args ...any) *redis.Cmd {
 	cmd := process(ctx, rdb, "evalsha", s.hash, key, args)
 	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 		return process(ctx, rdb, "eval", s.source, key, args)
@@ -56,7 +69,7 @@ func run(ctx context.Context, rdb redis.UniversalClient, s script, key string, a
 	return cmd
 }
 
-func process(ctx context.Context, rdb redis.UniversalClient, name, what, key string, args []any) *redis.Cmd {
+func process(ctx context.Context, rdb processor, name, what, key string, args []any) *redis.Cmd {
 	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
 	_ = rdb.Process(ctx, once{cmd}) // the error stays in cmd
 	return cmd

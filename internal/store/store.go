@@ -28,13 +28,18 @@ type Config struct {
 	PageMessages int           // messages in a page of history at most; 100
 	PageBytes    int           // bytes of records in a page that has more than one; 256 KiB
 
+	Replicas proto.ReplicaRules // how many replicas must have a message before it is acknowledged; none
+
 	Timeout time.Duration // in which an append is answered; 700 ms
 	Ping    time.Duration // between two questions whether the link of notifications is alive; 1 s
 	Silence time.Duration // after which a link that says nothing is dead; 3 s
+	Canary  time.Duration // between two messages to oneself, which must be heard over the link of notifications; 1 s
 
 	// Damaged is told of every record that does not decode, notified or read; such a message cannot be delivered by any means.
 	// It may be called concurrently. Nil: nobody is told.
 	Damaged func(id proto.ID, err error)
+	// Heard is told how long each message to oneself took. It may be called concurrently. Nil: nobody is told.
+	Heard func(took time.Duration)
 }
 
 // WithDefaults gives c with its zero fields filled in.
@@ -45,8 +50,12 @@ func (c Config) WithDefaults() Config {
 	or(&c.Timeout, 700*time.Millisecond)
 	or(&c.Ping, time.Second)
 	or(&c.Silence, 3*time.Second)
+	or(&c.Canary, time.Second)
 	if c.Damaged == nil {
 		c.Damaged = func(proto.ID, error) {}
+	}
+	if c.Heard == nil {
+		c.Heard = func(time.Duration) {}
 	}
 	return c
 }
@@ -59,8 +68,9 @@ func or[T int | time.Duration](field *T, value T) {
 
 // Store is the logs of all portals in one Redis, and the statistics of its edges. Its methods may be called concurrently.
 type Store struct {
-	rdb redis.UniversalClient // immutable
-	cfg Config                // immutable
+	rdb   redis.UniversalClient // immutable
+	cfg   Config                // immutable
+	links *links                // immutable
 
 	mu   sync.Mutex
 	logs map[string]*Log
@@ -69,7 +79,8 @@ type Store struct {
 // New makes a store on a client, best one from [Open]. The caller keeps the client and closes it after the last use of the store.
 // The client must respect the deadlines of contexts (redis.Options.ContextTimeoutEnabled), or Config.Timeout holds nothing.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
-	return &Store{rdb: rdb, cfg: cfg.WithDefaults(), logs: make(map[string]*Log)}
+	cfg = cfg.WithDefaults()
+	return &Store{rdb: rdb, cfg: cfg, links: newLinks(rdb, cfg), logs: make(map[string]*Log)}
 }
 
 // Log gives the log of a portal, the same one at every call. The name must not contain braces, which mark the part of a key that
@@ -80,7 +91,11 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen"}
+		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + notifySuffix, seen: prefix + "seen",
+			append: appendScript}
+		if s.links.sharded {
+			l.append = shardedScript
+		}
 		s.logs[portal] = l
 	}
 	return l
@@ -91,10 +106,12 @@ func (s *Store) Log(portal string) *Log {
 type Log struct {
 	rdb    redis.UniversalClient // immutable
 	cfg    Config                // immutable, with defaults
+	links  *links                // immutable
 	portal string                // immutable
 	head   string                // immutable: the key, and by its hash tag the place of all the portal's keys
 	topic  string                // immutable
 	seen   string                // immutable: the key of when users were last seen
+	append script                // immutable: the one whose notifications are heard
 
 	mu    sync.Mutex
 	known proto.ID // the newest id that Redis has told of

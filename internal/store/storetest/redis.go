@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -27,6 +28,12 @@ type Redis struct {
 // test is skipped, or fails if the environment says CI=true.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
+	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
+}
+
+// startServer starts redis-server with a configuration of its own.
+func startServer(t testing.TB, args ...string) *Redis {
+	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -39,8 +46,7 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 	for try := 0; ; try++ {
 		r.addr = freeAddr(t)
 		_, port, _ := net.SplitHostPort(r.addr)
-		r.args = append([]string{program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
-			"--maxmemory-policy", "noeviction", "--dir", t.TempDir()}, args...)
+		r.args = append(append([]string{program}, args...), "--bind", "127.0.0.1", "--port", port, "--dir", t.TempDir())
 		err := r.start()
 		if err == nil {
 			break
@@ -102,7 +108,7 @@ func (r *Redis) CPU() time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// Do sends one command, given as words, on a connection of its own, and gives the first line of the answer.
+// Do sends one command, given as words, on a connection of its own, and gives the answer: its first line, or the bulk that it is.
 func (r *Redis) Do(words ...string) (string, error) {
 	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
 	if err != nil {
@@ -114,8 +120,16 @@ func (r *Redis) Do(words ...string) (string, error) {
 	for _, word := range words {
 		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(word), word)
 	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(line), err
+	answer := bufio.NewReader(conn)
+	line, err := answer.ReadString('\n')
+	line = strings.TrimSpace(line)
+	if size, ok := strings.CutPrefix(line, "$"); ok && err == nil {
+		n, _ := strconv.Atoi(size)
+		bulk := make([]byte, max(n, 0))
+		_, err = io.ReadFull(answer, bulk)
+		return string(bulk), err
+	}
+	return line, err
 }
 
 func (r *Redis) start() error {

@@ -1,0 +1,60 @@
+package proto
+
+import (
+	"fmt"
+	"strings"
+)
+
+// rules says something of messages by their type. They are immutable.
+type rules[T any] []rule[T]
+
+type rule[T any] struct {
+	pattern string // without the star
+	prefix  bool   // it had one
+	value   T
+	text    string // value as it was written
+}
+
+// parseRules reads comma-separated pairs of a message type and a value. A star at the end of a type stands for any rest.
+func parseRules[T any](text, form string, parse func(text string) (T, error)) (rules[T], error) {
+	var all rules[T]
+	for pair := range strings.SplitSeq(text, ",") {
+		pattern, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if !ok || pattern == "" {
+			return nil, fmt.Errorf("%q is not %s", pair, form)
+		}
+		v, err := parse(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", pair, err)
+		}
+		r := rule[T]{value: v, text: value}
+		r.pattern, r.prefix = strings.CutSuffix(pattern, "*")
+		if strings.Contains(r.pattern, "*") {
+			return nil, fmt.Errorf("%q: a star stands at the end of a type only", pair)
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// find gives what the first rule that matches says.
+func (all rules[T]) find(typ string) (value T, ok bool) {
+	for _, r := range all {
+		if typ == r.pattern || r.prefix && strings.HasPrefix(typ, r.pattern) {
+			return r.value, true
+		}
+	}
+	return value, false
+}
+
+// String gives the rules in the form that parseRules reads.
+func (all rules[T]) String() string {
+	pairs := make([]string, len(all))
+	for i, r := range all {
+		if r.prefix {
+			r.pattern += "*"
+		}
+		pairs[i] = r.pattern + "=" + r.text
+	}
+	return strings.Join(pairs, ",")
+}

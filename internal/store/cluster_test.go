@@ -1,0 +1,133 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pushgate/internal/faulty"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+)
+
+// eachMaster does the same on all nodes of a cluster.
+func eachMaster(t testing.TB, rdb redis.UniversalClient, do func(ctx context.Context, node *redis.Client) error) {
+	t.Helper()
+	if err := rdb.(*redis.ClusterClient).ForEachMaster(context.Background(), do); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// proxied makes a client of a cluster that reaches each node by a proxy, whatever address the cluster tells.
+func proxied(t testing.TB, cluster *storetest.Cluster) (redis.UniversalClient, []*faulty.Proxy) {
+	t.Helper()
+	ways := make(map[string]string)
+	var proxies []*faulty.Proxy
+	for _, node := range cluster.Nodes {
+		proxy := through(t, node.Addr())
+		ways[node.Addr()] = proxy.Addr()
+		proxies = append(proxies, proxy)
+	}
+	opt := *open(t, cluster.URL()).(*redis.ClusterClient).Options()
+	opt.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, ways[addr])
+	}
+	rdb := redis.NewClusterClient(&opt)
+	t.Cleanup(func() { rdb.Close() })
+	return rdb, proxies
+}
+
+func TestCluster(t *testing.T) {
+	cluster := storetest.StartCluster(t, 3)
+	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
+		rdb := open(t, cluster.URL())
+		link, proxies := proxied(t, cluster)
+		s := store.New(rdb, cfg)
+		flush := func() {
+			eachMaster(t, rdb, func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() })
+		}
+		flush()
+		return storetest.Subject{
+			Log:   cuttable{s.Log("default"), store.New(link, cfg).Log("default")},
+			Stats: s,
+			Now:   time.Now,
+			Flush: flush,
+			Advance: func(d time.Duration) {
+				eachMaster(t, rdb, func(ctx context.Context, node *redis.Client) error {
+					return node.Eval(ctx, ageScript, nil, d.Milliseconds()).Err()
+				})
+			},
+			Cut: func() {
+				for _, proxy := range proxies {
+					proxy.Cut()
+				}
+			},
+		}
+	})
+}
+
+func TestPortalsSpreadOverACluster(t *testing.T) {
+	const portals = 60
+	cluster := storetest.StartCluster(t, 3)
+	rdb := open(t, cluster.URL())
+	logs := store.New(rdb, store.Config{})
+	recorders := make([]*storetest.Recorder, portals)
+	for i := range portals {
+		recorders[i] = storetest.NewRecorder(t)
+		follow(t, logs.Log(fmt.Sprint(i)), recorders[i])
+	}
+	for i, r := range recorders {
+		eventually(t, "a resync", func() bool { return r.Resyncs() == 1 })
+		post(t, logs.Log(fmt.Sprint(i)), msg(time.Hour, fmt.Sprint(i), ch(1)))
+		if got := held(t, logs.Log(fmt.Sprint(i)), ch(1)); !slices.Equal(got, []string{fmt.Sprint(i)}) {
+			t.Errorf("portal %d holds %q", i, got)
+		}
+	}
+	for i, r := range recorders {
+		eventually(t, "a notification", func() bool { return len(r.Texts()) == 1 })
+		if got := r.Texts(); got[0] != fmt.Sprint(i) {
+			t.Errorf("portal %d was notified of %q", i, got)
+		}
+	}
+	for i, node := range cluster.Nodes {
+		size, _ := node.Do("DBSIZE")
+		connections, _ := listeners(t, open(t, node.URL()))
+		if connections != 1 || size == ":0" {
+			t.Errorf("node %d has %d connections that listen, and %s keys", i, connections, size)
+		}
+	}
+}
+
+func TestPortalMovesToAnotherNode(t *testing.T) {
+	cluster := storetest.StartCluster(t, 3)
+	rdb := open(t, cluster.URL())
+	logs := store.New(rdb, store.Config{})
+	moving, staying := logs.Log("a"), logs.Log("b")
+	r, other := recorder(t, moving), recorder(t, staying)
+	for i, node := range []int{0, 1, 2, 0} {
+		cluster.Move("pg:{a}:head", cluster.Nodes[node])
+		eventually(t, "a follower follows", func() bool {
+			// Before the follower has moved, nobody hears a message; it is in the log, of which the resync tells.
+			id := post(t, moving, msg(time.Second, fmt.Sprint(i), ch(1)))
+			for deadline := time.Now().Add(200 * time.Millisecond); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+				if _, _, up, newest := r.State(); up && newest == id && slices.Contains(r.Texts(), fmt.Sprint(i)) {
+					return true
+				}
+			}
+			return false
+		})
+		// A slot moves when it is empty.
+		eachMaster(t, rdb, func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() })
+	}
+	post(t, staying, msg(time.Minute, "x", ch(1)))
+	eventually(t, "a notification", func() bool { return len(other.Texts()) == 1 })
+	if _, downs, up, _ := other.State(); downs > 0 || !up {
+		t.Errorf("who did not move: up %v, %d downs", up, downs)
+	}
+}

@@ -1,0 +1,81 @@
+package store_test
+
+import (
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+)
+
+func replicaRules(t *testing.T, text string) (r proto.ReplicaRules) {
+	t.Helper()
+	if err := r.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func typed(typ string, ttl time.Duration) *proto.Message {
+	m := msg(ttl, typ, ch(1))
+	m.Type = typ
+	return m
+}
+
+func TestWaitForReplicas(t *testing.T) {
+	master := storetest.StartRedis(t)
+	host, port, _ := net.SplitHostPort(master.Addr())
+	replica := storetest.StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
+	const timeout = 400 * time.Millisecond
+	cfg := store.Config{Replicas: replicaRules(t, "one=1,two=2"), Timeout: timeout}
+	l := store.New(open(t, master.URL()), cfg).Log("default")
+	try := func(typ string, ttl time.Duration) (took time.Duration, err error) {
+		began := time.Now()
+		_, err = l.Append(t.Context(), typed(typ, ttl))
+		return time.Since(began), err
+	}
+	eventually(t, "the replica follows", func() bool { _, err := try("one", time.Hour); return err == nil })
+	if took, err := try("two", time.Hour); err == nil || !strings.Contains(err.Error(), "too few replicas have it: 1 of 2") || took > timeout+100*time.Millisecond {
+		t.Errorf("two replicas of one: %v after %v", err, took)
+	}
+	if answer, err := replica.Do("REPLICAOF", "127.0.0.1", "1"); answer != "+OK" {
+		t.Fatal(answer, err)
+	}
+	if _, err := try("one", 0); err != nil {
+		t.Errorf("a transient message: %v", err)
+	}
+	var waiting sync.WaitGroup
+	for range 5 {
+		waiting.Go(func() {
+			if took, err := try("one", time.Hour); err == nil || took < timeout/2 || took > timeout+200*time.Millisecond {
+				t.Errorf("without a replica: %v after %v", err, took)
+			}
+		})
+	}
+	for range 20 {
+		if took, err := try("other", time.Hour); err != nil || took > timeout/2 {
+			t.Errorf("a message that waits for none: %v after %v", err, took)
+		}
+	}
+	waiting.Wait()
+	if answer, err := replica.Do("REPLICAOF", host, port); answer != "+OK" {
+		t.Fatal(answer, err)
+	}
+	eventually(t, "the replica follows again", func() bool { _, err := try("one", time.Hour); return err == nil })
+}
+
+func TestWaitForReplicasOfACluster(t *testing.T) {
+	cluster := storetest.StartCluster(t, 3)
+	cfg := store.Config{Replicas: replicaRules(t, "one=1"), Timeout: time.Second}
+	for _, portal := range []string{"a", "b", "c"} {
+		l := store.New(open(t, cluster.URL()), cfg).Log(portal)
+		if _, err := l.Append(t.Context(), typed("one", time.Hour)); err == nil || !strings.Contains(err.Error(), "0 of 1") {
+			t.Errorf("without replicas: %v", err)
+		}
+		post(t, l, typed("other", time.Hour))
+	}
+}

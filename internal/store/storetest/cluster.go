@@ -1,0 +1,81 @@
+package storetest
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// slots are how many parts the keys of a cluster are in.
+const slots = 16384
+
+// Cluster is a Redis cluster of a test's own: masters that share the keys, without replicas.
+type Cluster struct {
+	Nodes []*Redis
+}
+
+// StartCluster starts a cluster of so many nodes, which ends with the test; args are further options of each node's command line. The
+// test is skipped, or fails, as with [StartRedis].
+func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{}
+	var buses []string
+	for i := range nodes {
+		_, bus, _ := net.SplitHostPort(freeAddr(t))
+		r := StartRedis(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"}, args...)...)
+		c.Nodes, buses = append(c.Nodes, r), append(buses, bus)
+		r.must("CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
+		r.must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/nodes), fmt.Sprint((i+1)*slots/nodes-1))
+	}
+	for i, r := range c.Nodes[1:] {
+		host, port, _ := net.SplitHostPort(r.Addr())
+		c.Nodes[0].must("CLUSTER", "MEET", host, port, buses[i+1])
+	}
+	for _, r := range c.Nodes {
+		r.await("the cluster", func() bool {
+			info := r.must("CLUSTER", "INFO")
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprint("cluster_known_nodes:", nodes))
+		})
+	}
+	return c
+}
+
+// URL gives the cluster's address in the form that the store opens.
+func (c *Cluster) URL() string {
+	addrs := make([]string, len(c.Nodes))
+	for i, r := range c.Nodes {
+		addrs[i] = r.Addr()
+	}
+	return "redis+cluster://" + strings.Join(addrs, ",")
+}
+
+// Move gives the slot of a key, in which nothing may be kept, to another node.
+func (c *Cluster) Move(key string, to *Redis) {
+	slot := strings.TrimPrefix(to.must("CLUSTER", "KEYSLOT", key), ":")
+	id := to.must("CLUSTER", "MYID")
+	for _, r := range append([]*Redis{to}, c.Nodes...) {
+		r.must("CLUSTER", "SETSLOT", slot, "NODE", id)
+	}
+}
+
+// must does a command that does not fail.
+func (r *Redis) must(words ...string) string {
+	r.t.Helper()
+	answer, err := r.Do(words...)
+	if err != nil || strings.HasPrefix(answer, "-") {
+		r.t.Fatalf("%q: %s, %v", words, answer, err)
+	}
+	return answer
+}
+
+// await waits until ok, which is sure to happen.
+func (r *Redis) await(what string, ok func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("never: %s\n%s", what, r.out.String())
+		}
+	}
+}
