@@ -154,6 +154,9 @@ func (w *World) startNginx(ctx context.Context, public, internal string, edges, 
 	config := exec.CommandContext(ctx, filepath.Join(Repository(), "scripts/nginx-config"), dir)
 	config.Env = append(os.Environ(), "EDGES="+strings.Join(edges, " "), "PUBLISHERS="+strings.Join(publishers, " "), "PUBLIC="+public,
 		"INTERNAL="+internal, "SHUTDOWN="+shutdown)
+	if w.Portals[0].ClientID != "" { // which then reach it from elsewhere
+		config.Env = append(config.Env, "SHARED=1")
+	}
 	if out, err := config.CombinedOutput(); err != nil {
 		return fmt.Errorf("nginx-config: %w: %s", err, out)
 	}

@@ -131,3 +131,30 @@ func TestPortalMovesToAnotherNode(t *testing.T) {
 		t.Errorf("who did not move: up %v, %d downs", up, downs)
 	}
 }
+
+func TestClusterNodeFalls(t *testing.T) {
+	cluster := storetest.StartCluster(t, 3)
+	rdb := open(t, cluster.URL())
+	const falls = "pg:{default}:head"
+	slot, err := rdb.ClusterKeySlot(t.Context(), falls).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := cluster.Nodes[int(slot)*len(cluster.Nodes)/16384]
+	cluster.AddReplica(node)
+	l := store.New(rdb, store.Config{}).Log("default")
+	r := recorder(t, l)
+	p := publish(t, l)
+	p.again(t, r)
+	before := p.newest()
+	node.Stop()
+	after, took := p.again(t, r)
+	p.stop()
+	t.Logf("acknowledged again %v after the node fell, %d appends failed", took, p.failed)
+	if !after.After(before) {
+		t.Errorf("%v after %v", after, before)
+	}
+	if resyncs, downs, up, _ := r.State(); resyncs < 2 || downs < 1 || !up {
+		t.Errorf("%d resyncs, %d downs, up %v", resyncs, downs, up)
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Bounds of the wait before a lost subscription is made again.
+// Bounds of the wait before a follower who had to leave its link comes again.
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second

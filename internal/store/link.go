@@ -40,6 +40,9 @@ type order struct {
 	on    bool
 }
 
+// maxRelink bounds the wait before a lost connection is made again. It is short: everybody waits for this one connection.
+const maxRelink = 500 * time.Millisecond
+
 // maxTopics bounds the topics of one command.
 const maxTopics = 256
 
@@ -115,7 +118,7 @@ func (k *link) run(ctx context.Context) {
 		if pause(ctx, backoff) != nil {
 			return
 		}
-		backoff = min(2*backoff, maxBackoff)
+		backoff = min(2*backoff, maxRelink)
 	}
 }
 

@@ -105,6 +105,7 @@ func TestFailoverThatLosesAcknowledgedWrites(t *testing.T) {
 	lost := p.newest()
 	sentinel.Servers[0].Stop()
 	after, took := p.again(t, r)
+	p.stop()
 	t.Logf("acknowledged again %v after the master fell, %d appends failed", took, p.failed)
 	if took > 8*time.Second {
 		t.Errorf("acknowledged again after %v only", took)
@@ -112,7 +113,6 @@ func TestFailoverThatLosesAcknowledgedWrites(t *testing.T) {
 	if after.Epoch <= lost.Epoch {
 		t.Errorf("%v after %v, which was lost: no new epoch", after, lost)
 	}
-	p.stop()
 	// The old master comes back, and follows the new one.
 	sentinel.Servers[0].Start()
 	page, err := edge.Log("default").History(t.Context(), nil, lost)
@@ -133,8 +133,8 @@ func TestSwitchOfALivingMaster(t *testing.T) {
 	p.again(t, r)
 	sentinel.Switch()
 	_, took := p.again(t, r)
-	t.Logf("acknowledged again after %v, %d appends failed", took, p.failed)
 	p.stop()
+	t.Logf("acknowledged again after %v, %d appends failed", took, p.failed)
 	if resyncs, downs, up, _ := r.State(); resyncs < 2 || downs < 1 || !up {
 		t.Errorf("%d resyncs, %d downs, up %v", resyncs, downs, up)
 	}

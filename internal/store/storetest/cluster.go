@@ -51,6 +51,25 @@ func (c *Cluster) URL() string {
 	return "redis+cluster://" + strings.Join(addrs, ",")
 }
 
+// AddReplica starts a replica of a node, which takes its place when it falls. It is not among Nodes.
+func (c *Cluster) AddReplica(of *Redis) *Redis {
+	of.t.Helper()
+	_, bus, _ := net.SplitHostPort(freeAddr(of.t))
+	r := StartRedis(of.t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
+	host, port, _ := net.SplitHostPort(r.Addr())
+	of.must("CLUSTER", "MEET", host, port, bus)
+	id := of.must("CLUSTER", "MYID")
+	r.await("the replica knows its master", func() bool {
+		answer, err := r.Do("CLUSTER", "REPLICATE", id)
+		return err == nil && answer == "+OK"
+	})
+	r.await("the replica", func() bool { return strings.Contains(r.must("INFO", "replication"), "master_link_status:up") })
+	for _, node := range c.Nodes {
+		node.await("all know the replica", func() bool { return strings.Contains(node.must("CLUSTER", "NODES"), "slave "+id) })
+	}
+	return r
+}
+
 // Move gives the slot of a key, in which nothing may be kept, to another node.
 func (c *Cluster) Move(key string, to *Redis) {
 	slot := strings.TrimPrefix(to.must("CLUSTER", "KEYSLOT", key), ":")
