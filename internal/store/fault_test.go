@@ -352,7 +352,7 @@ func TestDamagedRecords(t *testing.T) {
 		t.Errorf("reported %v", got)
 	}
 	next := ids[4]
-	next.Sequence += 10
+	next.Sequence++
 	for _, payload := range []string{"", "garbage", strings.Repeat("x", 40), next.String() + "garbage"} {
 		if err := rdb.Publish(t.Context(), "pg:{default}:notify", payload).Err(); err != nil {
 			t.Fatal(err)
@@ -388,6 +388,30 @@ func TestIDsThatGoBackAreAResync(t *testing.T) {
 	eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
 	if r.Resyncs() != 3 || !slices.Equal(r.Texts(), []string{"a", "b"}) {
 		t.Errorf("%d resyncs, texts %q", r.Resyncs(), r.Texts())
+	}
+}
+
+// TestIDsThatAreMissingAreAResync: what was published and did not come is in the log.
+func TestIDsThatAreMissingAreAResync(t *testing.T) {
+	rdb := open(t, storetest.StartRedis(t).URL())
+	l := store.New(rdb, store.Config{}).Log("default")
+	r := recorder(t, l)
+	id := post(t, l, msg(time.Hour, "a", ch(1)))
+	eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
+	record := string(proto.AppendRecord(nil, msg(time.Hour, "x", ch(1))))
+	for i, ahead := range []proto.ID{{Epoch: id.Epoch, Sequence: id.Sequence + 2}, {Epoch: id.Epoch + 1, Sequence: 2}} {
+		if err := rdb.Set(t.Context(), "pg:{default}:head", ahead.String(), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := rdb.Publish(t.Context(), "pg:{default}:notify", ahead.String()+record).Err(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a resync", func() bool { return r.Resyncs() == i+2 })
+	}
+	post(t, l, msg(time.Hour, "b", ch(1)))
+	eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
+	if _, _, up, _ := r.State(); !up || r.Resyncs() != 3 || !slices.Equal(r.Texts(), []string{"a", "b"}) {
+		t.Errorf("up %v, %d resyncs, texts %q", up, r.Resyncs(), r.Texts())
 	}
 }
 
