@@ -139,6 +139,7 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		return s.resync(ctx)
 	}
 	s.newest = id
+	s.log.learn(id)
 	m, err := proto.DecodeRecord(id, []byte(payload[proto.IDLen:]))
 	if err != nil {
 		s.log.cfg.Damaged(id, err) // to read the log would not bring it either

@@ -15,8 +15,8 @@ const maxLooks = 4096
 
 var errReply = errors.New("an answer of unexpected form")
 
-// History gives one page of what the log holds for channels after the cursor, as one snapshot. A cursor that is newer than the log
-// cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
+// History gives one page of what the log holds for channels after the cursor, as one snapshot. A cursor that is newer than the log, and than
+// all that l knows of, cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
 // there is more, if what it looked at had expired; Through has moved on then. Records that do not decode are left out.
 func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
 	var names strings.Builder
@@ -24,17 +24,30 @@ func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID
 	for _, id := range channels {
 		names.WriteString(id.String())
 	}
-	reply, err := run(ctx, l.rdb, historyScript, l.head,
-		cursor(after), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, names.String()).Slice()
-	var page proto.Page
-	if err == nil {
-		page, err = l.page(reply)
-	}
+	page, err := l.read(ctx, names.String(), after)
 	if err != nil {
 		return proto.Page{}, fmt.Errorf("read the history of portal %q: %w", l.portal, err)
 	}
+	if known := l.knows(); after.After(page.Head) && known.After(page.Head) {
+		// Redis has lost the newest ids, and nobody has opened a new epoch yet. With one, the cursor is before all that comes, and the
+		// reader is not given again what it has.
+		if _, err := l.Head(ctx, known); err != nil {
+			return proto.Page{}, err
+		}
+		if page, err = l.read(ctx, names.String(), after); err != nil {
+			return proto.Page{}, fmt.Errorf("read the history of portal %q: %w", l.portal, err)
+		}
+	}
 	l.learn(page.Head)
 	return page, nil
+}
+
+func (l *Log) read(ctx context.Context, channels string, after proto.ID) (proto.Page, error) {
+	reply, err := run(ctx, l.rdb, historyScript, l.head, cursor(after), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, channels).Slice()
+	if err != nil {
+		return proto.Page{}, err
+	}
+	return l.page(reply)
 }
 
 // page reads the answer of the history script.
