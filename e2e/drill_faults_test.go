@@ -20,10 +20,10 @@ func faults() []row {
 		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
-		{name: "publisher killed", short: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
+		{name: "publisher killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
 		{name: "publishers rolled, one by one", act: func(d *drill) error { return d.roll(d.Publishers...) }},
 		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
-		{name: "nginx killed", short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
+		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
 		{name: "keys of all portals changed", act: func(d *drill) error { return d.ChangeKeys(d.ctx) }},
 
 		{name: "Redis link of an edge cut", act: cutLink},
@@ -38,32 +38,32 @@ func faults() []row {
 			return d.pause(5 * time.Second)
 		}},
 		{name: "Redis links silent, then dead", act: silentThenDead},
-		{name: "Redis frozen for 3 s", short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
-		{name: "Redis killed, restarted with its AOF", act: func(d *drill) error { return d.crash(d.Redis, time.Second) }},
-		{name: "Redis full", short: true, act: func(d *drill) error {
+		{name: "Redis frozen for 3 s", refuses: true, short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
+		{name: "Redis killed, restarted with its AOF", refuses: true, act: func(d *drill) error { return d.crash(d.Redis, time.Second) }},
+		{name: "Redis full", refuses: true, short: true, act: func(d *drill) error {
 			return d.during(3*time.Second, "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 256mb")
 		}},
-		{name: "Redis read-only", act: func(d *drill) error { return d.during(3*time.Second, "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE") }},
+		{name: "Redis read-only", refuses: true, act: func(d *drill) error { return d.during(3*time.Second, "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE") }},
 		{name: "scripts flushed", act: func(d *drill) error { return d.repeat(10, "SCRIPT FLUSH") }},
 		{name: "notification links killed", act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE pubsub") }},
-		{name: "all links to Redis killed", act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub") }},
+		{name: "all links to Redis killed", refuses: true, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub") }},
 
 		{name: "slow readers beside", act: slowReaders},
 		{name: "clients that flood frames", act: floods},
 		{name: "slow handshakes and posts", short: true, act: slowSenders},
 
-		{name: "Redis restarted empty", short: true, loses: true, act: restartEmpty},
+		{name: "Redis restarted empty", refuses: true, short: true, loses: true, act: restartEmpty},
 
 		{name: "replica killed", redis: Sentinels, act: func(d *drill) error { return d.crash(d.Servers[1], time.Second) }},
 		{name: "sentinels killed", redis: Sentinels, act: func(d *drill) error {
 			return errors.Join(d.crash(d.Sentinels[0], 0), d.crash(d.Sentinels[1], 0), d.crash(d.Sentinels[2], time.Second))
 		}},
-		{name: "failover, writes paused", redis: Sentinels, short: true, act: func(d *drill) error { return d.switchOver(true) }},
-		{name: "failover, writes not paused", redis: Sentinels, loses: true, act: func(d *drill) error { return d.switchOver(false) }},
-		{name: "master killed", redis: Sentinels, loses: true, act: func(d *drill) error { return d.loseMaster(0) }},
-		{name: "master killed, its replica behind", redis: Sentinels, short: true, loses: true, act: func(d *drill) error { return d.loseMaster(600 * time.Millisecond) }},
+		{name: "failover, writes paused", refuses: true, redis: Sentinels, short: true, act: func(d *drill) error { return d.switchOver(true) }},
+		{name: "failover, writes not paused", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.switchOver(false) }},
+		{name: "master killed", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.loseMaster(0) }},
+		{name: "master killed, its replica behind", refuses: true, redis: Sentinels, short: true, loses: true, act: func(d *drill) error { return d.loseMaster(600 * time.Millisecond) }},
 
-		{name: "node killed, restarted with its AOF", redis: Cluster, short: true, act: func(d *drill) error {
+		{name: "node killed, restarted with its AOF", refuses: true, redis: Cluster, short: true, act: func(d *drill) error {
 			owner, err := d.owner()
 			if err != nil {
 				return err
@@ -71,8 +71,8 @@ func faults() []row {
 			return errors.Join(d.crash(owner, time.Second), d.awaitCluster(d.ctx, ""))
 		}},
 		{name: "notification links of all nodes killed", redis: Cluster, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE pubsub") }},
-		{name: "planned failover of all nodes", redis: ClusterReplicas, act: clusterFailover},
-		{name: "node killed, its replica takes over", redis: ClusterReplicas, loses: true, act: promoted},
+		{name: "planned failover of all nodes", refuses: true, redis: ClusterReplicas, act: clusterFailover},
+		{name: "node killed, its replica takes over", refuses: true, redis: ClusterReplicas, loses: true, act: promoted},
 	}
 }
 
@@ -85,9 +85,15 @@ func (d *drill) crash(p *Process, away time.Duration) error {
 	return p.Start(d.ctx)
 }
 
-// roll has programs leave and start again, one after another.
+// roll has programs leave and start again, one after another. nginx passes over one that has refused a connection for a second: two of
+// them must not be away within one.
 func (d *drill) roll(all ...*Process) error {
-	for _, p := range all {
+	for i, p := range all {
+		if i > 0 {
+			if err := d.pause(1200 * time.Millisecond); err != nil {
+				return err
+			}
+		}
 		if err := p.Stop(); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ type row struct {
 	redis   Shape
 	short   bool // it is in the short form, too
 	loses   bool // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
+	refuses bool // posts may be refused: what they go through is away
 	clients int  // 60 unless it says otherwise
 	rate    int  // messages a second, 200 unless it says otherwise
 	act     func(*drill) error
@@ -169,12 +170,15 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	if o.accepted == 0 || r.Arrivals == 0 {
 		t.Errorf("%d messages, %d arrivals", o.accepted, r.Arrivals)
 	}
+	if o.unknown > 0 && !o.refuses {
+		t.Errorf("%d messages were not accepted", o.unknown)
+	}
 	if r.Untold > 0 {
-		t.Errorf("%d losses of which the reader was not told", r.Untold)
+		t.Errorf("%d losses, or what comes of them, of which the reader was not told", r.Untold)
 	}
 	if o.loses {
-		// What was lost is no fault of the clients or the service; all else is.
-		if r.Doubled+r.Disordered+r.Crossed+r.Foreign > 0 {
+		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All else is a fault.
+		if r.Crossed+r.Foreign > 0 {
 			t.Errorf("%v; foreign %d: %q", r, r.Foreign, r.Faults)
 		}
 	} else {
@@ -193,11 +197,11 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 func format(table []outcome) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "Redis\tfault\ttook\tmessages\tnot accepted\tdeliveries\tlost\tuntold\tdoubled\tout of order\tgap notes\tlongest silence\tslowest post\tPHP calls\tpeak MB (edge, publisher)\tverdict")
+	fmt.Fprintln(w, "Redis\tfault\ttook\tmessages\tnot accepted\tdeliveries\tlost\tuntold\tdoubled\tout of order\tgap notes\tlongest silence\tlatest arrival\tslowest post\tPHP calls\tpeak MB (edge, publisher)\tverdict")
 	for _, o := range table {
 		r := o.report
-		fmt.Fprintf(w, "%v\t%s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f s\t%.2f s\t%d\t%d, %d\t%s\n", o.redis, o.name, o.took.Seconds(), o.accepted, o.unknown,
-			r.Arrivals, r.Lost, r.Untold, r.Doubled, r.Disordered, r.Gaps, r.Silence.Seconds(), o.slowest.Seconds(), r.Counts.PortalCalls, o.edge>>20, o.publisher>>20, o.verdict)
+		fmt.Fprintf(w, "%v\t%s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f s\t%.1f s\t%.2f s\t%d\t%d, %d\t%s\n", o.redis, o.name, o.took.Seconds(), o.accepted, o.unknown,
+			r.Arrivals, r.Lost, r.Untold, r.Doubled, r.Disordered, r.Gaps, r.Silence.Seconds(), r.Delay(1).Seconds(), o.slowest.Seconds(), r.Counts.PortalCalls, o.edge>>20, o.publisher>>20, o.verdict)
 	}
 	w.Flush()
 	return text.String()
