@@ -26,18 +26,22 @@ func faults() []row {
 		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
 		{name: "keys of all portals changed", act: func(d *drill) error { return d.ChangeKeys(d.ctx) }},
 
-		{name: "Redis link of an edge cut", act: cutLink},
-		{name: "Redis link of an edge one-way", short: true, act: func(d *drill) error {
+		{name: "Redis away for an edge for 2 s", act: cutLink},
+		{name: "Redis links of an edge one-way", short: true, act: func(d *drill) error {
+			d.Links[0].Strand()
+			return d.pause(5 * time.Second)
+		}},
+		{name: "Redis one-way for an edge for 5 s", act: func(d *drill) error {
 			d.Links[0].StallReplies()
 			defer d.Links[0].Resume()
 			return d.pause(5 * time.Second)
 		}},
-		{name: "Redis link of an edge silent", act: func(d *drill) error {
+		{name: "Redis silent for an edge for 5 s", act: func(d *drill) error {
 			d.Links[1].Stall()
 			defer d.Links[1].Resume()
 			return d.pause(5 * time.Second)
 		}},
-		{name: "Redis links silent, then dead", act: silentThenDead},
+		{name: "Redis silent for all edges, then links dead", act: silentThenDead},
 		{name: "Redis frozen for 3 s", refuses: true, short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
 		{name: "Redis killed, restarted with its AOF", refuses: true, act: func(d *drill) error { return d.crash(d.Redis, time.Second) }},
 		{name: "Redis full", refuses: true, short: true, act: func(d *drill) error {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,9 +34,12 @@ func slowReaders(d *drill) error {
 			}
 		})
 	}
-	// It is no JSON: nobody of the crowd is to read it.
+	before, err := d.sum("pushgate_inbox_overflows_total")
+	if err != nil {
+		return err
+	}
 	body := strings.Repeat("x", size)
-	for began := time.Now(); time.Since(began) < 8*time.Second; {
+	for began := time.Now(); time.Since(began) < 10*time.Second; {
 		ctx, cancel := context.WithTimeout(d.ctx, time.Second)
 		_, err := portal.Post(ctx, body, false, id)
 		cancel()
@@ -46,16 +50,32 @@ func slowReaders(d *drill) error {
 			return err
 		}
 	}
-	return nil
+	after, err := d.sum("pushgate_inbox_overflows_total")
+	if err == nil && after == before {
+		err = errors.New("no reader was slow enough to fill its inbox")
+	}
+	return err
 }
 
-// floods: eight clients that send frames as fast as they are taken, commands of their dialect and nonsense, and come back when they are
+// sum adds up a series of all edges.
+func (d *drill) sum(series string) (total float64, err error) {
+	for _, p := range d.Edges {
+		n, err := p.Metric(d.ctx, series)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// floods: four clients that send frames as fast as they are taken, commands of their dialect and nonsense, and come back when they are
 // sent away.
 func floods(d *drill) error {
-	for i := range 8 {
+	for i := range 4 {
 		portal, id := d.Portals[i%len(d.Portals)], NewChannel()
-		frame := []string{"ping", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "mack:" + beginning, strings.Repeat("x", 4096)}[i%4]
-		address := "ws://" + d.Public + "/bitrix/subws/?CHANNEL_ID=" + portal.Signed(id) + "&clientId=" + portal.ClientID + []string{"", "&jsonRpc=true"}[i/4]
+		frame := []string{"ping", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "mack:" + beginning, strings.Repeat("x", 4096)}[i]
+		address := "ws://" + d.Public + "/bitrix/subws/?CHANNEL_ID=" + portal.Signed(id) + "&clientId=" + portal.ClientID + []string{"&jsonRpc=true", "&jsonRpc=true", "&jsonRpc=true", ""}[i]
 		d.beside.Go(func() {
 			for d.noise.Err() == nil {
 				conn, _, err := websocket.Dial(d.noise, address, nil)

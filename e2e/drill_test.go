@@ -47,6 +47,9 @@ func (d *drill) pause(t time.Duration) error {
 	}
 }
 
+// maxPeak is how many bytes of memory a program may have at most, whatever happens.
+const maxPeak = 64 << 20
+
 // outcome is what a row prints.
 type outcome struct {
 	row
@@ -98,7 +101,7 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
 			o := w.run(t, r)
 			table = append(table, o)
-			t.Log(strings.TrimSpace(format([]outcome{o})))
+			fmt.Fprintf(os.Stderr, "%v: %s: %s\n", r.redis, r.name, o.verdict)
 		})
 		// After a loss, readers who come from before it are told of a gap for a day: the next rows want none.
 		if !whole || r.loses {
@@ -175,6 +178,13 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	}
 	if r.Untold > 0 {
 		t.Errorf("%d losses, or what comes of them, of which the reader was not told", r.Untold)
+	}
+	limit := int64(maxPeak)
+	if raceBuilt() {
+		limit *= 8 // the detector remembers
+	}
+	if o.edge > limit || o.publisher > limit {
+		t.Errorf("an edge had %d MB, a publisher %d", o.edge>>20, o.publisher>>20)
 	}
 	if o.loses {
 		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All else is a fault.

@@ -97,6 +97,15 @@ func (p *Proxy) StallReplies() {
 	p.replies.stall()
 }
 
+// Strand is StallReplies for the connections that there are, and for ever: only Cut frees them. New ones work.
+func (p *Proxy) Strand() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.stranded = true
+	}
+}
+
 // Resume ends a stall.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
@@ -155,6 +164,7 @@ type link struct {
 	client, server net.Conn
 	ctx            context.Context // ends when the link is closed
 	cancel         context.CancelFunc
+	stranded       bool // guarded by Proxy.mu
 }
 
 func (l *link) close() {
@@ -213,6 +223,9 @@ func (p *Proxy) pass(l *link, to net.Conn, b []byte, replies bool) bool {
 	delay, flow := p.delay, p.requests
 	if replies {
 		flow = p.replies
+		if l.stranded {
+			flow = nil
+		}
 	}
 	p.mu.Unlock()
 	if delay > 0 {

@@ -162,6 +162,21 @@ func TestStallRepliesLetsRequestsPass(t *testing.T) {
 	c.hear("reply")
 }
 
+func TestStrandKeepsTheRepliesOfOldOnes(t *testing.T) {
+	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	old := dial(t, p)
+	old.say("one")
+	old.hear("one")
+	p.Strand()
+	old.say("two")
+	fresh := dial(t, p)
+	fresh.say("three")
+	fresh.hear("three")
+	old.silent(30 * time.Millisecond)
+	p.Cut()
+	old.ends("")
+}
+
 func TestRefuseClosesNewOnesOnly(t *testing.T) {
 	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
 	old := dial(t, p)
