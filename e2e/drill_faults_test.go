@@ -20,7 +20,7 @@ func faults() []row {
 		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
-		{name: "publisher killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
+		{name: "publisher killed", refuses: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
 		{name: "publishers rolled, one by one", act: func(d *drill) error { return d.roll(d.Publishers...) }},
 		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
 		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
@@ -54,7 +54,7 @@ func faults() []row {
 
 		{name: "slow readers beside", act: slowReaders},
 		{name: "clients that flood frames", act: floods},
-		{name: "slow handshakes and posts", short: true, act: slowSenders},
+		{name: "slow handshakes and posts", act: slowSenders},
 
 		{name: "Redis restarted empty", refuses: true, short: true, loses: true, act: restartEmpty},
 
@@ -67,6 +67,8 @@ func faults() []row {
 		{name: "master killed", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.loseMaster(0) }},
 		{name: "master killed, its replica behind", refuses: true, redis: Sentinels, short: true, loses: true, act: func(d *drill) error { return d.loseMaster(600 * time.Millisecond) }},
 
+		{name: "master frozen, replaced, awake again", refuses: true, redis: Sentinels, loses: true, untold: true, act: oldMaster},
+
 		{name: "node killed, restarted with its AOF", refuses: true, redis: Cluster, short: true, act: func(d *drill) error {
 			owner, err := d.owner()
 			if err != nil {
@@ -75,6 +77,7 @@ func faults() []row {
 			return errors.Join(d.crash(owner, time.Second), d.awaitCluster(d.ctx, ""))
 		}},
 		{name: "notification links of all nodes killed", redis: Cluster, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE pubsub") }},
+		{name: "slot of a portal moved to another node", refuses: true, redis: Cluster, act: moveSlot},
 		{name: "planned failover of all nodes", refuses: true, redis: ClusterReplicas, act: clusterFailover},
 		{name: "node killed, its replica takes over", refuses: true, redis: ClusterReplicas, loses: true, act: promoted},
 	}
@@ -224,6 +227,22 @@ func (d *drill) loseMaster(behind time.Duration) error {
 	return old.Start(d.ctx)
 }
 
+// oldMaster stops the master until its replica has taken over, and lets it go on as if nothing had been: it appends and notifies of what
+// had been sent to it, under ids that the new master gives to other messages.
+func oldMaster(d *drill) error {
+	old, err := d.Master(d.ctx)
+	if err != nil {
+		return err
+	}
+	if err := old.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := errors.Join(d.awaitMaster(old), old.Signal(syscall.SIGCONT)); err != nil {
+		return err
+	}
+	return old.Await(d.ctx, func(ctx context.Context) error { return old.says(ctx, "role:slave", "INFO", "replication") })
+}
+
 // awaitMaster returns when all sentinels have another master than the old one.
 func (d *drill) awaitMaster(old *Process) error {
 	return d.Sentinels[0].Await(d.ctx, func(ctx context.Context) error {
@@ -250,6 +269,48 @@ func (d *drill) owner() (*Process, error) {
 		}
 	}
 	return nil, errors.New("no node has the log of the first portal")
+}
+
+// moveSlot gives all keys of the first portal to another node, as a resharding does.
+func moveSlot(d *drill) error {
+	from, err := d.owner()
+	if err != nil {
+		return err
+	}
+	to := d.Servers[0]
+	if to == from {
+		to = d.Servers[1]
+	}
+	slot, err := from.Command(d.ctx, "CLUSTER", "KEYSLOT", "{"+d.Portals[0].ClientID+"}")
+	if err != nil {
+		return err
+	}
+	source, err := from.Command(d.ctx, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	target, err := to.Command(d.ctx, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	_, err = to.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	if err == nil {
+		_, err = from.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	}
+	host, port, _ := net.SplitHostPort(to.Addr)
+	for err == nil {
+		var keys string
+		if keys, err = from.Command(d.ctx, "CLUSTER", "GETKEYSINSLOT", slot, "100"); keys == "" {
+			break
+		}
+		_, err = from.Command(d.ctx, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, strings.Fields(keys)...)...)
+	}
+	for _, p := range []*Process{to, from, d.Servers[0], d.Servers[1], d.Servers[2]} {
+		if err == nil {
+			_, err = p.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "NODE", target)
+		}
+	}
+	return err
 }
 
 // clusterFailover has every replica change places with its master.

@@ -21,6 +21,7 @@ type row struct {
 	redis   Shape
 	short   bool // it is in the short form, too
 	loses   bool // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
+	untold  bool // likewise, but not all of them are told: docs/guarantees.md says why
 	refuses bool // posts may be refused: what they go through is away
 	clients int  // 60 unless it says otherwise
 	rate    int  // messages a second, 200 unless it says otherwise
@@ -176,8 +177,8 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	if o.unknown > 0 && !o.refuses {
 		t.Errorf("%d messages were not accepted", o.unknown)
 	}
-	if r.Untold > 0 {
-		t.Errorf("%d losses, or what comes of them, of which the reader was not told", r.Untold)
+	if r.Untold > 0 && !o.untold {
+		t.Errorf("%d losses, or what comes of them, of which the reader was not told: %q", r.Untold, r.Faults)
 	}
 	limit := int64(maxPeak)
 	if raceBuilt() {
@@ -197,9 +198,15 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 			t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
 		}
 	}
-	o.verdict = "ok"
-	if t.Failed() {
+	switch {
+	case t.Failed():
 		o.verdict = "FAILED"
+	case r.Untold > 0:
+		o.verdict = "not covered"
+	case o.loses:
+		o.verdict = "ok: all told"
+	default:
+		o.verdict = "ok"
 	}
 }
 
