@@ -21,7 +21,7 @@ func faults() []row {
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
 		{name: "publisher killed", refuses: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
-		{name: "publishers rolled, one by one", act: func(d *drill) error { return d.roll(d.Publishers...) }},
+		{name: "publishers rolled, one by one", refuses: true, act: func(d *drill) error { return d.roll(d.Publishers...) }},
 		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
 		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
 		{name: "keys of all portals changed", act: func(d *drill) error { return d.ChangeKeys(d.ctx) }},
