@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func TestRefusals(t *testing.T) {
 	signed := signer.Sign(channel.Ref{Private: one}).String()
 	pub := func(w *World) string { return "http://" + w.Internal + "/bitrix/pub/" }
 	sub := func(w *World) string { return "http://" + w.Public + "/bitrix/sub/" }
-	const mid = "17952262100000000000000002"
+	mid := newestID(t, w, signer) // one that the log has never given would make a gap
 
 	requests := map[string]struct {
 		method, url, body string
@@ -249,4 +250,16 @@ func TestConnectURLs(t *testing.T) {
 	if tried < 2 {
 		t.Errorf("%d queries tried", tried)
 	}
+}
+
+// newestID gives the id of a message that it publishes to a channel of its own.
+func newestID(t *testing.T, w *World, signer *channel.Signer) string {
+	t.Helper()
+	call := fmt.Sprintf(`{"jsonrpc":"2.0","method":"publish","params":{"channelList":["%s"],"body":{}}}`, NewChannel())
+	status, text, err := w.Do(t.Context(), http.MethodPost, "http://"+w.Internal+"/bitrix/api/?hostId=x&signature="+signer.SignBody([]byte(call)), call)
+	id := regexp.MustCompile(`\d{26}`).FindString(string(text))
+	if err != nil || status != http.StatusOK || id == "" {
+		t.Fatalf("%v %d %s", err, status, text)
+	}
+	return id
 }

@@ -130,6 +130,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		redisURL = d.redis.URL()
 	}
 	edgeConfig.RedisURL, edgeConfig.Drain = redisURL, devLeave/10
+	publisherConfig.ID += "-publisher" // in the statistics, which tell of both
 	logs, closeLogs, err := server.Open(edgeConfig.Common, logger, d.registry)
 	if err != nil {
 		return nil, err
@@ -190,6 +191,7 @@ func (d *devServer) serve(ctx context.Context, listen string, started func(addre
 		Name:         "dev",
 		Listen:       listen,
 		Handler:      d.handler(),
+		Returned:     d.edge.Returned(),
 		Ready:        d.ready,
 		Run:          d.run,
 		Drain:        d.edge.Drain,
@@ -201,7 +203,7 @@ func (d *devServer) serve(ctx context.Context, listen string, started func(addre
 	}.Serve(ctx)
 }
 
-// run lets time pass in the embedded Redis for as long as the edge runs, and a little longer.
+// run lets time pass in the embedded Redis for as long as the edge and the publisher run, and a little longer.
 func (d *devServer) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -210,6 +212,9 @@ func (d *devServer) run(ctx context.Context) error {
 	if d.redis != nil {
 		running.Go(func() { d.redis.Run(clock) })
 	}
+	var publisher sync.WaitGroup
+	defer publisher.Wait()
+	publisher.Go(func() { _ = d.publisher.Run(ctx) }) // it has no error
 	return d.edge.Run(ctx)
 }
 

@@ -322,6 +322,26 @@ func TestMessagesExpire(t *testing.T) {
 	}
 }
 
+// TestStatisticsTellOfBoth: of the edge and of the publisher, which are one process here and two elsewhere.
+func TestStatisticsTellOfBoth(t *testing.T) {
+	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_ID=here")
+	eventually(t, "in the statistics", func() bool {
+		var processes []struct {
+			PID             int
+			ProcessUniqueID string
+			Limits          map[string]int
+			Daily           map[string]map[string]int
+		}
+		body := get(t, url+"/server-stat/").body
+		if err := json.Unmarshal([]byte(body), &processes); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		return len(processes) == 2 && processes[0].ProcessUniqueID == "here" && processes[1].ProcessUniqueID == "here-publisher" &&
+			processes[0].PID == os.Getpid() && processes[0].Limits["maxConnPerChannel"] == 100 &&
+			processes[1].Limits["maxPayload"] == 1<<20 && processes[1].Daily["messages"] != nil
+	})
+}
+
 type answer struct {
 	code   int
 	header http.Header

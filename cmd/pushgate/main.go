@@ -31,6 +31,7 @@ func commands() []command {
 	return []command{
 		{"dev", "run publisher, edge and Redis in one process, with a page to try them on", dev},
 		{"sign", "sign channel ids with PUSHGATE_KEYS, as a portal does", sign},
+		{"load", "put a push server under load, and check that it loses nothing", runLoad},
 	}
 }
 

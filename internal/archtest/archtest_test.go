@@ -45,6 +45,9 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("who is served has nothing to do with how", "internal/portal", "net/http", "os/...", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("what a process tells of itself is the same for all of them", "internal/tally", "net/http", redis, "pushgate/internal/store/...",
+		"pushgate/internal/hub", "pushgate/internal/command", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
+		"pushgate/internal/ops")
 	not("what may be asked is the same over every transport and log", "internal/command", "net/http", "github.com/coder/websocket/...",
 		redis, "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/config", "pushgate/internal/ops")
@@ -60,8 +63,15 @@ func rules() []forbidden {
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
+	not("what measures a server has nothing of it but the names of channels: a fault in both would not be seen", "internal/load",
+		"pushgate/internal/proto/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
+		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/portal", "github.com/coder/websocket/...", redis)
+	not("connections are the same whatever travels over them", "internal/load/loop", "net/http", "pushgate/internal/load", "pushgate/internal/channel")
 	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
+	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
+	not("what rests is a connection, whatever is said on it", "internal/park", "net/http", "github.com/coder/websocket/...",
+		"pushgate/internal/frame", "pushgate/internal/hub", "pushgate/internal/edge")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules

@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/tally"
 )
 
 // answers gives the encoded answers to the questions of a batch that has been checked, nil if there are none.
@@ -48,6 +49,7 @@ func (x *Executor) Online(ctx context.Context, channels []channel.ID) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
+	x.config.Tally.Request(tally.ChannelStats)
 	return encode(&pb.ResponseBatch{Responses: []*pb.Response{response}})
 }
 
@@ -69,14 +71,14 @@ func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.
 }
 
 func (x *Executor) serverStats(ctx context.Context) (*pb.Response, error) {
-	edges, err := x.stats.Edges(ctx)
+	processes, err := x.stats.Processes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the edges' statistics: %w", err)
+		return nil, fmt.Errorf("ask for the processes' statistics: %w", err)
 	}
 	text := []byte("[]")
-	if len(edges) > 0 {
-		if text, err = json.Marshal(edges); err != nil {
-			return nil, fmt.Errorf("encode the edges' statistics: %w", err)
+	if len(processes) > 0 {
+		if text, err = json.Marshal(processes); err != nil {
+			return nil, fmt.Errorf("encode the processes' statistics: %w", err)
 		}
 	}
 	return &pb.Response{Command: &pb.Response_ServerStats{ServerStats: &pb.JsonResponse{Json: string(text)}}}, nil

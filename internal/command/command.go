@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/tally"
 )
 
 // Log is what an executor needs of a portal's log. It is called concurrently.
@@ -24,9 +25,9 @@ type Log interface {
 	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
 }
 
-// Stats is where edges tell of themselves. It is called concurrently.
+// Stats is what the processes tell of themselves, as far as the portal may know it. It is called concurrently.
 type Stats interface {
-	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+	Processes(ctx context.Context) ([]proto.ProcessStats, error)
 }
 
 // Config is what an executor is told. Zero limits take their defaults.
@@ -36,6 +37,7 @@ type Config struct {
 	MaxPayload  int64           // bytes of a batch; 1 MiB
 	MaxMessages int             // messages of a batch; 100
 	MaxChannels int             // receivers of a message, and channels of a question; 100
+	Tally       *tally.Tally    // counts what is carried out; nil: nothing does
 }
 
 // Executor carries out batches. Its methods may be called concurrently.
@@ -101,18 +103,43 @@ func (x *Executor) execute(ctx context.Context, c caller, data []byte) ([]byte, 
 		return nil, err
 	}
 	if len(messages) == 0 {
+		x.countRequests(batch)
 		return reply, nil
 	}
 	receipts, err := x.log.Append(ctx, messages...)
 	if err != nil {
 		return nil, fmt.Errorf("publish %d messages of a batch: %w", len(messages), err)
 	}
-	for _, receipt := range receipts {
-		if !receipt.ID.IsZero() {
-			return reply, nil
+	if !x.countMessages(messages, receipts) {
+		return nil, proto.ErrChannelsClosed
+	}
+	x.countRequests(batch)
+	return reply, nil
+}
+
+// countRequests counts the requests of a batch that has been carried out.
+func (x *Executor) countRequests(batch *pb.RequestBatch) {
+	for _, request := range batch.GetRequests() {
+		switch request.GetCommand().(type) {
+		case *pb.Request_IncomingMessages:
+			x.config.Tally.Request(tally.IncomingMessages)
+		case *pb.Request_ChannelStats:
+			x.config.Tally.Request(tally.ChannelStats)
+		case *pb.Request_ServerStats:
+			x.config.Tally.Request(tally.ServerStats)
 		}
 	}
-	return nil, proto.ErrChannelsClosed
+}
+
+// countMessages counts the messages that the log has taken, each once however often it comes, and reports whether there are any.
+func (x *Executor) countMessages(messages []*proto.Message, receipts []proto.Receipt) (taken bool) {
+	for i, receipt := range receipts {
+		taken = taken || !receipt.ID.IsZero()
+		if !receipt.ID.IsZero() && !receipt.Repeated {
+			x.config.Tally.Message(messages[i].Type)
+		}
+	}
+	return taken
 }
 
 // messages makes what is to be published of a batch that has been checked.

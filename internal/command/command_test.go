@@ -25,13 +25,13 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // fake is a log in which those are online whose id begins with an even byte.
 type fake struct {
-	calls    int // of Append
-	got      []*proto.Message
-	closed   bool
-	appends  error
-	onlines  error
-	edges    []proto.EdgeStats
-	edgesErr error
+	calls   int // of Append
+	got     []*proto.Message
+	closed  bool
+	appends error
+	onlines error
+	told    []proto.ProcessStats
+	toldErr error
 }
 
 func (f *fake) Append(_ context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
@@ -70,7 +70,7 @@ func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
 	return times, f.onlines
 }
 
-func (f *fake) Edges(context.Context) ([]proto.EdgeStats, error) { return f.edges, f.edgesErr }
+func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }
 
 var (
 	signer, _ = channel.NewSigner("sha1", []byte("a key of the tests"))
@@ -272,7 +272,7 @@ func TestRefusals(t *testing.T) {
 
 // TestAllRequestsOfABatch: the original looks at the first one only.
 func TestAllRequestsOfABatch(t *testing.T) {
-	f := &fake{edges: []proto.EdgeStats{{ID: "edge-1"}}}
+	f := &fake{told: []proto.ProcessStats{{ID: "edge-1"}}}
 	x := newExecutor(t, f)
 	reply, err := x.Portal(t.Context(), batch(t, publish(incoming("1", private(1)), incoming("2", private(1))), ask(private(2), private(1), private(2)),
 		publish(incoming("3", private(1), private(2), private(1))), serverStats()))
@@ -294,15 +294,17 @@ func TestAllRequestsOfABatch(t *testing.T) {
 			{Id: raw(2), IsPrivate: true, IsOnline: true}, {Id: raw(1), IsPrivate: true}, {Id: raw(2), IsPrivate: true, IsOnline: true},
 		}}}},
 		{Command: &pb.Response_ServerStats{ServerStats: &pb.JsonResponse{
-			Json: `[{"pid":0,"date":0,"processUniqueId":"edge-1","channels":0,"pollings":0,"websockets":0}]`,
+			Json: `[{"pid":0,"date":0,"processUniqueId":"edge-1","channels":0,` +
+				`"limits":{"maxPayload":0,"maxConnPerChannel":0,"maxMessagesPerRequest":0,"maxChannelsPerRequest":0},` +
+				`"clusterMode":false,"websockets":0,"pollings":0,"daily":{"requests":{},"messages":{}}}]`,
 		}}},
 	}}
 	if diff := cmp.Diff(want, &got, protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	f.edges = nil
+	f.told = nil
 	if reply, err := x.Portal(t.Context(), batch(t, serverStats())); err != nil || !bytes.Contains(reply, []byte("[]")) {
-		t.Errorf("no edges: %q, %v", reply, err)
+		t.Errorf("no processes: %q, %v", reply, err)
 	}
 }
 
@@ -401,7 +403,7 @@ func TestLifeAndType(t *testing.T) {
 func TestOurFaults(t *testing.T) {
 	broken := errors.New("broken")
 	data := batch(t, publish(incoming(hello, private(1))), ask(private(1)), serverStats())
-	for name, f := range map[string]*fake{"append": {appends: broken}, "online": {onlines: broken}, "edges": {edgesErr: broken}} {
+	for name, f := range map[string]*fake{"append": {appends: broken}, "online": {onlines: broken}, "processes": {toldErr: broken}} {
 		reply, err := newExecutor(t, f).Portal(t.Context(), data)
 		var refusal *proto.Error
 		if !errors.Is(err, broken) || errors.As(err, &refusal) || reply != nil {

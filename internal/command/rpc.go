@@ -55,9 +55,10 @@ func (x *Executor) publish(ctx context.Context, c Caller, params json.RawMessage
 	switch {
 	case err != nil:
 		return rpc.Reply{}, fmt.Errorf("publish a client's message: %w", err)
-	case receipts[0].ID.IsZero():
+	case !x.countMessages([]*proto.Message{m}, receipts):
 		return rpc.Reply{Fault: rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)}, nil
 	default:
+		x.config.Tally.Request("publish")
 		return rpc.Reply{}, nil
 	}
 }
@@ -157,5 +158,6 @@ func (x *Executor) LastSeen(ctx context.Context, params json.RawMessage) (rpc.Re
 	if err != nil {
 		return rpc.Reply{}, fmt.Errorf("ask when %d users were last seen: %w", len(users), err)
 	}
+	x.config.Tally.Request("getUsersLastSeen")
 	return rpc.Reply{Result: rpc.LastSeen(users, sessions, seen, time.Now())}, nil
 }

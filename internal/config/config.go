@@ -37,7 +37,7 @@ type Common struct {
 	AdminListen   string             `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
 	AdminPublic   bool               `env:"ADMIN_PUBLIC" envDefault:"false" doc:"let 'PUSHGATE_ADMIN_LISTEN' be an address that others than this machine reach"`
 	Drain         time.Duration      `env:"DRAIN" envDefault:"10s" doc:"window over which sessions are told to go when the program leaves"`
-	ID            string             `env:"ID" default:"host name and process number" doc:"name of this process among its like"`
+	ID            string             `env:"ID" default:"host name and process number" doc:"name of this process, which no other edge or publisher has"`
 	LogLevel      slog.Level         `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat     string             `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 

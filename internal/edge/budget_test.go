@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -27,19 +26,33 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// An idle WebSocket is one goroutine, its reader, and has no timer.
-func TestIdleSessionIsOneGoroutine(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		const sessions = 1000
-		before := runtime.NumGoroutine()
-		for range sessions {
-			w.rawWebSocket(w.url("/subws/", signed(alice, bob)))
-		}
-		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n > sessions {
-			t.Errorf("%d sessions at rest are %d goroutines", sessions, n)
-		}
-	})
+// An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor, the session, its places in the hub, the
+// wheel and the crowd of its user.
+func TestBudgetOfAnIdleWebSocket(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("each has a goroutine here")
+	}
+	const connections = 2000
+	empty, _, collected := measureIdle(t, "/bitrix/subws/", upgradeHeaders, connections, 0)
+	each := collected.since(empty, connections)
+	if each.goroutines*connections > 8 || each.live > 1900 || each.stacks > 200 {
+		t.Errorf("a WebSocket at rest holds %.0f bytes, %.0f of stacks and %.3f goroutines", each.live, each.stacks, each.goroutines)
+	}
+	t.Logf("%+v", each)
+}
+
+// A held poll is not much more: what its request asked for, and a timer.
+func TestBudgetOfAHeldPoll(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("each has a goroutine here")
+	}
+	const connections = 2000
+	empty, _, collected := measureIdle(t, "/bitrix/sub/", "", connections, 2*time.Second)
+	each := collected.since(empty, connections)
+	if each.goroutines*connections > 8 || each.live > 2500 || each.stacks > 1000 {
+		t.Errorf("a held poll holds %.0f bytes, %.0f of stacks and %.3f goroutines", each.live, each.stacks, each.goroutines)
+	}
+	t.Logf("%+v", each)
 }
 
 // discardConn takes whatever is written.
@@ -123,6 +136,7 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric(float64(size), "B/frame")
 	e.wheel.close()
 	readers.Wait()
+	e.resting.Close()
 	e.connections.Done()
 	e.connections.Wait()
 }

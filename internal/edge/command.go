@@ -69,7 +69,7 @@ func (c *wsConn) receive(message io.Reader) bool {
 func (c *wsConn) arrived(size, limit int64, err error) bool {
 	switch {
 	case err != nil:
-		c.end(readFailure(err))
+		c.readFailed(err)
 		return false
 	case size > limit:
 		c.close(ReasonTooBig)

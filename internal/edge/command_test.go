@@ -71,7 +71,7 @@ func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 		return nil, nil
 	})
 	inWorld(t, func(c *settings) { c.Commands = slow }, func(t *testing.T, w *world) {
-		next = make(chan struct{}) // of the bubble
+		got, next = nil, make(chan struct{}) // of the bubble
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		go func() {
 			for _, frame := range []string{"1", "2", "3"} {
@@ -104,6 +104,7 @@ func TestUnreadReply(t *testing.T) {
 		return batch, nil
 	})
 	inWorld(t, func(c *settings) { c.Commands = echo }, func(t *testing.T, w *world) {
+		calls = 0
 		conn, _ := w.rawWebSocket(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		frame := []byte{0x82, 0x81, 0, 0, 0, 0, 'x'}
 		go func() {

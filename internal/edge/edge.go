@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +16,10 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
+	"pushgate/internal/park"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // Log is what an edge needs of a portal's log. It is called concurrently.
@@ -35,8 +37,8 @@ type Log interface {
 
 // Stats is where an edge tells of itself, under a lease.
 type Stats interface {
-	PutEdge(ctx context.Context, stats proto.EdgeStats) error
-	DropEdge(ctx context.Context, id string) error
+	PutProcess(ctx context.Context, p proto.Process) error
+	DropProcess(ctx context.Context, id string) error
 }
 
 // Config is what an edge is told at its start.
@@ -47,9 +49,15 @@ type Config struct {
 	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
 	Drain        time.Duration   // window over which sessions are told to go
 	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+	Book         *tally.Book     // counts what clients send, and has the edge's name too; nil: one of its own
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 }
+
+// GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
+// rest, which live long, and writing to them makes no garbage: what the usual 100 would keep free is the size of them all, once more. A
+// quarter costs more time than a half, and saves little.
+const GCPercent = 50
 
 // maxChannels is how many ids one subscription may name. A browser names two or three.
 const maxChannels = 128
@@ -57,13 +65,15 @@ const maxChannels = 128
 // Edge serves the subscribers of portals.
 type Edge struct {
 	// Immutable after New.
-	config  Config
-	logs    func(portal string) Log
-	stats   Stats
-	logger  *slog.Logger
-	metrics *metrics
-	wheel   *wheel
-	pacer   *pacer
+	config   Config
+	logs     func(portal string) Log
+	stats    Stats
+	logger   *slog.Logger
+	metrics  *metrics
+	wheel    *wheel
+	pacer    *pacer
+	resting  *park.Set
+	returned *returned
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -77,23 +87,28 @@ type Edge struct {
 	following   sync.WaitGroup // tenants
 	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
-	numbers     struct{ webSockets, polls atomic.Int64 }
 	packets     packets
+	readers     readers
 	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
 }
 
 // New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
-	e := &Edge{
-		config:  config,
-		logs:    logs,
-		stats:   stats,
-		logger:  logger,
-		wheel:   newWheel(config.PingInterval),
-		pacer:   newPacer(),
-		tenants: make(map[string]*tenant),
-		ending:  make(map[string]<-chan struct{}),
+	if config.Book == nil {
+		config.Book = tally.NewBook(config.ID, portal.Limits{}, time.Local)
 	}
+	e := &Edge{
+		config:   config,
+		logs:     logs,
+		stats:    stats,
+		logger:   logger,
+		wheel:    newWheel(config.PingInterval),
+		pacer:    newPacer(),
+		returned: newReturned(),
+		tenants:  make(map[string]*tenant),
+		ending:   make(map[string]<-chan struct{}),
+	}
+	e.resting = park.New(e.connections.Go)
 	e.metrics = newMetrics(reg, e)
 	e.Serve(table)
 	e.connections.Add(1)
@@ -116,6 +131,10 @@ func (e *Edge) Handler() http.Handler {
 	return r
 }
 
+// Returned gives the listener at which connections come back that the handler has taken over: the server of the handler must serve it
+// beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
+func (e *Edge) Returned() net.Listener { return e.returned }
+
 // Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
 // takes its presence away and returns. It is called once.
 func (e *Edge) Run(ctx context.Context) error {
@@ -134,6 +153,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	e.following.Wait()
 	e.wheel.close()
+	e.resting.Close()
 	e.connections.Done()
 	e.connections.Wait()
 	return nil
@@ -203,27 +223,33 @@ func (e *Edge) Drain(ctx context.Context) {
 	}
 }
 
-// keepStats tells of this edge every 10 s; the lease is three times as long.
+// keepStats tells of this edge until ctx ends.
 func (e *Edge) keepStats(ctx context.Context) {
-	for {
-		err := e.stats.PutEdge(ctx, proto.EdgeStats{
-			PID:        os.Getpid(),
-			Date:       time.Now().UnixMilli(),
-			ID:         e.config.ID,
-			Channels:   e.channels(),
-			Polls:      int(e.numbers.polls.Load()),
-			WebSockets: int(e.numbers.webSockets.Load()),
-		})
+	err := e.config.Book.Keep(ctx, e.stats, e.process, func(err error) {
 		e.told.Store(&err)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("statistics not written", "error", err)
 		}
-		if wait(ctx, jitter(10*time.Second)) != nil {
-			break
+	})
+	if err != nil {
+		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+	}
+}
+
+// process gives what this edge tells of itself now.
+func (e *Edge) process() proto.Process {
+	here := make(map[string]proto.Numbers)
+	e.mu.Lock()
+	for name, t := range e.tenants {
+		here[name] = proto.Numbers{
+			Channels:   t.hub.Channels(),
+			WebSockets: int(t.numbers.webSockets.Load()),
+			Polls:      int(t.numbers.polls.Load()),
 		}
 	}
-	e.lastWord(ctx, func(ctx context.Context) error { return e.stats.DropEdge(ctx, e.config.ID) })
+	e.mu.Unlock()
+	return e.config.Book.Process(e.portals.Load().table, here)
 }
 
 // lastWord gives a write at the end of ctx a second more.

@@ -5,75 +5,181 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"pushgate/internal/hub"
+	"pushgate/internal/park"
 	"pushgate/internal/proto"
 )
 
 // pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the text.
 const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
 
-// poll is one held request. It answers with the first batch that there is, or after its time.
-type poll struct{ end context.CancelCauseFunc }
+// poll is one long poll. The goroutine of its request looks once whether anything is due. If nothing is, the poll is held: its connection is
+// taken from net/http and rests, and the answer is written by hand. If the client keeps the connection, it goes on resting, and is given
+// back with the first byte of the next request.
+type poll struct {
+	// Immutable once it is held.
+	edge    *Edge
+	tenant  *tenant
+	sub     subscription
+	session *hub.Session
+	ctx     context.Context         // ends with the holding; its cause is the Reason
+	end     context.CancelCauseFunc // the first call counts
+	timer   *time.Timer             // of the holding
+	slot    int
+	conn    *park.Conn
+	minor   int  // HTTP/1.0 or HTTP/1.1
+	keeps   bool // the client would keep the connection
 
-func (p *poll) visit(time.Time) {}
-func (p *poll) leave()          { p.end(ReasonLeaving) }
-func (p *poll) cut()            { p.end(ReasonLeaving) }
-func (p *poll) makeRoom()       { p.end(ReasonTooMany) }
+	hands    atomic.Int32 // who answers
+	withheld bool         // there were messages that this reader must not have; owned by whoever answers
+
+	mu    sync.Mutex
+	phase pollPhase
+	early []byte    // what the client has sent while it was held
+	gone  bool      // the client has hung up while it was held
+	last  bool      // the connection is not kept, whatever the answer said
+	since time.Time // of the answer
+}
+
+// Who answers a poll.
+const (
+	byRequest int32 = iota // the request's goroutine, which has not found anything yet
+	byWakened              // the same, but something has come meanwhile
+	byHand                 // a goroutine that is started when something comes
+)
+
+// pollPhase is how far the connection of a poll has come.
+type pollPhase int8
+
+const (
+	pollHeld pollPhase = iota // no answer yet
+	pollKept                  // answered, and the client has not sent the next request
+	pollDone                  // given back or closed
+)
+
+// visit implements member: it closes a connection that was kept long enough.
+func (p *poll) visit(now time.Time) {
+	p.mu.Lock()
+	over := p.phase == pollKept && now.Sub(p.since) > keptConnection
+	p.mu.Unlock()
+	if over {
+		p.closeKept()
+	}
+}
+
+func (p *poll) leave() {
+	if !p.closeKept() {
+		p.finish(ReasonLeaving)
+	}
+}
+
+func (p *poll) cut() {
+	p.mu.Lock()
+	p.last = true
+	p.mu.Unlock()
+	p.leave()
+}
+
+func (p *poll) makeRoom() { p.finish(ReasonTooMany) }
+
+// finish has whoever answers do so now.
+func (p *poll) finish(reason *Reason) {
+	p.end(reason)
+	p.session.Nudge()
+}
+
+// closeKept closes a connection that waits for the next request, and reports false if it does not.
+func (p *poll) closeKept() bool {
+	p.mu.Lock()
+	kept := p.phase == pollKept
+	if kept {
+		p.phase = pollDone
+	}
+	p.mu.Unlock()
+	if kept {
+		p.drop()
+	}
+	return kept
+}
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
-	ctx, end := context.WithCancelCause(r.Context())
-	defer end(nil)
+	p := &poll{edge: e, tenant: e.join(r.Context(), sub.portal), sub: sub}
+	p.ctx, p.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
+	p.session = p.tenant.hub.Attach(sub.channels, sub.cursor, p.wake)
+	p.slot = e.wheel.add(p)
 	rest := e.config.PollTimeout
 	if !sub.expires.IsZero() {
 		rest = min(rest, time.Until(sub.expires))
 	}
-	timer := time.AfterFunc(rest, func() { end(ReasonTimeout) })
-	defer timer.Stop()
-	wake := make(chan struct{}, 1)
-	t := e.join(ctx, sub.portal)
-	defer t.part()
-	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
-	defer session.Detach()
-	p := &poll{end}
-	slot := e.wheel.add(p)
-	defer e.wheel.remove(p, slot)
-	t.crowds.enter(sub.owner(), sub.portal.Limits.Connections, p)
-	defer t.crowds.leave(sub.owner(), p)
+	p.timer = time.AfterFunc(rest, func() { p.finish(ReasonTimeout) })
+	p.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, p)
 	e.metrics.polls.Inc()
-	defer e.metrics.polls.Dec()
-	e.numbers.polls.Add(1)
-	defer e.numbers.polls.Add(-1)
+	p.tenant.numbers.polls.Add(1)
 
-	withheld := false
-	for ctx.Err() == nil {
-		batch, _ := session.Next(ctx)
-		if messages := t.withNote(&sub, batch); len(messages) > 0 {
-			if packet := e.packets.encode(&sub, messages); packet.frame != nil {
-				e.answer(w, sub, packet)
-				e.packets.release(packet)
-				return
+	listening := context.AfterFunc(r.Context(), func() { p.finish(ReasonClientClosed) })
+	settled := p.settle(w)
+	if !listening() && !settled { // it has just hung up
+		p.end(ReasonClientClosed)
+		settled = p.settle(w)
+	}
+	if settled {
+		p.takeDown()
+		e.wheel.remove(p, p.slot)
+		return
+	}
+	p.hold(w, r)
+}
+
+// settle writes the answer that is due, and reports false if there is none yet: then the session calls wake.
+func (p *poll) settle(w http.ResponseWriter) bool {
+	for p.ctx.Err() == nil {
+		batch, err := p.session.Next(p.ctx)
+		if err != nil {
+			break
+		}
+		if messages := p.tenant.withNote(&p.sub, batch); len(messages) > 0 {
+			if packet := p.edge.packets.encode(&p.sub, messages); packet.frame != nil {
+				p.edge.answer(w, p.sub, packet)
+				p.edge.packets.release(packet)
+				return true
 			}
-			withheld = true
+			p.withheld = true
 			continue
 		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
+		if batch.Gap == nil && !batch.Nudged {
+			return false
 		}
 	}
 	reason := ReasonClientClosed
-	errors.As(context.Cause(ctx), &reason)
-	e.metrics.ends[reason].Inc()
-	if reason == ReasonTooMany {
+	errors.As(context.Cause(p.ctx), &reason)
+	p.edge.metrics.ends[reason].Inc()
+	switch reason {
+	case ReasonClientClosed:
+	case ReasonTooMany:
 		refuse(w, proto.ErrTooManyConnections)
-		return
+	default:
+		cursor := p.session.Cursor()
+		if p.sub.cursor != nil && !p.withheld { // else the next poll would read again what this reader must not have
+			cursor = *p.sub.cursor
+		}
+		nothingHappened(w, cursor)
 	}
-	cursor := session.Cursor()
-	if sub.cursor != nil && !withheld { // else the next poll would read again what this reader must not have
-		cursor = *sub.cursor
-	}
-	nothingHappened(w, cursor)
+	return true
+}
+
+// takeDown ends the session, once.
+func (p *poll) takeDown() {
+	p.timer.Stop()
+	p.end(nil)
+	p.session.Detach()
+	p.tenant.crowds.leave(p.sub.owner(), p)
+	p.tenant.part()
+	p.edge.metrics.polls.Dec()
+	p.tenant.numbers.polls.Add(-1)
 }
 
 // answer writes a packet. A short one leaves together with its head: some readers read but once.

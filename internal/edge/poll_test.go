@@ -54,6 +54,7 @@ func TestPollEndsWith304AfterItsTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, nil, func(t *testing.T, w *world) {
+				c := c // there are several worlds
 				older, newest := w.publish(`{}`, bob), w.publish(`{}`, bob)
 				if c.want = newest.ID.String(); c.mid == mid {
 					c.mid, c.want = older.ID.String(), older.ID.String()

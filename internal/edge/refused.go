@@ -109,7 +109,7 @@ func (c *refusedConn) cut() {
 // been told before is told later.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions(nil))
+	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions())
 	if err != nil {
 		return
 	}

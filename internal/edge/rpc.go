@@ -114,6 +114,7 @@ func (c *wsConn) acknowledge(text string) {
 // call carries out one call: here what is about the connection, and elsewhere all else.
 func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 	reply, err := rpc.Reply{Fault: call.Fault}, error(nil)
+	ours := true
 	if call.Fault == nil {
 		switch call.Method {
 		case "ping":
@@ -125,6 +126,7 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 			reply.Fault = c.unwatchStatus(call.Params)
 		default:
 			who := command.Caller{User: c.sub.user, Public: c.sub.public}
+			ours = false // and counted elsewhere
 			reply, err = c.tenant.serving.Load().commands.Call(ctx, who, call)
 		}
 	}
@@ -137,6 +139,9 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 		c.edge.metrics.commands[commandRefused].Inc()
 	default:
 		c.edge.metrics.commands[commandDone].Inc()
+		if ours {
+			c.tenant.tally.Request(call.Method)
+		}
 	}
 	return reply
 }

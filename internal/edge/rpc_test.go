@@ -364,7 +364,7 @@ func TestStatusAcrossEdges(t *testing.T) {
 
 // secondEdge gives a world with another edge on the same log.
 func (w *world) secondEdge() *world {
-	v := &world{t: w.t, log: w.log, listener: newPipeListener()}
+	v := &world{t: w.t, log: w.log, listener: newPipeListener(newRestingPipe)}
 	v.metrics = prometheus.NewRegistry()
 	v.settings = w.settings
 	v.settings.ID = "edge-2"

@@ -72,6 +72,8 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	defer t.crowds.leave(sub.owner(), s)
 	e.metrics.streams.Inc()
 	defer e.metrics.streams.Dec()
+	t.numbers.polls.Add(1) // in the statistics of portals, which know no third kind
+	defer t.numbers.polls.Add(-1)
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")

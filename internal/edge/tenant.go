@@ -10,6 +10,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 const (
@@ -30,6 +31,7 @@ type tenant struct {
 	log      Log
 	hub      *hub.Hub
 	crowds   *crowds
+	tally    *tally.Tally
 	pinned   bool            // it is followed whether it has connections or not
 	before   <-chan struct{} // closed when an earlier tenant of the same name has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
@@ -38,6 +40,7 @@ type tenant struct {
 	removed atomic.Bool             // it is not served any more
 	recent  recent
 	gapLog  gapLog
+	numbers struct{ webSockets, polls atomic.Int64 } // of connections
 
 	// Guarded by edge.mu.
 	connections int
@@ -101,6 +104,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		log:      log,
 		hub:      hub.New(log, hub.Config{Stats: &e.hubStats}),
 		crowds:   newCrowds(),
+		tally:    e.config.Book.Of(name),
 		pinned:   s.ClientID == "",
 		before:   e.ending[name],
 		ended:    make(chan struct{}),

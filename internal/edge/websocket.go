@@ -1,11 +1,8 @@
 package edge
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"pushgate/internal/frame"
 	"pushgate/internal/hub"
 )
 
@@ -28,16 +26,15 @@ const (
 // pingFrame is a control ping with the original's payload (RFC 6455, 5.5.2).
 var pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 
-// wsConn is one WebSocket. At rest it is one goroutine, its reader. Its writer runs only while there is something to write,
-// and is the only one to write data frames; each is one Write of the network connection, which never interleaves Writes, so
-// that the library's own control frames come between them and not into them.
+// wsConn is one WebSocket. At rest it is no goroutine (where the system allows it): its reader runs while there is something to
+// read, its writer while there is something to write. The writer is the only one to write data frames; each is one Write of the
+// network connection, which never interleaves Writes, so that control frames come between them and not into them.
 type wsConn struct {
 	// Immutable after serveWebSocket.
 	edge    *Edge
 	tenant  *tenant
 	sub     subscription
-	conn    *websocket.Conn
-	net     net.Conn
+	net     net.Conn // whose Close has the reader take everything down
 	session *hub.Session
 	ctx     context.Context         // ends with the connection; its cause is the Reason
 	end     context.CancelCauseFunc // the first call counts
@@ -47,6 +44,9 @@ type wsConn struct {
 	unanswered   atomic.Int32 // pings since the last pong
 	pingDue      atomic.Bool
 	replyDue     atomic.Pointer[reply]
+	closing      atomic.Pointer[time.Timer] // bounds the wait for the client's close frame; nil while ours has not been sent
+
+	deaf bool // what the client sends does not count any more; owned by the reader
 
 	turns int // visits since the last ping; owned by the wheel
 
@@ -54,16 +54,17 @@ type wsConn struct {
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
-	c := &wsConn{edge: e, tenant: e.join(r.Context(), sub.portal), sub: sub}
-	upgrade := &upgrade{ResponseWriter: w}
-	conn, err := websocket.Accept(upgrade, r, e.acceptOptions(c))
+	t := e.join(r.Context(), sub.portal)
+	upgrade := &upgrade{ResponseWriter: w, lend: true}
+	handshake, err := websocket.Accept(upgrade, r, e.acceptOptions())
 	if err != nil {
-		c.tenant.part()
+		t.part()
 		return // the library has answered
 	}
-	c.conn, c.net = conn, upgrade.conn
+	handshake.CloseNow() // the library has done its work, and would hold more than all else here
+	conn := e.resting.Hold(upgrade.conn)
+	c := &wsConn{edge: e, tenant: t, sub: sub, net: conn}
 	c.ctx, c.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
-	conn.SetReadLimit(-1)                                        // read holds our own, whose close has no text
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
@@ -71,53 +72,16 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 	c.slot = e.wheel.add(c)
 	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.metrics.webSockets.Inc()
-	e.numbers.webSockets.Add(1)
+	c.tenant.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
-	e.connections.Go(c.read) // not in this goroutine: what net/http holds for the request is freed when the handler returns
+	conn.Serve(c.read)
 }
 
-func (e *Edge) acceptOptions(c *wsConn) *websocket.AcceptOptions {
-	options := &websocket.AcceptOptions{
+func (e *Edge) acceptOptions() *websocket.AcceptOptions {
+	return &websocket.AcceptOptions{
 		OriginPatterns:     e.config.Origins,
 		InsecureSkipVerify: slices.Contains(e.config.Origins, "*"), // the signed ids in the URL are the secret, not a cookie
 	}
-	if c != nil {
-		options.OnPongReceived = func(context.Context, []byte) { c.unanswered.Store(0) }
-	}
-	return options
-}
-
-// read reads until the connection ends, and then takes it down. What a text client sends is ignored, but must be read: control
-// frames come the same way.
-func (c *wsConn) read() {
-	defer c.takeDown()
-	for {
-		_, message, err := c.conn.Reader(context.Background())
-		if err != nil {
-			c.end(readFailure(err))
-			return
-		}
-		if !c.receive(message) {
-			return
-		}
-	}
-}
-
-// readFailure gives the reason behind an error of the reader, if nothing else ended the connection before.
-func readFailure(err error) *Reason {
-	switch {
-	case websocket.CloseStatus(err) != -1:
-		return ReasonClientClosed
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), isNetError(err):
-		return ReasonLost
-	default:
-		return ReasonProtocol
-	}
-}
-
-func isNetError(err error) bool {
-	var netErr net.Error
-	return errors.As(err, &netErr)
 }
 
 func (c *wsConn) takeDown() {
@@ -125,9 +89,12 @@ func (c *wsConn) takeDown() {
 	c.edge.wheel.remove(c, c.slot)
 	c.tenant.crowds.leave(c.sub.owner(), c)
 	c.tenant.part()
-	c.conn.CloseNow()
+	c.net.Close()
+	if timer := c.closing.Load(); timer != nil {
+		timer.Stop()
+	}
 	c.edge.metrics.webSockets.Dec()
-	c.edge.numbers.webSockets.Add(-1)
+	c.tenant.numbers.webSockets.Add(-1)
 	reason := ReasonLost
 	errors.As(context.Cause(c.ctx), &reason)
 	c.edge.metrics.ends[reason].Inc()
@@ -224,41 +191,14 @@ func (c *wsConn) makeRoom() {
 	c.edge.connections.Go(func() { c.close(ReasonTooMany) })
 }
 
-// close ends the connection with a close frame, and waits some seconds for the client's.
+// close tells the client that the connection ends. The reader takes it down when the client has said so too, or after some seconds.
 func (c *wsConn) close(reason *Reason) {
 	c.end(reason)
-	c.conn.Close(reason.Code, reason.Text)
+	c.sayClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
 }
 
 // abort ends the connection without a word.
 func (c *wsConn) abort(reason *Reason) {
 	c.end(reason)
 	c.net.Close()
-}
-
-// upgrade hands the library a connection with small buffers. Those of net/http are 4 KiB each, for as long as the connection
-// lives; ours hold a control frame, and all else passes them by.
-type upgrade struct {
-	http.ResponseWriter
-	conn net.Conn
-}
-
-const upgradeBuffer = 128 // bytes; the longest control frame is 127
-
-// Hijack implements [http.Hijacker].
-func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(u.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	u.conn = conn
-	var early io.Reader = conn
-	n := buffered.Reader.Buffered()
-	if n > 0 { // a client that did not wait for the answer
-		b, _ := buffered.Reader.Peek(n)
-		early = io.MultiReader(bytes.NewReader(bytes.Clone(b)), conn)
-	}
-	reader := bufio.NewReaderSize(early, max(n, upgradeBuffer))
-	reader.Peek(n)
-	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, upgradeBuffer)), nil
 }

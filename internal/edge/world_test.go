@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +28,15 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/tally"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(idleServer) != "" {
+		serveIdle()
+	}
+	leaktest.Main(m)
+}
 
 var (
 	alice     = channel.FromBytes([16]byte{1})
@@ -96,8 +103,14 @@ type world struct {
 	http     *http.Client
 }
 
-// inWorld runs test in a bubble with a running edge, and takes all down at its end.
+// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest, and once with those that
+// keep a goroutine.
 func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
+	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
+	t.Run("plain", func(t *testing.T) { inWorldOf(t, net.Pipe, change, test) })
+}
+
+func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*settings), test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := settings{
 			Config: Config{ID: "edge-1", PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second, Drain: 10 * time.Second, Origins: []string{"*"}},
@@ -106,9 +119,10 @@ func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)
 		if change != nil {
 			change(&config)
 		}
-		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(), metrics: prometheus.NewRegistry()}
+		w := &world{t: t, log: storetest.NewMemory(store.Config{}), listener: newPipeListener(pipe), metrics: prometheus.NewRegistry()}
+		config.Book = tally.NewBook(config.ID, limits, time.FixedZone("east", 5*3600))
 		if config.Commands == nil && config.Signer != nil {
-			config.Commands = command.New(command.Config{Signer: signer}, w.log, w.log)
+			config.Commands = command.New(command.Config{Signer: signer, Tally: config.Book.Of(portal.Default)}, w.log, nil)
 		}
 		w.settings = config
 		w.edge = newEdge(config, w.log, w.metrics)
@@ -118,9 +132,11 @@ func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { server.Serve(w.listener) })
+		running.Go(func() { server.Serve(w.edge.Returned()) })
 		running.Go(func() { w.edge.Run(ctx) })
 		synctest.Wait()
 		test(t, w)
+		time.Sleep(time.Nanosecond) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
 		stop()
 		server.Close()
 		transport.CloseIdleConnections()
@@ -218,8 +234,9 @@ func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 	return conn, reader
 }
 
-// value reads a counter or gauge by its name and the value of its one label, if it has one.
+// value reads a counter or gauge by its name and the value of its one label, if it has one, when nothing moves any more.
 func (w *world) value(name, label string) float64 {
+	synctest.Wait()
 	families, err := w.metrics.Gather()
 	if err != nil {
 		w.t.Fatal(err)
@@ -249,13 +266,14 @@ func text(m *proto.Message, id channel.ID) string {
 
 // pipeListener is a network of pipes, which a bubble can see through.
 type pipeListener struct {
+	pipe   func() (server, client net.Conn)
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+func newPipeListener(pipe func() (net.Conn, net.Conn)) *pipeListener {
+	return &pipeListener{pipe: pipe, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (l *pipeListener) Accept() (net.Conn, error) {
@@ -275,7 +293,7 @@ func (l *pipeListener) Close() error {
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	server, client := net.Pipe()
+	server, client := l.pipe()
 	select {
 	case l.conns <- server:
 		return client, nil
@@ -284,6 +302,51 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// restingPipe is an end of a pipe that tells when it can be read, by reading one byte ahead. It implements [park.Notifier].
+type restingPipe struct {
+	net.Conn
+	mu    sync.Mutex
+	ahead chan byteAhead // of the reading ahead that is under way or done; nil if there is none
+}
+
+type byteAhead struct {
+	bytes [1]byte
+	err   error
+}
+
+func newRestingPipe() (server, client net.Conn) {
+	server, client = net.Pipe()
+	return &restingPipe{Conn: server}, client
+}
+
+func (p *restingPipe) NotifyReadable(f func()) {
+	ahead := make(chan byteAhead, 1)
+	p.mu.Lock()
+	p.ahead = ahead
+	p.mu.Unlock()
+	go func() {
+		var b byteAhead
+		_, b.err = p.Conn.Read(b.bytes[:])
+		ahead <- b
+		f()
+	}()
+}
+
+func (p *restingPipe) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	ahead := p.ahead
+	p.ahead = nil
+	p.mu.Unlock()
+	if ahead == nil {
+		return p.Conn.Read(b)
+	}
+	read := <-ahead
+	if read.err != nil {
+		return 0, read.err
+	}
+	return copy(b, read.bytes[:]), nil
 }
 
 func errorAs[T error](err error, target *T) bool { return errors.As(err, target) }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -48,6 +49,17 @@ func Main(logger *slog.Logger, run func(context.Context) error) int {
 		return 1
 	}
 	return 0
+}
+
+// CollectAt sets by how many percent the heap may grow before garbage is collected, unless the operator has said so by GOGC. It gives what
+// holds now: -1 is never.
+func CollectAt(percent int) int {
+	before := debug.SetGCPercent(percent)
+	if os.Getenv("GOGC") != "" {
+		debug.SetGCPercent(before)
+		return before
+	}
+	return percent
 }
 
 // Refuse tells on stderr why a program does not start, and gives the exit code 2.

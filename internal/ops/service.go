@@ -37,6 +37,7 @@ type Service struct {
 	Listen      string // for [Listen]
 	AdminListen string // for [Listen]; "" is no admin port
 	Handler     http.Handler
+	Returned    net.Listener                // connections that Handler has taken over and gives back; nil is none
 	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
 	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
 	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
@@ -76,6 +77,9 @@ func (s Service) Serve(ctx context.Context) error {
 			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
 		}
 	})
+	if s.Returned != nil {
+		parts.Go(func() { server.Serve(s.Returned) }) // until server is shut down
+	}
 	admin.serve(&parts, func(err error) { fail(fmt.Errorf("%s: admin port: %w", s.Name, err)) })
 	parts.Go(func() {
 		defer close(ended)

@@ -125,13 +125,3 @@ type Seen struct {
 	User int64
 	At   time.Time
 }
-
-// EdgeStats is what an edge tells of itself, in the form of /server-stat/ (docs/protocol.md, Statistics).
-type EdgeStats struct {
-	PID        int    `json:"pid"`
-	Date       int64  `json:"date"` // unix milliseconds
-	ID         string `json:"processUniqueId"`
-	Channels   int    `json:"channels"`
-	Polls      int    `json:"pollings"`
-	WebSockets int    `json:"websockets"`
-}

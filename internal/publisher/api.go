@@ -115,6 +115,10 @@ func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, er
 			replies[of[i]].Fault = rpc.ErrInvalidParams.With(proto.ErrChannelsClosed.Text)
 			continue
 		}
+		t.tally.Request("publish")
+		if !receipt.Repeated {
+			t.tally.Message(messages[i].Type)
+		}
 		replies[of[i]].Result = json.RawMessage(`{"mid":"` + receipt.ID.String() + `"}`)
 	}
 	return replies, nil
@@ -192,7 +196,11 @@ func (t *tenant) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	return rpc.Reply{}, t.log.SetSeen(ctx, seen...)
+	if err := t.log.SetSeen(ctx, seen...); err != nil {
+		return rpc.Reply{}, err
+	}
+	t.tally.Request("updateUsersLastSeen")
+	return rpc.Reply{}, nil
 }
 
 func answerJSON(w http.ResponseWriter, status int, text []byte) {

@@ -81,6 +81,24 @@ func failure(err error) *refusal {
 	return unavailable
 }
 
+// acknowledgements gives the counter of what clients of version 5 on long polls said to have processed. Edges have the same one, for WebSockets, and a
+// process that is both has it once.
+func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
+		Help: "Messages that clients of version 5 said to have processed."})
+	err := reg.Register(c)
+	if err == nil {
+		return c
+	}
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		if same, ok := there.ExistingCollector.(prometheus.Counter); ok {
+			return same
+		}
+	}
+	panic(err) // as MustRegister does
+}
+
 func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
 		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
@@ -100,13 +118,12 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
 		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
 			Help: "Portals' questions who is online that were answered."}),
-		acks: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
-			Help: "Messages that clients of version 5 on long polls said to have processed."}),
+		acks: acknowledgements(reg),
 		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
 			Help: "Portals that were given their key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.acks, m.registered, refused)
+	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)

@@ -2,12 +2,11 @@ package publisher
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // online tells which channels of a list have subscribers. The portal sends the list as a body too, with a GET; the query counts.
@@ -40,6 +39,7 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.metrics.questions.Inc()
+	t.tally.Request(tally.ChannelStats)
 	answer(w, http.StatusOK, infos(ids, sessions))
 }
 
@@ -74,27 +74,4 @@ func infos(ids []channel.ID, sessions []int) string {
 		b = append(strconv.AppendInt(b, int64(sessions[i]), 10), '}')
 	}
 	return string(append(b, "]}"...))
-}
-
-// edges tells of all edges. It is for operators, who have nothing to sign: their address decides.
-func (p *Publisher) edges(w http.ResponseWriter, r *http.Request) {
-	if !p.allowed(r) {
-		p.refuse(w, forbidden)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
-	defer cancel()
-	edges, err := p.stats.Edges(ctx)
-	if err != nil {
-		p.refuse(w, unavailable)
-		return
-	}
-	if edges == nil {
-		edges = []proto.EdgeStats{}
-	}
-	text, err := json.Marshal(edges)
-	if err != nil {
-		panic(err) // numbers and strings always encode
-	}
-	answer(w, http.StatusOK, string(text))
 }

@@ -8,6 +8,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // publish takes a post. Nothing of what is wrong with it is told before it is known to come from a portal. A success is answered
@@ -43,6 +44,10 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	case receipts[0].ID.IsZero():
 		p.refuse(w, closed)
 	default:
+		t.tally.Request(tally.IncomingMessages)
+		if !receipts[0].Repeated {
+			t.tally.Message(m.Type)
+		}
 		answer(w, http.StatusOK, "")
 	}
 }

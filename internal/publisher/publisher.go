@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
@@ -31,9 +32,12 @@ type Log interface {
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
-// Stats is where edges tell of themselves. It is called concurrently.
+// Stats is where processes tell of themselves, under a lease. It is called concurrently.
 type Stats interface {
-	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+	PutProcess(ctx context.Context, p proto.Process) error
+	DropProcess(ctx context.Context, id string) error
+	// Processes gives what all have told whose lease holds.
+	Processes(ctx context.Context) ([]proto.Process, error)
 }
 
 // Config is what a publisher is told at its start. Zero sizes and times take their defaults.
@@ -44,6 +48,7 @@ type Config struct {
 	Signed        bool            // posts need a signature wherever they come from
 	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
 	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
+	Book          *tally.Book     // counts what is accepted, and has the name of the process; nil: one of its own without a name
 	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
 
@@ -54,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPostsBytes == 0 {
 		c.MaxPostsBytes = 256 << 20
+	}
+	if c.Book == nil {
+		c.Book = tally.NewBook("", portal.Limits{}, time.Local)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 800 * time.Millisecond
@@ -106,7 +114,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		r.Post(prefix+"*", p.clientBatch)
 		r.Options(prefix+"*", preflight)
 	}
-	r.Get("/server-stat/*", p.edges)
+	r.Get("/server-stat/*", p.processes)
 	r.Post("/register-client/*", p.register)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
@@ -126,11 +134,26 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	p.router.ServeHTTP(w, r)
 }
 
+// Run keeps the publisher's statistics until ctx ends, and then takes them away. Posts are served with or without it. It is called once.
+func (p *Publisher) Run(ctx context.Context) error {
+	now := func() proto.Process { return p.config.Book.Process(p.tenants.Load().table, nil) }
+	err := p.config.Book.Keep(ctx, p.stats, now, func(err error) {
+		if err != nil && ctx.Err() == nil {
+			p.logger.Warn("statistics not written", "error", err)
+		}
+	})
+	if err != nil {
+		p.logger.Warn("not taken away from Redis; the lease will", "error", err)
+	}
+	return nil
+}
+
 // Ready says why the publisher cannot accept posts now; nil if it can. It asks Redis.
 func (p *Publisher) Ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	defer cancel()
-	if _, err := p.stats.Edges(ctx); err != nil {
+	first := p.tenants.Load().table.All()[0] // they share one Redis
+	if _, err := p.logs(first.Name()).Online(ctx, nil); err != nil {
 		return fmt.Errorf("the log does not answer: %w", err)
 	}
 	return nil

@@ -29,7 +29,9 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 type fake struct {
 	append func(context.Context, *proto.Message) (proto.Receipt, error)
 	online func(context.Context, []channel.ID) ([]int, error)
-	edges  func(context.Context) ([]proto.EdgeStats, error)
+	told   func(context.Context) ([]proto.Process, error)
+	puts   []proto.Process
+	drops  []string
 
 	got  []*proto.Message
 	seen []proto.Seen
@@ -80,9 +82,19 @@ func (f *fake) Online(ctx context.Context, ids []channel.ID) ([]int, error) {
 	return make([]int, len(ids)), nil
 }
 
-func (f *fake) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
-	if f.edges != nil {
-		return f.edges(ctx)
+func (f *fake) PutProcess(_ context.Context, p proto.Process) error {
+	f.puts = append(f.puts, p)
+	return nil
+}
+
+func (f *fake) DropProcess(_ context.Context, id string) error {
+	f.drops = append(f.drops, id)
+	return nil
+}
+
+func (f *fake) Processes(ctx context.Context) ([]proto.Process, error) {
+	if f.told != nil {
+		return f.told(ctx)
 	}
 	return nil, nil
 }
@@ -436,36 +448,6 @@ func ref(tb testing.TB, list string) channel.Ref {
 		tb.Fatal(err)
 	}
 	return refs[0]
-}
-
-func TestServerStat(t *testing.T) {
-	f := &fake{}
-	p := newPublisher(config(t), f)
-	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 200 || w.Body.String() != "[]" {
-		t.Error("no edges:", w.Code, w.Body)
-	}
-	f.edges = func(context.Context) ([]proto.EdgeStats, error) {
-		return []proto.EdgeStats{{PID: 7, Date: 1763600000000, ID: "host-7", Channels: 3, Polls: 1, WebSockets: 2}}, nil
-	}
-	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/")
-	want.Body = `[{"pid":7,"date":1763600000000,"processUniqueId":"host-7","channels":3,"pollings":1,"websockets":2}]`
-	check(t, p.do(request("GET", "/server-stat/", "")), want)
-	check(t, p.do(request("GET", "/server-stat/all?x=y", "")), want)
-	if err := p.Ready(); err != nil {
-		t.Error(err)
-	}
-	f.edges = func(context.Context) ([]proto.EdgeStats, error) { return nil, errors.New("broken") }
-	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
-		t.Error("log away:", w.Code)
-	}
-	if err := p.Ready(); err == nil {
-		t.Error("ready without a log")
-	}
-	r := request("GET", "/server-stat/", "")
-	r.RemoteAddr = "192.0.2.1:80"
-	if w := p.do(r); w.Code != 403 {
-		t.Error("outsider:", w.Code)
-	}
 }
 
 // TestTroubleIsLoggedOnce: when the log goes and when it comes, whatever the number of posts.

@@ -119,7 +119,7 @@ func TestOnlineFromLog(t *testing.T) {
 	if w := s.do("GET", "/pub/?CHANNEL_ID="+idA+"/"+idB, ""); w.Body.String() != `{ "infos": [{"channel":"`+idB+`","subscribers":2}]}` {
 		t.Error(w.Code, w.Body)
 	}
-	if err := s.store.PutEdge(t.Context(), proto.EdgeStats{ID: "edge-1", PID: 7}); err != nil {
+	if err := s.store.PutProcess(t.Context(), proto.Process{ProcessStats: proto.ProcessStats{ID: "edge-1", PID: 7}}); err != nil {
 		t.Fatal(err)
 	}
 	if w := s.do("GET", "/server-stat/", ""); !strings.Contains(w.Body.String(), `"processUniqueId":"edge-1"`) {

@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/tally"
 )
 
 // tenant is a portal as this process serves it. It is immutable.
@@ -17,6 +18,7 @@ type tenant struct {
 	publisher *Publisher
 	log       measured
 	batches   *command.Executor
+	tally     *tally.Tally
 }
 
 // tenants is all that are served at a time. It is immutable.
@@ -38,9 +40,13 @@ func (p *Publisher) Serve(table *portal.Table) {
 		} else {
 			p.gates[name] = newGate(&p.load, served.Limits)
 		}
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}, tally: p.config.Book.Of(name)}
+		told := view{stats: p.stats}
+		if table.Shared() { // one portal knows nothing of the others
+			told.portal = name
+		}
 		t.batches = command.New(command.Config{Signer: served.Signer, Rules: p.config.Rules, MaxPayload: served.Limits.Payload,
-			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels}, t.log, p.stats)
+			MaxMessages: served.Limits.Messages, MaxChannels: served.Limits.Channels, Tally: t.tally}, t.log, told)
 		next.of[served] = t
 	}
 	p.tenants.Store(next)

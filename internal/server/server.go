@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
+	"pushgate/internal/tally"
 )
 
 // closeHandshake is how long a client that was told to go may take to say so too.
@@ -29,6 +30,7 @@ func RunEdge(environ []string) int {
 		return ops.Refuse(err)
 	}
 	logger := NewLogger(cfg.Common, os.Stderr)
+	ops.CollectAt(edge.GCPercent)
 	return ops.Main(logger, func(ctx context.Context) error {
 		registry := ops.NewRegistry()
 		st, closeStore, err := Open(cfg.Common, logger, registry)
@@ -41,7 +43,7 @@ func RunEdge(environ []string) int {
 			return err
 		}
 		return ops.Service{
-			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Ready: e.Ready, Run: e.Run,
+			Name: "edge", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: e.Handler(), Returned: e.Returned(), Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
@@ -67,7 +69,7 @@ func RunPublisher(environ []string) int {
 		}
 		return ops.Service{
 			Name: "publisher", Listen: cfg.Listen, AdminListen: cfg.AdminListen, Handler: p.Handler(), Ready: p.Ready,
-			Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
+			Run: p.Run, Reload: reload(cfg.Portals, p), Registry: registry, Logger: logger,
 		}.Serve(ctx)
 	})
 }
@@ -105,9 +107,12 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 	if err != nil {
 		return nil, err
 	}
+	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
+		Connections: cfg.MaxConnections}, time.Local)
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
-			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels}, st.Log(p.Name()), st)
+			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels, Tally: book.Of(p.Name())},
+			st.Log(p.Name()), nil)
 	}
 	return edge.New(edge.Config{
 		ID:           cfg.ID,
@@ -116,6 +121,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		PingInterval: cfg.PingInterval,
 		Drain:        cfg.Drain,
 		Origins:      cfg.Origins,
+		Book:         book,
 		Commands:     commands,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
@@ -131,6 +137,8 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		Rules:   cfg.TTLRules,
 		Allow:   cfg.Allow,
 		Signed:  cfg.Signed,
+		Book: tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels},
+			time.Local),
 
 		MaxPosts:      int64(cfg.MaxPosts),
 		MaxPostsBytes: cfg.MaxPostsBytes,

@@ -1,11 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"pushgate/internal/channel"
@@ -83,44 +80,4 @@ func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) 
 		online[i] = int(n)
 	}
 	return online, nil
-}
-
-// edgesKey holds the statistics of all edges, of all portals.
-const edgesKey = "pg:edges"
-
-// PutEdge publishes an edge's statistics under its id, for EdgeLease.
-func (s *Store) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
-	text, err := json.Marshal(stats)
-	if err != nil {
-		return fmt.Errorf("encode statistics: %w", err)
-	}
-	if err := run(ctx, s.rdb, putEdgeScript, edgesKey, stats.ID, EdgeLease.Milliseconds(), text).Err(); err != nil {
-		return fmt.Errorf("write statistics of edge %q: %w", stats.ID, err)
-	}
-	return nil
-}
-
-// DropEdge withdraws an edge's statistics.
-func (s *Store) DropEdge(ctx context.Context, id string) error {
-	if err := s.rdb.HDel(ctx, edgesKey, id).Err(); err != nil {
-		return fmt.Errorf("withdraw statistics of edge %q: %w", id, err)
-	}
-	return nil
-}
-
-// Edges gives the statistics of all edges whose lease holds, in the order of their ids. What does not decode is left out.
-func (s *Store) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
-	texts, err := run(ctx, s.rdb, edgesScript, edgesKey).StringSlice()
-	if err != nil {
-		return nil, fmt.Errorf("read statistics of edges: %w", err)
-	}
-	edges := make([]proto.EdgeStats, 0, len(texts))
-	for _, text := range texts {
-		var stats proto.EdgeStats
-		if json.Unmarshal([]byte(text), &stats) == nil {
-			edges = append(edges, stats)
-		}
-	}
-	slices.SortFunc(edges, func(a, b proto.EdgeStats) int { return cmp.Compare(a.ID, b.ID) })
-	return edges, nil
 }

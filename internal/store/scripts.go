@@ -24,23 +24,23 @@ var (
 	onlineSource string
 	//go:embed seen.lua
 	seenSource string
-	//go:embed putedge.lua
-	putEdgeSource string
-	//go:embed edges.lua
-	edgesSource string
+	//go:embed putprocess.lua
+	putProcessSource string
+	//go:embed processes.lua
+	processesSource string
 	//go:embed confirm.lua
 	confirmSource string
 
-	appendScript   = newAppendScript("PUBLISH")
-	shardedScript  = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
-	headScript     = newScript(positionSource + headSource)
-	historyScript  = newScript(historySource)
-	presenceScript = newScript(presenceSource)
-	onlineScript   = newScript(onlineSource)
-	seenScript     = newScript(seenSource)
-	putEdgeScript  = newScript(putEdgeSource)
-	edgesScript    = newScript(edgesSource)
-	confirmScript  = newScript(confirmSource)
+	appendScript     = newAppendScript("PUBLISH")
+	shardedScript    = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
+	headScript       = newScript(positionSource + headSource)
+	historyScript    = newScript(historySource)
+	presenceScript   = newScript(presenceSource)
+	onlineScript     = newScript(onlineSource)
+	seenScript       = newScript(seenSource)
+	putProcessScript = newScript(putProcessSource)
+	processesScript  = newScript(processesSource)
+	confirmScript    = newScript(confirmSource)
 )
 
 func newAppendScript(publish string) script {

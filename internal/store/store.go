@@ -1,5 +1,5 @@
 // Package store is the log in Redis: messages that live until they expire, lists of them by channel, notifications of them, and
-// what edges tell of themselves.
+// what processes tell of themselves.
 package store
 
 import (
@@ -18,7 +18,7 @@ const (
 	ListLife      = 24 * time.Hour      // of a channel's list of ids, after its last message that is not transient
 	PresenceLease = 15 * time.Second    // of an edge's presence, after its last [Log.SetPresence]
 	SeenLife      = 30 * 24 * time.Hour // of when a user was last seen
-	EdgeLease     = 30 * time.Second    // of an edge's statistics, after its last [Store.PutEdge]
+	ProcessLease  = 30 * time.Second    // of a process's statistics, after its last [Store.PutProcess]
 )
 
 // Config says how a store works. A zero field takes its default.
@@ -66,7 +66,7 @@ func or[T int | time.Duration](field *T, value T) {
 	}
 }
 
-// Store is the logs of all portals in one Redis, and the statistics of its edges. Its methods may be called concurrently.
+// Store is the logs of all portals in one Redis, and the statistics of processes. Its methods may be called concurrently.
 type Store struct {
 	rdb   redis.UniversalClient // immutable
 	cfg   Config                // immutable

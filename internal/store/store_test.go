@@ -121,7 +121,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 			for i = 1, #edges, 2 do
 				redis.call('ZADD', key, string.format('%.0f', edges[i + 1] - ARGV[1]), edges[i])
 			end
-		elseif key == 'pg:edges' then
+		elseif key == 'pg:processes' then
 			local fields = redis.call('HGETALL', key)
 			for i = 1, #fields, 2 do
 				local ends = tonumber(string.sub(fields[i + 1], 1, 16)) - ARGV[1]

@@ -4,7 +4,6 @@ package storetest
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -30,7 +29,7 @@ type Memory struct {
 	keys     map[string]keyed
 	presence map[string]*presence
 	seen     map[int64]time.Time
-	edges    map[string]edge
+	told     map[string]process
 	links    map[*link]struct{}
 	faults
 }
@@ -64,8 +63,8 @@ type presence struct {
 	ends     time.Time
 }
 
-type edge struct {
-	stats proto.EdgeStats
+type process struct {
+	stats proto.Process
 	ends  time.Time
 }
 
@@ -85,7 +84,7 @@ func (m *Memory) clear() {
 	m.keys = make(map[string]keyed)
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
-	m.edges = make(map[string]edge)
+	m.told = make(map[string]process)
 }
 
 // now is the time on the log's clock. m.mu is held.
@@ -327,42 +326,4 @@ func (m *Memory) Online(ctx context.Context, channels []channel.ID) ([]int, erro
 		}
 	}
 	return online, nil
-}
-
-// PutEdge is as [store.Store.PutEdge].
-func (m *Memory) PutEdge(ctx context.Context, stats proto.EdgeStats) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return err
-	}
-	m.edges[stats.ID] = edge{stats, m.now().Add(store.EdgeLease)}
-	return nil
-}
-
-// DropEdge is as [store.Store.DropEdge].
-func (m *Memory) DropEdge(ctx context.Context, id string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return err
-	}
-	delete(m.edges, id)
-	return nil
-}
-
-// Edges is as [store.Store.Edges].
-func (m *Memory) Edges(ctx context.Context) ([]proto.EdgeStats, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return nil, err
-	}
-	now := m.now()
-	maps.DeleteFunc(m.edges, func(_ string, e edge) bool { return !now.Before(e.ends) })
-	edges := make([]proto.EdgeStats, 0, len(m.edges))
-	for _, id := range slices.Sorted(maps.Keys(m.edges)) {
-		edges = append(edges, m.edges[id].stats)
-	}
-	return edges, nil
 }

@@ -122,11 +122,11 @@ func TestMemoryFails(t *testing.T) {
 		broken := errors.New("broken")
 		m.Fail(broken)
 		calls := map[string]func() error{
-			"append":  func() error { _, err := m.Append(t.Context()); return err },
-			"history": func() error { _, err := m.History(t.Context(), channels, proto.ID{}); return err },
-			"head":    func() error { _, err := m.Head(t.Context(), proto.ID{}); return err },
-			"online":  func() error { _, err := m.Online(t.Context(), channels); return err },
-			"edges":   func() error { _, err := m.Edges(t.Context()); return err },
+			"append":    func() error { _, err := m.Append(t.Context()); return err },
+			"history":   func() error { _, err := m.History(t.Context(), channels, proto.ID{}); return err },
+			"head":      func() error { _, err := m.Head(t.Context(), proto.ID{}); return err },
+			"online":    func() error { _, err := m.Online(t.Context(), channels); return err },
+			"processes": func() error { _, err := m.Processes(t.Context()); return err },
 		}
 		for name, call := range calls {
 			if err := call(); !errors.Is(err, broken) {

@@ -24,11 +24,11 @@ type Log interface {
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
-// Stats is what the suite demands of the edges' statistics.
+// Stats is what the suite demands of the processes' statistics.
 type Stats interface {
-	PutEdge(ctx context.Context, stats proto.EdgeStats) error
-	DropEdge(ctx context.Context, id string) error
-	Edges(ctx context.Context) ([]proto.EdgeStats, error)
+	PutProcess(ctx context.Context, p proto.Process) error
+	DropProcess(ctx context.Context, id string) error
+	Processes(ctx context.Context) ([]proto.Process, error)
 }
 
 var (

@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/store"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // lifeCases are about what ends: messages, lists, windows and leases.
@@ -88,7 +89,7 @@ func lifeCases() []testCase {
 		{"users come and leave", store.Config{}, usersCase},
 		{"many users come and leave", store.Config{}, manyUsersCase},
 		{"users are last seen", store.Config{}, seenCase},
-		{"statistics of edges are under lease", store.Config{}, statsCase},
+		{"statistics of processes are under lease", store.Config{}, statsCase},
 	}
 }
 
@@ -197,7 +198,7 @@ func (b *bench) presence(edge string, changes []proto.Presence, replace, wantKep
 func (b *bench) online(want []int, channels ...channel.ID) {
 	b.Helper()
 	got, err := b.Log.Online(b.Context(), channels)
-	if err != nil || !cmp.Equal(got, want) {
+	if err != nil || !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
 		b.Errorf("online %v, %v; want %v", got, err, want)
 	}
 }
@@ -227,27 +228,39 @@ func presenceCase(b *bench) {
 	b.presence("e2", nil, true, true) // how an edge takes its leave
 	b.online([]int{0, 1}, ch(1), ch(2))
 
+	b.online([]int{}) // a question of nothing, which asks whether anybody is there to answer
+
 	b.Flush()
 	b.presence("e1", []proto.Presence{at(2, 1)}, false, false)
 	b.online([]int{0}, ch(2))
 }
 
 func statsCase(b *bench) {
-	want := func(want ...proto.EdgeStats) {
+	want := func(want ...proto.Process) {
 		b.Helper()
-		got, err := b.Stats.Edges(b.Context())
-		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want) {
-			b.Errorf("edges %+v, %v; want %+v", got, err, want)
+		got, err := b.Stats.Processes(b.Context())
+		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
+			b.Errorf("processes %+v, %v; want %+v", got, err, want)
 		}
 	}
-	put := func(e proto.EdgeStats) {
+	put := func(p proto.Process) {
 		b.Helper()
-		if err := b.Stats.PutEdge(b.Context(), e); err != nil {
+		if err := b.Stats.PutProcess(b.Context(), p); err != nil {
 			b.Error(err)
 		}
 	}
-	one := proto.EdgeStats{PID: 1, Date: 1_795_000_000_123, ID: "one", Channels: 10, Polls: 2, WebSockets: 3}
-	two := proto.EdgeStats{PID: 2, ID: "two"}
+	one := proto.Process{
+		ProcessStats: proto.ProcessStats{PID: 1, Date: 1_795_000_000_123, ID: "one", Numbers: proto.Numbers{
+			Channels: 10, Limits: proto.StatsLimits{Payload: 1 << 20, Connections: 100, Messages: 101, Channels: 102}, Cluster: true,
+			WebSockets: 3, Polls: 2,
+			Daily: proto.Daily{Requests: proto.Counts{"incomingMessages": 1 << 40}, Messages: proto.Counts{"im_message": 7, "*": 1}},
+		}},
+		Portals: map[string]proto.Numbers{
+			"one of them": {Channels: 4, WebSockets: 1, Daily: proto.Daily{Messages: proto.Counts{"im_message": 7}}},
+			"another":     {Channels: 6, WebSockets: 2, Polls: 2, Limits: proto.StatsLimits{Payload: 1}},
+		},
+	}
+	two := proto.Process{ProcessStats: proto.ProcessStats{PID: 2, ID: "two"}}
 	want()
 	put(two)
 	put(one)
@@ -258,10 +271,10 @@ func statsCase(b *bench) {
 	want(one, two)
 	b.Advance(20 * time.Second)
 	want(one)
-	if err := b.Stats.DropEdge(b.Context(), "one"); err != nil {
+	if err := b.Stats.DropProcess(b.Context(), "one"); err != nil {
 		b.Error(err)
 	}
-	if err := b.Stats.DropEdge(b.Context(), "none"); err != nil {
+	if err := b.Stats.DropProcess(b.Context(), "none"); err != nil {
 		b.Error(err)
 	}
 	want()

@@ -1,4 +1,4 @@
--- Writes the statistics of one edge. KEYS[1]: all edges' statistics. ARGV: the edge, lease in ms, its statistics. Gives 1.
+-- Writes the statistics of one process. KEYS[1]: all processes' statistics. ARGV: the process, lease in ms, its statistics. Gives 1.
 -- Fields of a hash have no life of their own in Redis 7.0, so each begins with its end: unix ms, 16 digits.
 local time = redis.call('TIME')
 local ends = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(ARGV[2])

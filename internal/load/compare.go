@@ -1,0 +1,169 @@
+package load
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Goal is one line of a comparison: a measure of the runs of a variant, and what it should be.
+type Goal struct {
+	Variant, Measure string
+	Title            string
+	Set              bool // there is a goal
+	AtLeast          bool // and it is a lower bound
+	Value            float64
+}
+
+// measures are what can be compared, by name.
+func measures() map[string]func(r *Report) float64 {
+	return map[string]func(r *Report) float64{
+		"bytes":         func(r *Report) float64 { return r.BytesPerConnection },
+		"empty-mb":      func(r *Report) float64 { return mb(r.MemoryBefore) },
+		"growth-mb":     func(r *Report) float64 { return mb(r.MemoryPeak - r.MemoryBefore) },
+		"connects":      func(r *Report) float64 { return r.ConnectsPerSecond },
+		"handshake-p99": func(r *Report) float64 { return r.Handshakes.P99 },
+		"p50":           func(r *Report) float64 { return r.Latency.P50 },
+		"p99":           func(r *Report) float64 { return r.Latency.P99 },
+		"cpu":           func(r *Report) float64 { return r.ServerMicros },
+		"cpu-store":     func(r *Report) float64 { return r.StoreMicros },
+		"cpu-both":      func(r *Report) float64 { return r.ServerMicros + r.StoreMicros },
+		"deliveries":    func(r *Report) float64 { return r.DeliveriesPerSecond },
+		"accepted":      func(r *Report) float64 { return r.AcceptedPerSecond },
+		"seconds":       func(r *Report) float64 { return r.Seconds },
+		"cut-off":       func(r *Report) float64 { return float64(r.CutOff) },
+	}
+}
+
+// ReadGoals reads goals, one on a line, with tabs between variant, measure, goal and title. A goal is "≤ 5", "≥ 5", or "-" where there is none. Lines that
+// begin with # are skipped.
+func ReadGoals(r io.Reader) ([]Goal, error) {
+	var goals []Goal
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		line := lines.Text()
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Split(line, "\t")
+		if len(fields) != 4 || measures()[fields[1]] == nil {
+			return nil, fmt.Errorf("line %d: not a variant, a measure, a goal and a title: %q", n, line)
+		}
+		g := Goal{Variant: fields[0], Measure: fields[1], Title: fields[3]}
+		if sign, value, ok := strings.Cut(fields[2], " "); ok {
+			var err error
+			if g.Value, err = strconv.ParseFloat(value, 64); err != nil || sign != "≤" && sign != "≥" {
+				return nil, fmt.Errorf("line %d: no goal: %q", n, fields[2])
+			}
+			g.Set, g.AtLeast = true, sign == "≥"
+		}
+		goals = append(goals, g)
+	}
+	return goals, lines.Err()
+}
+
+// text gives the goal as it is written in a table.
+func (g Goal) text() string {
+	switch {
+	case !g.Set:
+		return "–"
+	case g.AtLeast:
+		return "≥ " + short(g.Value)
+	default:
+		return "≤ " + short(g.Value)
+	}
+}
+
+// met says how a value compares to the goal.
+func (g Goal) met(value float64) string {
+	if !g.Set {
+		return ""
+	}
+	if g.AtLeast && value >= g.Value || !g.AtLeast && value <= g.Value {
+		return "yes"
+	}
+	if g.Value == 0 {
+		return "no"
+	}
+	return "no, " + short(value/g.Value) + " ×"
+}
+
+// Compare writes a table in Markdown: a line for each goal, with the median of the runs of each server beside it, and below it a line for each server on whether it
+// was correct. The first server is held to the goals. Goals of which there is no run are left out.
+func Compare(w io.Writer, goals []Goal, reports []*Report) {
+	var labels []string
+	for _, r := range reports {
+		if !slices.Contains(labels, r.Label) {
+			labels = append(labels, r.Label)
+		}
+	}
+	if len(labels) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "| | goal | %s | goal met |\n|---|---|%s---|\n", strings.Join(labels, " | "), strings.Repeat("---|", len(labels)))
+	for _, g := range goals {
+		if !slices.ContainsFunc(reports, func(r *Report) bool { return r.Variant == g.Variant }) {
+			continue
+		}
+		var cells []string
+		first := ""
+		for i, label := range labels {
+			value, ok := median(reports, g, label)
+			if !ok {
+				cells = append(cells, "–")
+				continue
+			}
+			cells = append(cells, short(value))
+			if i == 0 {
+				first = g.met(value)
+			}
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.Title, g.text(), strings.Join(cells, " | "), first)
+	}
+	fmt.Fprintln(w)
+	for _, label := range labels {
+		writeCorrectness(w, label, reports)
+	}
+}
+
+// median gives the middle value of a server's runs. It reports false if there were none.
+func median(reports []*Report, g Goal, label string) (float64, bool) {
+	var values []float64
+	for _, r := range reports {
+		if r.Label == label && r.Variant == g.Variant {
+			values = append(values, measures()[g.Measure](r))
+		}
+	}
+	if len(values) == 0 {
+		return 0, false
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 0 {
+		return (values[middle-1] + values[middle]) / 2, true
+	}
+	return values[middle], true
+}
+
+func writeCorrectness(w io.Writer, label string, reports []*Report) {
+	var sum Report
+	runs := 0
+	for _, r := range reports {
+		if r.Label != label {
+			continue
+		}
+		runs++
+		sum.Delivered += r.Delivered
+		sum.Refused += r.Refused
+		sum.Lost += r.Lost
+		sum.Doubled += r.Doubled
+		sum.Disordered += r.Disordered
+		sum.Stray += r.Stray
+		sum.FaultCount += r.FaultCount
+	}
+	fmt.Fprintf(w, "* **%s**: %d deliveries in %d runs: %d lost, %d doubled, %d out of order, %d stray; %d other faults, %d posts refused.\n",
+		label, sum.Delivered, runs, sum.Lost, sum.Doubled, sum.Disordered, sum.Stray, sum.FaultCount, sum.Refused)
+}

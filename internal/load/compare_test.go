@@ -1,0 +1,39 @@
+package load
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestCompare(t *testing.T) {
+	goals, err := ReadGoals(strings.NewReader("# lines\nfan\tp50\t≤ 5\tfan-out: p50 ms\nfan\tdeliveries\t≥ 1000\tdeliveries/s\nidle\tbytes\t-\tbytes each\nhalf\tp50\t-\talone\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(label, variant string, p50, deliveries float64, lost int) *Report {
+		return &Report{Label: label, Variant: variant, Latency: Summary{P50: p50}, DeliveriesPerSecond: deliveries, Delivered: 10, Lost: lost}
+	}
+	var b bytes.Buffer
+	Compare(&b, goals, []*Report{
+		run("ours", "fan", 9, 500, 0), run("theirs", "fan", 7, 5000, 0), run("ours", "fan", 3, 600, 0), run("theirs", "fan", 8, 4000, 1), run("ours", "fan", 4, 700, 0),
+		run("ours", "half", 100, 1, 0),
+	})
+	const want = `| | goal | ours | theirs | goal met |
+|---|---|---|---|---|
+| fan-out: p50 ms | ≤ 5 | 4 | 7.5 | yes |
+| deliveries/s | ≥ 1000 | 600 | 4500 | no, 0.6 × |
+| alone | – | 100 | – |  |
+
+* **ours**: 40 deliveries in 4 runs: 0 lost, 0 doubled, 0 out of order, 0 stray; 0 other faults, 0 posts refused.
+* **theirs**: 20 deliveries in 2 runs: 1 lost, 0 doubled, 0 out of order, 0 stray; 0 other faults, 0 posts refused.
+`
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+	for _, bad := range []string{"fan\tp50\t≤ 5", "fan\tp51\t≤ 5\tx", "fan\tp50\t≤ x\tx", "fan\tp50\t< 5\tx"} {
+		if _, err := ReadGoals(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+// Package park holds connections at rest, on which no goroutine waits.
+//
+// A connection that is served here alternates between two states. While it is read, one goroutine calls its read function,
+// which may block as it likes. While it rests, there is only an entry in a table and in the kernel: when there is something to
+// read, or the connection is closed, a goroutine is started and reads again. Where that is not to be had (another system, a
+// connection without a descriptor, a kernel that refuses), the goroutine stays and blocks in the read function: the caller sees
+// no difference.
+package park
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// Notifier is a connection that tells by itself when it can be read. Tests have such, where there are no descriptors.
+type Notifier interface {
+	net.Conn
+	// NotifyReadable has f called once, by a goroutine of its own, when Read will not block. It returns at once. After Close, f
+	// may still be called or not.
+	NotifyReadable(f func())
+}
+
+// Set is connections that rest together. Its methods may be called concurrently.
+type Set struct {
+	// Immutable after New.
+	start func(func())
+	plain bool // no connection rests without a goroutine
+
+	poller atomic.Pointer[poller] // nil until there is a connection that it can watch
+
+	mu     sync.Mutex // held while poller is set
+	closed bool
+}
+
+// New makes a set that waits as the system does it best. All goroutines of the set are begun by start, whose caller waits for them: it is
+// the Go of a [sync.WaitGroup], as a rule.
+func New(start func(func())) *Set { return &Set{start: start} }
+
+// NewPlain makes a set in which each connection has a goroutine of its own at all times.
+func NewPlain(start func(func())) *Set { return &Set{start: start, plain: true} }
+
+// Close lets s end: its goroutines do, once all connections have been closed. Connections that are read after that rest no more. A
+// second call does nothing.
+func (s *Set) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if p := s.poller.Load(); p != nil {
+		p.close()
+	}
+}
+
+// The states of a connection.
+const (
+	reading int32 = iota // a goroutine reads, or is about to
+	resting              // none does; whoever changes the state starts one
+	closed               // for good; the goroutine hears of it by reading
+)
+
+// Conn is a connection of a set. All methods may be called concurrently. It must be closed by its own Close, not by that of the connection
+// that it was made of: closing a descriptor takes it out of the kernel's set without a word, and nobody would be woken.
+type Conn struct {
+	net.Conn
+	set   *Set
+	read  func() (again bool) // of the last Serve
+	state atomic.Int32
+	place place // owned by the poller
+}
+
+// Hold makes conn one of s, unless it is. Nothing happens to it before Serve.
+func (s *Set) Hold(conn net.Conn) *Conn {
+	if c, ok := conn.(*Conn); ok && c.set == s {
+		return c
+	}
+	return &Conn{Conn: conn, set: s}
+}
+
+// Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
+// with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the
+// connection but not used: only what is still in the socket wakes it again. Once the connection is closed, read is called until
+// it reports false. Serve returns at once, and may be called again after that.
+func (c *Conn) Serve(read func() (again bool)) {
+	c.read = read
+	if !c.rest() {
+		c.set.start(c.run)
+	}
+}
+
+// run reads until the connection rests or ends.
+func (c *Conn) run() {
+	for c.read() {
+		if c.rest() {
+			return
+		}
+	}
+}
+
+// rest lets the connection rest, and reports false if the caller must go on reading: the connection is closed, or there is nobody
+// to wake it. It may have been woken, and be read by another goroutine, before rest returns.
+func (c *Conn) rest() bool {
+	if c.set.plain || !c.state.CompareAndSwap(reading, resting) {
+		return false
+	}
+	if c.armed() {
+		return true
+	}
+	return !c.state.CompareAndSwap(resting, reading) // else whoever closed it has started a goroutine
+}
+
+// armed sees to it that wake is called when there is something to read, and reports false if that cannot be.
+func (c *Conn) armed() bool {
+	if n, ok := c.Conn.(Notifier); ok {
+		n.NotifyReadable(c.wake)
+		return true
+	}
+	p := c.set.pollerFor(c.Conn)
+	if p == nil || p.arm(c) != nil {
+		return false
+	}
+	if c.state.Load() == closed { // and Close may have been too early to take it out
+		p.forget(c)
+	}
+	return true
+}
+
+// wake has c read, if it rests.
+func (c *Conn) wake() {
+	if c.state.CompareAndSwap(resting, reading) {
+		c.set.start(c.run)
+	}
+}
+
+// Close closes the connection. If it rests, it is read once more.
+func (c *Conn) Close() error {
+	before := c.state.Swap(closed)
+	if p := c.set.poller.Load(); p != nil {
+		p.forget(c)
+	}
+	err := c.Conn.Close()
+	if before == resting {
+		c.set.start(c.run)
+	}
+	return err
+}
+
+// pollerFor gives the poller, which is made for the first connection that it can watch; nil if it cannot watch conn.
+func (s *Set) pollerFor(conn net.Conn) *poller {
+	if !canPoll(conn) {
+		return nil
+	}
+	if p := s.poller.Load(); p != nil {
+		return p
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.poller.Load()
+	if p == nil && !s.closed {
+		var err error
+		if p, err = newPoller(); err != nil {
+			return nil // the connection keeps its goroutine, and the next one asks again
+		}
+		s.poller.Store(p)
+		s.start(p.run)
+	}
+	return p
+}

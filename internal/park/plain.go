@@ -1,0 +1,23 @@
+//go:build !linux
+
+package park
+
+import (
+	"errors"
+	"net"
+)
+
+// poller stands for what this system does not have.
+type poller struct{}
+
+// place is nothing where there is no poller.
+type place struct{}
+
+func canPoll(net.Conn) bool { return false }
+
+func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
+
+func (*poller) close()          {}
+func (*poller) run()            {}
+func (*poller) arm(*Conn) error { return errors.ErrUnsupported }
+func (*poller) forget(*Conn)    {}

@@ -1,0 +1,100 @@
+// Package tally is what a process tells of itself: who is connected, and the requests and messages of the day.
+package tally
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"pushgate/internal/proto"
+)
+
+// The commands of batches, by which posts of the text dialect are counted too. Calls are counted by their methods.
+const (
+	IncomingMessages = "incomingMessages"
+	ChannelStats     = "channelStats"
+	ServerStats      = "serverStats"
+)
+
+// unknown is what is counted together because its name is none, or one too many.
+const unknown = "unknown"
+
+const (
+	maxNames = 128 // that a day's requests or messages have, besides unknown: clients make up types
+	maxName  = 32  // bytes
+)
+
+// Tally is the counts of one portal's day, which begins at midnight. Its methods may be called concurrently; a nil Tally counts nothing.
+type Tally struct {
+	zone  *time.Location // immutable: where it is midnight
+	whole *Tally         // immutable: counts the same of all portals; nil if it is that one itself
+
+	mu    sync.Mutex
+	day   date
+	daily proto.Daily
+}
+
+type date struct {
+	year  int
+	month time.Month
+	day   int
+}
+
+func newTally(zone *time.Location, whole *Tally) *Tally { return &Tally{zone: zone, whole: whole} }
+
+// Request counts a request that has been carried out, by its command or method.
+func (t *Tally) Request(command string) {
+	for ; t != nil; t = t.whole {
+		t.mu.Lock()
+		t.turn()
+		count(t.daily.Requests, command)
+		t.mu.Unlock()
+	}
+}
+
+// Message counts a message that has been accepted, by its type.
+func (t *Tally) Message(typ string) {
+	for ; t != nil; t = t.whole {
+		t.mu.Lock()
+		t.turn()
+		count(t.daily.Messages, typ)
+		t.mu.Unlock()
+	}
+}
+
+// Today gives the counts since midnight.
+func (t *Tally) Today() proto.Daily {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.turn()
+	return proto.Daily{Requests: maps.Clone(t.daily.Requests), Messages: maps.Clone(t.daily.Messages)}
+}
+
+// turn begins a new day if it is another one. A clock that is set back does so too. t.mu is held.
+func (t *Tally) turn() {
+	var today date
+	today.year, today.month, today.day = time.Now().In(t.zone).Date()
+	if today != t.day {
+		t.day = today
+		t.daily = proto.Daily{Requests: make(proto.Counts), Messages: make(proto.Counts)}
+	}
+}
+
+func count(counts proto.Counts, name string) {
+	if _, known := counts[name]; !known && (len(counts) >= maxNames || !isName(name)) {
+		name = unknown
+	}
+	counts[name]++
+}
+
+// isName reports whether s matches ^[a-zA-Z0-9_*-]{1,32}$, which the original demands of a type.
+func isName(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '*', c == '-':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
