@@ -92,12 +92,12 @@ func (d *drill) crash(p *Process, away time.Duration) error {
 	return p.Start(d.ctx)
 }
 
-// roll has programs leave and start again, one after another. nginx passes over one that has refused a connection for a second: two of
-// them must not be away within one.
+// roll has programs leave and start again, one after another. nginx, whose clock here has whole seconds, passes over one that has refused
+// a connection for up to two of them: in which no other one must be away.
 func (d *drill) roll(all ...*Process) error {
 	for i, p := range all {
 		if i > 0 {
-			if err := d.pause(1200 * time.Millisecond); err != nil {
+			if err := d.pause(2200 * time.Millisecond); err != nil {
 				return err
 			}
 		}
