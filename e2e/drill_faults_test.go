@@ -20,6 +20,11 @@ func faults() []row {
 		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
+		{name: "two edges of three killed at once", act: func(d *drill) error {
+			d.Edges[1].Kill()
+			return errors.Join(d.crash(d.Edges[2], time.Second), d.Edges[1].Start(d.ctx))
+		}},
+		{name: "publisher frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Publishers[1], 3*time.Second) }},
 		{name: "publisher killed", refuses: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
 		{name: "publishers rolled, one by one", refuses: true, act: func(d *drill) error { return d.roll(d.Publishers...) }},
 		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
@@ -40,6 +45,11 @@ func faults() []row {
 			d.Links[1].Stall()
 			defer d.Links[1].Resume()
 			return d.pause(5 * time.Second)
+		}},
+		{name: "Redis slower by 300 ms for an edge", act: func(d *drill) error {
+			d.Links[0].Delay(300 * time.Millisecond)
+			defer d.Links[0].Delay(0)
+			return d.pause(4 * time.Second)
 		}},
 		{name: "Redis silent for all edges, then links dead", act: silentThenDead},
 		{name: "Redis frozen for 3 s", refuses: true, short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
