@@ -60,12 +60,12 @@ func (s *Signer) SignBody(body []byte) string {
 
 // Verify reports whether ref bears a signature of the right length by any of the keys.
 func (s *Signer) Verify(ref Ref) bool {
-	return ref.Signature != "" && s.verifyHex(ref.signed(), ref.Signature)
+	return s.verifyHex(ref.Signature, ref.signed())
 }
 
 // VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys.
 func (s *Signer) VerifyBody(body []byte, signature string) bool {
-	return signature != "" && s.verifyHex(body, signature)
+	return !hasTimedTag(body) && s.verifyHex(signature, body)
 }
 
 // SignPublic gives the signature of the right to write to a public id: the raw digest, as the binary dialect carries it.
@@ -76,7 +76,7 @@ func (s *Signer) SignPublic(id ID) []byte {
 // VerifyPublic reports whether signature, a raw digest, gives the right to write to the public id by any of the keys. It is never
 // one that opens the id for reading: what is signed differs.
 func (s *Signer) VerifyPublic(id ID, signature []byte) bool {
-	return len(signature) > 0 && s.verify(publicSubject(id), signature)
+	return s.verify(signature, publicSubject(id))
 }
 
 func publicSubject(id ID) []byte {
@@ -104,7 +104,8 @@ func (r Ref) signed() []byte {
 	return text
 }
 
-func (s *Signer) verifyHex(message []byte, signature string) bool {
+// verifyHex reports whether signature is that of message, whose parts follow one another without anything between them.
+func (s *Signer) verifyHex(signature string, message ...[]byte) bool {
 	if !allows(Hex, signature) { // hex.DecodeString would also take upper case, which no portal writes
 		return false
 	}
@@ -112,21 +113,23 @@ func (s *Signer) verifyHex(message []byte, signature string) bool {
 	if err != nil {
 		return false
 	}
-	return s.verify(message, given)
+	return s.verify(given, message...)
 }
 
-func (s *Signer) verify(message, given []byte) bool {
+func (s *Signer) verify(given []byte, message ...[]byte) bool {
 	ok := false
 	for _, key := range s.keys { // no early end: how long it takes must not tell which key it was
-		if hmac.Equal(given, s.mac(key, message)) {
+		if hmac.Equal(given, s.mac(key, message...)) {
 			ok = true
 		}
 	}
 	return ok
 }
 
-func (s *Signer) mac(key, message []byte) []byte {
+func (s *Signer) mac(key []byte, message ...[]byte) []byte {
 	h := hmac.New(s.newHash, key)
-	h.Write(message)
+	for _, part := range message {
+		h.Write(part)
+	}
 	return h.Sum(nil)
 }

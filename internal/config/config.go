@@ -52,17 +52,18 @@ type Edge struct {
 	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll rests before it is answered with nothing"`
 	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket, which is dead after two without an answer"`
 	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"connections of one user that the program holds, told apart by public id: beyond it the oldest must go; '0' is no limit"`
-	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may open a WebSocket, separated by commas, such as '*.example.com'; '*' is any"`
+	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
 type Publisher struct {
 	Common
-	Listen        string   `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	Allow         Networks `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
-	MaxPosts      int      `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
-	MaxPostsBytes int64    `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
-	Signed        bool     `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+	Listen        string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	Allow         Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	MaxPosts      int           `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
+	MaxPostsBytes int64         `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
+	Window        time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"demand that signatures of posts and questions name a time at most so far from now, which PHP portals cannot; '0' leaves it to who signs"`
+	Signed        bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 
 // LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
@@ -89,6 +90,9 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	l.address("LISTEN", p.Listen)
 	within(l, "MAX_POSTS", p.MaxPosts, 1, maxPosts)
 	within(l, "MAX_POSTS_BYTES", p.MaxPostsBytes, 1<<20, 1<<40)
+	if p.Window != 0 {
+		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, maxWindow)
+	}
 	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err

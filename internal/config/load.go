@@ -136,6 +136,7 @@ const (
 	maxConnections = 1_000_000
 	maxPosts       = 1_000_000
 	maxRate        = 1_000_000
+	maxWindow      = 5 * time.Minute // in either direction: what is published once is known for ten
 )
 
 var processID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)

@@ -48,7 +48,7 @@ type Config struct {
 	PollTimeout  time.Duration   // how long a poll is held: 40 s for the known clients, which give up at 60 s
 	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
 	Drain        time.Duration   // window over which sessions are told to go
-	Origins      []string        // host patterns of pages that may open a WebSocket; "*" allows all
+	Origins      []string        // host patterns of pages that may subscribe; "*" allows all
 	Book         *tally.Book     // counts what clients send, and has the edge's name too; nil: one of its own
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored

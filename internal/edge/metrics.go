@@ -13,6 +13,7 @@ type metrics struct {
 	delivered           map[transport]prometheus.Counter
 	ends                map[*Reason]prometheus.Counter
 	refused, paused     prometheus.Counter
+	origins             prometheus.Counter
 	commands            map[string]prometheus.Counter // by outcome
 	presenceErrors      prometheus.Counter
 	publishToSend       prometheus.Histogram
@@ -57,6 +58,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		delivered:      make(map[transport]prometheus.Counter),
 		ends:           make(map[*Reason]prometheus.Counter),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
+		origins:        counter("origins_refused_total", "Subscriptions refused because of the page that they came from."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),

@@ -70,6 +70,9 @@ func (s Service) Serve(ctx context.Context) error {
 	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRun()
 	server := s.server(s.Handler)
+	refused := newRefused(s.Registry)
+	defer s.Registry.Unregister(refused.counter)
+	refused.watch(server)
 	ended := make(chan struct{})
 	var parts sync.WaitGroup
 	parts.Go(func() {

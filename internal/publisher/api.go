@@ -63,8 +63,9 @@ func (t *tenant) readAPI(r *http.Request, q query) ([]byte, *refusal) {
 		return nil, tooLarge
 	}
 	body, no := readBody(r, limit)
-	if no == nil && !t.Signer.VerifyBody(body, q.signature) {
-		no = refusalOf[proto.ErrRequestSignature]
+	if no == nil {
+		no = t.authenticate(q, body, body, refusalOf[proto.ErrRequestSignature])
+		once(r, q)
 	}
 	return body, no
 }

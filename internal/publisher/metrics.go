@@ -19,22 +19,24 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden     = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge      = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload    = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload  = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID  = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany       = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost     = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker   = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed        = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	wrongHost     = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
-	badCall       = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
-	notRegistered = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
-	busy          = &refusal{"busy", http.StatusTooManyRequests, "", false}
-	unavailable   = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden      = &refusal{"forbidden", http.StatusForbidden, "", true}
+	tooLarge       = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	slowUpload     = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload   = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels     = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany        = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost      = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker    = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed         = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	staleForbidden = &refusal{"signature_time", http.StatusForbidden, "", true}
+	staleRequest   = &refusal{"signature_time", http.StatusBadRequest, proto.ErrRequestSignature.Text, false}
+	wrongHost      = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
+	badCall        = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
+	notRegistered  = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
+	busy           = &refusal{"busy", http.StatusTooManyRequests, "", false}
+	unavailable    = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
 // refusalOf gives the refusal of a batch for what an executor has found wrong with it.
@@ -58,6 +60,14 @@ var refusalOf = map[*proto.Error]*refusal{
 
 func ofBatch(label string, err *proto.Error) *refusal {
 	return &refusal{label, err.Status(), err.Text, false}
+}
+
+// stale gives the refusal that says the same as r, and is counted by the time of a signature.
+func (r *refusal) stale() *refusal {
+	if r == forbidden {
+		return staleForbidden
+	}
+	return staleRequest
 }
 
 // metrics is what a publisher counts. All of it may be used concurrently.
@@ -125,7 +135,7 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 	}
 	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
 	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, wrongHost, badCall, notRegistered, busy, unavailable} {
+		emptyPost, frameMarker, closed, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	for _, r := range refusalOf {

@@ -17,9 +17,11 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	if !t.trusts(r) && !t.Signer.VerifyBody([]byte(q.channels), q.signature) {
-		p.refuse(w, t.unsigned(query{client: q.client}))
-		return
+	if !t.trusts(r) {
+		if no := t.authenticate(q, []byte(q.channels), nil, t.unsigned(query{client: q.client})); no != nil {
+			p.refuse(w, no)
+			return
+		}
 	}
 	ids, no := t.asked(q.channels)
 	if no != nil {

@@ -62,8 +62,9 @@ func (t *tenant) read(r *http.Request, q query) ([]byte, *refusal) {
 		return nil, tooLarge
 	}
 	body, no := readBody(r, t.Limits.Payload)
-	if no == nil && !trusted && !t.Signer.VerifyBody(body, q.signature) {
-		no = t.unsigned(q)
+	if no == nil && !trusted {
+		no = t.authenticate(q, body, body, t.unsigned(q))
+		once(r, q)
 	}
 	return body, no
 }

@@ -46,6 +46,7 @@ type Config struct {
 	Rules         proto.TTLRules  // how long messages live by their type
 	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
 	Signed        bool            // posts need a signature wherever they come from
+	Window        time.Duration   // a signature needs a time, at most so far from now; 0: a time may be left out, and is held to five minutes if not
 	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
 	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
 	Book          *tally.Book     // counts what is accepted, and has the name of the process; nil: one of its own without a name

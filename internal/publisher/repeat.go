@@ -26,6 +26,14 @@ func withKey(ctx context.Context, h http.Header, owner string) context.Context {
 	return context.WithValue(ctx, keyOfPost{}, sha256.Sum256([]byte(owner+"\x00"+values[0])))
 }
 
+// once has a post whose signature holds for a time only published once, however often it comes: the signature is its key, whatever header
+// stands beside it, since nobody has signed that.
+func once(r *http.Request, q query) {
+	if q.time != "" {
+		r.Header["Idempotency-Key"] = []string{q.signature}
+	}
+}
+
 // setKeys gives each message of a post a key of its own, if the post has one.
 func setKeys(ctx context.Context, msgs []*proto.Message) {
 	key, ok := ctx.Value(keyOfPost{}).([sha256.Size]byte)

@@ -16,6 +16,7 @@ import (
 type query struct {
 	channels  string // CHANNEL_ID, decoded
 	signature string
+	time      string // timestamp
 	client    string // clientId
 	host      string // hostId
 	binary    bool   // binaryMode is true, in these letters
@@ -24,7 +25,7 @@ type query struct {
 // parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
 // [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
 func parseQuery(raw string) (q query) {
-	var channels, signature, mode, client, host bool
+	var channels, signature, mode, client, host, time bool
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		switch unescape(name) {
@@ -43,6 +44,10 @@ func parseQuery(raw string) (q query) {
 		case "clientId":
 			if !client {
 				q.client, client = unescape(value), true
+			}
+		case "timestamp":
+			if !time {
+				q.time, time = unescape(value), true
 			}
 		case "hostId":
 			if !host {

@@ -1,8 +1,10 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"pushgate/internal/channel"
@@ -85,6 +87,33 @@ func (t *tenant) unsigned(q query) *refusal {
 		return refusalOf[proto.ErrRequestSignature]
 	}
 	return forbidden
+}
+
+// usualWindow is how far from now the time of a signature may be where none is demanded.
+const usualWindow = 5 * time.Minute
+
+// authenticate gives nil for a request that is signed: in the portals' own way over plain, or with a time over its channels and body. Else
+// it gives no, or its like for a signature that is right and whose time is not.
+func (t *tenant) authenticate(q query, plain, body []byte, no *refusal) *refusal {
+	window := t.publisher.config.Window
+	if q.time == "" {
+		switch {
+		case !t.Signer.VerifyBody(plain, q.signature):
+			return no
+		case window != 0:
+			return no.stale()
+		default:
+			return nil
+		}
+	}
+	seconds, err := strconv.ParseInt(q.time, 10, 64)
+	if err != nil || !t.Signer.VerifyPost(channel.Post{Time: seconds, Channels: q.channels, Body: body}, q.signature) {
+		return no
+	}
+	if time.Since(time.Unix(seconds, 0)).Abs() > cmp.Or(window, usualWindow) {
+		return no.stale()
+	}
+	return nil
 }
 
 // measured is a log, with a bound and a count of what it takes.

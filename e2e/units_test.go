@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"pushgate/internal/config"
+)
+
+// unit gives the settings of one of the units of deploy/, each with its values in their order.
+func unit(t *testing.T, name string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(Repository(), "deploy", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string][]string{}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			settings[key] = append(settings[key], value)
+		}
+	}
+	return settings
+}
+
+// leastPrivilege is what every unit must say.
+var leastPrivilege = map[string]string{
+	"DynamicUser": "yes", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
+	"PrivateDevices": "yes", "ProtectProc": "invisible", "RestrictNamespaces": "yes", "RestrictSUIDSGID": "yes", "MemoryDenyWriteExecute": "yes",
+	"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", "IPAddressDeny": "any", "IPAddressAllow": "localhost", "NoExecPaths": "/", "LimitCORE": "0",
+	"SystemCallFilter": "@system-service", "SystemCallArchitectures": "native", "UMask": "0077", "ExecReload": "+/bin/kill -HUP $MAINPID",
+}
+
+// TestUnits holds the units of systemd to least privilege, and to what the programs and nginx know.
+func TestUnits(t *testing.T) {
+	env, err := os.ReadFile(filepath.Join(Repository(), "deploy/pushgate.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	portals := filepath.Join(t.TempDir(), "portals.json")
+	if err := os.WriteFile(portals, []byte(`{"portals": [{"keys": ["0123456789abcdef"]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	upstreams, err := os.ReadFile(filepath.Join(Repository(), "nginx/upstreams.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for program, port := range map[string]string{"edge": "8010", "publisher": "9010"} {
+		u := unit(t, program+"@.service")
+		for key, want := range leastPrivilege {
+			if len(u[key]) == 0 || u[key][0] != want {
+				t.Errorf("%s: %s is %q, want %q", program, key, u[key], want)
+			}
+		}
+		for _, key := range []string{"MemoryMax", "LimitNOFILE", "TasksMax"} {
+			if len(u[key]) != 1 || u[key][0] == "infinity" {
+				t.Errorf("%s: %s is %q: there is no bound", program, key, u[key])
+			}
+		}
+		if len(u["SystemCallFilter"]) != 2 || !strings.HasPrefix(u["SystemCallFilter"][1], "~@privileged @resources") {
+			t.Errorf("%s: %q", program, u["SystemCallFilter"])
+		}
+		if u["ExecStart"][0] != "/usr/bin/pushgate-"+program || u["ExecPaths"][0] != u["ExecStart"][0] {
+			t.Errorf("%s: starts %q, may execute %q", program, u["ExecStart"], u["ExecPaths"])
+		}
+		environ := strings.Split(strings.ReplaceAll(string(env), "/etc/pushgate/portals.json", portals), "\n")
+		for _, line := range u["Environment"] {
+			environ = append(environ, strings.Fields(strings.NewReplacer("%i", port, "%H", "host").Replace(line))...)
+		}
+		var common config.Common
+		var listen string
+		if program == "edge" {
+			c, err := config.LoadEdge(environ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			common, listen = c.Common, c.Listen
+		} else {
+			c, err := config.LoadPublisher(environ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			common, listen = c.Common, c.Listen
+		}
+		if !strings.Contains(string(upstreams), "server "+listen+" ") {
+			t.Errorf("nginx does not know %s", listen)
+		}
+		seconds, err := strconv.Atoi(strings.TrimSuffix(u["TimeoutStopSec"][0], "s"))
+		if err != nil || float64(seconds) < common.Drain.Seconds()+20 {
+			t.Errorf("%s: %s to leave in, and a drain of %v", program, u["TimeoutStopSec"], common.Drain)
+		}
+	}
+}
+
+// TestUnitsOfSystemd has systemd itself read the units, and say how exposed they are.
+func TestUnitsOfSystemd(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		Missing(t, "systemd-analyze is not installed (Debian: systemd)")
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"edge@8010.service", "publisher@9010.service"} {
+		program, _, _ := strings.Cut(name, "@")
+		text, err := os.ReadFile(filepath.Join(Repository(), "deploy", program+"@.service"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The programs are not installed here, and systemd looks for them.
+		text = bytes.ReplaceAll(text, []byte("/usr/bin/pushgate-"+program), []byte("/bin/true"))
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		// The threshold is in tenths: up to 2.0 is what systemd calls OK.
+		if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=15", path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// TestContainers: the programs run as nobody in an image of nothing, on a file system that they cannot write to.
+func TestContainers(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join(Repository(), "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := file[bytes.LastIndex(file, []byte("\nFROM ")):]
+	if !bytes.HasPrefix(last, []byte("\nFROM scratch\n")) || !regexp.MustCompile(`(?m)^USER [1-9]\d*:[1-9]\d*$`).Match(last) {
+		t.Errorf("the image is\n%s", last)
+	}
+	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Services map[string]struct {
+			Build    string
+			ReadOnly bool     `yaml:"read_only"`
+			Drop     []string `yaml:"cap_drop"`
+			Security []string `yaml:"security_opt"`
+			Memory   string   `yaml:"mem_limit"`
+		}
+	}
+	if err := yaml.Unmarshal(raw, &c); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range c.Services {
+		if s.Build == "" {
+			continue
+		}
+		if !s.ReadOnly || !slices.Equal(s.Drop, []string{"ALL"}) || !slices.Contains(s.Security, "no-new-privileges:true") || s.Memory == "" {
+			t.Errorf("%s has more rights than it needs: %+v", name, s)
+		}
+	}
+}

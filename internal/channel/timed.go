@@ -1,0 +1,36 @@
+package channel
+
+import (
+	"bytes"
+	"encoding/hex"
+	"strconv"
+)
+
+// timedTag is what the subject of a signature begins with that holds for a time only. No body of its own has it, as far as
+// [Signer.VerifyBody] is concerned, so neither kind of signature ever passes for the other.
+const timedTag = "pushgate-timestamp:"
+
+// Post is what a signature with a time is over: unlike that of a body alone, also where the body is to go.
+type Post struct {
+	Time     int64  // unix seconds at which it was signed
+	Channels string // the decoded CHANNEL_ID; empty if the request has none
+	Body     []byte // empty for a question
+}
+
+// SignPost gives the signature of p: lower-case hexadecimal digits.
+func (s *Signer) SignPost(p Post) string {
+	return hex.EncodeToString(s.mac(s.keys[0], p.head(), p.Body))
+}
+
+// VerifyPost reports whether signature, in lower-case hexadecimal digits, is that of p by any of the keys. Whether its time is not
+// too long ago is for the caller to say.
+func (s *Signer) VerifyPost(p Post, signature string) bool {
+	return s.verifyHex(signature, p.head(), p.Body)
+}
+
+// head gives what is signed before the body.
+func (p Post) head() []byte {
+	return []byte(timedTag + strconv.FormatInt(p.Time, 10) + "\n" + p.Channels + "\n")
+}
+
+func hasTimedTag(body []byte) bool { return bytes.HasPrefix(body, []byte(timedTag)) }

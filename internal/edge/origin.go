@@ -1,0 +1,42 @@
+package edge
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// originAllowed reports whether a request comes from a page that may subscribe, or from no page at all: browsers name the origin of each
+// WebSocket, and of whatever a page reads from another host. The signed ids in the address are the secret, not a cookie, so this is for
+// an operator who wants to bind them to pages of his own.
+func (e *Edge) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	for _, pattern := range e.config.Origins {
+		if pattern == "*" {
+			return true
+		}
+		if err != nil || u.Host == "" {
+			continue
+		}
+		from := u.Host
+		if strings.Contains(pattern, "://") {
+			from = u.Scheme + "://" + u.Host
+		}
+		if ok, _ := path.Match(strings.ToLower(pattern), strings.ToLower(from)); ok {
+			return true
+		}
+	}
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// refuseOrigin answers 403 without leave to read it, and before the upgrade: the page is to learn nothing.
+func (e *Edge) refuseOrigin(w http.ResponseWriter) {
+	e.metrics.origins.Inc()
+	w.Header().Set("Content-Type", plainText)
+	w.WriteHeader(http.StatusForbidden)
+}

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/config"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+)
+
+// TestAdminPortIsNotPublic: it is this machine's unless somebody says otherwise in as many words, it tells and does nothing, and the public
+// listener has nothing of it.
+func TestAdminPortIsNotPublic(t *testing.T) {
+	for _, address := range []string{":9100", "0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "192.0.2.1:0", "example.com:9100", "[::ffff:10.0.0.1]:9100", "[fe80::1%lo]:9100"} {
+		for _, public := range []bool{false, true} {
+			environ := []string{"PUSHGATE_KEYS=" + key, "PUSHGATE_ADMIN_LISTEN=" + address, fmt.Sprint("PUSHGATE_ADMIN_PUBLIC=", public)}
+			if _, err := config.LoadEdge(environ); (err == nil) != public {
+				t.Errorf("edge, %s, public %v: %v", address, public, err)
+			}
+			if _, err := config.LoadPublisher(environ); (err == nil) != public {
+				t.Errorf("publisher, %s, public %v: %v", address, public, err)
+			}
+		}
+	}
+	w := start(t, onePortal(key))
+	for _, p := range []program{w.edge, w.publisher} {
+		if addr, err := netip.ParseAddrPort(p.admin); err != nil || !addr.Addr().IsLoopback() {
+			t.Errorf("the admin port is at %s", p.admin)
+		}
+		for _, path := range []string{"/metrics", "/readyz", "/livez", "/debug/pprof/", "/"} {
+			if status, _ := w.do("GET", p.addr, path, ""); status != 404 {
+				t.Errorf("public %s: %d", path, status)
+			}
+			if status, _ := w.do("POST", p.admin, path, "x"); status != 404 && status != 405 && path != "/metrics" {
+				t.Errorf("POST to the admin port, %s: %d", path, status)
+			}
+		}
+		for path, want := range map[string]int{"/livez": 200, "/debug/pprof/": 404, "/": 404, "/bitrix/pub/": 404, "/bitrix/sub/": 404} {
+			if status, _ := w.do("GET", p.admin, path, ""); status != want {
+				t.Errorf("admin port, %s: %d", path, status)
+			}
+		}
+	}
+}
+
+// expect has a WebSocket get a message.
+func (w *world) expect(conn *websocket.Conn, part string) {
+	w.t.Helper()
+	if frame, err := w.read(conn); err != nil || !strings.Contains(frame, part) {
+		w.t.Errorf("%q, %v; want %s", frame, err, part)
+	}
+}
+
+// TestWhoHasTheListReads shows what a signed list is: whoever has it reads, from anywhere, and beside whom it was given to.
+func TestWhoHasTheListReads(t *testing.T) {
+	w := start(t, onePortal(key))
+	id := madeUp(1)
+	list := signerOf(key).Sign(channel.Ref{Private: id}).String()
+	var conns []*websocket.Conn
+	for _, from := range []string{"198.51.100.7", "203.0.113.9"} {
+		conn, err := w.dial("CHANNEL_ID="+list, "X-Forwarded-For", from)
+		w.must(err)
+		defer conn.CloseNow()
+		conns = append(conns, conn)
+	}
+	w.subscribed(2)
+	if status, _ := w.do("POST", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+id.String(), "hello"); status != 200 {
+		t.Fatal(status)
+	}
+	for _, conn := range conns {
+		w.expect(conn, "hello")
+	}
+}
+
+// TestWhoHasTheKeyIsThePortal shows what the key is: with it one reads every channel, posts from anywhere, and is any user.
+func TestWhoHasTheKeyIsThePortal(t *testing.T) {
+	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true")
+	s, id, now := signerOf(key), madeUp(2), time.Now()
+	var conns []*websocket.Conn
+	for _, query := range []string{"CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String(),
+		"jsonRpc=true&token=" + s.SignToken(channel.Token{User: 1, Channels: []channel.ID{id}, Expires: now.Add(time.Hour)}, "", now)} {
+		conn, err := w.dial(query)
+		w.must(err)
+		defer conn.CloseNow()
+		conns = append(conns, conn)
+	}
+	w.subscribed(2)
+	const body = `{"module_id":"im","command":"by_the_key"}`
+	status, _ := w.do("POST", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+id.String()+"&signature="+s.SignBody([]byte(body)), body, "X-Forwarded-For", "192.0.2.1")
+	if status != 200 {
+		t.Fatal(status)
+	}
+	for _, conn := range conns {
+		w.expect(conn, "by_the_key")
+	}
+}
+
+// TestWhoReachesRedisIsEverybody shows what Redis is: who may write to it publishes as any portal without a key, and reads all that is stored.
+func TestWhoReachesRedisIsEverybody(t *testing.T) {
+	w := start(t, onePortal(key))
+	id := madeUp(3)
+	conn, err := w.dial("CHANNEL_ID=" + signerOf(key).Sign(channel.Ref{Private: id}).String())
+	w.must(err)
+	defer conn.CloseNow()
+	w.subscribed(1)
+	_, err = store.New(w.rdb, store.Config{}).Log("default").Append(t.Context(), &proto.Message{
+		Receivers: []channel.ID{id}, Body: []byte("without any key"), TTL: time.Minute, Created: time.Now()})
+	w.must(err)
+	w.expect(conn, "without any key")
+	keys, err := w.rdb.Keys(t.Context(), "pg:{default}:m:*").Result()
+	w.must(err)
+	if text, err := w.rdb.Get(t.Context(), keys[0]).Result(); err != nil || !strings.Contains(text, "without any key") {
+		t.Errorf("%q, %v", text, err)
+	}
+	for _, secret := range []string{key, signerOf(key).Sign(channel.Ref{Private: id}).Signature} {
+		if dump := w.redis.Dump(); strings.Contains(dump, secret) {
+			t.Error("Redis holds a secret that it has no need of")
+		}
+	}
+}
+
+// TestTimedPostReachesReadersOnce repeats a post as whoever has seen it can.
+func TestTimedPostReachesReadersOnce(t *testing.T) {
+	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true", "PUSHGATE_SIGNATURE_WINDOW=1m")
+	s, id, now := signerOf(key), madeUp(4), time.Now().Unix()
+	conn, err := w.dial("CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String())
+	w.must(err)
+	defer conn.CloseNow()
+	w.subscribed(1)
+	for i, body := range []string{"first", "first", "second"} {
+		signature := s.SignPost(channel.Post{Time: now, Channels: id.String(), Body: []byte(body)})
+		query := fmt.Sprintf("?CHANNEL_ID=%s&timestamp=%d&signature=%s", id, now, signature)
+		if status, text := w.do("POST", w.publisher.addr, "/bitrix/pub/"+query, body, "Idempotency-Key", fmt.Sprint(i)); status != 200 {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+	w.expect(conn, "first")
+	w.expect(conn, "second")
+}

@@ -1,0 +1,268 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/config"
+	"pushgate/internal/leaktest"
+	"pushgate/internal/ops"
+)
+
+func TestMain(m *testing.M) {
+	logging.Disable() // Redis falls on purpose
+	leaktest.Main(m)
+}
+
+const password = "the-password-of-redis"
+
+// lines is what both programs log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// program is an edge or a publisher as [RunEdge] and [RunPublisher] put them together, on real listeners of this process.
+type program struct {
+	addr, admin string
+	registry    *prometheus.Registry
+}
+
+// world is one of each, over a Redis in memory.
+type world struct {
+	t               *testing.T
+	redis           *miniredis.Miniredis
+	rdb             *redis.Client
+	portals         string // path
+	log             *lines
+	edge, publisher program
+}
+
+// start runs a world until the test ends. portals is the text of the file.
+func start(t *testing.T, portals string, environ ...string) *world {
+	t.Helper()
+	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(lines)}
+	w.redis.RequireAuth(password)
+	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), Password: password})
+	t.Cleanup(func() { w.rdb.Close() })
+	w.write(portals)
+	environ = append([]string{"PUSHGATE_PORTALS=" + w.portals, "PUSHGATE_REDIS_URL=redis://:" + password + "@" + w.redis.Addr(),
+		"PUSHGATE_LISTEN=127.0.0.1:0", "PUSHGATE_LOG_LEVEL=debug", "PUSHGATE_DRAIN=0s"}, environ...)
+	ctx, leave := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(func() { leave(); running.Wait() })
+	serve := func(s ops.Service) (p program) {
+		started := make(chan struct{})
+		s.Started = func(addr, admin net.Addr) {
+			p.addr, p.admin = addr.String(), admin.String()
+			close(started)
+		}
+		running.Go(func() {
+			if err := s.Serve(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		<-started
+		p.registry = s.Registry
+		return p
+	}
+
+	edgeConfig, err := config.LoadEdge(environ)
+	w.must(err)
+	logger := NewLogger(edgeConfig.Common, w.log)
+	registry := ops.NewRegistry()
+	st, closeStore, err := Open(edgeConfig.Common, logger, registry)
+	w.must(err)
+	t.Cleanup(closeStore)
+	e, err := NewEdge(edgeConfig, st, logger, registry)
+	w.must(err)
+	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, AdminListen: edgeConfig.AdminListen, Handler: e.Handler(), Ready: e.Ready,
+		Run: e.Run, Drain: e.Drain, DrainTimeout: time.Second, Reload: reload(edgeConfig.Portals, e), Registry: registry, Logger: logger})
+
+	publisherConfig, err := config.LoadPublisher(environ)
+	w.must(err)
+	registry = ops.NewRegistry()
+	st, closeStore, err = Open(publisherConfig.Common, logger, registry)
+	w.must(err)
+	t.Cleanup(closeStore)
+	p, err := NewPublisher(publisherConfig, st, logger, registry)
+	w.must(err)
+	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, AdminListen: publisherConfig.AdminListen, Handler: p.Handler(),
+		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Registry: registry, Logger: logger})
+	w.eventually("ready", func() bool {
+		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
+	})
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// write replaces the file of portals.
+func (w *world) write(portals string) {
+	w.t.Helper()
+	w.must(os.WriteFile(w.portals, []byte(portals), 0o600))
+}
+
+// eventually waits until something is so: everything here runs in real time.
+func (w *world) eventually(what string, so func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not %s\n%s", what, w.log)
+		}
+	}
+}
+
+// get gives the body of an answer, whatever its status is.
+func (w *world) get(addr, path string) string {
+	w.t.Helper()
+	_, body := w.do(http.MethodGet, addr, path, "")
+	return body
+}
+
+// do makes a request that says that it comes from an address on the net; header is of pairs.
+func (w *world) do(method, addr, path, body string, header ...string) (status int, answer string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+addr, strings.NewReader(body))
+	w.must(err)
+	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
+	r.Close = true
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	w.must(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	w.must(err)
+	return resp.StatusCode, string(text)
+}
+
+// dial makes a WebSocket, or gives why not.
+func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
+	h := http.Header{}
+	for i := 0; i < len(header); i += 2 {
+		h.Set(header[i], header[i+1])
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws://"+w.edge.addr+"/bitrix/subws/?"+query, &websocket.DialOptions{HTTPHeader: h})
+	return conn, err
+}
+
+// subscribed waits until the edge has n WebSockets: it says yes to a handshake before it attaches what comes of it.
+func (w *world) subscribed(n float64) {
+	w.t.Helper()
+	w.eventually("subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
+}
+
+// say sends a frame on a new WebSocket and gives how that ends, or the answer.
+func (w *world) say(query string, kind websocket.MessageType, frame string) string {
+	w.t.Helper()
+	conn, err := w.dial(query)
+	w.must(err)
+	defer conn.CloseNow()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	if frame != "" {
+		w.must(conn.Write(ctx, kind, []byte(frame)))
+	}
+	_, answer, err := conn.Read(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return string(answer)
+}
+
+// read reads one frame.
+func (w *world) read(conn *websocket.Conn) (string, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	_, frame, err := conn.Read(ctx)
+	return string(frame), err
+}
+
+// raw sends bytes to a program and gives the first line of its answer; empty if it hung up without one.
+func (w *world) raw(p program, sent string) (line string) {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", p.addr)
+	w.must(err)
+	defer conn.Close()
+	w.must(conn.SetDeadline(time.Now().Add(15 * time.Second)))
+	// Whoever is refused in the middle cannot go on writing.
+	_, _ = io.WriteString(conn, sent)
+	line, _ = bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+// metric sums up the series of a counter or gauge whose labels have a value, or all of them.
+func (p program) metric(t *testing.T, name, label string) (sum float64) {
+	t.Helper()
+	families, err := p.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if label == "" || len(m.GetLabel()) > 0 && m.GetLabel()[0].GetValue() == label {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// signerOf makes the signer of a key.
+func signerOf(key string) *channel.Signer {
+	s, err := channel.NewSigner("sha1", []byte(key))
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// onePortal is the file of a portal that needs no name.
+func onePortal(keys ...string) string {
+	return fmt.Sprintf(`{"portals": [{"keys": ["%s"]}]}`, strings.Join(keys, `", "`))
+}
