@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,26 @@ type Counts struct {
 	Closes                     map[websocket.StatusCode]int
 	Statuses                   map[int]int // of polls and refused handshakes
 	Disordered                 int         // ids that were not above the one before
+	PortalCalls                int         // what makes one of the known clients call the portal
+}
+
+// callsPortal reports whether a close code makes a known client ask the portal for another configuration: 4010 those of the web, the
+// others the mobile ones.
+func callsPortal(code websocket.StatusCode) bool {
+	return slices.Contains([]websocket.StatusCode{1001, 3001, 3002, 3003, 4010}, code)
+}
+
+// expires reports whether a message has clients ask the portal.
+func expires(body string) bool {
+	var m struct {
+		Module  string `json:"module_id"`
+		Command string
+		Params  struct{ Action string }
+	}
+	if json.Unmarshal([]byte(body), &m) != nil || !strings.EqualFold(m.Module, "pull") {
+		return false
+	}
+	return strings.EqualFold(m.Command, "config_expire") || strings.EqualFold(m.Command, "channel_expire") && m.Params.Action != "reconnect"
 }
 
 // Arrivals gives what has come so far.
@@ -140,7 +161,12 @@ func (c *Client) WebSocket(ctx context.Context, opened func()) error {
 		}
 		if err != nil {
 			if code := websocket.CloseStatus(err); ctx.Err() == nil {
-				c.count(func(n *Counts) { n.Closes[code]++ })
+				c.count(func(n *Counts) {
+					n.Closes[code]++
+					if callsPortal(code) {
+						n.PortalCalls++
+					}
+				})
 			}
 			return err
 		}
@@ -291,6 +317,9 @@ func (c *Client) take(records []Record, transport string) {
 			c.gaps++
 			continue
 		}
+		if expires(r.Body) {
+			c.counts.PortalCalls++
+		}
 		c.arrivals = append(c.arrivals, Arrival{Record: r, Transport: transport, At: now})
 	}
 }
@@ -341,14 +370,20 @@ func (c *Client) nothing(h http.Header) {
 	if before == "" {
 		before = c.From
 	}
-	if before != "" && named != before {
+	// Who starts before all ids and hears of none is told of none, and starts there again.
+	if none := named == "" && strings.Trim(before, "0") == ""; !none && before != "" && named != before {
 		c.faultLocked("304 names %q after a request with %q", named, before)
 	}
 	c.tellLocked(named)
 }
 
 func (c *Client) status(status int) {
-	c.count(func(n *Counts) { n.Statuses[status]++ })
+	c.count(func(n *Counts) {
+		n.Statuses[status]++
+		if status == http.StatusBadRequest {
+			n.PortalCalls++ // by the mobile clients
+		}
+	})
 	if status != http.StatusOK && status != http.StatusNotModified {
 		c.fault("status %d", status)
 	}

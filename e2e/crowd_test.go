@@ -58,6 +58,7 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	t.Cleanup(transport.CloseIdleConnections)
 	var own channel.ID
+	firstUser := 1 + rand.Int64N(1<<40) // a world may have several crowds, one after another
 	for i := range clients {
 		portal, n := w.Portals[i%len(w.Portals)], i/len(w.Portals)
 		if i%len(w.Portals) == 0 {
@@ -73,8 +74,8 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 			HTTP: &http.Client{Transport: transport}, From: beginning,
 		}}
 		if k.token {
-			user := channel.ForUser(int64(n + 1))
-			s.Token = portal.Token(int64(n+1), channels...)
+			user := channel.ForUser(firstUser + int64(n))
+			s.Token = portal.Token(firstUser+int64(n), channels...)
 			s.Channels = append(s.Channels, user)
 			if portal == w.Portals[0] {
 				c.users = append(c.users, user)

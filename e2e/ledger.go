@@ -88,6 +88,7 @@ type Report struct {
 	Foreign                   int // that came to a reader of its portal whom it was not for, or that nobody posted
 	Arrivals                  int
 	Gaps                      int             // notes of one, to all clients
+	Untold                    int             // of the lost, the doubled and those out of order, those whose reader has no such note
 	Delays                    []time.Duration // from the post to the arrival, ascending
 	Ways                      map[Way][]time.Duration
 	Silence                   time.Duration // the longest between two arrivals of one subscriber
@@ -139,14 +140,16 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 	r := Report{Ways: make(map[Way][]time.Duration)}
 	ids := make(map[string]string) // of bodies
 	seen := make([]map[string]bool, len(subscribers))
+	wrong := make([]int, len(subscribers))
 	for i, s := range subscribers {
+		before := r.Doubled + r.Disordered
 		seen[i] = make(map[string]bool)
-		var before time.Time
+		var last time.Time
 		for _, a := range s.Arrivals() {
-			if !before.IsZero() {
-				r.Silence = max(r.Silence, a.At.Sub(before))
+			if !last.IsZero() {
+				r.Silence = max(r.Silence, a.At.Sub(last))
 			}
-			before = a.At
+			last = a.At
 			p := l.posts[a.Body]
 			if !r.judge(s, a, p, seen[i][a.Body]) {
 				continue
@@ -167,6 +170,7 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 		r.Gaps += s.Gaps()
 		faults, counts := s.Faults()
 		r.Disordered += counts.Disordered
+		wrong[i] = r.Doubled + r.Disordered - before
 		r.Faults = append(r.Faults, faults...)
 		r.Counts.add(counts)
 	}
@@ -177,8 +181,14 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 		for i, s := range subscribers {
 			if s.watches(p.Letter) && !seen[i][body] && s.due(ids[body]) {
 				r.Lost++
+				wrong[i]++
 				r.fault("%s: %q did not come", s.Name, body)
 			}
+		}
+	}
+	for i, s := range subscribers {
+		if s.Gaps() == 0 {
+			r.Untold += wrong[i]
 		}
 	}
 	slices.Sort(r.Delays)
@@ -222,6 +232,7 @@ func (n *Counts) add(other Counts) {
 	n.Broken += other.Broken
 	n.Heartbeats += other.Heartbeats
 	n.Disordered += other.Disordered
+	n.PortalCalls += other.PortalCalls
 	for code, k := range other.Closes {
 		n.init()
 		n.Closes[code] += k

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 
 	"pushgate/internal/channel"
@@ -123,5 +124,53 @@ func TestLossIsSeen(t *testing.T) {
 	want := Report{Lost: away.Lost}
 	if diff := cmp.Diff(want.String(), r.String()); diff != "" || r.OK() {
 		t.Errorf("(-want +got) %s: %q", diff, r.Faults)
+	}
+}
+
+// TestPortalCalls: what would make one of the known clients ask the portal is counted, and nothing else is.
+func TestPortalCalls(t *testing.T) {
+	c := Client{}
+	for i, body := range []string{
+		`{"module_id":"pull","command":"config_expire","params":{}}`,                            // counts
+		`{"module_id":"Pull","command":"CHANNEL_EXPIRE","params":{"action":"get_config"}}`,      // counts
+		`{"module_id":"pull","command":"channel_expire","params":{"action":"reconnect"}}`,       // the new channel is in it
+		`{"module_id":"im","command":"config_expire"}`, `{"module_id":"pull","command":"ping"}`, // not for the client itself
+		`x`,
+	} {
+		c.take([]Record{{MID: mid(i + 1), Body: body}}, webSocket)
+	}
+	for _, status := range []int{200, 304, 400, 503} { // the third counts
+		c.status(status)
+	}
+	for code, want := range map[websocket.StatusCode]bool{1000: false, 1001: true, 1006: false, 1013: false, 3000: false, 3001: true, 3002: true,
+		3003: true, 4010: true, 4029: false, -1: false} {
+		if callsPortal(code) != want {
+			t.Errorf("close %d: %v", code, !want)
+		}
+	}
+	if _, counts := c.Faults(); counts.PortalCalls != 3 {
+		t.Errorf("%d calls, want 3", counts.PortalCalls)
+	}
+}
+
+// TestUntold: of what went wrong, that counts whose reader has no note of a gap.
+func TestUntold(t *testing.T) {
+	id := NewChannel()
+	var l Ledger
+	for _, body := range []string{"1", "2"} {
+		_ = l.Post(func() error { return nil }, Letter{Body: body, Channels: []channel.ID{id}})
+	}
+	var all []Subscriber
+	for _, records := range [][]Record{
+		{{MID: mid(2), Body: "2"}}, // has no 1, and does not know
+		{{MID: mid(1), Body: `{"module_id":"pushgate","command":"gap"}`}, {MID: mid(2), Body: "2"}},
+		{{MID: mid(1), Body: "1"}, {MID: mid(2), Body: "2"}},
+	} {
+		s := Subscriber{Channels: []channel.ID{id}, Client: &Client{From: beginning}}
+		s.take(records, webSocket)
+		all = append(all, s)
+	}
+	if r := l.Check(all); r.Lost != 2 || r.Untold != 1 || r.Gaps != 1 {
+		t.Errorf("%v, untold %d, gaps %d", r, r.Untold, r.Gaps)
 	}
 }

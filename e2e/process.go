@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -34,6 +35,7 @@ type Process struct {
 
 	cmd  *exec.Cmd
 	exit chan error // gives one value when the program has ended
+	pid  atomic.Int64
 }
 
 // Setenv gives the program variables, in the form of [os.Environ], from its next start on. They come before those it has.
@@ -56,6 +58,7 @@ func (p *Process) Start(ctx context.Context) error {
 	exit := make(chan error, 1)
 	p.world.waiting.Go(func() { exit <- cmd.Wait() })
 	p.cmd, p.exit = cmd, exit
+	p.pid.Store(int64(cmd.Process.Pid))
 	return p.Await(ctx, func(ctx context.Context) error { return p.ready(ctx) })
 }
 
@@ -82,12 +85,12 @@ func (p *Process) Await(ctx context.Context, cond func(context.Context) error) e
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Kill ends the program at once and waits until it has gone.
+// Kill ends the program at once, and those that it has started, and waits until it has gone.
 func (p *Process) Kill() {
 	if p.cmd == nil {
 		return
 	}
-	_ = p.cmd.Process.Kill()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it is the leader of a group of its own
 	p.exit <- <-p.exit
 	p.cmd = nil
 }
@@ -124,6 +127,27 @@ func (p *Process) Metric(ctx context.Context, series string) (float64, error) {
 		}
 	}
 	return 0, nil
+}
+
+// Peak gives the bytes of memory that the program has had at most since its start, or the last [Process.ResetPeak]; 0 if it does not run.
+// It may be called concurrently with all methods.
+func (p *Process) Peak() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid.Load()))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kilobytes, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return kilobytes << 10
+		}
+	}
+	return 0 // it is a zombie
+}
+
+// ResetPeak begins a new measurement of [Process.Peak]. Where the kernel does not allow it, peaks are those since the start.
+func (p *Process) ResetPeak() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.pid.Load()), []byte("5"), 0)
 }
 
 // Log gives what the program has written, over all its lives.

@@ -32,7 +32,9 @@ type Options struct {
 	Bin               string // directory of the built programs
 	Edges, Publishers int
 	Portals           int      // how many portals share the installation; 0: it belongs to one, which needs no name
-	FaultyLinks       bool     // each edge has its Redis behind a proxy of its own, World.Links
+	Redis             Shape    // what Redis is made of
+	AOF               bool     // Redis writes down what it has been told
+	FaultyLinks       bool     // each edge has its Redis, a single one, behind a proxy of its own, World.Links
 	Env               []string // for edges and publishers
 	EdgeEnv           []string // for edges only
 	Shutdown          string   // how long old nginx workers stay after a reload; as in nginx/nginx.conf if empty
@@ -40,8 +42,10 @@ type Options struct {
 
 // World is a whole installation of its own: Redis, edges, publishers and nginx, on free ports of the loopback.
 type World struct {
-	Public, Internal string // addresses of nginx
-	Redis, Nginx     *Process
+	Public, Internal string     // addresses of nginx
+	Redis, Nginx     *Process   // the former is the first of Servers
+	Servers          []*Process // of Redis: masters, then a replica of each if there are any
+	Sentinels        []*Process
 	Edges            []*Process
 	Publishers       []*Process
 	Links            []*faulty.Proxy // of the edges to Redis
@@ -75,7 +79,7 @@ func Start(tb testing.TB, o Options) *World {
 }
 
 func (w *World) start(ctx context.Context, o Options) error {
-	ports, block, err := takePorts(2 + 2*o.Edges + 2*o.Publishers)
+	ports, block, err := takePorts(2 + 2*o.Edges + 2*o.Publishers + o.Redis.ports())
 	if err != nil {
 		return err
 	}
@@ -89,11 +93,8 @@ func (w *World) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	socket := filepath.Join(w.dir, "redis.sock")
-	w.Redis = &Process{Name: "redis", world: w, ready: func(ctx context.Context) error { return ping(ctx, socket) }, argv: []string{
-		"redis-server", "--port", "0", "--unixsocket", socket, "--dir", w.dir, "--maxmemory", "256mb", "--maxmemory-policy", "noeviction",
-		"--save", "", "--appendonly", "no"}}
-	if err := w.Redis.Start(ctx); err != nil {
+	url, err := w.startRedis(ctx, o, next)
+	if err != nil {
 		return err
 	}
 	program := func(name, binary, redis string, env []string) *Process {
@@ -105,9 +106,9 @@ func (w *World) start(ctx context.Context, o Options) error {
 	}
 	var edges, publishers []string
 	for i := range o.Edges {
-		redis := "unix://" + socket
+		redis := url
 		if o.FaultyLinks {
-			link, err := faulty.New("unix:" + socket)
+			link, err := faulty.New("unix:" + w.Redis.Addr)
 			if err != nil {
 				return err
 			}
@@ -118,7 +119,7 @@ func (w *World) start(ctx context.Context, o Options) error {
 		w.Edges, edges = append(w.Edges, p), append(edges, p.Addr)
 	}
 	for i := range o.Publishers {
-		p := program(fmt.Sprintf("publisher-%d", i), "publisher", "unix://"+socket, nil)
+		p := program(fmt.Sprintf("publisher-%d", i), "publisher", url, nil)
 		w.Publishers, publishers = append(w.Publishers, p), append(publishers, p.Addr)
 	}
 	for _, p := range append(w.Edges, w.Publishers...) {
@@ -197,8 +198,8 @@ func (w *World) close(tb testing.TB) {
 	for _, link := range w.Links {
 		link.Close()
 	}
-	if w.Redis != nil {
-		w.Redis.Kill()
+	for _, p := range append(w.Sentinels, w.Servers...) {
+		p.Kill()
 	}
 	w.waiting.Wait()
 	w.launcher.close()
@@ -250,28 +251,6 @@ func NewChannel() channel.ID {
 		raw[i] = byte(rand.Uint32())
 	}
 	return channel.FromBytes(raw)
-}
-
-// ping asks Redis whether it is there. A bare socket does: this is not a test of the client library.
-func ping(ctx context.Context, socket string) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
-		return err
-	}
-	answer := make([]byte, 7)
-	if _, err := io.ReadFull(conn, answer); err != nil {
-		return err
-	}
-	if string(answer) != "+PONG\r\n" {
-		return fmt.Errorf("redis says %q", answer)
-	}
-	return nil
 }
 
 // takePorts gives n ports in a row that no other world takes while block is open. They are below those that the kernel gives to

@@ -166,7 +166,7 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 		if p.sub.cursor != nil && !p.withheld { // else the next poll would read again what this reader must not have
 			cursor = *p.sub.cursor
 		}
-		nothingHappened(w, cursor)
+		nothingHappened(w, cursor, p.sub.cursor != nil)
 	}
 	return true
 }
@@ -197,8 +197,9 @@ func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) {
 	e.metrics.sent(longPoll, packet)
 }
 
-// nothingHappened answers 304, from which the client takes the id that it is to come back with.
-func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
+// nothingHappened answers 304, from which the client takes the id that it is to come back with. A client without any is told none where the log
+// has none; but one that asks for everything is told again to do so.
+func nothingHappened(w http.ResponseWriter, cursor proto.ID, brought bool) {
 	h := w.Header()
 	// Under its usual spelling net/http takes this header off a 304; the original sends it.
 	h["content-type"] = []string{plainText}
@@ -206,7 +207,7 @@ func nothingHappened(w http.ResponseWriter, cursor proto.ID) {
 	h.Set(exposeHeaders, lastMessageID)
 	h.Set("Expires", pollExpires)
 	h.Set(lastMessageID, "")
-	if !cursor.IsZero() {
+	if brought || !cursor.IsZero() {
 		h.Set(lastMessageID, cursor.String())
 	}
 	w.WriteHeader(http.StatusNotModified)

@@ -248,3 +248,15 @@ func TestTransientReachesAPollThatWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestPollForEverything: a client that asks for all that there is, and hears nothing, goes on asking for it: if it were told no id, it would go on
+// from now, and miss what comes between two requests.
+func TestPollForEverything(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		zero := strings.Repeat("0", proto.IDLen)
+		got := <-w.get(w.url("/sub/", signed(alice), "mid", zero))
+		if got.status != http.StatusNotModified || got.header.Get("Last-Message-Id") != zero {
+			t.Errorf("%d %q", got.status, got.header.Get("Last-Message-Id"))
+		}
+	})
+}

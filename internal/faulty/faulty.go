@@ -23,8 +23,28 @@ type Proxy struct {
 	closed   bool
 	refuse   bool
 	delay    time.Duration
-	cutAfter int           // bytes of replies that still pass; all if negative
-	flow     chan struct{} // closed while bytes flow; replaced by a stall
+	cutAfter int  // bytes of replies that still pass; all if negative
+	requests flow // of bytes to the upstream
+	replies  flow
+}
+
+// flow is closed while bytes flow, and replaced by a stall.
+type flow chan struct{}
+
+func (f *flow) stall() {
+	select {
+	case <-*f:
+		*f = make(flow)
+	default:
+	}
+}
+
+func (f *flow) resume() {
+	select {
+	case <-*f:
+	default:
+		close(*f)
+	}
 }
 
 // New starts a proxy on a free port of the loopback. The upstream is host:port, or the path of a unix socket after "unix:". The caller
@@ -38,8 +58,9 @@ func New(upstream string) (*Proxy, error) {
 	if path, ok := strings.CutPrefix(upstream, "unix:"); ok {
 		p.network, p.upstream = "unix", path
 	}
-	p.flow = make(chan struct{})
-	close(p.flow)
+	p.requests, p.replies = make(flow), make(flow)
+	close(p.requests)
+	close(p.replies)
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -65,8 +86,23 @@ func (p *Proxy) Refuse(refuse bool) {
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.flowing() {
-		p.flow = make(chan struct{})
+	p.requests.stall()
+	p.replies.stall()
+}
+
+// StallReplies is Stall for what comes from the upstream only: requests go on to arrive there.
+func (p *Proxy) StallReplies() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.replies.stall()
+}
+
+// Strand is StallReplies for the connections that there are, and for ever: only Cut frees them. New ones work.
+func (p *Proxy) Strand() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.stranded = true
 	}
 }
 
@@ -74,9 +110,8 @@ func (p *Proxy) Stall() {
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.flowing() {
-		close(p.flow)
-	}
+	p.requests.resume()
+	p.replies.resume()
 }
 
 // Delay holds what is read from either side for so long before it is passed on.
@@ -105,16 +140,6 @@ func (p *Proxy) Close() error {
 	return err
 }
 
-// flowing reports whether there is no stall. p.mu is held.
-func (p *Proxy) flowing() bool {
-	select {
-	case <-p.flow:
-		return true
-	default:
-		return false
-	}
-}
-
 func (p *Proxy) cutLocked() {
 	for l := range p.links {
 		l.close()
@@ -139,6 +164,7 @@ type link struct {
 	client, server net.Conn
 	ctx            context.Context // ends when the link is closed
 	cancel         context.CancelFunc
+	stranded       bool // guarded by Proxy.mu
 }
 
 func (l *link) close() {
@@ -194,7 +220,13 @@ func (p *Proxy) forward(l *link, to, from net.Conn, replies bool) {
 // pass writes bytes when they may pass, and reports whether the link is still whole.
 func (p *Proxy) pass(l *link, to net.Conn, b []byte, replies bool) bool {
 	p.mu.Lock()
-	delay, flow := p.delay, p.flow
+	delay, flow := p.delay, p.requests
+	if replies {
+		flow = p.replies
+		if l.stranded {
+			flow = nil
+		}
+	}
 	p.mu.Unlock()
 	if delay > 0 {
 		select {

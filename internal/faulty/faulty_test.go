@@ -139,6 +139,44 @@ func TestStallKeepsBytesForLater(t *testing.T) {
 	c.hear("two")
 }
 
+func TestStallRepliesLetsRequestsPass(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	p := proxy(t, server.Addr().String())
+	c := dial(t, p)
+	conn, err := server.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s := client{conn, t, bufio.NewReader(conn)}
+	p.StallReplies()
+	c.say("request")
+	s.hear("request")
+	s.say("reply")
+	c.silent(30 * time.Millisecond)
+	p.Resume()
+	c.hear("reply")
+}
+
+func TestStrandKeepsTheRepliesOfOldOnes(t *testing.T) {
+	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	old := dial(t, p)
+	old.say("one")
+	old.hear("one")
+	p.Strand()
+	old.say("two")
+	fresh := dial(t, p)
+	fresh.say("three")
+	fresh.hear("three")
+	old.silent(30 * time.Millisecond)
+	p.Cut()
+	old.ends("")
+}
+
 func TestRefuseClosesNewOnesOnly(t *testing.T) {
 	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
 	old := dial(t, p)

@@ -78,7 +78,7 @@ func (s *subscription) run(ctx context.Context) error {
 func (s *subscription) hear(ctx context.Context, place *listener, e event) error {
 	switch e.kind {
 	case message:
-		return s.dispatch(e.payload)
+		return s.dispatch(ctx, e.payload)
 	case made:
 		return s.resync(ctx)
 	case lost:
@@ -112,9 +112,12 @@ func (s *subscription) resync(ctx context.Context) error {
 	return nil
 }
 
-var errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
+var (
+	errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
+	errHole  = errors.New("an id is missing: Redis has notified, and it did not come")
+)
 
-func (s *subscription) dispatch(payload string) error {
+func (s *subscription) dispatch(ctx context.Context, payload string) error {
 	if len(payload) < proto.IDLen {
 		s.log.cfg.Damaged(proto.ID{}, proto.ErrID)
 		return nil
@@ -130,7 +133,13 @@ func (s *subscription) dispatch(payload string) error {
 		}
 		return nil // appended between the subscription and the question for the head, which covers it
 	}
+	if !follows(id, s.newest) {
+		// A node of a cluster that has become a replica passes on what the new master publishes, and may lose some of it, without a word.
+		s.lost(errHole)
+		return s.resync(ctx)
+	}
 	s.newest = id
+	s.log.learn(id)
 	m, err := proto.DecodeRecord(id, []byte(payload[proto.IDLen:]))
 	if err != nil {
 		s.log.cfg.Damaged(id, err) // to read the log would not bring it either
@@ -139,4 +148,10 @@ func (s *subscription) dispatch(payload string) error {
 	s.dispatched = true
 	s.follower.Dispatch(m)
 	return nil
+}
+
+// follows reports whether id was given next after another: it is the next one of its epoch, or the first one.
+func follows(id, before proto.ID) bool {
+	previous, ok := id.Previous()
+	return ok && (previous == before || previous.Sequence == 0)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
@@ -16,47 +14,67 @@ const maxLooks = 4096
 
 var errReply = errors.New("an answer of unexpected form")
 
-// History gives one page of what the log holds for channels after the cursor, as one snapshot. A cursor that is newer than the log
-// cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
+// History gives one page of what the log holds for channels after the cursor, as one snapshot. A cursor that is newer than the log, and than
+// all that l knows of, cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
 // there is more, if what it looked at had expired; Through has moved on then. Records that do not decode are left out.
 func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	answer := l.answer(run(ctx, l.rdb, historyScript, l.head, l.question(proto.Question{Channels: channels, After: after})...))
+	answer := l.Histories(ctx, []proto.Question{{Channels: channels, After: after}})[0]
 	return answer.Page, answer.Err
 }
 
-// Histories answers questions as History does, each by a snapshot of its own, in one round trip.
+// Histories answers questions as History does, each by a snapshot of its own, in one round trip as a rule.
 func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
-	args := make([][]any, len(questions))
-	for i, q := range questions {
-		args[i] = l.question(q)
+	answers := l.ask(ctx, questions)
+	known := l.knows()
+	var again []int // questions whose cursors the log has not reached, although they are its own
+	for i, a := range answers {
+		if a.Err == nil && questions[i].After.After(a.Page.Head) && known.After(a.Page.Head) {
+			again = append(again, i)
+		}
 	}
-	answers := make([]proto.Answer, len(questions))
-	for i, cmd := range runAll(ctx, l.rdb, historyScript, l.head, args) {
-		answers[i] = l.answer(cmd)
+	if again != nil {
+		// Redis has lost the newest ids, and nobody has opened a new epoch yet. With one, the cursors are before all that comes, and readers
+		// are not given again what they have.
+		_, err := l.Head(ctx, known)
+		repeated := make([]proto.Question, len(again))
+		for i, n := range again {
+			answers[n].Err, repeated[i] = err, questions[n]
+		}
+		if err == nil {
+			for i, a := range l.ask(ctx, repeated) {
+				answers[again[i]] = a
+			}
+		}
+	}
+	for _, a := range answers {
+		if a.Err == nil {
+			l.learn(a.Page.Head)
+		}
 	}
 	return answers
 }
 
-// question gives the arguments of the history script.
-func (l *Log) question(q proto.Question) []any {
-	names := make([]byte, 0, len(q.Channels)*channel.IDLen)
-	for _, id := range q.Channels {
-		names, _ = id.AppendText(names)
+// ask has Redis answer questions in one round trip.
+func (l *Log) ask(ctx context.Context, questions []proto.Question) []proto.Answer {
+	args := make([][]any, len(questions))
+	for i, q := range questions {
+		names := make([]byte, 0, len(q.Channels)*channel.IDLen)
+		for _, id := range q.Channels {
+			names, _ = id.AppendText(names)
+		}
+		args[i] = []any{cursor(q.After), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, names}
 	}
-	return []any{cursor(q.After), l.cfg.PageMessages, l.cfg.PageBytes, maxLooks, names}
-}
-
-func (l *Log) answer(cmd *redis.Cmd) proto.Answer {
-	reply, err := cmd.Slice()
-	var page proto.Page
-	if err == nil {
-		page, err = l.page(reply)
+	answers := make([]proto.Answer, len(questions))
+	for i, cmd := range runAll(ctx, l.rdb, historyScript, l.head, args) {
+		reply, err := cmd.Slice()
+		if err == nil {
+			answers[i].Page, err = l.page(reply)
+		}
+		if err != nil {
+			answers[i] = proto.Answer{Err: fmt.Errorf("read the history of portal %q: %w", l.portal, err)}
+		}
 	}
-	if err != nil {
-		return proto.Answer{Err: fmt.Errorf("read the history of portal %q: %w", l.portal, err)}
-	}
-	l.learn(page.Head)
-	return proto.Answer{Page: page}
+	return answers
 }
 
 // page reads the answer of the history script.

@@ -143,6 +143,12 @@ func (l *Log) learn(id proto.ID) {
 	}
 }
 
+func (l *Log) knows() proto.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known
+}
+
 // cursor is how scripts are given an id: the zero ID is empty, and so before all others.
 func cursor(id proto.ID) string {
 	if id.IsZero() {

@@ -245,6 +245,9 @@ func (m *Memory) Histories(ctx context.Context, questions []proto.Question) []pr
 func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto.ID) (page proto.Page, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if after.After(m.head) {
+		m.headFor(m.known)
+	}
 	if err := m.fault(ctx); err != nil {
 		return page, err
 	}

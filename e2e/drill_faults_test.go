@@ -1,0 +1,375 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// faults gives all rows of the drill, in their order.
+func faults() []row {
+	return []row{
+		{name: "none", act: func(d *drill) error { return d.pause(3 * time.Second) }},
+		{name: "edge killed", act: func(d *drill) error { return d.crash(d.Edges[0], time.Second) }},
+		{name: "edge leaves", act: func(d *drill) error { return d.roll(d.Edges[1]) }},
+		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
+		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
+		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
+		{name: "two edges of three killed at once", act: func(d *drill) error {
+			d.Edges[1].Kill()
+			return errors.Join(d.crash(d.Edges[2], time.Second), d.Edges[1].Start(d.ctx))
+		}},
+		{name: "publisher frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Publishers[1], 3*time.Second) }},
+		{name: "publisher killed", refuses: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
+		{name: "publishers rolled, one by one", refuses: true, act: func(d *drill) error { return d.roll(d.Publishers...) }},
+		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
+		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
+		{name: "keys of all portals changed", act: func(d *drill) error { return d.ChangeKeys(d.ctx) }},
+
+		{name: "Redis away for an edge for 2 s", act: cutLink},
+		{name: "Redis links of an edge one-way", short: true, act: func(d *drill) error {
+			d.Links[0].Strand()
+			return d.pause(5 * time.Second)
+		}},
+		{name: "Redis one-way for an edge for 5 s", act: func(d *drill) error {
+			d.Links[0].StallReplies()
+			defer d.Links[0].Resume()
+			return d.pause(5 * time.Second)
+		}},
+		{name: "Redis silent for an edge for 5 s", act: func(d *drill) error {
+			d.Links[1].Stall()
+			defer d.Links[1].Resume()
+			return d.pause(5 * time.Second)
+		}},
+		{name: "Redis slower by 300 ms for an edge", act: func(d *drill) error {
+			d.Links[0].Delay(300 * time.Millisecond)
+			defer d.Links[0].Delay(0)
+			return d.pause(4 * time.Second)
+		}},
+		{name: "Redis silent for all edges, then links dead", act: silentThenDead},
+		{name: "Redis frozen for 3 s", refuses: true, short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
+		{name: "Redis killed, restarted with its AOF", refuses: true, act: func(d *drill) error { return d.crash(d.Redis, time.Second) }},
+		{name: "Redis full", refuses: true, short: true, act: func(d *drill) error {
+			return d.during(3*time.Second, "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 256mb")
+		}},
+		{name: "Redis read-only", refuses: true, act: func(d *drill) error { return d.during(3*time.Second, "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE") }},
+		{name: "scripts flushed", act: func(d *drill) error { return d.repeat(10, "SCRIPT FLUSH") }},
+		{name: "notification links killed", act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE pubsub") }},
+		{name: "all links to Redis killed", refuses: true, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub") }},
+
+		{name: "slow readers beside", act: slowReaders},
+		{name: "clients that flood frames", act: floods},
+		{name: "slow handshakes and posts", act: slowSenders},
+
+		{name: "Redis restarted empty", refuses: true, short: true, loses: true, act: restartEmpty},
+
+		{name: "replica killed", redis: Sentinels, act: func(d *drill) error { return d.crash(d.Servers[1], time.Second) }},
+		{name: "sentinels killed", redis: Sentinels, act: func(d *drill) error {
+			return errors.Join(d.crash(d.Sentinels[0], 0), d.crash(d.Sentinels[1], 0), d.crash(d.Sentinels[2], time.Second))
+		}},
+		{name: "failover, writes paused", refuses: true, redis: Sentinels, short: true, act: func(d *drill) error { return d.switchOver(true) }},
+		{name: "failover, writes not paused", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.switchOver(false) }},
+		{name: "master killed", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.loseMaster(0) }},
+		{name: "master killed, its replica behind", refuses: true, redis: Sentinels, short: true, loses: true, act: func(d *drill) error { return d.loseMaster(600 * time.Millisecond) }},
+
+		{name: "master frozen, replaced, awake again", refuses: true, redis: Sentinels, loses: true, untold: true, act: oldMaster},
+
+		{name: "node killed, restarted with its AOF", refuses: true, redis: Cluster, short: true, act: func(d *drill) error {
+			owner, err := d.owner()
+			if err != nil {
+				return err
+			}
+			return errors.Join(d.crash(owner, time.Second), d.awaitCluster(d.ctx, ""))
+		}},
+		{name: "notification links of all nodes killed", redis: Cluster, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE pubsub") }},
+		{name: "slot of a portal moved to another node", refuses: true, redis: Cluster, act: moveSlot},
+		{name: "planned failover of all nodes", refuses: true, redis: ClusterReplicas, act: clusterFailover},
+		{name: "node killed, its replica takes over", refuses: true, redis: ClusterReplicas, loses: true, act: promoted},
+	}
+}
+
+// crash kills a program, and starts it again after a while.
+func (d *drill) crash(p *Process, away time.Duration) error {
+	p.Kill()
+	if err := d.pause(away); err != nil {
+		return err
+	}
+	return p.Start(d.ctx)
+}
+
+// roll has programs leave and start again, one after another. nginx, whose clock here has whole seconds, passes over one that has refused
+// a connection for up to two of them: in which no other one must be away.
+func (d *drill) roll(all ...*Process) error {
+	for i, p := range all {
+		if i > 0 {
+			if err := d.pause(2200 * time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err := p.Stop(); err != nil {
+			return err
+		}
+		if err := p.Start(d.ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeze stops a program in its tracks for a while.
+func (d *drill) freeze(p *Process, t time.Duration) error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return errors.Join(d.pause(t), p.Signal(syscall.SIGCONT))
+}
+
+// during gives a command to the Redis servers, and another one after a while.
+func (d *drill) during(t time.Duration, first, then string) error {
+	return errors.Join(d.tell(first), d.pause(t), d.tell(then))
+}
+
+// repeat gives commands to the Redis servers, so many times within three seconds.
+func (d *drill) repeat(times int, commands ...string) error {
+	for range times {
+		if err := errors.Join(d.tell(commands...), d.pause(3*time.Second/time.Duration(times))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drill) tell(commands ...string) (err error) {
+	for _, p := range d.Servers {
+		for _, c := range commands {
+			_, e := p.Command(d.ctx, strings.Fields(c)...)
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+func cutLink(d *drill) error {
+	d.Links[2].Refuse(true)
+	defer d.Links[2].Refuse(false)
+	d.Links[2].Cut()
+	return d.pause(2 * time.Second)
+}
+
+func silentThenDead(d *drill) error {
+	for _, link := range d.Links {
+		link.Stall()
+	}
+	err := d.pause(2500 * time.Millisecond)
+	for _, link := range d.Links {
+		link.Cut()
+		link.Resume()
+	}
+	return err
+}
+
+// restartEmpty: Redis forgets everything, while half of the readers' messages have not been read.
+func restartEmpty(d *drill) error {
+	d.Redis.Kill()
+	if err := os.RemoveAll(filepath.Join(d.dir, d.Redis.Name, "appendonlydir")); err != nil {
+		return err
+	}
+	return d.Redis.Start(d.ctx)
+}
+
+// switchOver has the sentinels make the replica the master although the master is well.
+func (d *drill) switchOver(paused bool) error {
+	old, err := d.Master(d.ctx)
+	if err != nil {
+		return err
+	}
+	if paused {
+		// What the master took before has reached the replica when the sentinels turn to it; what comes now waits, and fails.
+		if _, err := old.Command(d.ctx, "CLIENT", "PAUSE", "3000", "WRITE"); err != nil {
+			return err
+		}
+		if err := d.pause(200 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Sentinels[0].Command(d.ctx, "SENTINEL", "FAILOVER", masterName); err != nil {
+		return err
+	}
+	return d.awaitMaster(old)
+}
+
+// loseMaster kills the master, whose replica has not heard of it for a while, and waits until the replica has taken over and the old
+// master has come back to follow it.
+func (d *drill) loseMaster(behind time.Duration) error {
+	old, err := d.Master(d.ctx)
+	if err != nil {
+		return err
+	}
+	replica := d.Servers[0]
+	if replica == old {
+		replica = d.Servers[1]
+	}
+	if behind > 0 {
+		if err := replica.Signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		if _, err := old.Command(d.ctx, "CLIENT", "KILL", "TYPE", "replica"); err != nil {
+			return err
+		}
+		if err := d.pause(behind); err != nil {
+			return err
+		}
+	}
+	old.Kill()
+	if behind > 0 {
+		if err := replica.Signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+	}
+	if err := d.awaitMaster(old); err != nil {
+		return err
+	}
+	return old.Start(d.ctx)
+}
+
+// oldMaster stops the master until its replica has taken over, and lets it go on as if nothing had been: it appends and notifies of what
+// had been sent to it, under ids that the new master gives to other messages.
+func oldMaster(d *drill) error {
+	old, err := d.Master(d.ctx)
+	if err != nil {
+		return err
+	}
+	if err := old.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := errors.Join(d.awaitMaster(old), old.Signal(syscall.SIGCONT)); err != nil {
+		return err
+	}
+	return old.Await(d.ctx, func(ctx context.Context) error { return old.says(ctx, "role:slave", "INFO", "replication") })
+}
+
+// awaitMaster returns when all sentinels have another master than the old one.
+func (d *drill) awaitMaster(old *Process) error {
+	return d.Sentinels[0].Await(d.ctx, func(ctx context.Context) error {
+		now, err := d.Master(ctx)
+		if err == nil && now == old {
+			err = errors.New("the sentinels keep to the old master")
+		}
+		if err != nil {
+			return err
+		}
+		return now.says(ctx, "role:master", "INFO", "replication")
+	})
+}
+
+// owner gives the master that keeps the log of the first portal.
+func (d *drill) owner() (*Process, error) {
+	for _, p := range d.Servers {
+		if p.says(d.ctx, "role:master", "INFO", "replication") != nil {
+			continue
+		}
+		keys, err := p.Command(d.ctx, "EXISTS", "pg:{"+d.Portals[0].ClientID+"}:head")
+		if err == nil && keys == "1" {
+			return p, nil
+		}
+	}
+	return nil, errors.New("no node has the log of the first portal")
+}
+
+// moveSlot gives all keys of the first portal to another node, as a resharding does.
+func moveSlot(d *drill) error {
+	from, err := d.owner()
+	if err != nil {
+		return err
+	}
+	to := d.Servers[0]
+	if to == from {
+		to = d.Servers[1]
+	}
+	slot, err := from.Command(d.ctx, "CLUSTER", "KEYSLOT", "{"+d.Portals[0].ClientID+"}")
+	if err != nil {
+		return err
+	}
+	source, err := from.Command(d.ctx, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	target, err := to.Command(d.ctx, "CLUSTER", "MYID")
+	if err != nil {
+		return err
+	}
+	_, err = to.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", source)
+	if err == nil {
+		_, err = from.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	}
+	host, port, _ := net.SplitHostPort(to.Addr)
+	for err == nil {
+		var keys string
+		if keys, err = from.Command(d.ctx, "CLUSTER", "GETKEYSINSLOT", slot, "100"); keys == "" {
+			break
+		}
+		_, err = from.Command(d.ctx, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, strings.Fields(keys)...)...)
+	}
+	for _, p := range []*Process{to, from, d.Servers[0], d.Servers[1], d.Servers[2]} {
+		if err == nil {
+			_, err = p.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "NODE", target)
+		}
+	}
+	return err
+}
+
+// clusterFailover has every replica change places with its master.
+func clusterFailover(d *drill) error {
+	for _, p := range d.Servers {
+		if p.says(d.ctx, "role:slave", "INFO", "replication") != nil {
+			continue
+		}
+		if _, err := p.Command(d.ctx, "CLUSTER", "FAILOVER"); err != nil {
+			return err
+		}
+		if err := p.Await(d.ctx, func(ctx context.Context) error { return p.says(ctx, "role:master", "INFO", "replication") }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// promoted kills a node whose replica is behind, and waits until that has taken its place.
+func promoted(d *drill) error {
+	old, err := d.owner()
+	if err != nil {
+		return err
+	}
+	var replica *Process
+	_, port, _ := net.SplitHostPort(old.Addr)
+	for _, p := range d.Servers {
+		if p.says(d.ctx, "master_port:"+port, "INFO", "replication") == nil {
+			replica = p
+		}
+	}
+	if replica == nil {
+		return errors.New("the node has no replica")
+	}
+	if err := replica.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if _, err := old.Command(d.ctx, "CLIENT", "KILL", "TYPE", "replica"); err != nil {
+		return err
+	}
+	if err := d.pause(600 * time.Millisecond); err != nil {
+		return err
+	}
+	old.Kill()
+	if err := replica.Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	if err := replica.Await(d.ctx, func(ctx context.Context) error { return replica.says(ctx, "role:master", "INFO", "replication") }); err != nil {
+		return err
+	}
+	return errors.Join(old.Start(d.ctx), d.awaitCluster(d.ctx, ""))
+}

@@ -1,0 +1,379 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// row is one line of the drill: a fault, and what the service has to hold against it.
+type row struct {
+	name    string
+	redis   Shape
+	short   bool // it is in the short form, too
+	loses   bool // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
+	untold  bool // likewise, but not all of them are told: docs/guarantees.md says why
+	refuses bool // posts may be refused: what they go through is away
+	clients int  // 60 unless it says otherwise
+	rate    int  // messages a second, 200 unless it says otherwise
+	act     func(*drill) error
+}
+
+// drill is one row at work.
+type drill struct {
+	*World
+	ctx    context.Context
+	crowd  *crowd
+	beside sync.WaitGroup // who makes noise beside the crowd
+	quiet  context.CancelFunc
+	noise  context.Context // ends when the row's traffic does
+}
+
+// pause waits, or fails because the test is over.
+func (d *drill) pause(t time.Duration) error {
+	select {
+	case <-d.ctx.Done():
+		return d.ctx.Err()
+	case <-time.After(t):
+		return nil
+	}
+}
+
+// maxPeak is how many bytes of memory a program may have at most, whatever happens.
+const maxPeak = 64 << 20
+
+// outcome is what a row prints.
+type outcome struct {
+	row
+	took              time.Duration // of the fault
+	accepted, unknown int
+	slowest           time.Duration // answer to a post
+	report            Report
+	edge, publisher   int64 // bytes at most
+	err               error
+	verdict           string
+}
+
+// TestDrill lets one thing after another happen to a whole installation under steady traffic, with checking clients of every dialect on
+// every transport, and prints a table of what they saw. Rows that the guarantee covers have no losses; of the others every loss was told.
+//
+// E2E_DRILL is a regular expression for the rows to run, of all; without it the short form runs.
+func TestDrill(t *testing.T) {
+	pattern, long := os.LookupEnv("E2E_DRILL")
+	chosen, err := regexp.Compile(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table []outcome
+	for _, shape := range []Shape{Single, Sentinels, Cluster, ClusterReplicas} {
+		var rows []row
+		for _, r := range faults() {
+			if r.redis == shape && (long || r.short) && chosen.MatchString(r.name) {
+				rows = append(rows, r)
+			}
+		}
+		if len(rows) > 0 {
+			t.Run(shape.String(), func(t *testing.T) { table = append(table, runRows(t, rows)...) })
+		}
+	}
+	if len(table) == 0 {
+		t.Fatalf("no row is called %q", pattern)
+	}
+	fmt.Print(format(table))
+}
+
+// runRows runs rows that want the same shape of Redis, in one world as long as it is whole.
+func runRows(t *testing.T, rows []row) (table []outcome) {
+	var w *World
+	for _, r := range rows {
+		if w == nil {
+			w = Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single,
+				Shutdown: "1s", EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}})
+		}
+		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
+			o := w.run(t, r)
+			table = append(table, o)
+			fmt.Fprintf(os.Stderr, "%v: %s: %s\n", r.redis, r.name, o.verdict)
+		})
+		// After a loss, readers who come from before it are told of a gap for a day: the next rows want none.
+		if !whole || r.loses {
+			w = nil
+		}
+	}
+	return table
+}
+
+// run is one row.
+func (w *World) run(t *testing.T, r row) outcome {
+	if r.clients == 0 {
+		r.clients = 60
+	}
+	if r.rate == 0 {
+		r.rate = 200
+	}
+	o := outcome{row: r}
+	d := &drill{World: w, ctx: t.Context(), crowd: newCrowd(t, w, r.clients, 8)}
+	d.noise, d.quiet = context.WithCancel(d.ctx)
+	defer d.beside.Wait()
+	defer d.quiet()
+	for i, s := range d.crowd.subscribers {
+		if i/len(w.Portals)/len(kinds)%4 == 3 {
+			s.From = "" // it starts from nowhere: whatever it is told first
+		}
+	}
+	d.crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
+	defer d.crowd.stop()
+	peaks := w.watchPeaks()
+	defer peaks.stop()
+	traffic := d.crowd.traffic(d.ctx, r.rate)
+	defer traffic.stop()
+
+	o.err = d.pause(1500 * time.Millisecond)
+	began := time.Now()
+	if o.err == nil {
+		o.err = r.act(d)
+	}
+	o.took = time.Since(began)
+	if o.err == nil {
+		o.err = d.pause(1500 * time.Millisecond)
+	}
+	d.quiet()
+	d.beside.Wait()
+	o.slowest = traffic.stop()
+	if o.err == nil {
+		o.err = d.crowd.closing(d.ctx)
+	}
+	d.crowd.stop()
+	d.crowd.comeBack(d.ctx)
+	o.edge, o.publisher = peaks.stop()
+	o.report = d.crowd.ledger.Check(d.crowd.subscribers)
+	o.accepted, o.unknown = d.crowd.ledger.Counts()
+	o.judge(t, d.crowd)
+	return o
+}
+
+// judge fails the test for what the guarantee does not allow.
+func (o *outcome) judge(t *testing.T, c *crowd) {
+	t.Helper()
+	r := o.report
+	if o.err != nil {
+		t.Error(o.err)
+	}
+	if r.Counts.PortalCalls > 0 {
+		t.Errorf("clients had cause to call the portal %d times", r.Counts.PortalCalls)
+	}
+	if o.accepted == 0 || r.Arrivals == 0 {
+		t.Errorf("%d messages, %d arrivals", o.accepted, r.Arrivals)
+	}
+	if o.unknown > 0 && !o.refuses {
+		t.Errorf("%d messages were not accepted", o.unknown)
+	}
+	if r.Untold > 0 && !o.untold {
+		t.Errorf("%d losses, or what comes of them, of which the reader was not told: %q", r.Untold, r.Faults)
+	}
+	limit := int64(maxPeak)
+	if raceBuilt() {
+		limit *= 8 // the detector remembers
+	}
+	if o.edge > limit || o.publisher > limit {
+		t.Errorf("an edge had %d MB, a publisher %d", o.edge>>20, o.publisher>>20)
+	}
+	if o.loses {
+		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All else is a fault.
+		if r.Crossed+r.Foreign > 0 {
+			t.Errorf("%v; foreign %d: %q", r, r.Foreign, r.Faults)
+		}
+	} else {
+		c.verdict(t, r)
+		if r.Gaps > 0 {
+			t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+		}
+	}
+	switch {
+	case t.Failed():
+		o.verdict = "FAILED"
+	case r.Untold > 0:
+		o.verdict = "not covered"
+	case o.loses:
+		o.verdict = "ok: all told"
+	default:
+		o.verdict = "ok"
+	}
+}
+
+// format gives the table.
+func format(table []outcome) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Redis\tfault\ttook\tmessages\tnot accepted\tdeliveries\tlost\tuntold\tdoubled\tout of order\tgap notes\tlongest silence\tlatest arrival\tslowest post\tPHP calls\tpeak MB (edge, publisher)\tverdict")
+	for _, o := range table {
+		r := o.report
+		fmt.Fprintf(w, "%v\t%s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f s\t%.1f s\t%.2f s\t%d\t%d, %d\t%s\n", o.redis, o.name, o.took.Seconds(), o.accepted, o.unknown,
+			r.Arrivals, r.Lost, r.Untold, r.Doubled, r.Disordered, r.Gaps, r.Silence.Seconds(), r.Delay(1).Seconds(), o.slowest.Seconds(), r.Counts.PortalCalls, o.edge>>20, o.publisher>>20, o.verdict)
+	}
+	w.Flush()
+	return text.String()
+}
+
+// traffic is the posts of all portals, at a rate, until it is stopped.
+type traffic struct {
+	cancel  context.CancelFunc
+	senders sync.WaitGroup
+	slowest atomic.Int64 // nanoseconds
+}
+
+func (c *crowd) traffic(ctx context.Context, rate int) *traffic {
+	const senders = 12
+	f := &traffic{}
+	ctx, f.cancel = context.WithCancel(ctx)
+	begin := time.Now()
+	var slots atomic.Int64
+	for sender := range senders {
+		f.senders.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(sender), rand.Uint64()))
+			for {
+				portal := c.world.Portals[random.IntN(len(c.world.Portals))]
+				letters, send := c.letters(random, portal)
+				n := slots.Add(int64(len(letters)))
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(rate)))):
+				}
+				// What is on its way has its answer, also after the end.
+				posted := time.Now()
+				_ = c.ledger.Post(func() error { return send(context.WithoutCancel(ctx)) }, letters...)
+				took := int64(time.Since(posted))
+				for slowest := f.slowest.Load(); took > slowest && !f.slowest.CompareAndSwap(slowest, took); slowest = f.slowest.Load() {
+				}
+			}
+		})
+	}
+	return f
+}
+
+// stop ends the posts, and gives how long the slowest answer took.
+func (f *traffic) stop() time.Duration {
+	f.cancel()
+	f.senders.Wait()
+	return time.Duration(f.slowest.Load())
+}
+
+// closing posts one more message to every channel, and waits until all readers have those that are for them: with them they have
+// whatever comes before, as long as order is kept, and what they do not have then is lost.
+func (c *crowd) closing(ctx context.Context) error {
+	const together = 50
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
+	defer cancel()
+	var last []Letter
+	for _, portal := range c.world.Portals {
+		for first := 0; first < len(c.channels); first += together {
+			for {
+				l := Letter{Portal: portal.ClientID, Channels: c.channels[first:min(first+together, len(c.channels))],
+					Body: fmt.Sprintf(`{"module_id":"e2e","command":"last","params":{"n":%d}}`, c.sequence.Add(1))}
+				err := c.ledger.Post(func() error { _, err := portal.Post(ctx, l.Body, false, l.Channels...); return err }, l)
+				if err == nil {
+					last = append(last, l)
+					break
+				}
+				select {
+				case <-ctx.Done():
+					return fmt.Errorf("nothing is accepted any more: %w", err)
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+		}
+	}
+	for _, s := range c.subscribers {
+		for {
+			missing := s.missing(last)
+			if missing == 0 || s.From == "" && s.known() == "" {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s has not caught up: %d messages after all others are missing", s.Name, missing)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// missing counts the letters that the subscriber should have and has not.
+func (s Subscriber) missing(letters []Letter) int {
+	due := make(map[string]bool)
+	for _, l := range letters {
+		if s.watches(l) {
+			due[l.Body] = true
+		}
+	}
+	for _, a := range s.Arrivals() {
+		delete(due, a.Body)
+	}
+	return len(due)
+}
+
+// comeBack lets every client connect once more, when there is nothing left for it.
+func (c *crowd) comeBack(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var visits sync.WaitGroup
+	for i, s := range c.subscribers {
+		visits.Go(func() { s.Visit(ctx, i/len(kinds)%2 == 0) })
+	}
+	visits.Wait()
+}
+
+// peaks watches how much memory the programs have, also those that are killed.
+type peaks struct {
+	world           *World
+	edge, publisher int64
+	end             chan struct{}
+	once            sync.Once
+	done            sync.WaitGroup
+}
+
+func (w *World) watchPeaks() *peaks {
+	p := &peaks{world: w, end: make(chan struct{})}
+	for _, process := range slices.Concat(w.Edges, w.Publishers) {
+		process.ResetPeak()
+	}
+	p.done.Go(func() {
+		for {
+			p.look()
+			select {
+			case <-p.end:
+				p.look()
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	})
+	return p
+}
+
+func (p *peaks) look() {
+	for _, e := range p.world.Edges {
+		p.edge = max(p.edge, e.Peak())
+	}
+	for _, e := range p.world.Publishers {
+		p.publisher = max(p.publisher, e.Peak())
+	}
+}
+
+// stop gives the most that any edge, and any publisher, had.
+func (p *peaks) stop() (edge, publisher int64) {
+	p.once.Do(func() { close(p.end) })
+	p.done.Wait()
+	return p.edge, p.publisher
+}
