@@ -145,6 +145,7 @@ func TestChannelLists(t *testing.T) {
 	w, old, v := badWorld(t)
 	for _, c := range v.Parsing.Generation2.Cases {
 		t.Run("2/"+c.Description, func(t *testing.T) {
+			t.Parallel() // whoever is refused again waits
 			for _, list := range []string{url.QueryEscape(c.ChannelID), c.Encoded, strings.ReplaceAll(c.ChannelID, " ", "%20")} {
 				subscribes(t, w, list, c.Accepted(), vectors.OldResult{ErrorStatus: 400, ErrorBody: "4010: Wrong Channel Id."})
 				status, body, err := w.Do(t.Context(), "POST", "http://"+w.Internal+"/bitrix/pub/?CHANNEL_ID="+list, "x")
@@ -156,6 +157,7 @@ func TestChannelLists(t *testing.T) {
 	}
 	for _, c := range v.Parsing.Generation1.Cases {
 		t.Run("1/"+c.Description, func(t *testing.T) {
+			t.Parallel()
 			list := c.ChannelID
 			if len(c.Subscribe.Channels) > 0 { // by a key that is long enough
 				list = old.Signed(ids(t, c.Subscribe.Channels)...)
