@@ -3,6 +3,9 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,6 +46,39 @@ func BenchmarkAppend(b *testing.B) {
 				}
 			})
 			used(b, before)
+		})
+	}
+}
+
+// BenchmarkAppendToEdges gives what notifications cost Redis by the number of edges that follow the portal. Their links only read: what edges make of
+// it is another figure.
+func BenchmarkAppendToEdges(b *testing.B) {
+	for _, edges := range []int{0, 1, 4, 16, 64} {
+		b.Run(fmt.Sprint(edges), func(b *testing.B) {
+			server := storetest.StartRedis(b)
+			l := store.New(open(b, server.URL()), store.Config{Timeout: 5 * time.Second}).Log("default")
+			var listening sync.WaitGroup
+			defer listening.Wait()
+			for range edges {
+				conn, err := net.Dial("tcp", server.Addr())
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer conn.Close()
+				fmt.Fprintf(conn, "SUBSCRIBE pg:{default}:notify\r\n")
+				listening.Go(func() { io.Copy(io.Discard, conn) })
+			}
+			body := string(make([]byte, 256))
+			b.SetParallelism(32)
+			before := server.CPU()
+			b.RunParallel(func(pb *testing.PB) {
+				for n := 0; pb.Next(); n++ {
+					if _, err := l.Append(context.Background(), msg(time.Minute, body, ch(byte(n)))); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64((server.CPU()-before).Nanoseconds())/float64(b.N), "redis-ns/op")
 		})
 	}
 }
