@@ -97,11 +97,16 @@ func (e *Edge) hasRoom(w http.ResponseWriter) bool {
 		return true
 	}
 	e.metrics.full[what].Inc()
+	turnAway(w)
+	return false
+}
+
+// turnAway answers 503.
+func turnAway(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", plainText)
 	h.Set(allowOrigin, "*")
 	h.Set("Connection", "close")
 	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 	w.WriteHeader(http.StatusServiceUnavailable)
-	return false
 }

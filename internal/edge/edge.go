@@ -91,10 +91,10 @@ type Edge struct {
 	tenants map[string]*tenant         // by the names of their portals
 	ending  map[string]<-chan struct{} // by name, tenants that are on their way out
 	running context.Context            // of Run; nil before it
-	closed  bool                       // no tenant starts any more
+	closed  bool                       // no tenant starts any more, and no request is served
 
 	following   sync.WaitGroup // tenants
-	connections sync.WaitGroup // goroutines of connections, and one for Run, which waits for them
+	connections sync.WaitGroup // requests, goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
 	packets     packets
 	readers     readers
@@ -130,11 +130,11 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
-		r.Get(prefix+"*", e.subscribe)
+		r.Get(prefix+"*", e.counted(e.subscribe))
 		r.Options(prefix+"*", preflight)
 	}
 	for _, prefix := range []string{"/bitrix/sse/", "/sse/"} {
-		r.Get(prefix+"*", e.stream)
+		r.Get(prefix+"*", e.counted(e.stream))
 		r.Options(prefix+"*", preflight)
 	}
 	r.NotFound(notFound)
@@ -145,6 +145,25 @@ func (e *Edge) Handler() http.Handler {
 // Returned gives the listener at which connections come back that the handler has taken over: the server of the handler must serve it
 // beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
 func (e *Edge) Returned() net.Listener { return e.returned }
+
+// counted has Run wait for a request that has begun before its end, and for the goroutines that it starts. Whoever comes later, by a connection
+// that the server has not closed yet, is turned away.
+func (e *Edge) counted(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		e.mu.Lock()
+		closed := e.closed
+		if !closed {
+			e.connections.Add(1)
+		}
+		e.mu.Unlock()
+		if closed {
+			turnAway(w)
+			return
+		}
+		defer e.connections.Done()
+		handler(w, r)
+	}
+}
 
 // Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
 // takes its presence away and returns. It is called once.

@@ -102,7 +102,11 @@ func idle(r *run) error {
 		return err
 	}
 	r.lastNews = r.loop.Now()
-	if r.present < r.Connections {
+	all := func() bool { return r.present == r.Connections }
+	if r.Transport == Poll { // some may be between two requests
+		_ = r.until("all are there", time.Second, all)
+	}
+	if !all() {
 		r.fault(fmt.Sprintf("%d of %d connections are left", r.present, r.Connections))
 	}
 	return r.endWithMemory()

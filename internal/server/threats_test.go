@@ -140,7 +140,9 @@ func TestTimedPostReachesReadersOnce(t *testing.T) {
 		if status, text := w.do("POST", w.publisher.addr, "/bitrix/pub/"+query, body, "Idempotency-Key", fmt.Sprint(i)); status != 200 {
 			t.Errorf("%s: %d %s", body, status, text)
 		}
+		if i == 0 { // what comes together may be one frame
+			w.expect(conn, body)
+		}
 	}
-	w.expect(conn, "first")
 	w.expect(conn, "second")
 }
