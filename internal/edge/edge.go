@@ -130,11 +130,11 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
-		r.Get(prefix+"*", e.counted(e.subscribe))
+		r.Get(prefix+"*", e.admitted(e.subscribe))
 		r.Options(prefix+"*", preflight)
 	}
 	for _, prefix := range []string{"/bitrix/sse/", "/sse/"} {
-		r.Get(prefix+"*", e.counted(e.stream))
+		r.Get(prefix+"*", e.admitted(e.stream))
 		r.Options(prefix+"*", preflight)
 	}
 	r.NotFound(notFound)
@@ -146,9 +146,9 @@ func (e *Edge) Handler() http.Handler {
 // beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
 func (e *Edge) Returned() net.Listener { return e.returned }
 
-// counted has Run wait for a request that has begun before its end, and for the goroutines that it starts. Whoever comes later, by a connection
-// that the server has not closed yet, is turned away.
-func (e *Edge) counted(handler http.HandlerFunc) http.HandlerFunc {
+// admitted lets a handler serve those for whom there is room and whose page may subscribe. Run waits for a request that has begun before its
+// end, and for the goroutines that it starts; whoever comes later, by a connection that the server has not closed yet, is turned away.
+func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		closed := e.closed
@@ -161,7 +161,12 @@ func (e *Edge) counted(handler http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		defer e.connections.Done()
-		handler(w, r)
+		switch {
+		case !e.originAllowed(r):
+			e.refuseOrigin(w)
+		case e.hasRoom(w):
+			handler(w, r)
+		}
 	}
 }
 

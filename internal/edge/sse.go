@@ -44,13 +44,6 @@ func (s *streamConn) makeRoom() { s.end(ReasonTooMany) }
 // stream serves a subscription as server-sent events. A browser says in a header where it was when it comes back by itself; mid is for the first
 // time, and for readers that are no browsers.
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
-	if !e.originAllowed(r) {
-		e.refuseOrigin(w)
-		return
-	}
-	if !e.hasRoom(w) {
-		return
-	}
 	sub, refusal := e.parse(r)
 	if refusal != nil {
 		e.refusePoll(w, refusal)

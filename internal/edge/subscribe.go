@@ -52,13 +52,6 @@ func (t *tenant) over(sub *subscription, now time.Time) *Reason {
 // subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
 // header decides.
 func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
-	if !e.originAllowed(r) {
-		e.refuseOrigin(w)
-		return
-	}
-	if !e.hasRoom(w) {
-		return
-	}
 	upgrade := hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 	sub, refusal := e.parse(r)
 	switch {
