@@ -84,7 +84,7 @@ func TestRPCUser(t *testing.T) {
 		}
 		both := []*proto.Message{w.publish(`{"x":2}`, channel.ForUser(7)), w.publish(`{"x":3}`, channel.ForUser(7))}
 		again := w.dial(rpcURL("/sub/", token(7), "mid", m.ID.String()))
-		if got := w.hear(again); got != string(proto.AppendArray(nil, both[0].RPC(7), both[1].RPC(7))) {
+		if got := w.hear(again); got != array(both[0].RPC(7), both[1].RPC(7)) {
 			t.Errorf("replay %s", got)
 		}
 	})
@@ -283,7 +283,7 @@ func TestRPCPoll(t *testing.T) {
 		next := w.publish(`{"a":2}`, channel.ForUser(5))
 		last := w.publish(`{"a":3}`, channel.ForUser(5))
 		got = <-w.get(rpcURL("/sub/", token(5), "mid", m.ID.String()))
-		if got.body != string(proto.AppendArray(nil, next.RPC(5), last.RPC(5))) {
+		if got.body != array(next.RPC(5), last.RPC(5)) {
 			t.Error(got.body)
 		}
 		got = <-w.get(rpcURL("/sub/", token(5), "mid", last.ID.String()))
@@ -296,7 +296,7 @@ func TestRPCPoll(t *testing.T) {
 func TestJSON(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		a, b := w.publish(`{"a":1}`, alice), w.publish(`{"a":2}`, alice)
-		both := string(proto.AppendArray(nil, a.JSON(0), b.JSON(0)))
+		both := array(a.JSON(0), b.JSON(0))
 		zero := strings.Repeat("0", proto.IDLen)
 		if got := <-w.get(w.url("/sub/", signed(alice), "format", "json", "mid", zero)); got.body != both || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %v", got.body, got.header)
@@ -410,4 +410,13 @@ func TestStatusOfADeadEdge(t *testing.T) {
 			t.Errorf("told too much: %s", got)
 		}
 	})
+}
+
+// array gives what several messages are together.
+func array(frames ...*proto.Frame) string {
+	elements := make([]string, len(frames))
+	for i, f := range frames {
+		elements[i] = string(proto.Element(f))
+	}
+	return "[" + strings.Join(elements, ",") + "]"
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // JSON gives m in the array of records that format=json stands for (docs/protocol.md, JSON records), for a reader that has it by way
-// of m.Receivers[via]. The frame is made at the first call for each receiver and cached. Several are joined by [AppendArray].
+// of m.Receivers[via]. The frame is made at the first call for each receiver and cached. Several are joined by their [Element]s.
 func (m *Message) JSON(via int) *Frame { return m.json.frame(m, via, appendJSON) }
 
 // appendJSON writes the record of a text reader as an element that always parses, and the body's extra beside it.
@@ -43,7 +43,7 @@ func (m *Message) AppendSSE(b []byte, via int) []byte {
 
 // RPC gives m as the request that version 5 sends to a client that is user, or 0 if it is nobody in particular (docs/protocol.md,
 // JSON-RPC). It has no id, so that nobody answers it. The frame is cached, unless m has params for this user alone. Several are
-// joined by [AppendArray].
+// joined by their [Element]s.
 func (m *Message) RPC(user int64) *Frame {
 	own := m.paramsOf(user)
 	if own != nil {
@@ -95,18 +95,6 @@ func (s Sender) Name() string {
 		return strconv.FormatInt(user, 10)
 	}
 	return s.ID.String()
-}
-
-// AppendArray appends to b an array of what is in the frames of several messages, of [Message.JSON] or of [Message.RPC].
-func AppendArray(b []byte, frames ...*Frame) []byte {
-	b = append(b, '[')
-	for i, f := range frames {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, Element(f)...)
-	}
-	return append(b, ']')
 }
 
 // Element gives what a frame of [Message.JSON] or [Message.RPC] is in an array of several.

@@ -113,15 +113,24 @@ func TestReservedChannelsAreNotShown(t *testing.T) {
 func TestArrays(t *testing.T) {
 	a, b := message(`{"a":1}`, 1), message(`{"b":1}`, 1)
 	for name, c := range map[string][2]string{
-		"JSON": {string(proto.AppendArray([]byte("x"), a.JSON(0), b.JSON(0))), string(a.JSON(0).Payload()[1:])},
-		"RPC":  {string(proto.AppendArray([]byte("x"), a.RPC(0), b.RPC(0))), string(a.RPC(0).Payload()) + "]"},
+		"JSON": {"x" + array(a.JSON(0), b.JSON(0)), string(a.JSON(0).Payload()[1:])},
+		"RPC":  {"x" + array(a.RPC(0), b.RPC(0)), string(a.RPC(0).Payload()) + "]"},
 	} {
 		var all []json.RawMessage
 		if err := json.Unmarshal([]byte(c[0][1:]), &all); err != nil || len(all) != 2 || string(all[0]) != strings.TrimSuffix(c[1], "]") {
 			t.Errorf("%s: %s, %v", name, c[0], err)
 		}
 	}
-	if got := string(proto.AppendArray(nil, a.JSON(0))); got != string(a.JSON(0).Payload()) {
+	if got := array(a.JSON(0)); got != string(a.JSON(0).Payload()) {
 		t.Error(got)
 	}
+}
+
+// array gives what several messages are together.
+func array(frames ...*proto.Frame) string {
+	elements := make([]string, len(frames))
+	for i, f := range frames {
+		elements[i] = string(proto.Element(f))
+	}
+	return "[" + strings.Join(elements, ",") + "]"
 }
