@@ -55,19 +55,11 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 
 // readAPI gives the body of a post that is signed, which here is always demanded.
 func (t *tenant) readAPI(r *http.Request, q query) ([]byte, *refusal) {
-	limit := t.Limits.Payload * bytesPerCharacter
-	switch {
-	case q.signature == "":
-		return nil, refusalOf[proto.ErrRequestSignature]
-	case r.ContentLength > limit:
-		return nil, tooLarge
+	no := refusalOf[proto.ErrRequestSignature]
+	if q.signature == "" {
+		return nil, no
 	}
-	body, no := readBody(r, limit)
-	if no == nil {
-		no = t.authenticate(q, body, body, refusalOf[proto.ErrRequestSignature])
-		once(r, q)
-	}
-	return body, no
+	return t.readSigned(r, q, t.Limits.Payload*bytesPerCharacter, no)
 }
 
 // execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to

@@ -34,12 +34,8 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	if t != nil {
 		public = t.ownPublic(q.channels)
 	}
-	switch {
-	case public.IsZero():
+	if public.IsZero() {
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
-		return
-	case r.ContentLength > t.Limits.Payload:
-		p.refuse(w, tooLarge)
 		return
 	}
 	batch, no := readBody(r, t.Limits.Payload)

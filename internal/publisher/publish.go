@@ -54,19 +54,24 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 
 // read gives the body of a post that is authorized. An outsider who brings no signature is refused before any of the body is read.
 func (t *tenant) read(r *http.Request, q query) ([]byte, *refusal) {
-	trusted := t.trusts(r)
 	switch {
-	case !trusted && q.signature == "":
+	case t.trusts(r):
+		return readBody(r, t.Limits.Payload)
+	case q.signature == "":
 		return nil, t.unsigned(query{client: q.client})
-	case r.ContentLength > t.Limits.Payload:
-		return nil, tooLarge
+	default:
+		return t.readSigned(r, q, t.Limits.Payload, t.unsigned(q))
 	}
-	body, no := readBody(r, t.Limits.Payload)
-	if no == nil && !trusted {
-		no = t.authenticate(q, body, body, t.unsigned(q))
+}
+
+// readSigned gives a body of at most limit bytes that is signed, or no.
+func (t *tenant) readSigned(r *http.Request, q query, limit int64, no *refusal) ([]byte, *refusal) {
+	body, fault := readBody(r, limit)
+	if fault == nil {
+		fault = t.authenticate(q, body, body, no)
 		once(r, q)
 	}
-	return body, no
+	return body, fault
 }
 
 // message makes the message of a post.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/command"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -22,12 +23,7 @@ import (
 
 // Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
 type Log interface {
-	// Append puts messages into the log and notifies of them.
-	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
-	// Online gives for each channel how many sessions watch it.
-	Online(ctx context.Context, channels []channel.ID) ([]int, error)
-	// LastSeen gives for each user when it was last seen, the zero time if never.
-	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
+	command.Log
 	// SetSeen notes when users were last seen, if that was later than is known.
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }

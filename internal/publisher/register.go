@@ -22,10 +22,6 @@ type registration struct {
 
 // register hands a portal its key. It is open to the world: who knows the licence key that an operator has noted is the portal.
 func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength > maxRegistration {
-		p.refuse(w, tooLarge)
-		return
-	}
 	body, no := readBody(r, maxRegistration)
 	if no != nil {
 		p.refuse(w, no)

@@ -25,36 +25,29 @@ type query struct {
 // parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
 // [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
 func parseQuery(raw string) (q query) {
-	var channels, signature, mode, client, host, time bool
+	var mode string
+	parameters := [...]struct {
+		name  string
+		value *string
+		seen  bool
+	}{
+		{name: "CHANNEL_ID", value: &q.channels},
+		{name: "binaryMode", value: &mode},
+		{name: "signature", value: &q.signature},
+		{name: "clientId", value: &q.client},
+		{name: "timestamp", value: &q.time},
+		{name: "hostId", value: &q.host},
+	}
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		switch unescape(name) {
-		case "CHANNEL_ID":
-			if !channels {
-				q.channels, channels = unescape(value), true
-			}
-		case "binaryMode":
-			if !mode {
-				q.binary, mode = unescape(value) == "true", true
-			}
-		case "signature":
-			if !signature {
-				q.signature, signature = unescape(value), true
-			}
-		case "clientId":
-			if !client {
-				q.client, client = unescape(value), true
-			}
-		case "timestamp":
-			if !time {
-				q.time, time = unescape(value), true
-			}
-		case "hostId":
-			if !host {
-				q.host, host = unescape(value), true
+		name = unescape(name)
+		for i := range parameters {
+			if p := &parameters[i]; p.name == name && !p.seen {
+				*p.value, p.seen = unescape(value), true
 			}
 		}
 	}
+	q.binary = mode == "true"
 	return q
 }
 
@@ -127,6 +120,9 @@ const firstRead = 64 << 10
 // the portal's HTTP client claims that every post is one.
 func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
 	size := r.ContentLength
+	if size > limit {
+		return nil, tooLarge
+	}
 	if size < 0 {
 		size = min(limit, 4<<10)
 	}
