@@ -76,7 +76,7 @@ func TestPageShowsDelivery(t *testing.T) {
 	mid := ""
 	for _, column := range []string{"ws", "poll", "sleeper"} {
 		c := p.waitCard(column, "Good morning, everybody", "live")
-		if !regexp.MustCompile(`^\d{26}$`).MatchString(c.MID) || !regexp.MustCompile(`^\d+\.\d ms$`).MatchString(c.Age) || c.Type != "im_message" || c.Channel != "private" {
+		if !regexp.MustCompile(`^\d{26}$`).MatchString(c.MID) || !regexp.MustCompile(`^(\d+\.\d ms|after \d+\.\d s)$`).MatchString(c.Age) || c.Type != "im_message" || c.Channel != "private" {
 			t.Errorf("%s shows %+v", column, c)
 		}
 		if mid != "" && c.MID != mid {
@@ -296,7 +296,7 @@ func TestInterrupt(t *testing.T) {
 	if err := program.Wait(); err != nil {
 		t.Errorf("the program ended with %v", err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 4*time.Second { // net/http would wait five for the spare connection
 		t.Errorf("the program took %v to end", took)
 	}
 	if err := <-closed; websocket.CloseStatus(err) != 3000 {

@@ -320,7 +320,7 @@ func TestJSONRPCRefusals(t *testing.T) {
 	} {
 		task := rpcTask(w, "json-rpc", object{"requests": []object{good}})
 		maps.Copy(task, c.more)
-		if r := run[result](t, task); r.Status != c.status || r.Body != c.answer || r.Error != "" || r.MS >= soon {
+		if r := inTime(t, task); r.Status != c.status || r.Body != c.answer || r.Error != "" || r.MS >= soon {
 			t.Errorf("%s: status %d %q, error %q after %.0f ms", c.name, r.Status, r.Body, r.Error, r.MS)
 		}
 	}

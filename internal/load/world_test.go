@@ -55,7 +55,7 @@ func startPushgate(t *testing.T) Options {
 		publishers.CloseClientConnections()
 		publishers.Close()
 	})
-	for deadline := time.Now().Add(5 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(e.Ready())
 		}

@@ -336,7 +336,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		results <- c.result
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(30 * time.Second)
 		for {
 			if _, body := get(t, admin, "/metrics"); strings.Contains(body, c.want) {
 				break

@@ -142,7 +142,7 @@ func (w *world) write(portals string) {
 // eventually waits until something is so: everything here runs in real time.
 func (w *world) eventually(what string, so func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("not %s\n%s", what, w.log)
 		}

@@ -105,6 +105,7 @@ func TestPortalsSpreadOverACluster(t *testing.T) {
 }
 
 func TestPortalMovesToAnotherNode(t *testing.T) {
+	t.Parallel() // it waits
 	cluster := storetest.StartCluster(t, 3)
 	rdb := open(t, cluster.URL())
 	logs := store.New(rdb, store.Config{})
@@ -133,6 +134,7 @@ func TestPortalMovesToAnotherNode(t *testing.T) {
 }
 
 func TestClusterNodeFalls(t *testing.T) {
+	t.Parallel() // it waits
 	cluster := storetest.StartCluster(t, 3)
 	rdb := open(t, cluster.URL())
 	const falls = "pg:{default}:head"

@@ -27,6 +27,7 @@ func typed(typ string, ttl time.Duration) *proto.Message {
 }
 
 func TestWaitForReplicas(t *testing.T) {
+	t.Parallel() // it waits
 	master := storetest.StartRedis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	replica := storetest.StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
@@ -73,6 +74,7 @@ func TestWaitForReplicas(t *testing.T) {
 }
 
 func TestWaitForReplicasOfACluster(t *testing.T) {
+	t.Parallel() // it waits
 	cluster := storetest.StartCluster(t, 3)
 	cfg := store.Config{Replicas: replicaRules(t, "one=1"), Timeout: time.Second}
 	for _, portal := range []string{"a", "b", "c"} {
