@@ -34,7 +34,7 @@ func TestScenarios(t *testing.T) {
 		delivered int // at least
 	}{
 		{"idle", func(o *Options) {}, 0},
-		{"idle", func(o *Options) { o.Transport = Poll }, 0},
+		{"idle", func(o *Options) { o.Transport, o.Duration = Poll, 1500*time.Millisecond }, 0},
 		{"connect", func(o *Options) {}, 0},
 		{"fanout", func(o *Options) { o.Rate = 50 }, 15 * 40},
 		{"fanout", func(o *Options) { o.Rate, o.Duration = FlatOut, time.Second }, 100 * 40},

@@ -39,7 +39,7 @@ func startPushgate(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: 300 * time.Millisecond, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
+	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: time.Second, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
 		Origins: []string{"*"}}, portals, func(string) edge.Log { return log }, log, logger, registry)
 	p := pub.New(pub.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 5 * time.Second},
 		portals, func(string) pub.Log { return log }, log, logger, registry)
