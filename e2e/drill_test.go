@@ -26,6 +26,8 @@ type row struct {
 	clients int  // 60 unless it says otherwise
 	rate    int  // messages a second, 200 unless it says otherwise
 	act     func(*drill) error
+
+	again bool // the machine was too busy the first time
 }
 
 // drill is one row at work.
@@ -50,6 +52,9 @@ func (d *drill) pause(t time.Duration) error {
 
 // maxPeak is how many bytes of memory a program may have at most, whatever happens.
 const maxPeak = 64 << 20
+
+// publishPatience is how long publishers wait for Redis. A machine that is busy with other tests may keep them waiting once.
+const publishPatience = 700 * time.Millisecond
 
 // outcome is what a row prints.
 type outcome struct {
@@ -157,6 +162,11 @@ func (w *World) run(t *testing.T, r row) outcome {
 	o.edge, o.publisher = peaks.stop()
 	o.report = d.crowd.ledger.Check(d.crowd.subscribers)
 	o.accepted, o.unknown = d.crowd.ledger.Counts()
+	if o.unknown > 0 && !r.refuses && !r.again && o.slowest >= publishPatience {
+		t.Logf("%d messages were not accepted, and a post took %v: once more", o.unknown, o.slowest)
+		r.again = true
+		return w.run(t, r)
+	}
 	o.judge(t, d.crowd)
 	return o
 }

@@ -118,6 +118,7 @@ func TestRealClient(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s/%s", d.name, tr.name, s.name), func(t *testing.T) {
 					t.Parallel()
 					push := e2e.Start(t, e2e.Options{Bin: bin, Edges: 2, Publishers: 1, Env: []string{"PUSHGATE_HOST_ID=" + hostID}, EdgeEnv: s.env})
+					push.Portals[0].HostID, push.Portals[0].Repeats = hostID, true
 					s.run(&world{t, d, tr, chromium, push, newPortal(t, push.Public, d.version, tr.webSocket)})
 				})
 			}

@@ -44,10 +44,9 @@ func (w *world) call(method string, params object) (answer string) {
 	if err := e.Encode(object{"jsonrpc": "2.0", "method": method, "params": params}); err != nil {
 		w.Fatal(err)
 	}
-	status, answer, err := w.push.Do(w.Context(), http.MethodPost, fmt.Sprintf("http://%s/bitrix/api/?hostId=%s&signature=%s&hostname=portal.example.com",
-		w.push.Internal, hostID, w.push.Signer.SignBody(text.Bytes())), text.String())
-	if err != nil || status != http.StatusOK || !strings.Contains(answer, `"result"`) {
-		w.Fatalf("%s: %d %s, %v", method, status, answer, err)
+	answer, err := w.push.Portals[0].Call(w.Context(), text.Bytes())
+	if err != nil || !strings.Contains(answer, `"result"`) {
+		w.Fatalf("%s: %s, %v", method, answer, err)
 	}
 	return answer
 }
