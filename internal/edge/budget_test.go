@@ -121,6 +121,12 @@ func BenchmarkFanOut(b *testing.B) {
 			}
 		})
 	}
+	// A client has its answer before its session is attached.
+	for deadline := time.Now().Add(10 * time.Second); len(hub.Presence()) == 0 || hub.Presence()[0].Sessions < sessions; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatal(hub.Presence())
+		}
+	}
 	body := []byte(`{"text":"` + strings.Repeat("x", 240) + `"}`)
 	b.ReportAllocs()
 	sequence := uint64(0)

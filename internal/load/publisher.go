@@ -87,6 +87,9 @@ func (p *publisher) next() {
 }
 
 func (p *publisher) appendRequest(b []byte) []byte {
+	if p.run.Peer == Centrifugo {
+		return p.appendCentrifugoPost(b)
+	}
 	b = append(b, "POST "...)
 	if p.target.template {
 		b = append(b, strings.ReplaceAll(p.target.path, channelPlace, p.current.stream.channels)...)
