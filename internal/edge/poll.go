@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -142,9 +143,7 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 			break
 		}
 		if messages := p.tenant.withNote(&p.sub, batch); len(messages) > 0 {
-			if packet := p.edge.packets.encode(&p.sub, messages); packet.frame != nil {
-				p.edge.answer(w, p.sub, packet)
-				p.edge.packets.release(packet)
+			if p.answer(w, messages) {
 				return true
 			}
 			p.withheld = true
@@ -180,6 +179,18 @@ func (p *poll) takeDown() {
 	p.tenant.part()
 	p.edge.metrics.polls.Dec()
 	p.tenant.numbers.polls.Add(-1)
+}
+
+// answer writes messages, all of them, and reports false if none is for this reader.
+func (p *poll) answer(w http.ResponseWriter, messages []*proto.Message) bool {
+	press := p.edge.packets.press()
+	defer press.putAway()
+	packet, _ := press.encode(&p.sub, messages, math.MaxInt)
+	defer p.edge.packets.release(packet)
+	if packet.frame != nil {
+		p.edge.answer(w, p.sub, packet)
+	}
+	return packet.frame != nil
 }
 
 // answer writes a packet. A short one leaves together with its head: some readers read but once.
