@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // startChromium gives the context of one browser, in which every page is a tab.
 func startChromium(t *testing.T) context.Context {

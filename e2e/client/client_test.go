@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -374,9 +375,11 @@ func wrongKey(w *world) {
 	b.expect(1, 2)
 	key := randomKey()
 	w.portal.setKey(w.T, key)
+	var killing sync.WaitGroup // at once: none may take the page in from another
 	for _, edge := range w.push.Edges {
-		edge.Kill()
+		killing.Go(edge.Kill)
 	}
+	killing.Wait()
 	changed := time.Now()
 	for _, edge := range w.push.Edges {
 		edge.Setenv("PUSHGATE_KEYS=" + key)
