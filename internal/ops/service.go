@@ -48,8 +48,9 @@ type Service struct {
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
-	// Brief is that each request is little work for one goroutine, so that one processor does for as long as it is not busy, unless
-	// GOMAXPROCS is in the environment; and that Handler needs no bare connections: they are those of package socket.
+	// Brief is that each request is little work for one goroutine, and that Handler needs neither bare connections nor to be told by a request's
+	// context that the client has hung up. The service then works on one processor for as long as it is not busy, unless GOMAXPROCS is in the
+	// environment, and its connections are those of package socket, without net/http's watch over them.
 	Brief bool
 
 	DrainTimeout time.Duration              // bound of Drain
@@ -67,7 +68,7 @@ func (s Service) Serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	if s.Brief {
-		listener = socket.Listener{Listener: listener}
+		listener = unwatched{socket.Listener{Listener: listener}}
 	}
 	var draining atomic.Bool
 	admin, err := s.listenAdmin(&draining)

@@ -3,7 +3,6 @@
 package socket
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -78,10 +77,10 @@ func (h *half) move(b []byte, op string, wait func(func(fd uintptr) bool) error)
 	return h.done, nil
 }
 
-// named gives an error of a raw operation the name of the one that it is: net/http tells by it whether a client is to blame.
+// named gives an error of a raw operation, which nobody else has, the name of the operation that it is: net/http tells by it whether a client is to
+// blame.
 func named(op string, err error) error {
-	var failed *net.OpError
-	if errors.As(err, &failed) {
+	if failed, ok := err.(*net.OpError); ok {
 		failed.Op = op
 	}
 	return err
