@@ -186,21 +186,28 @@ func (p *poll) answer(w http.ResponseWriter, messages []*proto.Message) bool {
 	press := p.edge.packets.press()
 	defer press.putAway()
 	packet, _ := press.encode(&p.sub, messages, math.MaxInt)
-	defer p.edge.packets.release(packet)
-	if packet.frame != nil {
-		p.edge.answer(w, p.sub, packet)
+	if packet.frame == nil {
+		return false
 	}
-	return packet.frame != nil
+	p.edge.answered(packet, p.edge.answer(w, p.sub, packet))
+	return true
 }
 
 // answer writes a packet. A short one leaves together with its head: some readers read but once.
-func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) {
+func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) error {
 	h := w.Header()
 	h.Set("Content-Type", sub.codec.contentType)
 	h.Set(allowOrigin, "*")
 	h.Set(exposeHeaders, lastMessageID)
 	h.Set("Content-Length", strconv.Itoa(len(packet.payload())))
-	if _, err := w.Write(packet.payload()); err != nil {
+	_, err := w.Write(packet.payload())
+	return err
+}
+
+// answered ends the life of a packet, and counts it if it was written.
+func (e *Edge) answered(packet packet, err error) {
+	e.packets.release(packet)
+	if err != nil {
 		e.metrics.ends[ReasonLost].Inc()
 		return
 	}
