@@ -143,6 +143,21 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 	}
 }
 
+// TestReaderOfLostIDsComesFirst: he is not given again what he has, although nobody else knows of the ids.
+func TestReaderOfLostIDsComesFirst(t *testing.T) {
+	server := storetest.StartRedis(t)
+	left := post(t, portal(t, server), msg(time.Hour, "a", ch(1)))
+	gone := proto.ID{Epoch: left.Epoch, Sequence: left.Sequence + 1}
+	if texts, told := owed(t, portal(t, server), gone); len(texts) != 1 || !told {
+		t.Errorf("an id that the same server has not given: %q, told %v", texts, told)
+	}
+	does(t, server, "REPLICAOF", "127.0.0.1", "1")
+	does(t, server, "REPLICAOF", "NO", "ONE")
+	if texts, told := owed(t, portal(t, server), gone); len(texts) > 0 || !told {
+		t.Errorf("%q, told %v", texts, told)
+	}
+}
+
 func head(t testing.TB, l *store.Log) proto.ID {
 	t.Helper()
 	id, err := l.Head(t.Context(), proto.ID{})
