@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"pushgate/internal/faulty"
+	"pushgate/internal/load"
 )
 
 // slowReaders: fifty connections that take a byte a second, of a channel into which big messages go.
@@ -103,6 +105,23 @@ func vanish(d *drill) error {
 		}
 		return err
 	})
+}
+
+// storm kills an edge, and has two thousand sessions beside the crowd, who have missed five messages each, come to the others at once.
+func storm(d *drill) error {
+	d.Edges[0].Kill()
+	portal := d.Portals[1]
+	var pids []int
+	for _, p := range d.Edges[1:] {
+		pids = append(pids, int(p.pid.Load()))
+	}
+	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: portal.Signer, Sign: true,
+		ClientID: portal.ClientID, Connections: 2000, Missed: 5, PIDs: pids, StorePIDs: []int{int(d.Redis.pid.Load())}}, nil)
+	if err == nil {
+		report.Write(os.Stderr)
+		err = report.Correct()
+	}
+	return errors.Join(err, d.Edges[0].Start(d.ctx))
 }
 
 // sum adds up a series of all edges.

@@ -57,6 +57,9 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	switch {
 	case !s.target.template:
 		add("CHANNEL_ID=" + s.channels + formQuery(s.form))
+		if s.run.ClientID != "" {
+			add("clientId=" + s.run.ClientID)
+		}
 		if s.position != "" {
 			add("mid=" + s.position)
 		}
