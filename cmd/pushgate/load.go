@@ -76,6 +76,7 @@ func (a *loadArgs) flags() *flag.FlagSet {
 	f.Func("sub", "`URL` where to subscribe, such as http://127.0.0.1:8010; several with commas are taken in turns", list(&a.Sub, text))
 	f.Func("pub", "`URL` where to publish, such as http://127.0.0.1:9010; likewise", list(&a.Pub, text))
 	f.StringVar(&a.key, "key", "", "the portal's signature `key`; PUSHGATE_KEYS if not given, which others on this machine cannot see")
+	f.StringVar(&a.ClientID, "client-id", "", "`id` of the portal, where several share the server")
 	f.BoolVar(&a.Sign, "sign", false, "sign posts too, for a publisher that does not take them from here without")
 	f.StringVar((*string)(&a.Peer), "peer", string(load.Pushgate), "`kind` of server: pushgate, node (the original), nchan, whose URLs have {channel} in them, or centrifugo")
 	f.StringVar((*string)(&a.Form), "form", string(load.Text), "`form` of messages for subscribers: text, protobuf, jsonrpc, json or sse")

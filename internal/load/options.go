@@ -66,6 +66,7 @@ type Options struct {
 	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
 	Signer    *channel.Signer // of channel ids; only for Pushgate and Node
 	Sign      bool            // posts, too
+	ClientID  string          // of the portal, where several share the server; not for nchan
 	Form      Form
 	Transport Transport
 

@@ -99,6 +99,9 @@ func (p *publisher) appendRequest(b []byte) []byte {
 			path = "/bitrix/pub/"
 		}
 		b = append(append(append(b, path...), "?CHANNEL_ID="...), p.current.stream.channels...)
+		if p.run.ClientID != "" {
+			b = append(append(b, "&clientId="...), p.run.ClientID...)
+		}
 		if p.run.Sign {
 			b = append(append(b, "&signature="...), p.run.Signer.SignBody(p.body)...)
 		}

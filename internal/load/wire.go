@@ -60,6 +60,9 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	case s.run.Peer == Centrifugo: // it is told in frames what is wanted
 	case !s.target.template:
 		add("CHANNEL_ID=" + s.channels + formQuery(s.form))
+		if s.run.ClientID != "" {
+			add("clientId=" + s.run.ClientID)
+		}
 		if s.position != "" {
 			add("mid=" + s.position)
 		}
