@@ -72,6 +72,9 @@ func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) e
 			if heard, err := k.links.publish(ctx, place.topic); err != nil {
 				sent = time.Time{}
 			} else if heard == 0 {
+				if !k.links.sharded {
+					return errOneWay
+				}
 				unheard++
 			}
 		}

@@ -107,14 +107,34 @@ func (s *subscription) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.settle(head)
+	return nil
+}
+
+func (s *subscription) settle(head proto.ID) {
 	s.newest, s.dispatched, s.down = head, false, false
 	s.follower.Resync(head)
+}
+
+// cross goes over into a new epoch, by its first id. What was heard of the one before may have been lost with it: that is for the log
+// to say, to everybody, and it may take yet another epoch to do so.
+func (s *subscription) cross(ctx context.Context, first proto.ID) error {
+	s.lost(errEpoch)
+	head, err := s.log.Head(ctx, s.newest)
+	if err != nil {
+		return err
+	}
+	if before, ok := first.Previous(); ok && head.Epoch == first.Epoch {
+		head = before
+	}
+	s.settle(head)
 	return nil
 }
 
 var (
 	errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
 	errHole  = errors.New("an id is missing: Redis has notified, and it did not come")
+	errEpoch = errors.New("ids have begun anew: Redis was replaced by another, or restarted")
 )
 
 func (s *subscription) dispatch(ctx context.Context, payload string) error {
@@ -137,6 +157,11 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		// A node of a cluster that has become a replica passes on what the new master publishes, and may lose some of it, without a word.
 		s.lost(errHole)
 		return s.resync(ctx)
+	}
+	if id.Epoch != s.newest.Epoch && !s.newest.IsZero() {
+		if err := s.cross(ctx, id); err != nil || id.Epoch != s.newest.Epoch {
+			return err
+		}
 	}
 	s.newest = id
 	s.log.learn(id)
