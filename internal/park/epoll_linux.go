@@ -49,23 +49,6 @@ func raw(socket syscall.RawConn, err error) syscall.RawConn {
 	return socket
 }
 
-// write writes what the socket takes at once. Its descriptor does not block: the runtime sees to that.
-func (a *attempt) write(fd uintptr) {
-	for {
-		n, err := syscall.Write(int(fd), a.b)
-		switch err {
-		case nil:
-			a.n = n
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-		default:
-			a.err = err
-		}
-		return
-	}
-}
-
 func newPoller() (*poller, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"pushgate/internal/socket"
 )
 
 // Notifier is a connection that tells by itself when it can be read. Tests have such, where there are no descriptors.
@@ -141,6 +143,8 @@ type attempt struct {
 	err error
 	do  func(fd uintptr) // write
 }
+
+func (a *attempt) write(fd uintptr) { a.n, a.err = socket.TrySend(fd, a.b) }
 
 // Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
 // with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the

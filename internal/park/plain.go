@@ -16,8 +16,6 @@ type place struct{}
 
 func descriptor(net.Conn) syscall.RawConn { return nil }
 
-func (*attempt) write(uintptr) {}
-
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 
 func (*poller) close()          {}

@@ -130,6 +130,20 @@ func call(what, fd uintptr, b []byte, flags uintptr) (int, syscall.Errno) {
 	}
 }
 
+// TrySend writes what a socket takes at once, which may be nothing, and gives the number of bytes. Its descriptor must not be closed meanwhile.
+func TrySend(fd uintptr, b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, errno := call(syscall.SYS_SENDTO, fd, b[:min(len(b), maxSend)], syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+	switch errno {
+	case 0, syscall.EAGAIN:
+		return n, nil
+	default:
+		return 0, os.NewSyscallError("write", errno)
+	}
+}
+
 // Quiet reports whether a socket lives and has nothing to be read. It does not wait.
 func Quiet(raw syscall.RawConn) bool {
 	quiet := false
