@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"math/rand/v2"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,5 +92,3 @@ func (c *crowd) stay(t *testing.T) (sockets int, ended *atomic.Int64) {
 	})
 	return sockets, ended
 }
-
-var _ = http.StatusOK
