@@ -71,6 +71,9 @@ func (l link) send(m message, descriptors ...int) error {
 func (l link) receive() (m message, files []*os.File, err error) {
 	text, rights := make([]byte, maxMessage), make([]byte, syscall.CmsgSpace(4*maxFiles))
 	n, r, flags, _, err := l.conn.ReadMsgUnix(text, rights)
+	if errors.Is(err, syscall.ECONNRESET) { // the peer has gone without reading all; what it has said before is there all the same
+		n, r, flags, _, err = l.conn.ReadMsgUnix(text, rights)
+	}
 	if err != nil {
 		return message{}, nil, err
 	}

@@ -1,7 +1,6 @@
 package handover
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,11 +172,11 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 		s.logger.Info("handed over", "sessions", g.given.Load())
 	}
 	if err != nil {
+		s.own(true)
 		successor.limit(s.patience)
 		_ = successor.send(message{Off: err.Error()})
 		return err
 	}
-	s.own(false)
 	s.close()
 	for _, l := range s.listeners {
 		l.pass()
@@ -201,6 +200,7 @@ func (s *Succession) negotiate(successor link) error {
 	case m.Version != version:
 		return fmt.Errorf("%w: version %d here, %d there", errMessage, version, m.Version)
 	}
+	s.own(false) // whoever of the two ends first, the other one needs the files
 	if err := s.sendListeners(successor); err != nil {
 		return err
 	}
@@ -241,70 +241,52 @@ func (s *Succession) succeed(ctx context.Context, e Edge) error {
 		}
 	}
 	close(s.accepting)
-	err := s.predecessor.send(message{Ready: true})
+	_ = s.predecessor.send(message{Ready: true}) // an error: it has gone, or has said that it stays, which is yet to be read
 	taken, refused := 0, 0
-	for err == nil {
-		var m message
-		var files []*os.File
-		m, files, err = s.predecessor.receive()
+	for {
+		m, files, err := s.predecessor.receive()
 		switch {
 		case errors.Is(err, errMessage):
-			err = s.predecessor.send(message{Refused: err.Error()})
-			refused++
+		case err != nil && ctx.Err() != nil:
+			return nil
 		case err != nil:
+			s.logger.Info("taken over", "sessions", taken, "refused", refused)
+			s.own(true)
+			return nil
 		case m.Off != "":
 			return fmt.Errorf("%w: %s", ErrStays, m.Off)
 		default:
-			var ok bool
-			if ok, err = s.adopt(ctx, m, files, e); ok {
-				taken++
-			} else {
-				refused++
-			}
+			err = s.adopt(ctx, m, files, e)
+			closeAll(files)
 		}
-		closeAll(files)
+		if err == nil {
+			taken++
+			continue
+		}
+		refused++
+		s.logger.Warn("a session not taken", "error", err)
+		_ = s.predecessor.send(message{Refused: err.Error()})
 	}
-	if ctx.Err() == nil {
-		s.logger.Info("taken over", "sessions", taken, "refused", refused)
-		s.own(true)
-	}
-	return nil
 }
 
-// adopt takes one session. The error says that the predecessor cannot be told.
-func (s *Succession) adopt(ctx context.Context, m message, files []*os.File, e Edge) (taken bool, err error) {
-	refuse := func(why error) (bool, error) {
-		s.logger.Warn("a session not taken", "error", why)
-		return false, s.predecessor.send(message{Refused: why.Error()})
-	}
+// adopt takes one session. After an error it has not.
+func (s *Succession) adopt(ctx context.Context, m message, files []*os.File, e Edge) error {
 	if m.Session == nil || len(files) != 1 {
-		return refuse(errMessage)
+		return errMessage
 	}
 	r, err := m.Session.record()
 	if err != nil {
-		return refuse(err)
+		return err
 	}
 	conn, err := net.FileConn(files[0])
 	if err != nil {
-		return refuse(err)
+		return err
 	}
-	asked := false
-	var told error
-	err = e.Adopt(ctx, r, conn, func() error {
-		asked = true
-		told = s.predecessor.send(message{Taken: true})
-		return told
-	})
-	switch {
-	case err == nil:
-		return true, nil
-	case asked:
+	err = e.Adopt(ctx, r, conn, func() error { return s.predecessor.send(message{Taken: true}) })
+	if err != nil {
 		conn.Close()
-		return false, cmp.Or(told, err)
-	default:
-		conn.Close()
-		return refuse(err)
 	}
+	return err
 }
 
 // sendListeners sends all sockets at which this process listens.
@@ -381,7 +363,7 @@ func (g *giver) give(r Record, conn net.Conn) (taken bool, err error) {
 	closeAll(files)
 	if g.err = err; err != nil {
 		// The end of the socket is that of the process, or it has given up before it took the session. Otherwise nobody knows.
-		return !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET), err
+		return !errors.Is(err, io.EOF), err
 	}
 	if answer.Taken {
 		g.given.Add(1)

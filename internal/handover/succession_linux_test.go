@@ -198,6 +198,20 @@ func TestPredecessorsThatFail(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("it gives up, and does not listen any more", func(t *testing.T) {
+		path := socketPath(t)
+		predecessor(t, path, func(l link, door int) {
+			begin(t, l, door)
+			for range 10 {
+				l.say(t, message{Session: least.session()})
+			}
+			l.say(t, message{Off: "no"})
+		})
+		p := start(t, path, nil)
+		if err := <-p.ended; !errors.Is(err, ErrStays) {
+			t.Error(err)
+		}
+	})
 	t.Run("it speaks of what nobody knows", func(t *testing.T) {
 		path := socketPath(t)
 		var refused atomic.Int64
