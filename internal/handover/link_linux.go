@@ -20,7 +20,12 @@ var (
 
 // link is a socket between a process and its successor, or its predecessor. It is of packets, so that a message and its descriptors stay
 // together. One goroutine sends and receives.
-type link struct{ conn *net.UnixConn }
+type link struct {
+	conn   *net.UnixConn
+	buffer []byte // for what comes
+}
+
+func newLink(conn *net.UnixConn) link { return link{conn, make([]byte, maxMessage)} }
 
 // check refuses a peer that does not run as a user.
 func (l link) check(uid int) error {
@@ -69,7 +74,7 @@ func (l link) send(m message, descriptors ...int) error {
 // receive waits for a message, whose files the caller must close. It gives io.EOF if the peer has gone, and errMessage, or an error that wraps
 // it, if what has come is none: then there may be another one.
 func (l link) receive() (m message, files []*os.File, err error) {
-	text, rights := make([]byte, maxMessage), make([]byte, syscall.CmsgSpace(4*maxFiles))
+	text, rights := l.buffer, make([]byte, syscall.CmsgSpace(4*maxFiles))
 	n, r, flags, _, err := l.conn.ReadMsgUnix(text, rights)
 	if errors.Is(err, syscall.ECONNRESET) { // the peer has gone without reading all; what it has said before is there all the same
 		n, r, flags, _, err = l.conn.ReadMsgUnix(text, rights)

@@ -51,7 +51,8 @@ func Open(path string, listen func(address string) (net.Listener, error), logger
 	conn, err := net.DialUnix(address.Net, nil, address)
 	switch {
 	case err == nil:
-		s.predecessor = &link{conn}
+		l := newLink(conn)
+		s.predecessor = &l
 		if err = s.inherit(); err != nil {
 			s.close()
 		}
@@ -153,7 +154,7 @@ func (s *Succession) Run(ctx context.Context, e Edge, leave func()) error {
 			pause(ctx, acceptPause)
 			continue
 		}
-		if err := s.bequeath(ctx, link{conn}, e, leave); err != nil && ctx.Err() == nil {
+		if err := s.bequeath(ctx, newLink(conn), e, leave); err != nil && ctx.Err() == nil {
 			s.logger.Warn("not handed over; all is as before", "error", err)
 		}
 	}

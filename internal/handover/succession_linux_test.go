@@ -157,7 +157,7 @@ func predecessor(t *testing.T, path string, act func(l link, door int)) {
 			return
 		}
 		defer conn.Close()
-		l := link{conn}
+		l := newLink(conn)
 		l.limit(10 * time.Second)
 		if m := l.hear(t); m.Version != version {
 			t.Errorf("%+v", m)

@@ -142,7 +142,7 @@ func raw(t *testing.T, path string) link {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	l := link{conn}
+	l := newLink(conn)
 	l.limit(10 * time.Second)
 	return l
 }
