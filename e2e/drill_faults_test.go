@@ -3,10 +3,13 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -21,6 +24,7 @@ func faults() []row {
 		{name: "all edges succeeded, one by one", short: true, act: func(d *drill) error { return d.succeed(d.Edges...) }},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
+		{name: "edge killed, 2000 sessions come back at once", act: storm},
 		{name: "two edges of three killed at once", act: func(d *drill) error {
 			d.Edges[1].Kill()
 			return errors.Join(d.crash(d.Edges[2], time.Second), d.Edges[1].Start(d.ctx))
@@ -55,6 +59,7 @@ func faults() []row {
 		{name: "Redis silent for all edges, then links dead", act: silentThenDead},
 		{name: "Redis frozen for 3 s", refuses: true, short: true, act: func(d *drill) error { return d.freeze(d.Redis, 3*time.Second) }},
 		{name: "Redis killed, restarted with its AOF", refuses: true, act: func(d *drill) error { return d.crash(d.Redis, time.Second) }},
+		{name: "Redis restarted, loading for seconds", refuses: true, env: []string{"PUSHGATE_RECENT_BYTES=0"}, act: loading},
 		{name: "Redis full", refuses: true, short: true, act: func(d *drill) error {
 			return d.during(3*time.Second, "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 256mb")
 		}},
@@ -64,6 +69,7 @@ func faults() []row {
 		{name: "all links to Redis killed", refuses: true, act: func(d *drill) error { return d.repeat(5, "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub") }},
 
 		{name: "slow readers beside", act: slowReaders},
+		{name: "clients gone without a word", env: []string{"PUSHGATE_PING_INTERVAL=2s"}, prepare: throughProxy, act: vanish},
 		{name: "clients that flood frames", act: floods},
 		{name: "slow handshakes and posts", act: slowSenders},
 
@@ -78,7 +84,7 @@ func faults() []row {
 		{name: "master killed", refuses: true, redis: Sentinels, loses: true, act: func(d *drill) error { return d.loseMaster(0) }},
 		{name: "master killed, its replica behind", refuses: true, redis: Sentinels, short: true, loses: true, act: func(d *drill) error { return d.loseMaster(600 * time.Millisecond) }},
 
-		{name: "master frozen, replaced, awake again", refuses: true, redis: Sentinels, loses: true, untold: true, act: oldMaster},
+		{name: "master frozen, replaced, awake again", refuses: true, redis: Sentinels, loses: true, act: oldMaster},
 
 		{name: "node killed, restarted with its AOF", refuses: true, redis: Cluster, short: true, act: func(d *drill) error {
 			owner, err := d.owner()
@@ -180,6 +186,33 @@ func silentThenDead(d *drill) error {
 	for _, link := range d.Links {
 		link.Cut()
 		link.Resume()
+	}
+	return err
+}
+
+// loading restarts Redis with so much to read that it answers -LOADING to everything for a while.
+func loading(d *drill) error {
+	usual := d.Redis.argv
+	d.Redis.argv = append(slices.Clone(usual), "--key-load-delay", "1000") // for each command of some thousand, in microseconds
+	defer func() { d.Redis.argv = usual }()
+	d.Redis.Kill()
+	var first, last time.Time // that it said so
+	ctx, end := context.WithCancel(d.ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			if answer, _ := d.Redis.Command(ctx, "PING"); strings.Contains(answer, "LOADING") {
+				if last = time.Now(); first.IsZero() {
+					first = last
+				}
+			}
+		}
+	})
+	err := d.Redis.Start(d.ctx)
+	end()
+	asking.Wait()
+	if took := last.Sub(first); err == nil && took < time.Second {
+		err = fmt.Errorf("it said for %v only that it is loading", took)
 	}
 	return err
 }

@@ -7,10 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"pushgate/internal/faulty"
+	"pushgate/internal/load"
 )
 
 // slowReaders: fifty connections that take a byte a second, of a channel into which big messages go.
@@ -55,6 +59,69 @@ func slowReaders(d *drill) error {
 		err = errors.New("no reader was slow enough to fill its inbox")
 	}
 	return err
+}
+
+// throughProxy has a third of the crowd come by a way that may fall silent.
+func throughProxy(d *drill) error {
+	proxy, err := faulty.New(d.Public)
+	if err != nil {
+		return err
+	}
+	d.way = proxy
+	for i := range d.crowd.subscribers {
+		if i%3 == 0 {
+			d.crowd.subscribers[i].Address = proxy.Addr()
+		}
+	}
+	return nil
+}
+
+// vanish: three hundred connections that are never heard of again, nor ended, and those of the crowd that come through a proxy. The edges
+// must find out; then the latter are cut, and their clients come back.
+func vanish(d *drill) error {
+	const clients = 300
+	portal := d.Portals[0]
+	var lost []net.Conn
+	defer func() {
+		for _, conn := range lost {
+			conn.Close()
+		}
+	}()
+	for i := range clients {
+		id := d.crowd.channels[i%len(d.crowd.channels)]
+		conn, err := d.upgrade([]string{d.Public, d.Edges[i%3].Addr}[i/3%2], portal.Signed(id)+"&clientId="+portal.ClientID)
+		if err != nil {
+			return err
+		}
+		lost = append(lost, conn)
+	}
+	const ended = `pushgate_session_ends_total{reason="ping_timeout"}`
+	d.way.Strand()
+	defer d.way.Cut()
+	return d.Nginx.Await(d.ctx, func(context.Context) error {
+		n, err := d.sum(ended)
+		if err == nil && n < clients {
+			err = fmt.Errorf("of %d clients that are gone %v were found out", clients, n)
+		}
+		return err
+	})
+}
+
+// storm kills an edge, and has two thousand sessions beside the crowd, who have missed five messages each, come to the others at once.
+func storm(d *drill) error {
+	d.Edges[0].Kill()
+	portal := d.Portals[1]
+	var pids []int
+	for _, p := range d.Edges[1:] {
+		pids = append(pids, int(p.pid.Load()))
+	}
+	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: portal.Signer, Sign: true,
+		ClientID: portal.ClientID, Connections: 2000, Missed: 5, PIDs: pids, StorePIDs: []int{int(d.Redis.pid.Load())}}, nil)
+	if err == nil {
+		report.Write(os.Stderr)
+		err = report.Correct()
+	}
+	return errors.Join(err, d.Edges[0].Start(d.ctx))
 }
 
 // sum adds up a series of all edges.

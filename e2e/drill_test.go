@@ -13,19 +13,24 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"pushgate/internal/faulty"
 )
 
 // row is one line of the drill: a fault, and what the service has to hold against it.
 type row struct {
 	name    string
 	redis   Shape
-	short   bool // it is in the short form, too
-	loses   bool // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
-	untold  bool // likewise, but not all of them are told: docs/guarantees.md says why
-	refuses bool // posts may be refused: what they go through is away
-	clients int  // 60 unless it says otherwise
-	rate    int  // messages a second, 200 unless it says otherwise
+	short   bool               // it is in the short form, too
+	loses   bool               // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
+	refuses bool               // posts may be refused: what they go through is away
+	clients int                // 60 unless it says otherwise
+	rate    int                // messages a second, 200 unless it says otherwise
+	env     []string           // of the edges; if there is any, the row has a world of its own
+	prepare func(*drill) error // before the clients connect; may be nil
 	act     func(*drill) error
+
+	again bool // the machine was too busy the first time
 }
 
 // drill is one row at work.
@@ -33,6 +38,7 @@ type drill struct {
 	*World
 	ctx    context.Context
 	crowd  *crowd
+	way    *faulty.Proxy  // by which some of the crowd come; nil if all come by nginx alone
 	beside sync.WaitGroup // who makes noise beside the crowd
 	quiet  context.CancelFunc
 	noise  context.Context // ends when the row's traffic does
@@ -50,6 +56,9 @@ func (d *drill) pause(t time.Duration) error {
 
 // maxPeak is how many bytes of memory a program may have at most, whatever happens.
 const maxPeak = 64 << 20
+
+// publishPatience is how long publishers wait for Redis. A machine that is busy with other tests may keep them waiting once.
+const publishPatience = 700 * time.Millisecond
 
 // outcome is what a row prints.
 type outcome struct {
@@ -95,9 +104,9 @@ func TestDrill(t *testing.T) {
 func runRows(t *testing.T, rows []row) (table []outcome) {
 	var w *World
 	for _, r := range rows {
-		if w == nil {
+		if w == nil || r.env != nil {
 			w = Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
-				Shutdown: "1s", EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}})
+				Shutdown: "1s", EdgeEnv: append([]string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}, r.env...)})
 		}
 		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
 			o := w.run(t, r)
@@ -105,7 +114,7 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 			fmt.Fprintf(os.Stderr, "%v: %s: %s\n", r.redis, r.name, o.verdict)
 		})
 		// After a loss, readers who come from before it are told of a gap for a day: the next rows want none.
-		if !whole || r.loses {
+		if !whole || r.loses || r.env != nil {
 			w = nil
 		}
 	}
@@ -128,6 +137,16 @@ func (w *World) run(t *testing.T, r row) outcome {
 	for i, s := range d.crowd.subscribers {
 		if i/len(w.Portals)/len(kinds)%4 == 3 {
 			s.From = "" // it starts from nowhere: whatever it is told first
+		}
+	}
+	defer func() {
+		if d.way != nil {
+			d.way.Close()
+		}
+	}()
+	if r.prepare != nil {
+		if err := r.prepare(d); err != nil {
+			t.Fatal(err)
 		}
 	}
 	d.crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
@@ -157,6 +176,11 @@ func (w *World) run(t *testing.T, r row) outcome {
 	o.edge, o.publisher = peaks.stop()
 	o.report = d.crowd.ledger.Check(d.crowd.subscribers)
 	o.accepted, o.unknown = d.crowd.ledger.Counts()
+	if o.unknown > 0 && !r.refuses && !r.again && o.slowest >= publishPatience {
+		t.Logf("%d messages were not accepted, and a post took %v: once more", o.unknown, o.slowest)
+		r.again = true
+		return w.run(t, r)
+	}
 	o.judge(t, d.crowd)
 	return o
 }
@@ -177,7 +201,7 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	if o.unknown > 0 && !o.refuses {
 		t.Errorf("%d messages were not accepted", o.unknown)
 	}
-	if r.Untold > 0 && !o.untold {
+	if r.Untold > 0 {
 		t.Errorf("%d losses, or what comes of them, of which the reader was not told: %q", r.Untold, r.Faults)
 	}
 	limit := int64(maxPeak)
@@ -201,8 +225,6 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	switch {
 	case t.Failed():
 		o.verdict = "FAILED"
-	case r.Untold > 0:
-		o.verdict = "not covered"
 	case o.loses:
 		o.verdict = "ok: all told"
 	default:

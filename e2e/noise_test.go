@@ -110,10 +110,14 @@ func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 	if random.IntN(4) == 0 {
 		_ = conn.(*net.TCPConn).SetLinger(0) // hangs up rudely
 	}
-	_ = conn.SetDeadline(time.Now().Add(time.Duration(random.IntN(150)) * time.Millisecond))
+	patience := time.Duration(random.IntN(150)) * time.Millisecond
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	request, upgrade := w.request(random)
 	if random.IntN(8) == 0 {
 		request = mutate(random, request)
+	} else if upgrade && !strings.Contains(request, "-Encoding: ") && !strings.Contains(request, "-Length: ") {
+		// Nobody waits for a body: it is answered, be it late on a busy machine.
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	}
 	if _, err := io.WriteString(conn, request); err != nil {
 		return upgraded
@@ -124,6 +128,7 @@ func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 			return upgraded
 		}
 		upgraded = true
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		for range random.IntN(6) {
 			if _, err := conn.Write(frame(random)); err != nil {
 				return upgraded

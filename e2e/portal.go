@@ -28,6 +28,7 @@ type Portal struct {
 	HostID   string
 	Keys     []string        // the first signs, all of them verify
 	Signer   *channel.Signer // with the key that it had first
+	Repeats  bool            // what is answered with 503 is posted again, as the same by its key: on a busy machine Redis may be late
 
 	world   *World
 	licence string // key, of which the service knows a digest
@@ -230,8 +231,27 @@ func (p *Portal) PostRPC(ctx context.Context, hangUp bool, letters ...Letter) er
 	return nil
 }
 
+// Call posts one call or several of version 5, and gives the answer, whatever is in it. The error is nil for status 200 only.
+func (p *Portal) Call(ctx context.Context, body []byte) (answer string, err error) {
+	_, text, err := p.send(ctx, "/bitrix/api/?hostname=portal.example.com&hostId="+p.HostID, body, false)
+	return string(text), err
+}
+
 // send posts a body to nginx's internal address. It is signed if the service must be told which portal it is from, or demands it.
 func (p *Portal) send(ctx context.Context, path string, body []byte, hangUp bool) (status int, text []byte, err error) {
+	if !p.Repeats {
+		return p.sendOnce(ctx, path, body, hangUp, "")
+	}
+	key := NewChannel().String()
+	for deadline := time.Now().Add(readyWithin); ; time.Sleep(100 * time.Millisecond) {
+		status, text, err = p.sendOnce(ctx, path, body, hangUp, key)
+		if status != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			return status, text, err
+		}
+	}
+}
+
+func (p *Portal) sendOnce(ctx context.Context, path string, body []byte, hangUp bool, key string) (status int, text []byte, err error) {
 	if p.ClientID != "" {
 		path += "&clientId=" + p.ClientID
 	}
@@ -244,6 +264,9 @@ func (p *Portal) send(ctx context.Context, path string, body []byte, hangUp bool
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Message-Expiry", "86400")
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
 	r.Close = hangUp
 	answer, err := p.world.http.Do(r)
 	if err != nil {

@@ -63,7 +63,7 @@ func TestSharedMode(t *testing.T) {
 	const body = `{"module_id":"main","command":"hello"}`
 	post := server + "/pub/?clientId=" + p.ClientID + "&CHANNEL_ID=" + id.String()
 	got := ""
-	for deadline := time.Now().Add(8 * time.Second); got == "" && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(20 * time.Second); got == "" && time.Now().Before(deadline); {
 		if status, text, err := w.Do(t.Context(), http.MethodPost, post+"&signature="+signer.SignBody([]byte(body)), body); err != nil || status != http.StatusOK || len(text) > 0 {
 			t.Fatalf("%v %d %s", err, status, text)
 		}

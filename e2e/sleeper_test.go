@@ -89,7 +89,8 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := store.New(rdb, store.Config{})
+	const inTime = 20 * time.Second // this is not about how soon an answer comes
+	st := store.New(rdb, store.Config{Timeout: inTime})
 	quiet := slog.New(slog.DiscardHandler)
 	metrics := prometheus.NewRegistry()
 	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
@@ -98,7 +99,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	}
 	e := edge.New(edge.Config{ID: "edge", PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}}, table,
 		func(portal string) edge.Log { return st.Log(portal) }, st, quiet, metrics)
-	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, table,
+	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: inTime}, table,
 		func(portal string) publisher.Log { return st.Log(portal) }, st, quiet, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -114,7 +115,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		s.publisher.Close()
 		s.edge.Close()
 	})
-	for deadline := time.Now().Add(10 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(e.Ready())
 		}
@@ -125,7 +126,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 // settle waits until the edge has been notified of all that was posted.
 func (s *smallWorld) settle(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
 		}
@@ -161,7 +162,7 @@ func (s *smallWorld) client(id channel.ID) sleeper {
 func (s sleeper) read(t *testing.T, transport string, n int) {
 	t.Helper()
 	enough := s.Arrived() + n
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if transport == "longpoll" {
 		for s.Arrived() < enough {

@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // tab is a page in a headless Chromium.
 type tab struct {

@@ -76,8 +76,9 @@ func (a *loadArgs) flags() *flag.FlagSet {
 	f.Func("sub", "`URL` where to subscribe, such as http://127.0.0.1:8010; several with commas are taken in turns", list(&a.Sub, text))
 	f.Func("pub", "`URL` where to publish, such as http://127.0.0.1:9010; likewise", list(&a.Pub, text))
 	f.StringVar(&a.key, "key", "", "the portal's signature `key`; PUSHGATE_KEYS if not given, which others on this machine cannot see")
+	f.StringVar(&a.ClientID, "client-id", "", "`id` of the portal, where several share the server")
 	f.BoolVar(&a.Sign, "sign", false, "sign posts too, for a publisher that does not take them from here without")
-	f.StringVar((*string)(&a.Peer), "peer", string(load.Pushgate), "`kind` of server: pushgate, node (the original) or nchan, whose URLs have {channel} in them")
+	f.StringVar((*string)(&a.Peer), "peer", string(load.Pushgate), "`kind` of server: pushgate, node (the original), nchan, whose URLs have {channel} in them, or centrifugo")
 	f.StringVar((*string)(&a.Form), "form", string(load.Text), "`form` of messages for subscribers: text, protobuf, jsonrpc, json or sse")
 	f.StringVar((*string)(&a.Transport), "transport", "", "ws or poll: `how` messages travel to subscribers (default ws, or what the scenario is about)")
 	f.StringVar(&a.Label, "label", "", "`name` of the server in reports (default the peer)")
@@ -131,6 +132,7 @@ Channels are new in each run. One process has as many connections as it may have
 
   PUSHGATE_KEYS=… pushgate load fanout --sub http://127.0.0.1:8010 --pub http://127.0.0.1:9010 --pids $EDGE,$PUBLISHER
   pushgate load unicast --rate max --peer nchan --sub http://127.0.0.1:8080/sub/{channel} --pub http://127.0.0.1:8080/pub/{channel}
+  pushgate load return --peer centrifugo --sub http://127.0.0.1:8000 --pub http://127.0.0.1:8000/api/publish?api_key=KEY
 
 `)
 	f.PrintDefaults()
@@ -138,7 +140,7 @@ Channels are new in each run. One process has as many connections as it may have
 
 // sign finds the key.
 func (a *loadArgs) sign(w world) error {
-	if a.Peer == load.Nchan {
+	if a.Peer == load.Nchan || a.Peer == load.Centrifugo {
 		return nil
 	}
 	environ := w.environ

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os/exec"
 	"regexp"
@@ -22,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // startChromium gives the context of one browser, in which every page is a tab.
 func startChromium(t *testing.T) context.Context {
@@ -174,6 +175,11 @@ func (b *tab) connections() (list []request) {
 	return list
 }
 
+// reached gives those of the connections that an edge has answered.
+func (b *tab) reached() []request {
+	return slices.DeleteFunc(b.connections(), func(r request) bool { return r.Status == 0 || r.Status >= http.StatusInternalServerError })
+}
+
 // evaluate gives the value of a JavaScript expression, or what its promise gives.
 func evaluate[T any](b *tab, expression string) T {
 	b.t.Helper()
@@ -190,6 +196,21 @@ func (b *tab) online() {
 	b.await("the client to be online", func() bool {
 		return evaluate[string](b, "typeof pull === 'undefined' ? '' : pull.status") == "online"
 	})
+}
+
+// refused waits until the client's WebSocket has been closed with 4010, and gives a time just before that, which is not before since.
+func (b *tab) refused(since time.Time) (before time.Time) {
+	b.t.Helper()
+	before = since
+	b.await("the client to be refused", func() bool {
+		asked := time.Now()
+		refused := b.closed(4010)
+		if !refused {
+			before = asked
+		}
+		return refused
+	})
+	return before
 }
 
 // offline waits until the page's client knows that its connection is gone.

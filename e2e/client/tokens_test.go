@@ -44,10 +44,9 @@ func (w *world) call(method string, params object) (answer string) {
 	if err := e.Encode(object{"jsonrpc": "2.0", "method": method, "params": params}); err != nil {
 		w.Fatal(err)
 	}
-	status, answer, err := w.push.Do(w.Context(), http.MethodPost, fmt.Sprintf("http://%s/bitrix/api/?hostId=%s&signature=%s&hostname=portal.example.com",
-		w.push.Internal, hostID, w.push.Signer.SignBody(text.Bytes())), text.String())
-	if err != nil || status != http.StatusOK || !strings.Contains(answer, `"result"`) {
-		w.Fatalf("%s: %d %s, %v", method, status, answer, err)
+	answer, err := w.push.Portals[0].Call(w.Context(), text.Bytes())
+	if err != nil || !strings.Contains(answer, `"result"`) {
+		w.Fatalf("%s: %s, %v", method, answer, err)
 	}
 	return answer
 }
@@ -346,13 +345,12 @@ func statusChanges(w *world) {
 // tokenExpired: a token ends while it is in use. The page comes back with it, is told that it is no longer good, and asks for
 // another, once. It has missed nothing.
 func tokenExpired(w *world) {
-	w.portal.setLife(6 * time.Second)
+	w.portal.setLife(12 * time.Second) // within which the page must be there and hear
 	b := w.open(1)
 	w.portal.setLife(12 * time.Hour)
 	w.say(1, 3, private(1))
 	b.expect(1, 3)
-	b.await("the client to be refused", func() bool { return b.closed(4010) })
-	refused := time.Now()
+	refused := b.refused(time.Now())
 	if !b.closed(3000) {
 		w.Errorf("the connection was not closed with 3000: %q", b.said())
 	}

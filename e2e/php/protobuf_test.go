@@ -42,7 +42,7 @@ func TestProtobuf(t *testing.T) {
 		return r
 	}
 	// An edge tells of its sessions a moment after they came.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for r = ask(); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
 		r = ask()
 	}
@@ -54,7 +54,7 @@ func TestProtobuf(t *testing.T) {
 // expectParams waits for messages with these params, in this order, and fails the test for anything else.
 func (r reader) expectParams(params ...any) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); r.Arrived() < len(params) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); r.Arrived() < len(params) && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	var got []any

@@ -133,7 +133,7 @@ func (r *rpcReader) expect(want ...rpcBody) {
 	r.t.Helper()
 	var got []rpcBody
 	var mids []string
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		r.mu.Lock()
 		got, mids = slices.Clone(r.bodies), slices.Clone(r.mids)
 		r.mu.Unlock()
@@ -219,7 +219,7 @@ func TestJSONRPC(t *testing.T) {
 			say(object{"n": 6.0}))
 	}
 	var heard []string
-	for deadline := time.Now().Add(10 * time.Second); old.Arrived() < 6 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); old.Arrived() < 6 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	for _, a := range old.Arrivals() {
@@ -290,10 +290,10 @@ func TestUsersLastSeen(t *testing.T) {
 	}
 	var users []string
 	var seconds float64
-	for deadline := time.Now().Add(10 * time.Second); len(users) < 2 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); len(users) < 2 && time.Now().Before(deadline); {
 		users, seconds = ask() // an edge tells of its sessions a moment after they came
 	}
-	if !slices.Equal(users, []string{"1", "2"}) || seconds < 154 || seconds > 170 {
+	if !slices.Equal(users, []string{"1", "2"}) || seconds < 154 || seconds > 200 {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
 	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !diff.Equal(answer, any([]any{})) {
@@ -320,7 +320,7 @@ func TestJSONRPCRefusals(t *testing.T) {
 	} {
 		task := rpcTask(w, "json-rpc", object{"requests": []object{good}})
 		maps.Copy(task, c.more)
-		if r := run[result](t, task); r.Status != c.status || r.Body != c.answer || r.Error != "" || r.MS >= soon {
+		if r := inTime(t, task); r.Status != c.status || r.Body != c.answer || r.Error != "" || r.MS >= soon {
 			t.Errorf("%s: status %d %q, error %q after %.0f ms", c.name, r.Status, r.Body, r.Error, r.MS)
 		}
 	}
@@ -369,12 +369,12 @@ func TestJSONRPCLogAway(t *testing.T) {
 	}
 	last := rpcTask(w, "json-rpc", object{"requests": []object{{"userList": []int{5}, "body": message(2, object{"n": 2}), "expiry": 86400}}})
 	var r result
-	for deadline := time.Now().Add(10 * time.Second); r.Status != http.StatusOK && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); r.Status != http.StatusOK && time.Now().Before(deadline); {
 		r = run[result](t, last)
 	}
 	r.answered(t, 1)
 	// Of the posts that were given up, some may have reached Redis before it woke.
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		reader.mu.Lock()
 		n := len(reader.bodies)
 		done := n > 1 && diff.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})

@@ -75,6 +75,7 @@ func rules() []forbidden {
 	not("connections are handed over the same, whoever serves them", "internal/handover", "net/http", redis, "github.com/coder/websocket/...",
 		"pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
 		"pushgate/internal/ops", "pushgate/internal/park")
+	not("sockets are the same whatever travels over them", "internal/socket", "net/http", redis, "github.com/coder/websocket/...")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules

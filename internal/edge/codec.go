@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"pushgate/internal/proto"
 )
@@ -52,13 +54,13 @@ func (c *codec) element(f *proto.Frame) []byte {
 	return f.Payload()
 }
 
-// packet is what a batch of messages is on the wire: one WebSocket frame, or the answer of one poll. It must be released.
+// packet is what some messages are on the wire: one WebSocket frame, or the answer of one poll. It must be released, once.
 type packet struct {
 	frame    []byte // whole, with its header; nil if the reader is to have nothing
 	header   int    // bytes of it
 	messages int
 	newest   *proto.Message // of those that a publisher has accepted; nil if none of them has
-	buffer   *[]byte        // of a pool; nil if frame is cached on a message
+	joined   *joined        // nil if frame is cached on a message
 }
 
 // count notes that m is in p. A note was never published, so that it says nothing about how long messages take.
@@ -72,63 +74,131 @@ func (p *packet) count(m *proto.Message) {
 // payload gives the packet without the header of its frame.
 func (p packet) payload() []byte { return p.frame[p.header:] }
 
-// joinedBuffer is the largest buffer that is kept for joining messages, in bytes.
-const joinedBuffer = 64 << 10
+const (
+	// packetBytes is how long the frame of several messages becomes on a WebSocket, about: who cannot take it at once holds it all the while.
+	packetBytes = 64 << 10
+	// keptBytes is the largest buffer that is kept for joining messages.
+	keptBytes = 2 * packetBytes
+)
 
-// packets turns batches into packets. It may be used concurrently.
-type packets struct{ buffers sync.Pool }
+// joined is the frame of several messages. All who are given the same share it.
+type joined struct {
+	codec  *codec
+	frames []*proto.Frame // of the messages
+	bytes  []byte
+	header int // bytes of it
+	users  atomic.Int32
+}
 
-// encode gives the packet of a batch for a reader. One message is its cached frame, which costs nothing.
-func (p *packets) encode(sub *subscription, batch []*proto.Message) (out packet) {
-	var one *proto.Frame
+// packets lends what packets are made with. It may be used concurrently.
+type packets struct{ presses, joined sync.Pool }
+
+// press makes packets, for one goroutine. Readers of the same channels are often given the same one after another, so it keeps the last that
+// it has joined.
+type press struct {
+	packets *packets
+	frames  []*proto.Frame // of the packet that is made
+	last    *joined        // nil if there is none
+}
+
+// press gives a press, which is to be put away.
+func (ps *packets) press() *press {
+	p, _ := ps.presses.Get().(*press)
+	if p == nil {
+		p = &press{packets: ps}
+	}
+	return p
+}
+
+// putAway ends the use of a press.
+func (p *press) putAway() {
+	p.keep(nil)
+	clear(p.frames[:cap(p.frames)])
+	p.packets.presses.Put(p)
+}
+
+// keep has p keep j, which may be nil, in place of what it kept.
+func (p *press) keep(j *joined) {
+	if p.last != nil {
+		p.packets.leave(p.last)
+	}
+	p.last = j
+}
+
+// encode gives the packet of the first messages of a batch for a reader, and those that go beyond so many bytes. One message is its cached
+// frame, which costs nothing.
+func (p *press) encode(sub *subscription, batch []*proto.Message, most int) (out packet, rest []*proto.Message) {
+	p.frames = p.frames[:0]
 	size := 0 // of the elements
-	for _, m := range batch {
-		if f := sub.codec.frame(m, sub); f != nil {
-			one = f
-			out.count(m)
-			size += len(sub.codec.element(f))
-		}
-	}
-	switch out.messages {
-	case 0:
-		return out
-	case 1:
-		out.frame = one.WebSocket()
-		out.header = len(out.frame) - len(one.Payload())
-		return out
-	}
-	if sub.codec.list {
-		size += out.messages + 1 // brackets and commas
-	}
-	buffer, _ := p.buffers.Get().(*[]byte)
-	if buffer == nil {
-		buffer = new([]byte)
-	}
-	b := proto.AppendFrameHeader((*buffer)[:0], sub.codec.opcode, size)
-	out.header = len(b)
-	separator := byte('[')
-	for _, m := range batch {
+	for i, m := range batch {
 		f := sub.codec.frame(m, sub)
 		if f == nil {
 			continue
 		}
-		if sub.codec.list {
+		n := len(sub.codec.element(f))
+		if len(p.frames) > 0 && size+n > most {
+			rest = batch[i:]
+			break
+		}
+		p.frames = append(p.frames, f)
+		out.count(m)
+		size += n
+	}
+	switch len(p.frames) {
+	case 0:
+		return out, nil
+	case 1:
+		out.frame = p.frames[0].WebSocket()
+		out.header = len(out.frame) - len(p.frames[0].Payload())
+		return out, rest
+	}
+	if p.last == nil || p.last.codec != sub.codec || !slices.Equal(p.last.frames, p.frames) {
+		p.keep(p.packets.join(sub.codec, p.frames, size))
+	}
+	p.last.users.Add(1)
+	out.frame, out.header, out.joined = p.last.bytes, p.last.header, p.last
+	return out, rest
+}
+
+// join makes one frame of several, whose elements have so many bytes. It has one user.
+func (ps *packets) join(c *codec, frames []*proto.Frame, size int) *joined {
+	if c.list {
+		size += len(frames) + 1 // brackets and commas
+	}
+	j, _ := ps.joined.Get().(*joined)
+	if j == nil {
+		j = new(joined)
+	}
+	j.codec, j.frames = c, append(j.frames[:0], frames...)
+	b := proto.AppendFrameHeader(slices.Grow(j.bytes[:0], proto.MaxFrameHeader+size), c.opcode, size)
+	j.header = len(b)
+	separator := byte('[')
+	for _, f := range frames {
+		if c.list {
 			b = append(b, separator)
 			separator = ','
 		}
-		b = append(b, sub.codec.element(f)...)
+		b = append(b, c.element(f)...)
 	}
-	if sub.codec.list {
+	if c.list {
 		b = append(b, ']')
 	}
-	*buffer = b
-	out.frame, out.buffer = b, buffer
-	return out
+	j.bytes = b
+	j.users.Store(1)
+	return j
 }
 
 // release ends the life of a packet.
-func (p *packets) release(out packet) {
-	if out.buffer != nil && cap(*out.buffer) <= joinedBuffer {
-		p.buffers.Put(out.buffer)
+func (ps *packets) release(out packet) {
+	if out.joined != nil {
+		ps.leave(out.joined)
+	}
+}
+
+// leave takes one user off j.
+func (ps *packets) leave(j *joined) {
+	if j.users.Add(-1) == 0 && cap(j.bytes) <= keptBytes {
+		clear(j.frames)
+		ps.joined.Put(j)
 	}
 }

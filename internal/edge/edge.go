@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,7 @@ type Edge struct {
 	heir        atomic.Pointer[handover.Give] // to whom those who are told to go are given; nil if there is no successor
 	packets     packets
 	readers     readers
+	writers     writers
 	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
 }
 
@@ -122,6 +124,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		ending:   make(map[string]<-chan struct{}),
 	}
 	e.resting = park.New(e.connections.Go)
+	e.writers = writers{start: e.connections.Go, most: runtime.GOMAXPROCS(0), packets: &e.packets}
 	e.metrics = newMetrics(reg, e)
 	e.Serve(table)
 	e.connections.Add(1)

@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -39,23 +40,61 @@ func (p *poll) hold(w http.ResponseWriter, r *http.Request) {
 	}
 	if !p.hands.CompareAndSwap(byRequest, byHand) {
 		p.hands.Store(byHand)
-		p.edge.connections.Go(p.turn)
+		p.edge.writers.add(p)
 	}
 }
 
 // wake is called by the session when it is due.
 func (p *poll) wake() {
 	if !p.hands.CompareAndSwap(byRequest, byWakened) {
-		p.edge.connections.Go(p.turn)
+		p.edge.writers.add(p)
 	}
 }
 
-// turn answers a held poll, if there is anything to answer. One runs at a time, because the session wakes only when it rests.
-func (p *poll) turn() {
-	w := &handWriter{poll: p, header: make(http.Header), status: http.StatusOK}
-	if !p.settle(w) {
-		return
+// turn implements writable. One runs at a time, because the session wakes only when it rests.
+func (p *poll) turn(press *press) (again bool) {
+	if p.ctx.Err() != nil {
+		p.edge.connections.Go(p.answerByHand)
+		return false
 	}
+	batch, ok := p.session.TryNext()
+	if !ok {
+		p.edge.connections.Go(p.answerByHand)
+		return false
+	}
+	messages := p.tenant.withNote(&p.sub, batch)
+	if len(messages) == 0 {
+		return batch.Nudged
+	}
+	packet, _ := press.encode(&p.sub, messages, math.MaxInt)
+	if packet.frame == nil {
+		p.withheld = true
+		return !p.session.Rest()
+	}
+	w := &handWriter{poll: p, header: make(http.Header), status: http.StatusOK, hasty: true}
+	err := p.edge.answer(w, p.sub, packet)
+	if w.finish == nil {
+		p.edge.answered(packet, err)
+		p.close(w)
+		return false
+	}
+	p.edge.connections.Go(func() {
+		p.edge.answered(packet, w.wait())
+		p.close(w)
+	})
+	return false
+}
+
+// answerByHand answers a held poll, if there is anything to answer, whatever it has to wait for.
+func (p *poll) answerByHand() {
+	w := &handWriter{poll: p, header: make(http.Header), status: http.StatusOK}
+	if p.settle(w) {
+		p.close(w)
+	}
+}
+
+// close ends a poll that was answered, and sees to its connection. It does not block.
+func (p *poll) close(w *handWriter) {
 	p.takeDown()
 	kept := w.end()
 	p.mu.Lock()
@@ -73,7 +112,7 @@ func (p *poll) turn() {
 	case !kept:
 		p.drop()
 	case len(early) > 0:
-		p.giveBack(early)
+		p.edge.connections.Go(func() { p.giveBack(early) })
 	}
 }
 
@@ -125,6 +164,9 @@ type handWriter struct {
 	begun  bool // something is due: a status was set or a body written
 	sent   bool
 	kept   bool // and the connection is good for another request
+
+	hasty  bool         // it must not wait
+	finish func() error // what is left to do, if it would have had to
 }
 
 // Header implements [http.ResponseWriter].
@@ -159,11 +201,24 @@ func (w *handWriter) send(body []byte) error {
 	w.header.Write(&out)
 	out.WriteString("\r\n")
 	out.Write(body)
-	w.sent = true
+	w.sent, w.kept = true, keep
+	if w.hasty {
+		w.finish = w.poll.conn.TryWrite(out.Bytes())
+		return nil
+	}
+	w.finish = func() error {
+		_, err := w.poll.conn.Write(out.Bytes())
+		return err
+	}
+	return w.wait()
+}
+
+// wait finishes what was sent.
+func (w *handWriter) wait() error {
 	w.poll.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
-	_, err := w.poll.conn.Write(out.Bytes())
+	err := w.finish()
 	w.poll.conn.SetWriteDeadline(time.Time{})
-	w.kept = keep && err == nil
+	w.kept = w.kept && err == nil
 	return err
 }
 

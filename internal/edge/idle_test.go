@@ -39,7 +39,8 @@ const (
 	idleConnections = "PUSHGATE_IDLE_CONNECTIONS"
 	idleProfile     = "PUSHGATE_IDLE_PROFILE" // a directory for heap profiles of the server
 
-	idleDialers = 16 // clients that connect at a time
+	idleDialers    = 16 // clients that connect at a time
+	idleGoroutines = 8  // of all idle connections together, at most
 )
 
 // quietLog is a log in which nothing happens and that holds nothing.
@@ -65,6 +66,7 @@ func (quietLog) DropProcess(context.Context, string) error          { return nil
 type idleReport struct {
 	RSS, Live, Stacks uint64 // bytes
 	Goroutines        int
+	Held              int // connections
 }
 
 // serveIdle is the server's process. It ends with its standard input.
@@ -86,7 +88,7 @@ func serveIdle() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", e.Handler())
-	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(report()) })
+	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(report(e)) })
 	mux.HandleFunc("/collect", func(w http.ResponseWriter, r *http.Request) {
 		debug.FreeOSMemory()
 		if dir := os.Getenv(idleProfile); dir != "" {
@@ -94,7 +96,7 @@ func serveIdle() {
 			pprof.Lookup("heap").WriteTo(f, 0)
 			f.Close()
 		}
-		json.NewEncoder(w).Encode(report())
+		json.NewEncoder(w).Encode(report(e))
 	})
 	fmt.Println(listener.Addr())
 	go func() {
@@ -106,10 +108,11 @@ func serveIdle() {
 	server.Serve(listener)
 }
 
-func report() idleReport {
+func report(e *Edge) idleReport {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	r := idleReport{Live: m.HeapAlloc, Stacks: m.StackInuse, Goroutines: runtime.NumGoroutine()}
+	numbers := &e.personal().numbers
+	r := idleReport{Live: m.HeapAlloc, Stacks: m.StackInuse, Goroutines: runtime.NumGoroutine(), Held: int(numbers.webSockets.Load() + numbers.polls.Load())}
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
@@ -170,8 +173,17 @@ func measureIdle(tb testing.TB, path, headers string, connections int, wait time
 		})
 	}
 	dialers.Wait()
+	// The server may still be at work on what the clients have sent.
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if now := ask("/report"); now.Held == connections && now.Goroutines <= empty.Goroutines+idleGoroutines {
+			break
+		}
+	}
 	time.Sleep(wait)
 	after, collected = ask("/report"), ask("/collect")
+	if collected.Held != connections {
+		tb.Errorf("%d of %d connections are held", collected.Held, connections)
+	}
 	for _, conn := range all {
 		if conn != nil {
 			conn.Close()

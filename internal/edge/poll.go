@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -142,9 +143,7 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 			break
 		}
 		if messages := p.tenant.withNote(&p.sub, batch); len(messages) > 0 {
-			if packet := p.edge.packets.encode(&p.sub, messages); packet.frame != nil {
-				p.edge.answer(w, p.sub, packet)
-				p.edge.packets.release(packet)
+			if p.answer(w, messages) {
 				return true
 			}
 			p.withheld = true
@@ -182,14 +181,33 @@ func (p *poll) takeDown() {
 	p.tenant.numbers.polls.Add(-1)
 }
 
+// answer writes messages, all of them, and reports false if none is for this reader.
+func (p *poll) answer(w http.ResponseWriter, messages []*proto.Message) bool {
+	press := p.edge.packets.press()
+	defer press.putAway()
+	packet, _ := press.encode(&p.sub, messages, math.MaxInt)
+	if packet.frame == nil {
+		return false
+	}
+	p.edge.answered(packet, p.edge.answer(w, p.sub, packet))
+	return true
+}
+
 // answer writes a packet. A short one leaves together with its head: some readers read but once.
-func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) {
+func (e *Edge) answer(w http.ResponseWriter, sub subscription, packet packet) error {
 	h := w.Header()
 	h.Set("Content-Type", sub.codec.contentType)
 	h.Set(allowOrigin, "*")
 	h.Set(exposeHeaders, lastMessageID)
 	h.Set("Content-Length", strconv.Itoa(len(packet.payload())))
-	if _, err := w.Write(packet.payload()); err != nil {
+	_, err := w.Write(packet.payload())
+	return err
+}
+
+// answered ends the life of a packet, and counts it if it was written.
+func (e *Edge) answered(packet packet, err error) {
+	e.packets.release(packet)
+	if err != nil {
 		e.metrics.ends[ReasonLost].Inc()
 		return
 	}

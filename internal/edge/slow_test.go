@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // rawRequest makes a request by hand, and reads nothing.
@@ -132,4 +134,40 @@ func TestClientThatFloods(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a socket takes only in part comes whole, and in order, once its client reads; and nobody waits for it meanwhile.
+func TestSlowWebSocketOnSockets(t *testing.T) {
+	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
+		const messages = 1500 // together more than the socket holds
+		slow, fast := w.dial(alice), w.dial(alice)
+		defer slow.CloseNow()
+		defer fast.CloseNow()
+		w.eventually("both are there", func() bool { return w.edge.webSockets() == 2 })
+		var want strings.Builder
+		read := func(conn *websocket.Conn) string {
+			_, frame, err := conn.Read(w.t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(frame)
+		}
+		for range messages {
+			m := text(w.publish(`{"text":"`+strings.Repeat("x", 10_000)+`"}`, alice), alice)
+			want.WriteString(m)
+			if got := read(fast); got != m {
+				t.Fatalf("another reader got %.100s", got)
+			}
+		}
+		var got strings.Builder
+		for got.Len() < want.Len() {
+			got.WriteString(read(slow))
+		}
+		if got.String() != want.String() {
+			t.Error("the slow reader got something else")
+		}
+		if w.edge.hubStats.Overflows.Load() == 0 {
+			t.Error("its socket took everything")
+		}
+	})
 }

@@ -51,7 +51,8 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 			var running sync.WaitGroup
 			running.Go(func() { w.edge.Run(ctx) })
 			running.Go(func() { server.Config.Serve(w.edge.Returned()) })
-			w.eventually("ready", func() bool { return w.edge.Ready() == nil })
+			// A poll that comes before anybody accepts what is given back ends with its connection.
+			w.eventually("ready", func() bool { return w.edge.Ready() == nil && w.edge.returned.served() })
 			test(t, w)
 			stop()
 			w.edge.Returned().Close()

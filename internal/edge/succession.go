@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"pushgate/internal/handover"
-	"pushgate/internal/park"
 )
 
 const (
@@ -92,10 +91,7 @@ func (c *wsConn) handOver(give handover.Give) (given bool, err error) {
 
 // claim makes the caller the only one who reads and writes the connection, if it rests. What is left of c is its place in several lists.
 func (c *wsConn) claim() (r handover.Record, conn net.Conn, ok bool) {
-	held, ok := c.net.(*park.Conn)
-	if !ok {
-		return r, nil, false
-	}
+	held := c.net
 	through, ok := c.session.Claim() // the writer's part
 	if !ok {
 		return r, nil, false

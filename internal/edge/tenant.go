@@ -202,15 +202,16 @@ func (t *tenant) run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	logger := e.logger.With("portal", t.name)
-	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, logger}) }) // its error is that of ctx
+	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, &e.writers, logger}) }) // its error is that of ctx
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
 }
 
-// follower is the hub, with a word to the log about its link.
+// follower is the hub, with a word to the log about its link, and with the writers.
 type follower struct {
 	*hub.Hub
-	logger *slog.Logger
+	writers *writers
+	logger  *slog.Logger
 }
 
 // Resync implements [proto.Follower].

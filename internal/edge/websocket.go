@@ -12,6 +12,8 @@ import (
 
 	"pushgate/internal/frame"
 	"pushgate/internal/hub"
+	"pushgate/internal/park"
+	"pushgate/internal/proto"
 )
 
 const (
@@ -26,14 +28,15 @@ const (
 var pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 
 // wsConn is one WebSocket. At rest it is no goroutine (where the system allows it): its reader runs while there is something to
-// read, its writer while there is something to write. The writer is the only one to write data frames; each is one Write of the
-// network connection, which never interleaves Writes, so that control frames come between them and not into them.
+// read. Data frames are written in its turns, or by its writer, a goroutine that is started when a turn would have to wait and that runs while
+// there is something to write; never by both. Each frame is one Write of the network connection, which never interleaves Writes, so that control
+// frames come between them and not into them.
 type wsConn struct {
 	// Immutable after serveWebSocket.
 	edge    *Edge
 	tenant  *tenant
 	sub     subscription
-	net     net.Conn // whose Close has the reader take everything down
+	net     *park.Conn // whose Close has the reader take everything down
 	session *hub.Session
 	ctx     context.Context         // ends with the connection; its cause is the Reason
 	end     context.CancelCauseFunc // the first call counts
@@ -74,7 +77,7 @@ func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlie
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
-	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.connections.Go(c.write) })
+	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.writers.add(c) })
 	if c.rpc != nil {
 		c.rpc.late.Store(before.resumed) // the client may have waited for its next heartbeat long enough
 		for _, user := range before.statuses {
@@ -118,7 +121,45 @@ func (c *wsConn) depart() {
 	c.tenant.numbers.webSockets.Add(-1)
 }
 
-// write is the writer: it writes what is due until nothing is. The session starts it again.
+// turn implements writable. What is rare, or has to wait, is for the writer.
+func (c *wsConn) turn(p *press) (again bool) {
+	if c.pingDue.Load() || c.replyDue.Load() != nil || c.rpc != nil && c.rpc.late.Load() {
+		c.edge.connections.Go(c.write)
+		return false
+	}
+	if c.ctx.Err() != nil {
+		return false
+	}
+	batch, ok := c.session.TryNext()
+	if !ok {
+		c.edge.connections.Go(c.write)
+		return false
+	}
+	messages := c.tenant.withNote(&c.sub, batch)
+	if len(messages) == 0 {
+		return batch.Nudged
+	}
+	for len(messages) > 0 {
+		packet, rest := p.encode(&c.sub, messages, packetBytes)
+		if packet.frame != nil {
+			if finish := c.net.TryWrite(packet.frame); finish != nil {
+				c.edge.connections.Go(func() {
+					if c.sent(packet, c.waitFor(finish)) && c.deliver(rest) {
+						c.note(batch)
+						c.write()
+					}
+				})
+				return false
+			}
+		}
+		c.sent(packet, true)
+		messages = rest
+	}
+	c.note(batch)
+	return !c.session.Rest()
+}
+
+// write is the writer: it writes what is due until nothing is. The session asks for another turn when something is.
 func (c *wsConn) write() {
 	for {
 		if c.pingDue.Swap(false) && !c.send(pingFrame) {
@@ -144,27 +185,56 @@ func (c *wsConn) write() {
 			}
 			continue
 		}
-		packet := c.edge.packets.encode(&c.sub, messages)
-		ok := packet.frame == nil || c.send(packet.frame)
-		c.edge.packets.release(packet)
-		if !ok {
+		if !c.deliver(messages) {
 			return
 		}
-		c.edge.metrics.sent(webSocket, packet)
-		if c.rpc != nil {
-			c.tenant.recent.note(batch.Messages)
-		}
+		c.note(batch)
 	}
 }
 
-// send writes one whole frame, and reports false if the connection has ended or ends by it. The wheel watches over how long
-// it takes: a deadline of its own would cost as much as the write.
-func (c *wsConn) send(frame []byte) bool {
-	if c.ctx.Err() != nil {
-		return false
+// deliver writes messages, and reports false if the connection has ended or ends by it.
+func (c *wsConn) deliver(messages []*proto.Message) bool {
+	p := c.edge.packets.press()
+	defer p.putAway()
+	for len(messages) > 0 {
+		packet, rest := p.encode(&c.sub, messages, packetBytes)
+		if !c.sent(packet, packet.frame == nil || c.send(packet.frame)) {
+			return false
+		}
+		messages = rest
 	}
+	return true
+}
+
+// sent ends the life of a packet, and counts it if it was written.
+func (c *wsConn) sent(packet packet, ok bool) bool {
+	c.edge.packets.release(packet)
+	if ok {
+		c.edge.metrics.sent(webSocket, packet)
+	}
+	return ok
+}
+
+// note remembers what was sent, if the client is to acknowledge it.
+func (c *wsConn) note(batch hub.Batch) {
+	if c.rpc != nil {
+		c.tenant.recent.note(batch.Messages)
+	}
+}
+
+// send writes one whole frame, and reports false if the connection has ended or ends by it.
+func (c *wsConn) send(frame []byte) bool {
+	return c.ctx.Err() == nil && c.waitFor(func() error {
+		_, err := c.net.Write(frame)
+		return err
+	})
+}
+
+// waitFor calls what writes, and reports false if the connection ends by it. The wheel watches over how long it takes: a deadline of its own
+// would cost as much as the write.
+func (c *wsConn) waitFor(write func() error) bool {
 	c.writingSince.Store(time.Now().UnixNano())
-	_, err := c.net.Write(frame)
+	err := write()
 	c.writingSince.Store(0)
 	if err != nil {
 		c.end(ReasonLost)

@@ -108,7 +108,7 @@ type world struct {
 // keep a goroutine.
 func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
 	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
-	t.Run("plain", func(t *testing.T) { inWorldOf(t, net.Pipe, change, test) })
+	t.Run("plain", func(t *testing.T) { inWorldOf(t, newPipe, change, test) })
 }
 
 func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*settings), test func(*testing.T, *world)) {
@@ -322,7 +322,7 @@ type byteAhead struct {
 }
 
 func newRestingPipe() (server, client net.Conn) {
-	server, client = net.Pipe()
+	server, client = newPipe()
 	return &restingPipe{Conn: server}, client
 }
 

@@ -76,7 +76,7 @@ func (c client) say(line string) {
 
 func (c client) hear(want string) {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if got, err := c.r.ReadString('\n'); err != nil || got != want+"\n" {
 		c.t.Fatalf("heard %q, %v; want %q", got, err, want)
 	}
@@ -85,7 +85,7 @@ func (c client) hear(want string) {
 // ends wants the connection closed, after some bytes, and not merely silent.
 func (c client) ends(want string) {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	got, err := io.ReadAll(c.r)
 	if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
 		c.t.Fatal("still open")

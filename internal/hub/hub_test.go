@@ -121,6 +121,33 @@ func TestWakeComesOnceForARest(t *testing.T) {
 }
 
 // Whoever nudges has set something down for the caller of Next, who may be just past the place where it looks.
+// Whatever comes between a batch and the rest after it keeps a session from resting: nobody would wake it.
+func TestNoRestWhileSomethingIsDue(t *testing.T) {
+	for name, come := range map[string]func(h *Hub, s *Session){
+		"a message": func(h *Hub, s *Session) { h.Dispatch(message(2, alice)) },
+		"a resync":  func(h *Hub, s *Session) { h.Resync(id(2)) },
+		"a nudge":   func(h *Hub, s *Session) { s.Nudge() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := New(noLog(t), Config{})
+			h.Resync(proto.ID{})
+			wakes := 0
+			s := h.Attach([]channel.ID{alice}, nil, func() { wakes++ })
+			h.Dispatch(message(1, alice))
+			if batch, ok := s.TryNext(); !ok || len(batch.Messages) != 1 {
+				t.Fatal(batch, ok)
+			}
+			come(h, s)
+			if s.Rest() || wakes != 0 {
+				t.Errorf("it rests, or was woken while it did not: %d", wakes)
+			}
+			if batch, ok := s.TryNext(); ok == (name == "a resync") || len(batch.Messages) == 1 != (name == "a message") || batch.Nudged != (name == "a nudge") {
+				t.Error(batch, ok)
+			}
+		})
+	}
+}
+
 func TestNudgeIsNeverLost(t *testing.T) {
 	h := New(noLog(t), Config{})
 	h.Resync(proto.ID{})

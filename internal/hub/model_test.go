@@ -391,9 +391,16 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	defer func() { s.Detach() }()
 	slow := c.model.n(3) == 0
 	for {
-		batch, err := s.Next(ctx)
-		if err != nil {
-			return
+		var batch Batch
+		hasty := c.model.n(2) == 0 // as a connection is that must not wait
+		if hasty {
+			batch, hasty = s.TryNext()
+		}
+		if !hasty {
+			var err error
+			if batch, err = s.Next(ctx); err != nil {
+				return
+			}
 		}
 		messages := slices.Clone(batch.Messages)
 		if gap := batch.Gap; gap != nil {
@@ -411,7 +418,9 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 			if slow {
 				c.model.pause(20 * time.Millisecond)
 			}
-			continue
+			if c.model.n(2) == 0 || !s.Rest() {
+				continue
+			}
 		}
 		for rests := true; rests; {
 			select {

@@ -9,8 +9,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next is called by one goroutine at a
-// time; all other methods may be called concurrently.
+// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next, TryNext and Rest are called by one
+// goroutine at a time; all other methods may be called concurrently.
 type Session struct {
 	// Immutable after Attach.
 	hub      *Hub
@@ -116,6 +116,34 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 	}
 }
 
+// TryNext is Next for a caller that must not wait: it reports false, and gives nothing, if the log has to be read.
+func (s *Session) TryNext() (batch Batch, ok bool) {
+	for {
+		s.giveBack()
+		_, stale, due, nudged := s.begin()
+		switch {
+		case stale:
+			s.markStale()
+			return Batch{}, false
+		case !due:
+			return Batch{Nudged: nudged}, true
+		}
+		if batch := s.collect(proto.Page{}, false); len(batch.Messages) > 0 || batch.Gap != nil {
+			return batch, true
+		}
+	}
+}
+
+// Rest has s rest until it calls wake, as after a zero batch of Next, unless something is due: then it reports false, and takes nothing. What
+// was given last is not used any more.
+func (s *Session) Rest() bool {
+	s.giveBack()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resting = !s.stale && s.inbox == nil && !s.nudged
+	return s.resting
+}
+
 // begin says whether anything is due, and whether the log must be read for it; and if nothing is, whether the caller of Next has been
 // promised a turn all the same. All of it is one step: once s rests, it may be another goroutine that is woken to call Next.
 func (s *Session) begin() (cursor proto.ID, stale, due, nudged bool) {
@@ -146,9 +174,7 @@ func (s *Session) collect(page proto.Page, replayed bool) Batch {
 		// Between the page and what is in the inbox beyond it, messages may be missing: that much must wait.
 		inbox, s.inbox = s.hub.split(inbox, page.Through)
 	}
-	out := s.hub.box()
-	out.messages = s.merge(out.messages, page.Messages, inbox)
-	s.hub.giveBack(inbox)
+	out := s.take(page.Messages, inbox)
 	s.given = out
 	if page.Through.After(s.cursor) {
 		s.cursor = page.Through
@@ -167,13 +193,27 @@ func (s *Session) collect(page proto.Page, replayed bool) Batch {
 	return batch
 }
 
+// take gives what of a page and an inbox, which may be nil, comes after the cursor, and moves the cursor along. An inbox alone keeps its
+// memory. s.mu is held.
+func (s *Session) take(page []*proto.Message, inbox *box) *box {
+	if inbox == nil {
+		inbox = s.hub.box()
+	}
+	live := inbox.messages
+	if len(page) == 0 {
+		inbox.messages = s.merge(live[:0], nil, live)
+		clear(live[len(inbox.messages):])
+		return inbox
+	}
+	out := s.hub.box()
+	out.messages = s.merge(out.messages, page, live)
+	s.hub.giveBack(inbox)
+	return out
+}
+
 // merge appends to out what of two lists in id order comes after the cursor, in id order, and moves the cursor along. What
 // is in both comes once. Transient messages keep their place, but do not move the cursor: the log knows nothing of them.
-func (s *Session) merge(out, page []*proto.Message, inbox *box) []*proto.Message {
-	var live []*proto.Message
-	if inbox != nil {
-		live = inbox.messages
-	}
+func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
 	now := time.Now()
 	for len(page)+len(live) > 0 {
 		var m *proto.Message

@@ -4,31 +4,7 @@
 
 package load
 
-import (
-	"testing"
-
-	"pushgate/internal/load/loop"
-)
-
-// newLiveSubscriber gives a subscriber without a connection, and frames of a server with n messages for it.
-func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
-	tb.Helper()
-	l, err := loop.New()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(l.Close)
-	r := &run{loop: l, report: newReport(&Options{})}
-	s = &subscriber{run: r, form: Text, transport: WebSocket, phase: live}
-	s.watch(&stream{number: 1, posted: 1 << 30})
-	body := newBody(256)
-	for i := range n {
-		mark{1, uint32(i + 1), 0}.put(body[bodyMark:])
-		frames = append(frames, 0x81, 126, 1, 0)
-		frames = append(frames, body...)
-	}
-	return s, frames
-}
+import "testing"
 
 func TestDeliveryAllocatesNothing(t *testing.T) {
 	s, frames := newLiveSubscriber(t, 100)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,8 +92,28 @@ func (g Goal) met(value float64) string {
 	return "no, " + short(value/g.Value) + " ×"
 }
 
+// more reports whether more of a measure is better.
+func more(measure string) bool {
+	return measure == "connects" || measure == "deliveries" || measure == "accepted"
+}
+
+// beside says how a value compares to the best of others: what is below 1 is better.
+func (g Goal) beside(value float64, others []float64) string {
+	if len(others) == 0 {
+		return ""
+	}
+	ratio := value / slices.Min(others)
+	if more(g.Measure) {
+		ratio = slices.Max(others) / value
+	}
+	if math.IsNaN(ratio) || math.IsInf(ratio, 0) {
+		return "–"
+	}
+	return short(ratio) + " ×"
+}
+
 // Compare writes a table in Markdown: a line for each goal, with the median of the runs of each server beside it, and below it a line for each server on whether it
-// was correct. The first server is held to the goals. Goals of which there is no run are left out.
+// was correct. The first server is held to the goals, and to the best of the others. Goals of which there is no run are left out.
 func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	var labels []string
 	for _, r := range reports {
@@ -103,13 +124,23 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	if len(labels) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "| | goal | %s | goal met |\n|---|---|%s---|\n", strings.Join(labels, " | "), strings.Repeat("---|", len(labels)))
+	titles := slices.Concat([]string{"", "goal"}, labels, []string{"goal met"})
+	if len(labels) > 1 {
+		titles = append(titles, "beside the best other")
+	}
+	fmt.Fprintf(w, "|%s |\n|%s\n", strings.Join(titles, " | "), strings.Repeat("---|", len(titles)))
 	for _, g := range goals {
 		if !slices.ContainsFunc(reports, func(r *Report) bool { return r.Variant == g.Variant }) {
 			continue
 		}
-		var cells []string
-		first := ""
+		cells := []string{g.Title, g.text()}
+		met, beside := "", ""
+		var others []float64
+		for _, label := range labels[1:] {
+			if value, ok := median(reports, g, label); ok {
+				others = append(others, value)
+			}
+		}
 		for i, label := range labels {
 			value, ok := median(reports, g, label)
 			if !ok {
@@ -118,10 +149,13 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 			}
 			cells = append(cells, short(value))
 			if i == 0 {
-				first = g.met(value)
+				met, beside = g.met(value), g.beside(value, others)
 			}
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", g.Title, g.text(), strings.Join(cells, " | "), first)
+		if cells = append(cells, met); len(labels) > 1 {
+			cells = append(cells, beside)
+		}
+		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
 	}
 	fmt.Fprintln(w)
 	for _, label := range labels {

@@ -21,15 +21,19 @@ type Peer string
 
 // The kinds of servers.
 const (
-	Pushgate Peer = "pushgate"
-	Node     Peer = "node"  // the original server of the portal
-	Nchan    Peer = "nchan" // the module of nginx
+	Pushgate   Peer = "pushgate"
+	Node       Peer = "node"       // the original server of the portal
+	Nchan      Peer = "nchan"      // the module of nginx
+	Centrifugo Peer = "centrifugo" // by WebSocket and JSON, anonymous, and by the HTTP API
 )
+
+// signs reports whether the channels of a peer are signed.
+func (p Peer) signs() bool { return p == Pushgate || p == Node }
 
 // Form is how messages look to subscribers.
 type Form string
 
-// The wire forms of docs/protocol.md. With nchan bodies are raw, so that there is only Text, and SSE.
+// The wire forms of docs/protocol.md. With nchan and Centrifugo bodies are raw, so that there is only Text, and with nchan SSE.
 const (
 	Text     Form = "text"
 	Protobuf Form = "protobuf"
@@ -60,8 +64,9 @@ type Options struct {
 	Variant   string // what a report calls this kind of run; made of what was chosen if empty
 	Peer      Peer
 	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
-	Signer    *channel.Signer // of channel ids; not for nchan
+	Signer    *channel.Signer // of channel ids; only for Pushgate and Node
 	Sign      bool            // posts, too
+	ClientID  string          // of the portal, where several share the server; not for nchan
 	Form      Form
 	Transport Transport
 
@@ -125,7 +130,7 @@ func fill[T comparable](field *T, value T) {
 
 func (o *Options) check(s scenario) error {
 	switch {
-	case !slices.Contains([]Peer{Pushgate, Node, Nchan}, o.Peer):
+	case !slices.Contains([]Peer{Pushgate, Node, Nchan, Centrifugo}, o.Peer):
 		return fmt.Errorf("there is no peer %q", o.Peer)
 	case !slices.Contains(Forms(), o.Form):
 		return fmt.Errorf("there is no form %q", o.Form)
@@ -139,7 +144,7 @@ func (o *Options) check(s scenario) error {
 		return fmt.Errorf("the scenario %s has subscribers of several channels, which nchan is not asked for", s.name)
 	case o.Peer == Node && o.Form != Text && o.Form != Protobuf:
 		return errors.New("node has the forms text and protobuf")
-	case o.Peer != Nchan && o.Signer == nil:
+	case o.Peer.signs() && o.Signer == nil:
 		return errors.New("a signature key is needed")
 	case o.Connections < 1 || o.Publishers < 1 || o.Concurrency < 1 || o.Missed < 0 || o.Slow < 0 || o.Volume < 0 || o.Duration < 0:
 		return errors.New("sizes must be above zero")
@@ -149,6 +154,11 @@ func (o *Options) check(s scenario) error {
 		return fmt.Errorf("a body has at least %d bytes", minBody)
 	case o.Slow >= o.Connections:
 		return errors.New("somebody must read")
+	}
+	if o.Peer == Centrifugo {
+		if err := o.checkCentrifugo(s); err != nil {
+			return err
+		}
 	}
 	if len(o.Sub) == 0 || len(o.Pub) == 0 {
 		return errors.New("it must be said where to subscribe and where to publish")

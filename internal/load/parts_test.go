@@ -163,7 +163,7 @@ func TestPositions(t *testing.T) {
 		{subscriber{form: SSE}, "id: " + first + "\ndata: 1\n\nid: " + last + "\ndata: id: 3\n\n", last},
 		{subscriber{target: nchan}, "id: 1795226210:0\n\nbody", "1795226210:0"},
 	} {
-		c.s.position = "was"
+		c.s.run, c.s.position = new(run), "was"
 		if c.s.note([]byte(c.payload)); c.s.position != c.want {
 			t.Errorf("%s: %q from %q", c.s.form, c.s.position, c.payload)
 		}

@@ -87,6 +87,9 @@ func (p *publisher) next() {
 }
 
 func (p *publisher) appendRequest(b []byte) []byte {
+	if p.run.Peer == Centrifugo {
+		return p.appendCentrifugoPost(b)
+	}
 	b = append(b, "POST "...)
 	if p.target.template {
 		b = append(b, strings.ReplaceAll(p.target.path, channelPlace, p.current.stream.channels)...)
@@ -96,6 +99,9 @@ func (p *publisher) appendRequest(b []byte) []byte {
 			path = "/bitrix/pub/"
 		}
 		b = append(append(append(b, path...), "?CHANNEL_ID="...), p.current.stream.channels...)
+		if p.run.ClientID != "" {
+			b = append(append(b, "&clientId="...), p.run.ClientID...)
+		}
 		if p.run.Sign {
 			b = append(append(b, "&signature="...), p.run.Signer.SignBody(p.body)...)
 		}

@@ -45,6 +45,8 @@ type subscriber struct {
 	away     bool          // wants no connection
 	greeted  bool
 	position string
+	epoch    string // of the position, with Centrifugo
+	upgraded bool   // with Centrifugo, which is then asked for a subscription
 	chunked  bool
 	events   []byte // of a stream, those that are not complete
 }
@@ -85,8 +87,8 @@ func (s *subscriber) part(c *loop.Conn, b []byte, now time.Duration) (used int, 
 	switch {
 	case s.transport == Poll:
 		return s.answer(c, b, now)
-	case s.phase == dialing:
-		return s.welcome(b)
+	case s.phase == dialing && !s.upgraded:
+		return s.welcome(c, b)
 	case s.form == SSE:
 		return s.piece(b, now)
 	default:
@@ -95,7 +97,7 @@ func (s *subscriber) part(c *loop.Conn, b []byte, now time.Duration) (used int, 
 }
 
 // welcome reads the answer to the request for a WebSocket or a stream.
-func (s *subscriber) welcome(b []byte) (used int, err error) {
+func (s *subscriber) welcome(c *loop.Conn, b []byte) (used int, err error) {
 	h, err := parseHead(b)
 	if err != nil || h.size == 0 {
 		return 0, err
@@ -113,6 +115,11 @@ func (s *subscriber) welcome(b []byte) (used int, err error) {
 	}
 	if want == 101 && h.field("Sec-WebSocket-Accept") != handshakeAnswer {
 		return 0, errors.New("a wrong Sec-WebSocket-Accept")
+	}
+	if s.run.Peer == Centrifugo {
+		s.upgraded = true
+		c.Write(appendFrame(nil, opText, s.appendCommands(nil)))
+		return h.size, nil
 	}
 	s.arrived()
 	return h.size, nil
@@ -143,6 +150,9 @@ func (s *subscriber) frame(c *loop.Conn, b []byte, now time.Duration) (used int,
 		if s.form == JSONRPC && string(f.payload) == "ping" {
 			c.Write(appendFrame(nil, opText, []byte("pong")))
 			break
+		}
+		if s.run.Peer == Centrifugo {
+			return f.used, s.lines(c, f.payload, now)
 		}
 		s.take(f.payload, now)
 	default:
@@ -262,7 +272,7 @@ func (s *subscriber) Closed(c *loop.Conn, err error) {
 func (s *subscriber) broken(c *loop.Conn, err error) {
 	was := s.phase
 	c.Close()
-	s.conn, s.phase, s.events = nil, absent, nil
+	s.conn, s.phase, s.events, s.upgraded = nil, absent, nil, false
 	s.run.left(s, was, err)
 	if s.away || s.run.ending {
 		return
@@ -295,7 +305,7 @@ func (s *subscriber) leave() {
 	}
 	s.conn.Close()
 	s.run.left(s, s.phase, nil)
-	s.conn, s.phase, s.events = nil, absent, nil
+	s.conn, s.phase, s.events, s.upgraded = nil, absent, nil, false
 }
 
 // lost counts what has not come.

@@ -65,9 +65,15 @@ func parseFrame(b []byte) (f frame, err error) {
 	return f, nil
 }
 
-// appendFrame appends a short frame of a client. Its mask is zero, which changes nothing: the mask is against caches on the way
+// appendFrame appends a frame of a client, of less than 64 KiB. Its mask is zero, which changes nothing: the mask is against caches on the way
 // that would take a frame for a request (RFC 6455, 10.3), and what is sent here is never one.
 func appendFrame(b []byte, opcode byte, payload []byte) []byte {
-	b = append(b, 0x80|opcode, 0x80|byte(len(payload)), 0, 0, 0, 0)
+	b = append(b, 0x80|opcode)
+	if len(payload) < 126 {
+		b = append(b, 0x80|byte(len(payload)))
+	} else {
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(len(payload)))
+	}
+	b = append(b, 0, 0, 0, 0)
 	return append(b, payload...)
 }

@@ -15,8 +15,10 @@ const (
 )
 
 // usualPath is where a server is that was named without a path.
-func usualPath(form Form, transport Transport) string {
+func usualPath(peer Peer, form Form, transport Transport) string {
 	switch {
+	case peer == Centrifugo:
+		return "/connection/websocket"
 	case form == SSE:
 		return "/bitrix/sse/"
 	case transport == Poll:
@@ -44,7 +46,7 @@ func formQuery(form Form) string {
 func (s *subscriber) appendRequest(b []byte) []byte {
 	path := s.target.path
 	if path == "" {
-		path = usualPath(s.form, s.transport)
+		path = usualPath(s.run.Peer, s.form, s.transport)
 	}
 	add := func(query string) {
 		if strings.Contains(path, "?") {
@@ -55,8 +57,12 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	}
 	fields := ""
 	switch {
+	case s.run.Peer == Centrifugo: // it is told in frames what is wanted
 	case !s.target.template:
 		add("CHANNEL_ID=" + s.channels + formQuery(s.form))
+		if s.run.ClientID != "" {
+			add("clientId=" + s.run.ClientID)
+		}
 		if s.position != "" {
 			add("mid=" + s.position)
 		}
@@ -96,6 +102,8 @@ func (s *subscriber) nchanFields(add func(query string)) string {
 func (s *subscriber) note(payload []byte) {
 	position := ""
 	switch {
+	case s.run.Peer == Centrifugo:
+		position = member(payload, `"offset":`)
 	case s.form == SSE:
 		position = lastLine(payload, "id: ")
 	case s.target.template:

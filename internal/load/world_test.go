@@ -19,6 +19,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/edge"
+	"pushgate/internal/load/loop"
 	"pushgate/internal/portal"
 	pub "pushgate/internal/publisher"
 	"pushgate/internal/store"
@@ -39,7 +40,7 @@ func startPushgate(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: 300 * time.Millisecond, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
+	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: time.Second, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
 		Origins: []string{"*"}}, portals, func(string) edge.Log { return log }, log, logger, registry)
 	p := pub.New(pub.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 5 * time.Second},
 		portals, func(string) pub.Log { return log }, log, logger, registry)
@@ -55,7 +56,7 @@ func startPushgate(t *testing.T) Options {
 		publishers.CloseClientConnections()
 		publishers.Close()
 	})
-	for deadline := time.Now().Add(5 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(e.Ready())
 		}
@@ -131,6 +132,26 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.WriteHeader(http.StatusCreated)
+}
+
+// newLiveSubscriber gives a subscriber without a connection, and frames of a server with n messages for it.
+func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
+	tb.Helper()
+	l, err := loop.New()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(l.Close)
+	r := &run{loop: l, report: newReport(&Options{})}
+	s = &subscriber{run: r, form: Text, transport: WebSocket, phase: live}
+	s.watch(&stream{number: 1, posted: 1 << 30})
+	body := newBody(256)
+	for i := range n {
+		mark{1, uint32(i + 1), 0}.put(body[bodyMark:])
+		frames = append(frames, 0x81, 126, 1, 0)
+		frames = append(frames, body...)
+	}
+	return s, frames
 }
 
 // closedPort gives an address at which nobody listens.

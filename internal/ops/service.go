@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/socket"
 )
 
 // Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
@@ -47,6 +49,11 @@ type Service struct {
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
+	// Brief is that each request is little work for one goroutine, and that Handler needs neither bare connections nor to be told by a request's
+	// context that the client has hung up. The service then works on one processor for as long as it is not busy, unless GOMAXPROCS is in the
+	// environment, and its connections are those of package socket, without net/http's watch over them.
+	Brief bool
+
 	DrainTimeout time.Duration              // bound of Drain
 	Grace        time.Duration              // how long requests, and Run, may take to end after that; 0 is 5 s
 	Started      func(addr, admin net.Addr) // told once where the service listens; admin may be nil
@@ -64,6 +71,9 @@ func (s Service) Serve(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	defer listener.Close()
+	if s.Brief {
+		listener = unwatched{socket.Listener{Listener: listener}}
+	}
 	var draining atomic.Bool
 	admin, err := s.listenAdmin(&draining)
 	if err != nil {
@@ -102,6 +112,9 @@ func (s Service) Serve(ctx context.Context) error {
 			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
 		}
 	})
+	if s.Brief {
+		parts.Go(func() { newProcessors().run(running) })
+	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // whether there is a Reload or not: its default effect would end the process
 	defer signal.Stop(hangups)

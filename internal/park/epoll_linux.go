@@ -30,13 +30,40 @@ type place struct {
 	generation uint32
 }
 
-// canPoll reports whether conn is a socket and nothing besides: what a layer above it may have buffered would never wake anybody.
-func canPoll(conn net.Conn) bool {
-	switch conn.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
+// descriptor gives the socket that conn is; nil if there is anything besides: what a layer above it may have buffered would never wake
+// anybody.
+func descriptor(conn net.Conn) syscall.RawConn {
+	switch conn := conn.(type) {
+	case *net.TCPConn:
+		return raw(conn.SyscallConn())
+	case *net.UnixConn:
+		return raw(conn.SyscallConn())
 	}
-	return false
+	return nil
+}
+
+func raw(socket syscall.RawConn, err error) syscall.RawConn {
+	if err != nil {
+		return nil
+	}
+	return socket
+}
+
+// write writes what the socket takes at once. Its descriptor does not block: the runtime sees to that.
+func (a *attempt) write(fd uintptr) {
+	for {
+		n, err := syscall.Write(int(fd), a.b)
+		switch err {
+		case nil:
+			a.n = n
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+		default:
+			a.err = err
+		}
+		return
+	}
 }
 
 func newPoller() (*poller, error) {
@@ -97,11 +124,8 @@ func (p *poller) find(events []syscall.EpollEvent, ready []*Conn) []*Conn {
 // arm has c woken by the next thing that happens on its socket, once; what has happened already counts. It is called by one goroutine
 // at a time.
 func (p *poller) arm(c *Conn) error {
-	socket, err := c.Conn.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return err
-	}
-	controlled := socket.Control(func(fd uintptr) { // which is not closed meanwhile
+	var err error
+	controlled := c.socket.Control(func(fd uintptr) { // which is not closed meanwhile
 		at, op := p.enter(c, int32(fd))
 		err = p.control(op, at)
 	})
@@ -146,9 +170,7 @@ func (p *poller) release(c *Conn) {
 	if at.generation == 0 {
 		return
 	}
-	if socket, err := c.Conn.(syscall.Conn).SyscallConn(); err == nil {
-		_ = socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, at) }) // an error: it is closed
-	}
+	_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, at) }) // an error: it is closed
 }
 
 // forget takes c out of the table, if it is there. The kernel forgets it by itself when the descriptor is closed.

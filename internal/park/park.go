@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Notifier is a connection that tells by itself when it can be read. Tests have such, where there are no descriptors.
@@ -26,6 +27,8 @@ type Set struct {
 	// Immutable after New.
 	start func(func())
 	plain bool // no connection rests without a goroutine
+
+	attempts sync.Pool // of *attempt
 
 	poller atomic.Pointer[poller] // nil until there is a connection that it can watch
 
@@ -63,10 +66,12 @@ const (
 // that it was made of: closing a descriptor takes it out of the kernel's set without a word, and nobody would be woken.
 type Conn struct {
 	net.Conn
-	set   *Set
-	read  func() (again bool) // of the last Serve
-	state atomic.Int32
-	place place // owned by the poller
+	set     *Set
+	socket  syscall.RawConn     // of Conn; nil if it has no descriptor
+	writing sync.Mutex          // held by who writes, and by who has written a part
+	read    func() (again bool) // of the last Serve
+	state   atomic.Int32
+	place   place // owned by the poller
 }
 
 // Hold makes conn one of s, unless it is. Nothing happens to it before Serve.
@@ -74,7 +79,68 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	if c, ok := conn.(*Conn); ok && c.set == s {
 		return c
 	}
-	return &Conn{Conn: conn, set: s}
+	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
+}
+
+// Write implements [net.Conn]. What one call writes comes in one piece.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.Conn.Write(b)
+}
+
+// TryWrite writes b if that goes without waiting, and returns nil. Else it returns what writes the rest of b, which must be called, may block
+// as Write does, and gives its error: no other Write gets through before.
+func (c *Conn) TryWrite(b []byte) (finish func() error) {
+	if !c.writing.TryLock() {
+		return func() error {
+			_, err := c.Write(b)
+			return err
+		}
+	}
+	n, err := c.attempt(b)
+	if n == len(b) {
+		c.writing.Unlock()
+		return nil
+	}
+	return func() error { return c.finish(b[n:], err) }
+}
+
+// finish writes the rest of what an attempt could not, unless it failed. c.writing is held, and let go.
+func (c *Conn) finish(rest []byte, err error) error {
+	defer c.writing.Unlock()
+	if err == nil {
+		_, err = c.Conn.Write(rest)
+	}
+	return err
+}
+
+// attempt writes as much of b as the socket takes at once. c.writing is held.
+func (c *Conn) attempt(b []byte) (n int, err error) {
+	if c.socket == nil {
+		return 0, nil
+	}
+	a, _ := c.set.attempts.Get().(*attempt)
+	if a == nil {
+		a = new(attempt)
+		a.do = a.write
+	}
+	a.b, a.n, a.err = b, 0, nil
+	err = c.socket.Control(a.do)
+	if err == nil {
+		err = a.err
+	}
+	n, a.b = a.n, nil
+	c.set.attempts.Put(a)
+	return n, err
+}
+
+// attempt is a write that does not wait. It is kept so that it need not be made for each.
+type attempt struct {
+	b   []byte
+	n   int
+	err error
+	do  func(fd uintptr) // write
 }
 
 // Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
@@ -116,7 +182,7 @@ func (c *Conn) armed() bool {
 		n.NotifyReadable(c.wake)
 		return true
 	}
-	p := c.set.pollerFor(c.Conn)
+	p := c.set.pollerFor(c)
 	if p == nil || p.arm(c) != nil {
 		return false
 	}
@@ -162,9 +228,9 @@ func (c *Conn) Claim() (net.Conn, bool) {
 	return c.Conn, true
 }
 
-// pollerFor gives the poller, which is made for the first connection that it can watch; nil if it cannot watch conn.
-func (s *Set) pollerFor(conn net.Conn) *poller {
-	if !canPoll(conn) {
+// pollerFor gives the poller, which is made for the first connection that it can watch; nil if it cannot watch c.
+func (s *Set) pollerFor(c *Conn) *poller {
+	if c.socket == nil {
 		return nil
 	}
 	if p := s.poller.Load(); p != nil {

@@ -83,9 +83,9 @@ func serve(t testing.TB, s *Set, conn net.Conn) *peer {
 // eventually waits for something that has to come about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not after 10 s: %s", what)
+			t.Fatalf("not after 30 s: %s", what)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package park
 import (
 	"errors"
 	"net"
+	"syscall"
 )
 
 // poller stands for what this system does not have.
@@ -13,7 +14,9 @@ type poller struct{}
 // place is nothing where there is no poller.
 type place struct{}
 
-func canPoll(net.Conn) bool { return false }
+func descriptor(net.Conn) syscall.RawConn { return nil }
+
+func (*attempt) write(uintptr) {}
 
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 

@@ -60,7 +60,7 @@ func newBinaryFrame(m *Message) *Frame {
 	response := fieldSize(outgoing)
 	batch := fieldSize(response)
 
-	b := AppendFrameHeader(make([]byte, 0, maxFrameHeader+batch), OpBinary, batch)
+	b := AppendFrameHeader(make([]byte, 0, MaxFrameHeader+batch), OpBinary, batch)
 	header := len(b)
 	b = appendLength(b, batchResponses, response)
 	b = appendLength(b, responseOutgoing, outgoing)

@@ -26,13 +26,9 @@ func CheckBody(body []byte) (checked []byte, typ string, err error) {
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
 	}
-	var head struct {
-		Module  string `json:"module_id"`
-		Command string `json:"command"`
-	}
-	isJSON := json.Unmarshal(body, &head) == nil || json.Valid(body)
-	if isJSON && head.Module != "" && head.Command != "" {
-		typ = MessageType(head.Module + "_" + head.Command)
+	isJSON := json.Valid(body)
+	if isJSON {
+		typ = typeOf(bytes.Trim(body, space))
 	}
 	switch {
 	case isJSON:
@@ -42,6 +38,18 @@ func CheckBody(body []byte) (checked []byte, typ string, err error) {
 	default:
 		return body, "", nil
 	}
+}
+
+// typeOf gives the type of a body that is one JSON value.
+func typeOf(text []byte) string {
+	if text[0] != '{' {
+		return ""
+	}
+	module, command := memberString(text, "module_id"), memberString(text, "command")
+	if module == "" || command == "" {
+		return ""
+	}
+	return MessageType(module + "_" + command)
 }
 
 // MessageType strips s to what a message type may hold, as the portal does: letters, digits and the underscore.

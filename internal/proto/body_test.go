@@ -29,6 +29,11 @@ func TestCheckBody(t *testing.T) {
 		{"no module", `{"command":"x"}`, `{"command":"x"}`, ""},
 		{"no command", `{"module_id":"x"}`, `{"module_id":"x"}`, ""},
 		{"a module that is no string", `{"module_id":5,"command":"x"}`, `{"module_id":5,"command":"x"}`, ""},
+		{"a name that counts last", `{"module_id":"a","command":"x","command":"y"}`, `{"module_id":"a","command":"x","command":"y"}`, "a_y"},
+		{"a name in other letters", `{"Module_id":"a","command":"x"}`, `{"Module_id":"a","command":"x"}`, ""},
+		{"escaped names", `{"\u006dodule_id":"a","comman\u0064":"\u0078"}`, `{"\u006dodule_id":"a","comman\u0064":"\u0078"}`, "a_x"},
+		{"names further in", `{"a":{"module_id":"a","command":"x"}}`, `{"a":{"module_id":"a","command":"x"}}`, ""},
+		{"space around", " {\t\"command\" : \"x\" , \"module_id\":\"a\" } ", " {\t\"command\" : \"x\" , \"module_id\":\"a\" } ", "a_x"},
 		{"broken lines", "{\n\"a\":\r\n1}\n", "{ \"a\":  1} ", ""},
 		{"raw separators", "{\"a\":\"x\u2028\u2029\"}", `{"a":"x\u2028\u2029"}`, ""},
 		{"escaped separators", `{"a":"\u2028\n"}`, `{"a":"\u2028\n"}`, ""},
@@ -103,6 +108,12 @@ func FuzzCheckBody(f *testing.F) {
 				t.Errorf("a body that is not JSON became %q of type %q", checked, typ)
 			}
 			return
+		}
+		if o, ok := proto.ParseObject(valid); ok {
+			module, command := o.String("module_id"), o.String("command")
+			if want := proto.MessageType(module + "_" + command); module != "" && command != "" && typ != want {
+				t.Errorf("type %q, want %q", typ, want)
+			}
 		}
 		if bytes.ContainsAny(checked, "\r\n\u2028\u2029") {
 			t.Errorf("more than one line: %q", checked)

@@ -22,8 +22,8 @@ const (
 	OpBinary byte = 2
 )
 
-// maxFrameHeader is what an unmasked header takes at most: two bytes and a length of eight.
-const maxFrameHeader = 10
+// MaxFrameHeader is what an unmasked header takes at most: two bytes and a length of eight.
+const MaxFrameHeader = 10
 
 // AppendFrameHeader appends the header of an unmasked, final WebSocket frame with a payload of size bytes.
 func AppendFrameHeader(b []byte, opcode byte, size int) []byte {
@@ -40,7 +40,7 @@ func AppendFrameHeader(b []byte, opcode byte, size int) []byte {
 
 // NewFrame makes a frame of a payload, which it copies.
 func NewFrame(opcode byte, payload []byte) *Frame {
-	b := AppendFrameHeader(make([]byte, 0, maxFrameHeader+len(payload)), opcode, len(payload))
+	b := AppendFrameHeader(make([]byte, 0, MaxFrameHeader+len(payload)), opcode, len(payload))
 	return &Frame{bytes: append(b, payload...), header: len(b)}
 }
 

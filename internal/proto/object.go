@@ -26,16 +26,8 @@ func ParseObject(text []byte) (Object, bool) {
 	text = bytes.Clone(text)
 	var o Object
 	var places map[string]int // of the members of an object that has many: a search for each would take for ever
-	for i := skipSpace(text, 1); text[i] != '}'; i = skipSpace(text, i) {
-		if text[i] == ',' {
-			i = skipSpace(text, i+1)
-		}
-		end := stringEnd(text, i)
-		name := memberName(text[i:end])
-		i = skipSpace(text, skipSpace(text, end)+1) // over the colon
-		end = valueEnd(text, i)
-		value := json.RawMessage(text[i:end:end])
-		i = end
+	eachMember(text, func(quoted, value []byte) {
+		name := memberName(quoted)
 		if len(o) == fewMembers && places == nil {
 			places = make(map[string]int)
 			for place, m := range o {
@@ -50,7 +42,7 @@ func ParseObject(text []byte) (Object, bool) {
 			places[name] = len(o)
 			o = append(o, Member{name, value})
 		}
-	}
+	})
 	return o, true
 }
 
@@ -66,6 +58,21 @@ func skipSpace(text []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// eachMember gives the members of an object, which is all of text, in their order: names as they are written, and values.
+func eachMember(text []byte, f func(quoted, value []byte)) {
+	for i := skipSpace(text, 1); text[i] != '}'; i = skipSpace(text, i) {
+		if text[i] == ',' {
+			i = skipSpace(text, i+1)
+		}
+		end := stringEnd(text, i)
+		quoted := text[i:end]
+		i = skipSpace(text, skipSpace(text, end)+1) // over the colon
+		end = valueEnd(text, i)
+		f(quoted, text[i:end:end])
+		i = end
+	}
 }
 
 // stringEnd gives where the string ends that begins at i.
@@ -104,11 +111,27 @@ func valueEnd(text []byte, i int) int {
 	}
 }
 
-// memberName reads a quoted name.
-func memberName(quoted []byte) (name string) {
+// memberString gives the value of an object's member that is a string, and the empty string if there is none: what [Object] would give, at less
+// cost.
+func memberString(text []byte, name string) (s string) {
+	var last []byte
+	eachMember(text, func(quoted, value []byte) {
+		if plain := quoted[1 : len(quoted)-1]; string(plain) == name || bytes.IndexByte(plain, '\\') >= 0 && memberName(quoted) == name {
+			last = value
+		}
+	})
+	if len(last) > 0 && last[0] == '"' {
+		s = memberName(last)
+	}
+	return s
+}
+
+// memberName reads a quoted name, or any other string.
+func memberName(quoted []byte) string {
 	if plain := quoted[1 : len(quoted)-1]; utf8.Valid(plain) && bytes.IndexByte(plain, '\\') < 0 {
 		return string(plain)
 	}
+	var name string
 	_ = json.Unmarshal(quoted, &name) // a string of valid text always decodes
 	return name
 }

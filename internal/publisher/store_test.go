@@ -42,6 +42,10 @@ type service struct {
 	registry  *prometheus.Registry
 }
 
+// inTime is for tests that are not about how soon an answer comes.
+const inTime = 20 * time.Second
+
+// start makes one. The publisher waits for the log for as long as cfg.Timeout says, as the log does itself.
 func start(t *testing.T, cfg store.Config) *service {
 	t.Helper()
 	redis := miniredis.RunT(t)
@@ -66,7 +70,7 @@ func start(t *testing.T, cfg store.Config) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, table,
+	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: cfg.Timeout}, table,
 		func(portal string) publisher.Log { return st.Log(portal) }, st, slog.New(slog.DiscardHandler), registry)
 	return &service{p.Handler(), p, st, log, redis, link, registry}
 }
@@ -96,7 +100,7 @@ func (s *service) history(t *testing.T, id string) (bodies []string) {
 }
 
 func TestPostReachesLog(t *testing.T) {
-	s := start(t, store.Config{})
+	s := start(t, store.Config{Timeout: inTime})
 	for _, c := range []struct{ list, body string }{{idA + "/" + idB, "one"}, {idB, "two"}, {idA + "/" + idA, "three"}} {
 		if w := s.do("POST", "/bitrix/pub/?CHANNEL_ID="+c.list, c.body); w.Code != 200 || w.Body.Len() != 0 {
 			t.Fatal(w.Code, w.Body)
@@ -111,7 +115,7 @@ func TestPostReachesLog(t *testing.T) {
 }
 
 func TestOnlineFromLog(t *testing.T) {
-	s := start(t, store.Config{})
+	s := start(t, store.Config{Timeout: inTime})
 	id, _ := channel.Parse(idB)
 	if _, _, err := s.log.SetPresence(t.Context(), "edge-1", []proto.Presence{{Channel: id, Sessions: 2}}, true); err != nil {
 		t.Fatal(err)
@@ -128,7 +132,7 @@ func TestOnlineFromLog(t *testing.T) {
 }
 
 func TestWriteWindowCloses(t *testing.T) {
-	s := start(t, store.Config{WriteWindow: time.Hour})
+	s := start(t, store.Config{WriteWindow: time.Hour, Timeout: inTime})
 	s.do("POST", "/pub/?CHANNEL_ID="+idA, "first")
 	now := time.Now().Add(2 * time.Hour)
 	s.redis.SetTime(now)
@@ -168,10 +172,17 @@ func TestRedisTrouble(t *testing.T) {
 	} {
 		trouble.begin()
 		for _, method := range []string{"POST", "GET"} {
-			began := time.Now()
-			w := s.do(method, "/pub/?CHANNEL_ID="+idA, "hello")
-			if took := time.Since(began); w.Code != 503 || w.Header().Get("Retry-After") != "1" || took > time.Second {
-				t.Errorf("%s, %s: %d %q after %v", trouble.name, method, w.Code, w.Body, took)
+			quickest := time.Hour // a busy machine may be late once, a publisher that waits too long always is
+			for try := 0; try < 3 && quickest > time.Second; try++ {
+				began := time.Now()
+				w := s.do(method, "/pub/?CHANNEL_ID="+idA, "hello")
+				quickest = min(quickest, time.Since(began))
+				if w.Code != 503 || w.Header().Get("Retry-After") != "1" {
+					t.Errorf("%s, %s: %d %q", trouble.name, method, w.Code, w.Body)
+				}
+			}
+			if quickest > time.Second {
+				t.Errorf("%s, %s: answered after %v at best", trouble.name, method, quickest)
 			}
 		}
 		if err := s.publisher.Ready(); err == nil {
@@ -179,7 +190,7 @@ func TestRedisTrouble(t *testing.T) {
 		}
 		trouble.end()
 		recovered := false
-		for deadline := time.Now().Add(5 * time.Second); !recovered && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(30 * time.Second); !recovered && time.Now().Before(deadline); {
 			recovered = s.do("POST", "/pub/?CHANNEL_ID="+idA, "hello").Code == 200
 		}
 		if !recovered {

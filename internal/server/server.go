@@ -85,7 +85,8 @@ func RunPublisher(environ []string) int {
 		if err != nil {
 			return ops.Service{}, err
 		}
-		return ops.Service{Name: "publisher", Listen: cfg.Listen, Handler: p.Handler(), Ready: p.Ready, Run: p.Run, Reload: reload(cfg.Portals, p)}, nil
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Handler: p.Handler(), Brief: true, Ready: p.Ready, Run: p.Run,
+			Reload: reload(cfg.Portals, p)}, nil
 	})
 }
 

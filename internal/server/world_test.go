@@ -118,7 +118,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	p, err := NewPublisher(publisherConfig, st, logger, registry)
 	w.must(err)
-	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, AdminListen: publisherConfig.AdminListen, Handler: p.Handler(),
+	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, AdminListen: publisherConfig.AdminListen, Handler: p.Handler(), Brief: true,
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Registry: registry, Logger: logger})
 	w.eventually("ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
@@ -142,7 +142,7 @@ func (w *world) write(portals string) {
 // eventually waits until something is so: everything here runs in real time.
 func (w *world) eventually(what string, so func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("not %s\n%s", what, w.log)
 		}

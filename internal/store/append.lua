@@ -70,10 +70,10 @@ local function sweep(list)
 	end
 end
 
-local epoch, sequence = position(call('GET', KEYS[1]), ARGV[1], count)
+local epoch, sequence, by = position(call('GET', KEYS[1]), ARGV[1], count)
 -- First of all writes: a Redis that is out of memory refuses it, and nothing has happened; and whatever fails later, no id is
 -- given twice.
-call('SET', KEYS[1], epoch .. format('%016d', sequence + count))
+call('SET', KEYS[1], epoch .. format('%016d', sequence + count) .. by)
 
 local id
 for i = first, #ARGV, 4 do

@@ -26,7 +26,7 @@ func (k *link) canary(ctx context.Context) error {
 			return nil // the last listener is leaving
 		}
 		// By its hash tag a cluster keeps the topic where it keeps the portal's.
-		place := k.add(strings.TrimSuffix(tag, notifySuffix) + "canary:" + rand.Text())
+		place := k.add(strings.TrimSuffix(tag, notifySuffix)+"canary:"+rand.Text(), nil)
 		err := k.sing(ctx, ticker, place)
 		k.remove(place)
 		if err != nil {
@@ -72,6 +72,9 @@ func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) e
 			if heard, err := k.links.publish(ctx, place.topic); err != nil {
 				sent = time.Time{}
 			} else if heard == 0 {
+				if !k.links.sharded {
+					return errOneWay
+				}
 				unheard++
 			}
 		}

@@ -153,17 +153,26 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	l := store.New(open(t, "redis://"+proxy.Addr()), store.Config{Timeout: timeout}).Log("default")
 	post(t, l, msg(time.Hour, "before", ch(1)))
 	proxy.Stall()
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			began := time.Now()
-			_, err := l.Append(context.Background(), msg(time.Hour, fmt.Sprint(i), ch(1)))
-			if took := time.Since(began); err == nil || took > timeout+500*time.Millisecond {
-				t.Errorf("append on a stalled link: %v after %v", err, took)
-			}
-		})
+	const late = timeout + 500*time.Millisecond
+	slowest := late + 1
+	for try := 0; try < 5 && slowest > late; try++ { // a busy machine may be late, a log that waits too long always is
+		var took [20]time.Duration
+		var wg sync.WaitGroup
+		for i := range took {
+			wg.Go(func() {
+				began := time.Now()
+				if _, err := l.Append(context.Background(), msg(time.Hour, fmt.Sprint(try, i), ch(1))); err == nil {
+					t.Error("appended on a stalled link")
+				}
+				took[i] = time.Since(began)
+			})
+		}
+		wg.Wait()
+		slowest = slices.Max(took[:])
 	}
-	wg.Wait()
+	if slowest > late {
+		t.Errorf("appends on a stalled link fail after %v", slowest)
+	}
 	proxy.Resume()
 	eventually(t, "appends again", func() bool {
 		_, err := l.Append(context.Background(), msg(time.Hour, "after", ch(2)))
@@ -238,13 +247,15 @@ func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 }
 
 func TestSilentLinkIsFoundDead(t *testing.T) {
+	t.Parallel() // it waits
 	server := storetest.StartRedis(t)
 	proxy := through(t, server.Addr())
-	cfg := store.Config{Ping: 20 * time.Millisecond, Silence: 300 * time.Millisecond}
+	cfg := store.Config{Ping: 50 * time.Millisecond, Silence: 1500 * time.Millisecond}
 	l := store.New(open(t, "redis://"+proxy.Addr()), cfg).Log("default")
 	r := recorder(t, l)
 	// An idle link is kept by its pings for longer than the silence that would end it.
 	rdb := open(t, server.URL())
+	began := time.Now()
 	eventually(t, "pings for twice the silence", func() bool {
 		stats, err := rdb.Info(t.Context(), "commandstats").Result()
 		if err != nil {
@@ -253,7 +264,7 @@ func TestSilentLinkIsFoundDead(t *testing.T) {
 		_, rest, _ := strings.Cut(stats, "cmdstat_ping:calls=")
 		var n int
 		_, _ = fmt.Sscanf(rest, "%d", &n)
-		return n > 30
+		return n > 5 && time.Since(began) > 2*cfg.Silence
 	})
 	if _, downs, up, _ := r.State(); !up || downs > 0 {
 		t.Errorf("an idle link: up %v, %d downs", up, downs)

@@ -15,8 +15,8 @@ const (
 	maxBackoff = 2 * time.Second
 )
 
-// Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called from here and
-// from nowhere else. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
+// Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called by one goroutine at a
+// time, and not after the return. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
 // than one before it, f is told Down, and Resync once there is a new subscription. Dispatched ids rise, and are after
 // the id of the last Resync.
 //
@@ -53,7 +53,7 @@ type subscription struct {
 
 // run listens until something fails that the link does not put right by itself, or ctx ends.
 func (s *subscription) run(ctx context.Context) error {
-	place, err := s.log.links.listen(ctx, s.log.topic)
+	place, err := s.log.links.listen(ctx, s.log.topic, s.act)
 	if err != nil {
 		return fmt.Errorf("find who keeps %s: %w", s.log.topic, err)
 	}
@@ -107,14 +107,34 @@ func (s *subscription) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.settle(head)
+	return nil
+}
+
+func (s *subscription) settle(head proto.ID) {
 	s.newest, s.dispatched, s.down = head, false, false
 	s.follower.Resync(head)
+}
+
+// cross goes over into a new epoch, by its first id. What was heard of the one before may have been lost with it: that is for the log
+// to say, to everybody, and it may take yet another epoch to do so.
+func (s *subscription) cross(ctx context.Context, first proto.ID) error {
+	s.lost(errEpoch)
+	head, err := s.log.Head(ctx, s.newest)
+	if err != nil {
+		return err
+	}
+	if before, ok := first.Previous(); ok && head.Epoch == first.Epoch {
+		head = before
+	}
+	s.settle(head)
 	return nil
 }
 
 var (
 	errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
 	errHole  = errors.New("an id is missing: Redis has notified, and it did not come")
+	errEpoch = errors.New("ids have begun anew: Redis was replaced by another, or restarted")
 )
 
 func (s *subscription) dispatch(ctx context.Context, payload string) error {
@@ -138,6 +158,11 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		s.lost(errHole)
 		return s.resync(ctx)
 	}
+	if id.Epoch != s.newest.Epoch && !s.newest.IsZero() {
+		if err := s.cross(ctx, id); err != nil || id.Epoch != s.newest.Epoch {
+			return err
+		}
+	}
 	s.newest = id
 	s.log.learn(id)
 	m, err := proto.DecodeRecord(id, []byte(payload[proto.IDLen:]))
@@ -148,6 +173,18 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 	s.dispatched = true
 	s.follower.Dispatch(m)
 	return nil
+}
+
+// act dispatches the next message, if that is little work for the follower; what else there may be to do takes its time.
+func (s *subscription) act(payload string) bool {
+	if f, ok := s.follower.(proto.PromptFollower); !ok || len(payload) < proto.IDLen || !f.Prompt() {
+		return false
+	}
+	id, err := proto.ParseID(payload[:proto.IDLen])
+	if err != nil || !follows(id, s.newest) {
+		return false
+	}
+	return s.dispatch(context.Background(), payload) == nil
 }
 
 // follows reports whether id was given next after another: it is the next one of its epoch, or the first one.

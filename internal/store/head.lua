@@ -1,10 +1,19 @@
--- Gives the newest id of the portal, or ''. ARGV: the newest id that the caller knows or ''; a log behind it is raised into a
--- new epoch.
+-- Gives the newest id of the portal, or ''. ARGV: the newest id that the caller knows or ''; a log that has lost it is raised into a
+-- new epoch, as is one that another server has given its head to, unless nothing can be written now.
 local head = call('GET', KEYS[1])
-if ARGV[1] == '' or head and head >= ARGV[1] then
-	return head or ''
+if ARGV[1] == '' then
+	return head and sub(head, 1, 26) or ''
 end
-local epoch, sequence = position(head, ARGV[1], 0)
-head = epoch .. format('%016d', sequence)
-call('SET', KEYS[1], head)
-return head
+local function move()
+	local epoch, sequence, by = position(head, ARGV[1], 0)
+	local moved = epoch .. format('%016d', sequence)
+	if not head or moved ~= sub(head, 1, 26) then
+		call('SET', KEYS[1], moved .. by)
+	end
+	return moved
+end
+if head and covers(head, ARGV[1]) then
+	local ok, moved = pcall(move)
+	return ok and moved or sub(head, 1, 26)
+end
+return move()

@@ -26,25 +26,14 @@ func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID
 func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
 	answers := l.ask(ctx, questions)
 	known := l.knows()
-	var again []int // questions whose cursors the log has not reached, although they are its own
+	var again []int // questions whose cursors the log has not reached
 	for i, a := range answers {
-		if a.Err == nil && questions[i].After.After(a.Page.Head) && known.After(a.Page.Head) {
+		if a.Err == nil && questions[i].After.After(a.Page.Head) {
 			again = append(again, i)
 		}
 	}
 	if again != nil {
-		// Redis has lost the newest ids, and nobody has opened a new epoch yet. With one, the cursors are before all that comes, and readers
-		// are not given again what they have.
-		_, err := l.Head(ctx, known)
-		repeated := make([]proto.Question, len(again))
-		for i, n := range again {
-			answers[n].Err, repeated[i] = err, questions[n]
-		}
-		if err == nil {
-			for i, a := range l.ask(ctx, repeated) {
-				answers[again[i]] = a
-			}
-		}
+		l.askAgain(ctx, known, questions, answers, again)
 	}
 	for _, a := range answers {
 		if a.Err == nil {
@@ -52,6 +41,32 @@ func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto
 		}
 	}
 	return answers
+}
+
+// askAgain asks questions once more with cursors that the log had not reached, if it can be made to: when Redis has lost the newest ids, or
+// is another server than gave those it has, and nobody has opened a new epoch yet. With one, the cursors are before all that comes, and
+// readers are not given again what they have.
+func (l *Log) askAgain(ctx context.Context, known proto.ID, questions []proto.Question, answers []proto.Answer, again []int) {
+	before := answers[again[0]].Page.Head
+	loses := known.After(before)
+	if !loses {
+		known = before
+	}
+	head, err := l.Head(ctx, known)
+	switch {
+	case err != nil && loses:
+		for _, n := range again {
+			answers[n].Err = err
+		}
+	case err == nil && head.Epoch != before.Epoch:
+		repeated := make([]proto.Question, len(again))
+		for i, n := range again {
+			repeated[i] = questions[n]
+		}
+		for i, a := range l.ask(ctx, repeated) {
+			answers[again[i]] = a
+		}
+	}
 }
 
 // ask has Redis answer questions in one round trip.

@@ -9,13 +9,15 @@ local after, limit, room, looks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]),
 local channels = ARGV[5]
 local chunk, batch = 32, 16
 
-local head, lost = call('GET', KEYS[1]) or '', ''
+local head, lost = sub(call('GET', KEYS[1]) or '', 1, 26), ''
+local epoch = sub(after, 1, 10)
 if after > head then
 	lost = after
 	after = ''
-elseif after ~= '' and sub(after, 1, 10) ~= sub(head, 1, 10) then
-	-- What the epoch before had is gone; but once all of it would have expired, nothing is missing.
-	if call('EXISTS', portal .. 'lost') == 1 then
+elseif after ~= '' and epoch ~= sub(head, 1, 10) then
+	-- The epochs before are lost, or whole up to where they ended; but once all of one would have expired, nothing is missing.
+	local told, last = call('GET', portal .. 'lost'), call('GET', portal .. 'e:' .. epoch)
+	if told and epoch < told or last and sub(after, 11) > last then
 		lost = sub(head, 1, 10) .. '0000000000000000'
 	end
 end

@@ -37,8 +37,8 @@ func TestManyPortalsShareOneLink(t *testing.T) {
 	server := storetest.StartRedis(t)
 	proxy := through(t, server.Addr())
 	direct := open(t, server.URL())
-	logs := store.New(direct, store.Config{})
-	followed := store.New(open(t, "redis://"+proxy.Addr()), store.Config{})
+	logs := store.New(direct, calm())
+	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
 	name := func(i int) string { return fmt.Sprint("portal-", i) }
 	recorders := make([]*storetest.Recorder, portals)
 	ends := make([]func(), portals)
@@ -111,11 +111,11 @@ func (s sluggish) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func TestSlowResyncHoldsUpNobodyElse(t *testing.T) {
 	server := storetest.StartRedis(t)
-	logs := store.New(open(t, server.URL()), store.Config{})
+	logs := store.New(open(t, server.URL()), calm())
 	rdb := open(t, server.URL())
 	gate := make(chan struct{})
 	rdb.AddHook(sluggish{"pg:{slow}:head", gate})
-	followed := store.New(rdb, store.Config{})
+	followed := store.New(rdb, calm())
 	quick := recorder(t, followed.Log("quick"))
 	slow := storetest.NewRecorder(t)
 	follow(t, followed.Log("slow"), slow)
@@ -140,7 +140,7 @@ func TestSlowResyncHoldsUpNobodyElse(t *testing.T) {
 
 func TestSlowFollowerHarmsOnlyItself(t *testing.T) {
 	rdb := open(t, storetest.StartRedis(t).URL())
-	logs := store.New(rdb, store.Config{})
+	logs := store.New(rdb, calm())
 	s := slow{storetest.NewRecorder(t), make(chan struct{})}
 	follow(t, logs.Log("slow"), s)
 	eventually(t, "a resync", func() bool { return s.Resyncs() == 1 })
@@ -183,13 +183,16 @@ func (g *gapless) Dispatch(m *proto.Message) {
 
 func (g *gapless) Down(error) { g.up = false }
 
+// Prompt implements [proto.PromptFollower]. The race detector sees whether those who dispatch know of one another.
+func (g *gapless) Prompt() bool { return rand.N(2) == 0 }
+
 // Followers begin and end all the time, and the link is cut, while messages are appended.
 func TestFollowersComeAndGo(t *testing.T) {
 	const portals, each, rounds = 4, 6, 25
 	server := storetest.StartRedis(t)
 	proxy := through(t, server.Addr())
-	logs := store.New(open(t, server.URL()), store.Config{})
-	followed := store.New(open(t, "redis://"+proxy.Addr()), store.Config{})
+	logs := store.New(open(t, server.URL()), calm())
+	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
 	stop := make(chan struct{})
 	var appending, following sync.WaitGroup
 	for p := range portals {

@@ -52,7 +52,9 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 	or(&opt.DialTimeout, time.Second)
 	or(&opt.ReadTimeout, time.Second)
 	or(&opt.WriteTimeout, time.Second)
-	if address.TLS != nil {
+	if address.TLS == nil {
+		opt.Dialer = dialer(opt.DialTimeout)
+	} else {
 		if opt.TLSConfig, err = tlsConfig(*address.TLS); err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 
 func TestIDsThatGoBackAreAResync(t *testing.T) {
 	rdb := open(t, storetest.StartRedis(t).URL())
-	l := store.New(rdb, store.Config{}).Log("default")
+	l := store.New(rdb, calm()).Log("default")
 	r := recorder(t, l)
 	id := post(t, l, msg(time.Hour, "a", ch(1)))
 	eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
@@ -38,7 +38,7 @@ func TestIDsThatGoBackAreAResync(t *testing.T) {
 // TestIDsThatAreMissingAreAResync: what was published and did not come is in the log.
 func TestIDsThatAreMissingAreAResync(t *testing.T) {
 	rdb := open(t, storetest.StartRedis(t).URL())
-	l := store.New(rdb, store.Config{}).Log("default")
+	l := store.New(rdb, calm()).Log("default")
 	r := recorder(t, l)
 	id := post(t, l, msg(time.Hour, "a", ch(1)))
 	eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
@@ -64,9 +64,9 @@ func TestIDsThatAreMissingAreAResync(t *testing.T) {
 func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 	for _, knows := range []bool{true, false} {
 		rdb := open(t, storetest.StartRedis(t).URL())
-		l := store.New(rdb, store.Config{}).Log("default")
+		l := store.New(rdb, calm()).Log("default")
 		r := recorder(t, l)
-		writer := store.New(rdb, store.Config{}).Log("default")
+		writer := store.New(rdb, calm()).Log("default")
 		left := post(t, writer, msg(time.Hour, "a", ch(1)))
 		gone := post(t, writer, msg(time.Hour, "b", ch(1)))
 		eventually(t, "notifications", func() bool { return len(r.Texts()) == 2 })
@@ -75,7 +75,7 @@ func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 		}
 		reader := l
 		if !knows {
-			reader = store.New(rdb, store.Config{}).Log("default")
+			reader = store.New(rdb, calm()).Log("default")
 		}
 		page, err := reader.History(t.Context(), []channel.ID{ch(1)}, gone)
 		if err != nil {

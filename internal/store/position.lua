@@ -1,22 +1,68 @@
--- Put before the scripts that move the head. KEYS[1] is the portal's head: the newest id given, 26 digits.
+-- Put before the scripts that move the head. KEYS[1] is the portal's head: the newest id given, 26 digits, and after them who gave it.
 local call, sub, format = redis.call, string.sub, string.format
+local ends, lost, day = sub(KEYS[1], 1, -5) .. 'e:', sub(KEYS[1], 1, -5) .. 'lost', 86400
 
--- position gives the epoch (10 digits) and the sequence after which `count` more ids can be given. It opens a new epoch if there
--- is no head, if the caller knows of a newer id (Redis lost data, and must not give the same ids again), or before the
--- sequence passes what a Lua number holds exactly.
-local function position(head, known, count)
-	if head and #head == 26 and head >= known then
-		local sequence = tonumber(sub(head, 11))
-		if sequence + count <= 9000000000000000 then
-			return sub(head, 1, 10), sequence
-		end
-		known = head
+-- giver names the server: by its history of replication, which begins anew whenever it becomes a master or is started as one. '' if it does
+-- not say.
+local function giver()
+	local info = redis.pcall('INFO', 'replication')
+	return type(info) == 'string' and string.match(info, 'master_replid:(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)') or ''
+end
+
+-- gave reports whether a server has given this head itself: another one may have given ids after it that are lost.
+local function gave(by, head)
+	return by == '' or #head == 26 or by == sub(head, 27)
+end
+
+-- covers reports whether a known id is one that this log has had, or one whose loss readers are told of.
+local function covers(head, known)
+	if known == '' or sub(known, 1, 10) == sub(head, 1, 10) then
+		return known <= sub(head, 1, 26)
 	end
+	local epoch = sub(known, 1, 10)
+	if epoch > sub(head, 1, 10) then
+		return false
+	end
+	local told, last = call('GET', lost), call('GET', ends .. epoch)
+	if told and epoch < told then
+		return true
+	end
+	if last then
+		return sub(known, 11) <= last
+	end
+	return tonumber(epoch) < call('TIME')[1] - day -- an epoch that ended so long ago; else one that was never ours
+end
+
+-- raise begins a new epoch after a head, if there is one, and a known id, and gives it. Readers that come from the one before are told
+-- that it has lost messages, unless it is whole; then those only who know more of it than this log.
+local function raise(head, known, whole)
 	local epoch = tonumber(call('TIME')[1])
 	if known ~= '' then
 		epoch = math.max(epoch, tonumber(sub(known, 1, 10)) + 1)
 	end
-	-- For as long as anything of the epoch before would have lived, a reader that comes from there is told that it is gone.
-	call('SET', sub(KEYS[1], 1, -5) .. 'lost', format('%010d', epoch), 'EX', 86400)
-	return format('%010d', epoch), 0
+	if head then
+		epoch = math.max(epoch, tonumber(sub(head, 1, 10)) + 1)
+		call('SET', ends .. sub(head, 1, 10), sub(head, 11, 26), 'EX', day)
+	end
+	epoch = format('%010d', epoch)
+	if not whole then
+		call('SET', lost, epoch, 'EX', day)
+	end
+	return epoch
+end
+
+-- position gives the epoch (10 digits) and the sequence after which `count` more ids can be given, and by whom. It opens a new epoch if there
+-- is no head; if the caller knows of an id that is lost; if another server has given the head, since ids that are lost must not be
+-- given again even if nobody knows of them; or before the sequence passes what a Lua number holds exactly.
+local function position(head, known, count)
+	if head and #head < 26 then
+		head = nil
+	end
+	local by = giver()
+	local whole = head and covers(head, known)
+	local sequence = head and tonumber(sub(head, 11, 26))
+	if whole and gave(by, head) and sequence + count <= 9000000000000000 then
+		return sub(head, 1, 10), sequence, by
+	end
+	return raise(head, known, whole), 0, by
 end

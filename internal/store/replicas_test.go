@@ -27,10 +27,11 @@ func typed(typ string, ttl time.Duration) *proto.Message {
 }
 
 func TestWaitForReplicas(t *testing.T) {
+	t.Parallel() // it waits
 	master := storetest.StartRedis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
 	replica := storetest.StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
-	const timeout = time.Second
+	const timeout = 3 * time.Second
 	cfg := store.Config{Replicas: replicaRules(t, "one=1,two=2"), Timeout: timeout}
 	l := store.New(open(t, master.URL()), cfg).Log("default")
 	try := func(typ string, ttl time.Duration) (took time.Duration, err error) {
@@ -39,9 +40,13 @@ func TestWaitForReplicas(t *testing.T) {
 		return time.Since(began), err
 	}
 	eventually(t, "the replica follows", func() bool { _, err := try("one", time.Hour); return err == nil })
-	if took, err := try("two", time.Hour); err == nil || !strings.Contains(err.Error(), "too few replicas have it: 1 of 2") || took > 2*timeout {
-		t.Errorf("two replicas of one: %v after %v", err, took)
-	}
+	eventually(t, "one of two has it", func() bool { // on a busy machine, in time
+		took, err := try("two", time.Hour)
+		if err == nil || !strings.Contains(err.Error(), "too few replicas have it: ") || took > 2*timeout {
+			t.Errorf("two replicas of one: %v after %v", err, took)
+		}
+		return err != nil && strings.Contains(err.Error(), ": 1 of 2")
+	})
 	if answer, err := replica.Do("REPLICAOF", "127.0.0.1", "1"); answer != "+OK" {
 		t.Fatal(answer, err)
 	}
@@ -69,6 +74,7 @@ func TestWaitForReplicas(t *testing.T) {
 }
 
 func TestWaitForReplicasOfACluster(t *testing.T) {
+	t.Parallel() // it waits
 	cluster := storetest.StartCluster(t, 3)
 	cfg := store.Config{Replicas: replicaRules(t, "one=1"), Timeout: time.Second}
 	for _, portal := range []string{"a", "b", "c"} {

@@ -29,9 +29,10 @@ type Tally struct {
 	zone  *time.Location // immutable: where it is midnight
 	whole *Tally         // immutable: counts the same of all portals; nil if it is that one itself
 
-	mu    sync.Mutex
-	day   date
-	daily proto.Daily
+	mu         sync.Mutex
+	day        date
+	begin, end time.Time // of the day
+	daily      proto.Daily
 }
 
 type date struct {
@@ -72,9 +73,15 @@ func (t *Tally) Today() proto.Daily {
 
 // turn begins a new day if it is another one. A clock that is set back does so too. t.mu is held.
 func (t *Tally) turn() {
+	now := time.Now().Round(0) // days are of the clock on the wall
+	if !now.Before(t.begin) && now.Before(t.end) {
+		return
+	}
 	var today date
-	today.year, today.month, today.day = time.Now().In(t.zone).Date()
-	if today != t.day {
+	today.year, today.month, today.day = now.In(t.zone).Date()
+	t.begin = time.Date(today.year, today.month, today.day, 0, 0, 0, 0, t.zone)
+	t.end = time.Date(today.year, today.month, today.day+1, 0, 0, 0, 0, t.zone)
+	if today != t.day { // it can be the same one: there are zones where clocks are changed at midnight
 		t.day = today
 		t.daily = proto.Daily{Requests: make(proto.Counts), Messages: make(proto.Counts)}
 	}

@@ -76,7 +76,7 @@ func (f *fixture) dial(from netip.Addr, h Handler) (*Conn, *net.TCPConn) {
 
 func (f *fixture) until(what string, cond func() bool) {
 	f.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !cond(); {
+	for deadline := time.Now().Add(30 * time.Second); !cond(); {
 		if time.Now().After(deadline) {
 			f.Fatalf("not in time: %s", what)
 		}

@@ -24,6 +24,11 @@ type Redis struct {
 	out  bytes.Buffer
 }
 
+const (
+	startTimeout  = 20 * time.Second // of a server, on a machine that is busy
+	answerTimeout = 5 * time.Second
+)
+
 // StartRedis starts a redis-server that ends with the test; args are further options of its command line. Without the program the
 // test is skipped, or fails if the environment says CI=true.
 func StartRedis(t testing.TB, args ...string) *Redis {
@@ -110,12 +115,12 @@ func (r *Redis) CPU() time.Duration {
 
 // Do sends one command, given as words, on a connection of its own, and gives the answer: its first line, or the bulk that it is.
 func (r *Redis) Do(words ...string) (string, error) {
-	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
+	conn, err := net.DialTimeout("tcp", r.addr, answerTimeout)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_ = conn.SetDeadline(time.Now().Add(answerTimeout))
 	fmt.Fprintf(conn, "*%d\r\n", len(words))
 	for _, word := range words {
 		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(word), word)
@@ -141,12 +146,17 @@ func (r *Redis) start() error {
 	}
 	r.cmd = cmd
 	var err error
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		var pong string
-		if pong, err = r.Do("PING"); pong == "+PONG" {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		var info string
+		info, err = r.Do("INFO", "server")
+		switch {
+		case strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
 			return nil
+		case strings.Contains(info, "\nprocess_id:"): // a server of another test was quicker to take the port
+			r.Stop()
+			return fmt.Errorf("%s is another server's", r.addr)
 		}
 	}
 	r.Stop()
-	return fmt.Errorf("no answer to PING: %w", err)
+	return fmt.Errorf("no answer to INFO: %w", err)
 }

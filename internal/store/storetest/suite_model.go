@@ -28,7 +28,7 @@ func runModel(t *testing.T, factory Factory) {
 				cfg.WriteWindow = 3 * time.Hour
 			}
 			twin := NewMemory(cfg)
-			m := &model{rnd: rnd, real: bench{t, factory(t, cfg)}}
+			m := &model{rnd: rnd, real: bench{t, factory(t, inTime(cfg))}}
 			m.twin = bench{t, Subject{Log: twin, Stats: twin, Advance: twin.Advance, Flush: twin.Flush, Cut: twin.Cut}}
 			for i := 0; i < modelSteps && !t.Failed(); i++ {
 				m.step()

@@ -1,0 +1,51 @@
+package edge
+
+import (
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipeEnd is an end of a pipe that several goroutines may write to. Those of [net.Pipe] wait for one another by a mutex, of which a bubble
+// thinks that it will be free in a moment: while nobody reads, no time would pass in the bubble, and nothing end a wait for it to rest.
+type pipeEnd struct {
+	net.Conn
+	writing chan struct{} // of capacity 1: full while somebody writes
+}
+
+func newPipe() (server, client net.Conn) {
+	server, client = net.Pipe()
+	return pipeEnd{server, make(chan struct{}, 1)}, pipeEnd{client, make(chan struct{}, 1)}
+}
+
+// Write implements [net.Conn].
+func (p pipeEnd) Write(b []byte) (int, error) {
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
+	return p.Conn.Write(b)
+}
+
+// Heartbeats are written beside messages: a bubble must know both for waiting if the client does not read.
+func TestTwoWritersOfAPipe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := newPipe()
+		var writers sync.WaitGroup
+		for range 2 {
+			writers.Go(func() {
+				if n, err := server.Write([]byte("x")); n != 1 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+			})
+		}
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		for range 2 {
+			if _, err := client.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		writers.Wait()
+	})
+}

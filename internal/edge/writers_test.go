@@ -1,0 +1,101 @@
+package edge
+
+import (
+	"slices"
+	"testing"
+)
+
+// tracked is a connection that notes its turns in an order that all share.
+type tracked struct {
+	name  int
+	turns int // that are left
+	order *[]int
+}
+
+func (c *tracked) turn(*press) (again bool) {
+	*c.order = append(*c.order, c.name)
+	c.turns--
+	return c.turns > 0
+}
+
+// startedLater collects what is started.
+type startedLater struct{ all []func() }
+
+func (s *startedLater) start(f func()) { s.all = append(s.all, f) }
+
+func (s *startedLater) run() {
+	for len(s.all) > 0 {
+		f := s.all[0]
+		s.all = s.all[1:]
+		f()
+	}
+}
+
+func TestWriters(t *testing.T) {
+	const most = 3
+	for _, c := range []struct {
+		name    string
+		woken   int // while something is dispatched
+		turns   int // of each
+		inline  int // turns that whoever dispatches gives
+		started int // goroutines
+	}{
+		{"nobody", 0, 1, 0, 0},
+		{"a few need no goroutine", atOnce, 1, atOnce, 0},
+		{"a few that have more to write", 3, 2, 3, 3},
+		{"more", atOnce + 1, 1, 0, 1},
+		{"more than one goroutine takes at a time", turnsTaken + 1, 1, 0, 2},
+		{"a crowd", 1000, 3, 0, most},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var later startedLater
+			w := writers{start: later.start, most: most, packets: new(packets)}
+			var order, want []int
+			w.begin()
+			for i := range c.woken {
+				w.add(&tracked{i, c.turns, &order})
+			}
+			if len(order) > 0 || len(later.all) > 0 {
+				t.Error("begun before all are known")
+			}
+			w.end()
+			if len(order) != c.inline || len(later.all) != c.started {
+				t.Errorf("%d turns and %d goroutines, want %d and %d", len(order), len(later.all), c.inline, c.started)
+			}
+			later.run()
+			for range c.turns {
+				for i := range c.woken {
+					want = append(want, i)
+				}
+			}
+			if slices.Sort(order[min(len(order), c.woken):]); !slices.Equal(order[:c.woken], want[:c.woken]) {
+				t.Errorf("first turns: %v", order[:c.woken])
+			}
+			if len(order) != len(want) || w.working != 0 || len(w.line) != 0 {
+				t.Errorf("%d turns, want %d; %d goroutines, %d in line", len(order), len(want), w.working, len(w.line))
+			}
+		})
+	}
+}
+
+// Whoever is woken by something else needs a goroutine at once, and none if there is one already.
+func TestWritersOutsideOfADispatch(t *testing.T) {
+	var later startedLater
+	var order []int
+	w := writers{start: later.start, most: 1, packets: new(packets)}
+	w.add(&tracked{1, 1, &order})
+	w.add(&tracked{2, 1, &order})
+	if len(later.all) != 1 {
+		t.Errorf("%d goroutines", len(later.all))
+	}
+	w.begin()
+	w.add(&tracked{3, 1, &order})
+	w.end() // behind the others
+	if len(order) > 0 {
+		t.Errorf("%v had their turns before others", order)
+	}
+	later.run()
+	if !slices.Equal(order, []int{1, 2, 3}) {
+		t.Errorf("turns: %v", order)
+	}
+}

@@ -1,0 +1,73 @@
+package hub
+
+import (
+	"context"
+	"testing"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// BenchmarkNext is a session's turn by what it finds: nothing, one message, an inbox of them, a page of the log.
+func BenchmarkNext(b *testing.B) {
+	turn := func(b *testing.B, s *Session, messages int) {
+		batch, err := s.Next(b.Context())
+		if err != nil || len(batch.Messages) != messages {
+			b.Fatal(len(batch.Messages), err)
+		}
+	}
+	b.Run("nothing", func(b *testing.B) {
+		h := New(noLog(b), Config{})
+		h.Resync(proto.ID{})
+		s := h.Attach([]channel.ID{alice}, nil, func() {})
+		b.ReportAllocs()
+		for b.Loop() {
+			turn(b, s, 0)
+		}
+	})
+	for _, bench := range []struct {
+		name     string
+		messages int
+	}{{"one", 1}, {"inbox of 20", 20}} {
+		b.Run(bench.name, func(b *testing.B) {
+			h := New(noLog(b), Config{})
+			h.Resync(proto.ID{})
+			s := h.Attach([]channel.ID{alice}, nil, func() {})
+			messages := row(bench.messages)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, m := range messages { // which is part of it, as it would be too short to leave out
+					m.ID.Sequence += uint64(bench.messages)
+					h.Dispatch(m)
+				}
+				turn(b, s, bench.messages)
+			}
+		})
+	}
+	b.Run("page of 100", func(b *testing.B) {
+		page := row(100)
+		h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
+			for _, m := range page {
+				m.ID.Sequence += uint64(len(page))
+			}
+			newest := page[len(page)-1].ID
+			return proto.Page{Messages: page, Through: newest, Head: newest}, nil
+		}), Config{})
+		h.Resync(id(0))
+		s := h.Attach([]channel.ID{alice}, nil, func() {})
+		b.ReportAllocs()
+		for b.Loop() {
+			h.Resync(id(0)) // which makes the inbox doubtful
+			turn(b, s, len(page))
+		}
+	})
+}
+
+// row gives so many messages in a row.
+func row(n int) []*proto.Message {
+	messages := make([]*proto.Message, n)
+	for i := range messages {
+		messages[i] = message(i+1, alice)
+	}
+	return messages
+}

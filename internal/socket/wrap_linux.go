@@ -1,0 +1,142 @@
+//go:build linux && !386 && !s390x
+
+package socket
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"unsafe"
+)
+
+// Wrap gives a connection that does the same as c, a socket of TCP or a unix one, and takes c over: c itself must not be read or written any
+// more. Like c, it may be used concurrently. Whatever else c is, it is given back as it is.
+func Wrap(c net.Conn) net.Conn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return c
+	}
+	s := c.(stream)
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return c
+	}
+	w := &conn{stream: s, raw: raw}
+	w.in.try, w.out.try = w.in.receive, w.out.send
+	return w
+}
+
+// conn is a wrapped connection.
+type conn struct {
+	stream
+	raw     syscall.RawConn // immutable
+	in, out half
+}
+
+// half is one direction of a connection.
+type half struct {
+	try func(fd uintptr) bool // immutable: one step, false if the socket is not ready for it
+
+	mu   sync.Mutex // held by who reads, or writes
+	rest []byte     // to be filled, or written
+	done int
+	err  syscall.Errno
+}
+
+// maxSend bounds what one call writes, for which it holds up everything else that its thread could do.
+const maxSend = 64 << 10
+
+// Read implements [net.Conn].
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.in.move(b, "read", c.raw.Read)
+	if n == 0 && err == nil && len(b) > 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) { return c.out.move(b, "write", c.raw.Write) }
+
+// move takes steps until one of them reports that it was the last. wait calls what it is given whenever the socket may be ready.
+func (h *half) move(b []byte, op string, wait func(func(fd uintptr) bool) error) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rest, h.done, h.err = b, 0, 0
+	err := wait(h.try)
+	h.rest = nil
+	if err != nil {
+		return h.done, named(op, err)
+	}
+	if h.err != 0 {
+		return h.done, &net.OpError{Op: op, Err: os.NewSyscallError(op, h.err)}
+	}
+	return h.done, nil
+}
+
+// named gives an error of a raw operation, which nobody else has, the name of the operation that it is: net/http tells by it whether a client is to
+// blame.
+func named(op string, err error) error {
+	if failed, ok := err.(*net.OpError); ok {
+		failed.Op = op
+	}
+	return err
+}
+
+// receive reads what there is.
+func (h *half) receive(fd uintptr) bool {
+	if len(h.rest) == 0 {
+		return true
+	}
+	n, errno := call(syscall.SYS_RECVFROM, fd, h.rest, syscall.MSG_DONTWAIT)
+	if errno == syscall.EAGAIN {
+		return false
+	}
+	h.done, h.err = n, errno
+	return true
+}
+
+// send writes as much as there is room for, and is done when all is written.
+func (h *half) send(fd uintptr) bool {
+	for len(h.rest) > 0 {
+		n, errno := call(syscall.SYS_SENDTO, fd, h.rest[:min(len(h.rest), maxSend)], syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
+		if errno == syscall.EAGAIN {
+			return false
+		}
+		if errno != 0 {
+			h.err = errno
+			return true
+		}
+		h.done += n
+		h.rest = h.rest[n:]
+	}
+	return true
+}
+
+// call makes a call that does not block, of the shape of recvfrom and sendto without an address. b is not empty.
+func call(what, fd uintptr, b []byte, flags uintptr) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(what, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Quiet reports whether a socket lives and has nothing to be read. It does not wait.
+func Quiet(raw syscall.RawConn) bool {
+	quiet := false
+	err := raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, errno := call(syscall.SYS_RECVFROM, fd, b[:], syscall.MSG_DONTWAIT|syscall.MSG_PEEK)
+		quiet = errno == syscall.EAGAIN
+	})
+	return err == nil && quiet
+}

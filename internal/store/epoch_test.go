@@ -1,0 +1,211 @@
+package store_test
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+)
+
+// does gives a server a command that it obeys.
+func does(t testing.TB, server *storetest.Redis, words ...string) string {
+	t.Helper()
+	answer, err := server.Do(words...)
+	if err != nil || strings.HasPrefix(answer, "-") {
+		t.Fatalf("%q: %s, %v", words, answer, err)
+	}
+	return answer
+}
+
+// pair starts a master and a replica that follows it.
+func pair(t testing.TB) (master, replica *storetest.Redis) {
+	t.Helper()
+	master = storetest.StartRedis(t)
+	host, port, _ := net.SplitHostPort(master.Addr())
+	replica = storetest.StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
+	eventually(t, "the replica", func() bool {
+		return strings.Contains(does(t, replica, "INFO", "replication"), "master_link_status:up")
+	})
+	return master, replica
+}
+
+// portal gives the log on a server of a process that knows nothing yet.
+func portal(t testing.TB, server *storetest.Redis) *store.Log {
+	t.Helper()
+	return store.New(open(t, server.URL()), store.Config{}).Log("default")
+}
+
+// owed gives what a reader with a cursor gets, and whether he is told of a gap.
+func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, told bool) {
+	t.Helper()
+	page, err := l.History(t.Context(), []channel.ID{ch(1)}, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range page.Messages {
+		texts = append(texts, string(m.Body))
+	}
+	return texts, page.Gap()
+}
+
+// TestReplicaThatHasAll: ids begin anew, and nobody is told of a gap.
+func TestReplicaThatHasAll(t *testing.T) {
+	master, replica := pair(t)
+	l := portal(t, master)
+	first, last := post(t, l, msg(time.Hour, "a", ch(1))), post(t, l, msg(time.Hour, "b", ch(1)))
+	next := portal(t, replica)
+	eventually(t, "the replica has all", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == last })
+	does(t, replica, "REPLICAOF", "NO", "ONE")
+	if head, err := next.Head(t.Context(), proto.ID{}); err != nil || head != last {
+		t.Errorf("who knows nothing moved the head to %v, %v", head, err)
+	}
+	head, err := next.Head(t.Context(), last)
+	if err != nil || head.Epoch <= last.Epoch {
+		t.Errorf("head %v, %v", head, err)
+	}
+	id := post(t, next, msg(time.Hour, "c", ch(1)))
+	if id.Epoch != head.Epoch {
+		t.Errorf("id %v, head %v", id, head)
+	}
+	if again, err := next.Head(t.Context(), last); err != nil || again != id {
+		t.Errorf("head %v, %v", again, err)
+	}
+	for _, test := range []struct {
+		after proto.ID
+		want  []string
+		told  bool
+	}{{first, []string{"b", "c"}, false}, {last, []string{"c"}, false}, {head, []string{"c"}, false},
+		{proto.ID{Epoch: last.Epoch, Sequence: last.Sequence + 1}, []string{"c"}, true}} { // whoever heard more heard what is lost
+		if texts, told := owed(t, next, test.after); !slices.Equal(texts, test.want) || told != test.told {
+			t.Errorf("after %v: %q, told %v", test.after, texts, told)
+		}
+	}
+}
+
+// TestReplicaThatLacksIDs: those that are lost are not given again even by who knows nothing of them, and once somebody comes who does, all
+// readers are told, also those who have been given what came since.
+func TestReplicaThatLacksIDs(t *testing.T) {
+	for _, knower := range []string{"publisher", "edge"} {
+		t.Run(knower, func(t *testing.T) {
+			master, replica := pair(t)
+			l := portal(t, master)
+			left := post(t, l, msg(time.Hour, "a", ch(1)))
+			next := portal(t, replica)
+			eventually(t, "the replica has it", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == left })
+			does(t, replica, "REPLICAOF", "127.0.0.1", "1")
+			gone := post(t, l, msg(time.Hour, "gone", ch(1)))
+			does(t, replica, "REPLICAOF", "NO", "ONE")
+
+			edge := recorder(t, portal(t, replica)) // which has heard nothing of it
+			id := post(t, next, msg(time.Hour, "b", ch(1)))
+			if id.Epoch <= gone.Epoch {
+				t.Errorf("%v was given after %v, which others know", id, gone)
+			}
+			if texts, told := owed(t, next, gone); !slices.Equal(texts, []string{"b"}) || !told {
+				t.Errorf("who has what is lost: %q, told %v", texts, told)
+			}
+			if _, told := owed(t, next, left); told {
+				t.Error("told of a loss of which nobody knows")
+			}
+			knows := portal(t, replica)
+			if head, err := knows.Head(t.Context(), gone); err != nil || head.Epoch <= id.Epoch {
+				t.Fatalf("head %v after %v, %v", head, id, err)
+			}
+			raised := head(t, next)
+			if knower == "publisher" {
+				post(t, knows, msg(time.Hour, "c", ch(1)))
+			} else if _, err := next.Head(t.Context(), gone); err != nil { // another edge, which knows too, but nothing new
+				t.Fatal(err)
+			}
+			last := post(t, next, msg(time.Hour, "d", ch(1)))
+			for _, after := range []proto.ID{left, gone, id} {
+				if _, told := owed(t, next, after); !told {
+					t.Errorf("a reader at %v is not told", after)
+				}
+			}
+			if _, told := owed(t, next, last); told {
+				t.Error("told twice")
+			}
+			if last.Epoch != raised.Epoch {
+				t.Errorf("%v, and %v before: one loss, two epochs", last, raised)
+			}
+			eventually(t, "the edge's sessions have read what there is", func() bool { _, _, up, newest := edge.State(); return up && newest == last })
+			if edge.Resyncs() < 3 {
+				t.Errorf("%d resyncs: sessions that were there are not told", edge.Resyncs())
+			}
+		})
+	}
+}
+
+// TestReaderOfLostIDsComesFirst: he is not given again what he has, although nobody else knows of the ids.
+func TestReaderOfLostIDsComesFirst(t *testing.T) {
+	server := storetest.StartRedis(t)
+	left := post(t, portal(t, server), msg(time.Hour, "a", ch(1)))
+	gone := proto.ID{Epoch: left.Epoch, Sequence: left.Sequence + 1}
+	if texts, told := owed(t, portal(t, server), gone); len(texts) != 1 || !told {
+		t.Errorf("an id that the same server has not given: %q, told %v", texts, told)
+	}
+	does(t, server, "REPLICAOF", "127.0.0.1", "1")
+	does(t, server, "REPLICAOF", "NO", "ONE")
+	if texts, told := owed(t, portal(t, server), gone); len(texts) > 0 || !told {
+		t.Errorf("%q, told %v", texts, told)
+	}
+}
+
+func head(t testing.TB, l *store.Log) proto.ID {
+	t.Helper()
+	id, err := l.Head(t.Context(), proto.ID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// TestServerThatBeganAnew: to have been a replica for a moment, or restarted, makes a server another one. Those who listen to it all the
+// time miss nothing, be it stored or not.
+func TestServerThatBeganAnew(t *testing.T) {
+	server := storetest.StartRedis(t)
+	l := portal(t, server)
+	r := recorder(t, l)
+	before := post(t, l, msg(time.Hour, "a", ch(1)))
+	does(t, server, "REPLICAOF", "127.0.0.1", "1")
+	does(t, server, "REPLICAOF", "NO", "ONE")
+	after := post(t, l, msg(0, "b", ch(1)))
+	post(t, l, msg(time.Hour, "c", ch(1)))
+	eventually(t, "notifications", func() bool { return len(r.Texts()) == 3 })
+	if after.Epoch <= before.Epoch || !slices.Equal(r.Texts(), []string{"a", "b", "c"}) || r.Resyncs() != 2 {
+		t.Errorf("%v after %v, %q, %d resyncs", after, before, r.Texts(), r.Resyncs())
+	}
+	if texts, told := owed(t, l, before); !slices.Equal(texts, []string{"c"}) || told {
+		t.Errorf("%q, told %v", texts, told)
+	}
+}
+
+// TestNewMasterThatTakesNothing: readers and edges have what there is.
+func TestNewMasterThatTakesNothing(t *testing.T) {
+	server := storetest.StartRedis(t)
+	l := portal(t, server)
+	id := post(t, l, msg(time.Hour, "a", ch(1)))
+	does(t, server, "REPLICAOF", "127.0.0.1", "1")
+	does(t, server, "REPLICAOF", "NO", "ONE")
+	does(t, server, "CONFIG", "SET", "min-replicas-to-write", "1")
+	if head, err := l.Head(t.Context(), id); err != nil || head != id {
+		t.Errorf("head %v, %v", head, err)
+	}
+	if _, err := l.Append(t.Context(), msg(time.Hour, "b", ch(1))); err == nil {
+		t.Error("it took a message")
+	}
+	if _, err := l.Head(t.Context(), proto.ID{Epoch: id.Epoch, Sequence: id.Sequence + 1}); err == nil {
+		t.Error("it said nothing of what it has lost and cannot make good")
+	}
+	does(t, server, "CONFIG", "SET", "min-replicas-to-write", "0")
+	if next := post(t, l, msg(time.Hour, "b", ch(1))); next.Epoch <= id.Epoch {
+		t.Errorf("%v after %v", next, id)
+	}
+}
