@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,13 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/portal"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
 )
 
 // rawRequest makes a request by hand, and reads nothing.
@@ -170,4 +179,58 @@ func TestSlowWebSocketOnSockets(t *testing.T) {
 			t.Error("its socket took everything")
 		}
 	})
+}
+
+// A batch of several packets that a turn cannot write goes on where the turn had to stop.
+func TestTurnThatStopsWithinABatch(t *testing.T) {
+	e := newEdge(settings{Config: Config{PingInterval: time.Second}, Portal: portal.Portal{Signer: signer}},
+		storetest.NewMemory(store.Config{}), prometheus.NewRegistry())
+	hub := e.personal().hub
+	hub.Resync(proto.ID{})
+	server, client := net.Pipe()
+	c := &wsConn{edge: e, tenant: e.personal(), net: e.resting.Hold(server), sub: subscription{channels: []channel.ID{alice}, codec: textCodec}}
+	c.ctx, c.end = context.WithCancelCause(t.Context())
+	c.session = hub.Attach(c.sub.channels, nil, func() {})
+	var want strings.Builder
+	for i := range 20 {
+		m := &proto.Message{ID: proto.ID{Sequence: uint64(i + 1)}, Receivers: c.sub.channels, TTL: time.Hour, Received: time.Now(),
+			Body: []byte(`"` + strings.Repeat("x", 10_000) + `"`)}
+		want.WriteString(text(m, alice))
+		hub.Dispatch(m)
+	}
+	p := e.packets.press()
+	if c.turn(p) {
+		t.Error("another turn, while the writer is at work")
+	}
+	p.putAway()
+	reader := websocketReader{bufio.NewReader(client)}
+	var got strings.Builder
+	for got.Len() < want.Len() {
+		got.Write(reader.frame(t))
+	}
+	if got.String() != want.String() {
+		t.Error("something else was written")
+	}
+	e.connections.Done()
+	e.connections.Wait()
+	c.net.Close()
+}
+
+// websocketReader reads the frames of a server.
+type websocketReader struct{ *bufio.Reader }
+
+func (r websocketReader) frame(t *testing.T) []byte {
+	var head [4]byte // of a payload that takes two bytes to count, or eight
+	io.ReadFull(r, head[:])
+	size := int(head[2])<<8 | int(head[3])
+	if head[1] == 127 {
+		var rest [6]byte
+		io.ReadFull(r, rest[:])
+		size = int(rest[3])<<16 | int(rest[4])<<8 | int(rest[5])
+	}
+	payload := make([]byte, size)
+	if _, err := io.ReadFull(r, payload); err != nil {
+		t.Fatal(err)
+	}
+	return payload
 }

@@ -181,7 +181,7 @@ func (s *subscription) act(payload string) bool {
 		return false
 	}
 	id, err := proto.ParseID(payload[:proto.IDLen])
-	if err != nil || !follows(id, s.newest) {
+	if err != nil || !follows(id, s.newest) || id.Epoch != s.newest.Epoch {
 		return false
 	}
 	return s.dispatch(context.Background(), payload) == nil
