@@ -21,6 +21,7 @@ func faults() []row {
 		{name: "edge killed", act: func(d *drill) error { return d.crash(d.Edges[0], time.Second) }},
 		{name: "edge leaves", act: func(d *drill) error { return d.roll(d.Edges[1]) }},
 		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
+		{name: "all edges succeeded, one by one", short: true, act: func(d *drill) error { return d.succeed(d.Edges...) }},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
 		{name: "edge killed, 2000 sessions come back at once", act: storm},
@@ -121,6 +122,16 @@ func (d *drill) roll(all ...*Process) error {
 			return err
 		}
 		if err := p.Start(d.ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// succeed has each of some edges hand over to a new process.
+func (d *drill) succeed(all ...*Process) error {
+	for _, p := range all {
+		if err := p.Succeed(d.ctx); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 	var w *World
 	for _, r := range rows {
 		if w == nil || r.env != nil {
-			w = Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single,
+			w = Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
 				Shutdown: "1s", EdgeEnv: append([]string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}, r.env...)})
 		}
 		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {

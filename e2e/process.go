@@ -62,6 +62,27 @@ func (p *Process) Start(ctx context.Context) error {
 	return p.Await(ctx, func(ctx context.Context) error { return p.ready(ctx) })
 }
 
+// Succeed starts the program a second time while it runs, and returns when the new process has taken over and the old one has left. It is for
+// programs with a PUSHGATE_HANDOVER.
+func (p *Process) Succeed(ctx context.Context) error {
+	pid, exit := p.cmd.Process.Pid, p.exit
+	err := p.Start(ctx) // it is the old one who is ready, or the new one
+	if err == nil {
+		select {
+		case end := <-exit:
+			if end != nil {
+				err = fmt.Errorf("%s left to its successor with %w\n%s", p.Name, end, p.tail())
+			}
+			return err
+		case <-time.After(time.Minute):
+			err = fmt.Errorf("%s does not leave to its successor\n%s", p.Name, p.tail())
+		}
+	}
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	<-exit
+	return err
+}
+
 // Await polls cond until it gives nil. It fails if the program ends, or after [readyWithin].
 func (p *Process) Await(ctx context.Context, cond func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)

@@ -37,6 +37,7 @@ type Options struct {
 	FaultyLinks       bool     // each edge has its Redis, a single one, behind a proxy of its own, World.Links
 	Env               []string // for edges and publishers
 	EdgeEnv           []string // for edges only
+	Handover          bool     // edges can be succeeded
 	Shutdown          string   // how long old nginx workers stay after a reload; as in nginx/nginx.conf if empty
 }
 
@@ -116,6 +117,9 @@ func (w *World) start(ctx context.Context, o Options) error {
 			redis = "redis://" + link.Addr() + "/0"
 		}
 		p := program(fmt.Sprintf("edge-%d", i), "edge", redis, o.EdgeEnv)
+		if o.Handover {
+			p.Setenv("PUSHGATE_HANDOVER=" + filepath.Join(w.dir, p.Name+".sock"))
+		}
 		w.Edges, edges = append(w.Edges, p), append(edges, p.Addr)
 	}
 	for i := range o.Publishers {

@@ -2,7 +2,9 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"pushgate/internal/channel"
@@ -17,6 +19,9 @@ const Prefix = "PUSHGATE_"
 
 // MinKey is how long a signature key must be, in bytes.
 const MinKey = 16
+
+// maxSocketPath is what the kernel takes as the name of a unix socket, in bytes.
+const maxSocketPath = 107
 
 // Common is what every program needs to know. Its doc tags, and those of the programs' own structs, make the table of the
 // README; quotes in them become code.
@@ -56,6 +61,7 @@ type Edge struct {
 	MaxMemory      int64         `env:"MAX_MEMORY" envDefault:"0" doc:"bytes of memory that the program may take: when three quarters are in use it answers 503. '0' is 'GOMEMLIMIT', and no limit without that"`
 	Rebalance      int           `env:"REBALANCE" envDefault:"0" doc:"percentage of its WebSockets that the program asks to reconnect in a minute, while it has more of them than the other edges: after a restart they become even again. '0' is none"`
 	RecentBytes    int           `env:"RECENT_BYTES" envDefault:"8388608" doc:"bytes of the newest messages that the program keeps, so that clients that come back soon do not make it read Redis; '0' keeps none"`
+	Handover       string        `env:"HANDOVER" default:"none" doc:"unix socket, as an absolute path, at which an edge that is started later with the same settings takes over listeners and WebSockets, after which this one ends; Linux only"`
 	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
@@ -83,6 +89,9 @@ func LoadEdge(environ []string) (Edge, error) {
 	within(l, "MAX_MEMORY", e.MaxMemory, 0, 1<<50)
 	within(l, "REBALANCE", e.Rebalance, 0, 5)
 	within(l, "RECENT_BYTES", e.RecentBytes, 0, 1<<40)
+	if e.Handover != "" && (!filepath.IsAbs(e.Handover) || len(e.Handover) > maxSocketPath) {
+		l.fault(Prefix+"HANDOVER", fmt.Sprintf("%q is no path of a socket", e.Handover), fmt.Sprintf("/run/pushgate/edge.sock: absolute, at most %d bytes", maxSocketPath))
+	}
 	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections})
 	if err := l.faults(); err != nil {
 		return Edge{}, err

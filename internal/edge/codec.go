@@ -10,6 +10,7 @@ import (
 
 // codec is a wire form of messages: what a client chose when it connected. There is one value of each.
 type codec struct {
+	name        string // for a successor
 	opcode      byte   // of its WebSocket frames
 	contentType string // of its polls' answers
 	commands    bool   // what its clients send is a batch of requests; else it is ignored
@@ -24,23 +25,26 @@ type codec struct {
 var (
 	// textCodec withholds what clients send: its records do not say who a message is from, so that every reader would take it
 	// for the portal's.
-	textCodec = &codec{opcode: proto.OpText, contentType: plainText, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
+	textCodec = &codec{name: "text", opcode: proto.OpText, contentType: plainText, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
 		if m.Sender.Type == proto.SenderClient {
 			return nil
 		}
 		return m.Text(m.Via(sub.channels))
 	}}
-	binaryCodec = &codec{opcode: proto.OpBinary, contentType: "application/octet-stream", commands: true, frame: func(m *proto.Message, _ *subscription) *proto.Frame {
+	binaryCodec = &codec{name: "binary", opcode: proto.OpBinary, contentType: "application/octet-stream", commands: true, frame: func(m *proto.Message, _ *subscription) *proto.Frame {
 		return m.Binary()
 	}}
 	// jsonCodec and rpcCodec say whom a message is from: in the body's extra, where the server has written it.
-	jsonCodec = &codec{opcode: proto.OpText, contentType: "application/json", list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
+	jsonCodec = &codec{name: "json", opcode: proto.OpText, contentType: "application/json", list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
 		return m.JSON(m.Via(sub.channels))
 	}}
-	rpcCodec = &codec{opcode: proto.OpText, contentType: "application/json", calls: true, list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
+	rpcCodec = &codec{name: "rpc", opcode: proto.OpText, contentType: "application/json", calls: true, list: true, frame: func(m *proto.Message, sub *subscription) *proto.Frame {
 		return m.RPC(sub.user)
 	}}
 )
+
+// codecs gives all of them.
+func codecs() []*codec { return []*codec{textCodec, binaryCodec, jsonCodec, rpcCodec} }
 
 // element gives what a frame is among those of several messages.
 func (c *codec) element(f *proto.Frame) []byte {

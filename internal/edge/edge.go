@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/handover"
 	"pushgate/internal/hub"
 	"pushgate/internal/park"
 	"pushgate/internal/portal"
@@ -97,6 +98,7 @@ type Edge struct {
 	following   sync.WaitGroup // tenants
 	connections sync.WaitGroup // requests, goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
+	heir        atomic.Pointer[handover.Give] // to whom those who are told to go are given; nil if there is no successor
 	packets     packets
 	readers     readers
 	writers     writers
@@ -153,13 +155,7 @@ func (e *Edge) Returned() net.Listener { return e.returned }
 // end, and for the goroutines that it starts; whoever comes later, by a connection that the server has not closed yet, is turned away.
 func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		e.mu.Lock()
-		closed := e.closed
-		if !closed {
-			e.connections.Add(1)
-		}
-		e.mu.Unlock()
-		if closed {
+		if !e.begin() {
 			turnAway(w)
 			return
 		}
@@ -171,6 +167,16 @@ func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 			handler(w, r)
 		}
 	}
+}
+
+// begin has Run wait for what is done before connections.Done is called. It reports false if it is too late for that.
+func (e *Edge) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.connections.Add(1)
+	}
+	return !e.closed
 }
 
 // Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,

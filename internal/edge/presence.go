@@ -42,6 +42,9 @@ func (t *tenant) keepPresence(ctx context.Context) {
 			break
 		}
 	}
+	if e.heir.Load() != nil {
+		return // the lease will take it away, when the successor has told of the same sessions: nobody is seen to leave
+	}
 	e.lastWord(ctx, func(ctx context.Context) error {
 		moved, _, err := t.log.SetPresence(ctx, e.config.ID, nil, true)
 		t.announce(ctx, moved)

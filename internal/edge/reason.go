@@ -36,6 +36,9 @@ var (
 	// ReasonRebalanced is for a few of many, while another edge is empty.
 	ReasonRebalanced = &Reason{Label: "rebalanced", Code: 3000, Text: "Another server has more room."}
 
+	// ReasonHandedOver ends a session here, and not for its client: the successor of this process has its connection.
+	ReasonHandedOver = &Reason{Label: "handed_over"}
+
 	// ReasonTokenExpired lets the client come back without asking the portal: with a token that it has renewed, or to hear 4010.
 	ReasonTokenExpired = &Reason{Label: "token_expired", Code: 3000, Text: "The token has expired."}
 
@@ -71,6 +74,6 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(reasonOf))
 }

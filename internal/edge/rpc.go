@@ -60,7 +60,9 @@ func (c *wsConn) beat(now time.Time) {
 		c.rpc.late.Store(true)
 		return
 	}
-	c.rpc.beatingSince.Store(now.UnixNano())
+	if !c.rpc.beatingSince.CompareAndSwap(0, now.UnixNano()) {
+		return // the connection is being handed over
+	}
 	c.edge.connections.Go(func() {
 		_, err := c.net.Write(heartbeatFrame)
 		c.rpc.beatingSince.Store(0)
@@ -166,15 +168,19 @@ func (c *wsConn) watchStatus(params json.RawMessage) *rpc.Error {
 	if fault != nil {
 		return fault
 	}
-	if c.rpc.statuses == nil {
-		c.rpc.statuses = make(map[int64]struct{})
-	}
 	if _, ok := c.rpc.statuses[user]; !ok && len(c.rpc.statuses) == maxStatuses {
 		return rpc.ErrInvalidParams.With("too many users")
 	}
+	c.watchUser(user)
+	return nil
+}
+
+func (c *wsConn) watchUser(user int64) {
+	if c.rpc.statuses == nil {
+		c.rpc.statuses = make(map[int64]struct{})
+	}
 	c.rpc.statuses[user] = struct{}{}
 	c.session.Watch(channel.StatusOf(user))
-	return nil
 }
 
 func (c *wsConn) unwatchStatus(params json.RawMessage) *rpc.Error {

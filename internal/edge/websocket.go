@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type wsConn struct {
 
 	paid int64 // unix nanoseconds up to which the frames that came have used up their time; owned by the reader
 	deaf bool  // what the client sends does not count any more; owned by the reader
+	kept bool  // the successor does not take it; set before anybody else knows the connection
 
 	turns int // visits since the last ping; owned by the wheel
 
@@ -64,20 +66,31 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 		return // the library has answered
 	}
 	handshake.CloseNow() // the library has done its work, and would hold more than all else here
-	conn := e.resting.Hold(upgrade.conn)
-	c := &wsConn{edge: e, tenant: t, sub: sub, net: conn}
+	e.connect(t, sub, upgrade.conn, earlier{})
+}
+
+// connect serves a WebSocket of a tenant that has been joined for it.
+func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlier) {
+	held := e.resting.Hold(conn)
+	c := &wsConn{edge: e, tenant: t, sub: sub, net: held, kept: before.kept}
 	c.ctx, c.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
 	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.writers.add(c) })
+	if c.rpc != nil {
+		c.rpc.late.Store(before.resumed) // the client may have waited for its next heartbeat long enough
+		for _, user := range before.statuses {
+			c.watchUser(user)
+		}
+	}
 	c.slot = e.wheel.add(c)
 	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.ceiling.apart.Add(1)
 	e.metrics.webSockets.Inc()
 	c.tenant.numbers.webSockets.Add(1)
 	e.connections.Go(c.write)
-	conn.Serve(c.read)
+	held.Serve(c.read)
 }
 
 func (e *Edge) acceptOptions() *websocket.AcceptOptions {
@@ -87,20 +100,25 @@ func (e *Edge) acceptOptions() *websocket.AcceptOptions {
 }
 
 func (c *wsConn) takeDown() {
-	c.session.Detach()
-	c.edge.wheel.remove(c, c.slot)
-	c.tenant.crowds.leave(c.sub.owner(), c)
-	c.tenant.part()
 	c.net.Close()
 	if timer := c.closing.Load(); timer != nil {
 		timer.Stop()
 	}
-	c.edge.ceiling.apart.Add(-1)
-	c.edge.metrics.webSockets.Dec()
-	c.tenant.numbers.webSockets.Add(-1)
+	c.depart()
 	reason := ReasonLost
 	errors.As(context.Cause(c.ctx), &reason)
 	c.edge.metrics.ends[reason].Inc()
+}
+
+// depart takes the connection off everywhere, and leaves the socket alone.
+func (c *wsConn) depart() {
+	c.session.Detach()
+	c.edge.wheel.remove(c, c.slot)
+	c.tenant.crowds.leave(c.sub.owner(), c)
+	c.tenant.part()
+	c.edge.ceiling.apart.Add(-1)
+	c.edge.metrics.webSockets.Dec()
+	c.tenant.numbers.webSockets.Add(-1)
 }
 
 // turn implements writable. What is rare, or has to wait, is for the writer.
@@ -253,17 +271,28 @@ func (c *wsConn) visit(now time.Time) {
 	c.session.Nudge()
 }
 
-func (c *wsConn) leave() { c.edge.connections.Go(func() { c.close(ReasonLeaving) }) }
-func (c *wsConn) cut()   { c.abort(ReasonLeaving) }
+func (c *wsConn) leave() {
+	c.edge.connections.Go(func() {
+		if !c.bequeath() {
+			c.close(ReasonLeaving)
+		}
+	})
+}
+
+func (c *wsConn) cut() { c.abort(ReasonLeaving) }
 
 // makeRoom implements guest.
 func (c *wsConn) makeRoom() {
 	c.edge.connections.Go(func() { c.close(ReasonTooMany) })
 }
 
-// close tells the client that the connection ends. The reader takes it down when the client has said so too, or after some seconds.
+// close tells the client that the connection ends, unless it has ended. The reader takes it down when the client has said so too, or after some
+// seconds.
 func (c *wsConn) close(reason *Reason) {
 	c.end(reason)
+	if context.Cause(c.ctx) != reason {
+		return // whoever was earlier has seen to it
+	}
 	c.sayClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
 }
 

@@ -101,6 +101,7 @@ type world struct {
 	listener *pipeListener
 	metrics  *prometheus.Registry
 	http     *http.Client
+	stop     func() // ends the edge, and waits for it
 }
 
 // inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest, and once with those that
@@ -133,7 +134,9 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		var running sync.WaitGroup
 		running.Go(func() { server.Serve(w.listener) })
 		running.Go(func() { server.Serve(w.edge.Returned()) })
-		running.Go(func() { w.edge.Run(ctx) })
+		ended := make(chan struct{})
+		running.Go(func() { w.edge.Run(ctx); close(ended) })
+		w.stop = func() { stop(); <-ended }
 		synctest.Wait()
 		test(t, w)
 		time.Sleep(time.Nanosecond) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
@@ -309,6 +312,8 @@ type restingPipe struct {
 	net.Conn
 	mu    sync.Mutex
 	ahead chan byteAhead // of the reading ahead that is under way or done; nil if there is none
+	tell  func()         // when it is done
+	given bool           // to another edge, as a descriptor is: the next Close is not that of its last holder
 }
 
 type byteAhead struct {
@@ -322,16 +327,39 @@ func newRestingPipe() (server, client net.Conn) {
 }
 
 func (p *restingPipe) NotifyReadable(f func()) {
-	ahead := make(chan byteAhead, 1)
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tell = f
+	switch {
+	case p.ahead == nil:
+	case len(p.ahead) > 0:
+		go f()
+		return
+	default: // for whoever had it before
+		return
+	}
+	ahead := make(chan byteAhead, 1)
 	p.ahead = ahead
-	p.mu.Unlock()
 	go func() {
 		var b byteAhead
 		_, b.err = p.Conn.Read(b.bytes[:])
+		p.mu.Lock()
 		ahead <- b
-		f()
+		tell := p.tell
+		p.mu.Unlock()
+		tell()
 	}()
+}
+
+func (p *restingPipe) Close() error {
+	p.mu.Lock()
+	given := p.given
+	p.given = false
+	p.mu.Unlock()
+	if given {
+		return nil
+	}
+	return p.Conn.Close()
 }
 
 func (p *restingPipe) Read(b []byte) (int, error) {

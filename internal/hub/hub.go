@@ -68,6 +68,7 @@ type Hub struct {
 	topics  map[channel.ID]*topic
 	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
 	head    proto.ID                // newest id heard
+	settled proto.ID                // every session has been pushed what was heard up to here, or knows that its inbox is stale
 	placed  bool                    // head is known: there was a Resync
 	down    error                   // why the log does not notify now; nil if it does
 
@@ -162,7 +163,7 @@ func (h *Hub) Dispatch(m *proto.Message) {
 	for _, s := range h.targets {
 		s.push(m)
 	}
-	h.forgetTargets()
+	h.settle()
 }
 
 // Resync makes every inbox stale: any notification may have been missed.
@@ -185,7 +186,7 @@ func (h *Hub) Resync(head proto.ID) {
 	for _, s := range h.targets {
 		s.resync(head)
 	}
-	h.forgetTargets()
+	h.settle()
 }
 
 // Down notes why notifications have stopped. Sessions stay: the next Resync makes good what they miss.
@@ -200,10 +201,13 @@ func (h *Hub) Down(err error) {
 // a moment. A new hub keeps none.
 func (h *Hub) Remember(bytes int) { h.recent.remember(bytes) }
 
-// forgetTargets keeps the memory of targets, but not the sessions in it, which may leave at any time.
-func (h *Hub) forgetTargets() {
+// settle notes that all targets have been reached. It keeps their memory, but not the sessions in it, which may leave at any time.
+func (h *Hub) settle() {
 	clear(h.targets)
 	h.targets = h.targets[:0]
+	h.mu.Lock()
+	h.settled = h.head
+	h.mu.Unlock()
 }
 
 // Attach makes a session that watches channels, none twice and at least one. With a cursor it gives everything after it; with

@@ -19,7 +19,7 @@ import (
 var seeds = flag.Int("seeds", 300, "random schedules of the model test")
 
 // TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and clients that read slowly and
-// come back with the last id that they saw. Whatever happens, each client must have had exactly the log of its channels, in
+// come back with the last id that they saw, to any of two hubs; or whose sessions go on in another hub without their noticing. Whatever happens, each client must have had exactly the log of its channels, in
 // order. In every third schedule the log loses messages, and all with an epoch: each client must have been told of what it has not had,
 // and of nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
 func TestDeliveryModel(t *testing.T) {
@@ -33,11 +33,11 @@ func TestDeliveryModel(t *testing.T) {
 
 const modelPage = 3 // messages on a page of the model's log
 
-// model is a world of one portal: a log, the link over which it notifies a hub, and clients.
+// model is a world of one portal: a log, edges, and clients.
 type model struct {
 	t        *testing.T
 	channels []channel.ID
-	hub      *Hub
+	edges    [2]*modelEdge
 
 	mu       sync.Mutex
 	rand     *rand.Rand       // guarded by mu
@@ -45,8 +45,13 @@ type model struct {
 	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
 	lossy    bool
 	held     map[proto.ID]map[channel.ID]bool // what the log holds of its messages, for which channels; guarded by mu
-	up       bool                             // the link; guarded by mu
-	notified chan event                       // what travels on the link
+}
+
+// modelEdge is a hub, and the link over which the log notifies it.
+type modelEdge struct {
+	*Hub
+	up       bool       // the link; guarded by the model's mu
+	notified chan event // what travels on the link
 }
 
 // event is a message, or a new subscription.
@@ -59,8 +64,6 @@ func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
 		t:        t,
 		rand:     rand.New(rand.NewPCG(seed, 0)),
-		notified: make(chan event, 10_000),
-		up:       true,
 		position: proto.ID{Epoch: 1},
 		lossy:    seed%3 == 2,
 		held:     make(map[proto.ID]map[channel.ID]bool),
@@ -68,10 +71,13 @@ func newModel(t *testing.T, seed uint64) *model {
 	for i := range 4 {
 		m.channels = append(m.channels, channel.FromBytes([16]byte{byte(i + 1)}))
 	}
-	m.hub = New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})
-	// What is kept of late is nothing, which makes every return read the log; little; or much.
-	m.hub.Remember([]int{0, 0, 5 * 640, 20 * 640}[seed%4])
-	m.hub.Resync(m.position)
+	for i := range m.edges {
+		h := New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})
+		// What is kept of late is nothing, which makes every return read the log; little; or much.
+		h.Remember([]int{0, 0, 5 * 640, 20 * 640}[seed%4])
+		h.Resync(m.position)
+		m.edges[i] = &modelEdge{Hub: h, up: true, notified: make(chan event, 10_000)}
+	}
 	return m
 }
 
@@ -84,10 +90,19 @@ func (m *model) n(most int) int {
 
 func (m *model) pause(most time.Duration) { time.Sleep(time.Duration(m.n(int(most)))) }
 
+// dawdle pauses now and then.
+func (m *model) dawdle() {
+	if m.n(4) == 0 {
+		m.pause(2 * time.Millisecond)
+	}
+}
+
 func (m *model) run() {
 	ctx, stop := context.WithCancel(m.t.Context())
 	var world, clients sync.WaitGroup
-	world.Go(func() { m.dispatch(ctx) })
+	for _, e := range m.edges {
+		world.Go(func() { m.dispatch(ctx, e) })
+	}
 	done := make(chan struct{})
 	all := make([]*client, 6)
 	for i := range all {
@@ -103,7 +118,9 @@ func (m *model) run() {
 	for range 2 {
 		publishers.Go(m.publish)
 	}
-	publishers.Go(m.breakLink)
+	for _, e := range m.edges {
+		publishers.Go(func() { m.breakLink(e) })
+	}
 	if m.lossy {
 		publishers.Go(m.lose)
 	}
@@ -153,22 +170,24 @@ func (m *model) append(receivers []channel.ID, transient bool) {
 		}
 		m.held[message.ID] = held
 	}
-	if m.up {
-		m.notified <- event{message: message}
+	for _, e := range m.edges {
+		if e.up {
+			e.notified <- event{message: message}
+		}
 	}
 }
 
 // breakLink loses notifications for a while, some times.
-func (m *model) breakLink() {
+func (m *model) breakLink(e *modelEdge) {
 	for range 3 {
 		m.pause(150 * time.Millisecond)
 		m.mu.Lock()
-		m.up = false
+		e.up = false
 		m.mu.Unlock()
 		m.pause(50 * time.Millisecond)
 		m.mu.Lock()
-		m.up = true
-		m.notified <- event{resync: true}
+		e.up = true
+		e.notified <- event{resync: true}
 		m.mu.Unlock()
 	}
 }
@@ -182,8 +201,10 @@ func (m *model) lose() {
 		if all {
 			clear(m.held)
 			m.position = proto.ID{Epoch: m.position.Epoch + 1}
-			if m.up && keep > 0 { // else the link stands: somebody has emptied the log
-				m.notified <- event{resync: true}
+			for _, e := range m.edges {
+				if e.up && keep > 0 { // else the link stands: somebody has emptied the log
+					e.notified <- event{resync: true}
+				}
 			}
 		}
 		for _, id := range some {
@@ -210,18 +231,18 @@ func (m *model) isHeld(message *proto.Message, channels []channel.ID) bool {
 	return false
 }
 
-// dispatch is the one goroutine that tells the hub, with a lag.
-func (m *model) dispatch(ctx context.Context) {
+// dispatch is the one goroutine that tells a hub, with a lag.
+func (m *model) dispatch(ctx context.Context, to *modelEdge) {
 	for {
 		select {
-		case e := <-m.notified:
+		case e := <-to.notified:
 			if m.n(4) == 0 {
 				m.pause(3 * time.Millisecond)
 			}
 			if e.resync {
-				m.hub.Resync(m.head())
+				to.Resync(m.head())
 			} else {
-				m.hub.Dispatch(e.message)
+				to.Dispatch(e.message)
 			}
 		case <-ctx.Done():
 			return
@@ -359,8 +380,15 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	defer cancel()
 	fresh := c.last == nil
 	wake := make(chan struct{}, 1)
-	s := c.model.hub.Attach(c.channels, c.last, func() { wake <- struct{}{} })
-	defer s.Detach()
+	attach := func(cursor *proto.ID) *Session {
+		return c.model.edges[c.model.n(2)].Attach(c.channels, cursor, func() {
+			c.model.dawdle() // time passes for others while a hub tells its sessions, one after another
+			wake <- struct{}{}
+			c.model.dawdle()
+		})
+	}
+	s := attach(c.last)
+	defer func() { s.Detach() }()
 	slow := c.model.n(3) == 0
 	for {
 		var batch Batch
@@ -394,10 +422,19 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 				continue
 			}
 		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return
+		for rests := true; rests; {
+			select {
+			case <-wake:
+				rests = false
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Duration(c.model.n(int(2 * time.Millisecond)))): // the connection is handed over, if it may be
+				if through, ok := s.Claim(); ok {
+					s.Detach()
+					c.model.dawdle()
+					s, rests = attach(&through), false
+				}
+			}
 		}
 	}
 }

@@ -65,6 +65,26 @@ func (s *Session) Cursor() proto.ID {
 	return s.cursor
 }
 
+// Claim makes the caller the one who calls Next, without a wake, if s rests; and gives the id up to which s has been given everything.
+// So it either calls Next, and all is as before; or it detaches s, and another session goes on from that id, be it of this hub or of another
+// process. It reports false, and nothing has changed, if s does not rest or has more to remember than an id.
+func (s *Session) Claim() (through proto.ID, ok bool) {
+	// Before s is looked at: what is settled by now has been pushed, and who rests after that has been given it.
+	s.hub.mu.Lock()
+	through = s.hub.settled
+	s.hub.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.resting || s.unplaced || s.losses != nil && s.losses.owed {
+		return proto.ID{}, false
+	}
+	s.resting = false
+	if had := s.had(); had.After(through) {
+		through = had
+	}
+	return through, true
+}
+
 // Detach ends s. A call of Next that is under way should be cancelled by its context.
 func (s *Session) Detach() { s.hub.detach(s) }
 

@@ -45,7 +45,7 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 	if s.AdminListen == "" {
 		return &adminPort{}, nil
 	}
-	listener, err := Listen(s.AdminListen)
+	listener, err := s.Bind(s.AdminListen)
 	if err != nil {
 		return nil, err
 	}

@@ -36,8 +36,9 @@ const defaultGrace = 5 * time.Second
 // they leave. Handler, Registry and Logger are required.
 type Service struct {
 	Name        string
-	Listen      string // for [Listen]
-	AdminListen string // for [Listen]; "" is no admin port
+	Listen      string                                     // for [Listen]
+	AdminListen string                                     // for [Listen]; "" is no admin port
+	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
 	Handler     http.Handler
 	ConnState   func(net.Conn, http.ConnState) // for [http.Server.ConnState]; nil is nobody
 	Returned    net.Listener                   // connections that Handler has taken over and gives back; nil is none
@@ -62,7 +63,10 @@ type Service struct {
 // closed and connections are kept no longer, sessions are drained, requests that are still being answered have a grace, Run's
 // context ends and Run is waited for, the admin port is closed. It returns nil if ctx ended, and the first failure else.
 func (s Service) Serve(ctx context.Context) error {
-	listener, err := Listen(s.Listen)
+	if s.Bind == nil {
+		s.Bind = Listen
+	}
+	listener, err := s.Bind(s.Listen)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}

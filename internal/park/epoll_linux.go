@@ -141,6 +141,21 @@ func (p *poller) enter(c *Conn, fd int32) (at place, op int) {
 	return c.place, syscall.EPOLL_CTL_ADD
 }
 
+// release takes c out of the table, if it is there, and of the kernel's set, which watches a socket for as long as any process has it open.
+func (p *poller) release(c *Conn) {
+	p.mu.Lock()
+	at := c.place
+	c.place = place{}
+	if at.generation != 0 && p.conns[at.fd] == c {
+		p.conns[at.fd] = nil
+	}
+	p.mu.Unlock()
+	if at.generation == 0 {
+		return
+	}
+	_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, at) }) // an error: it is closed
+}
+
 // forget takes c out of the table, if it is there. The kernel forgets it by itself when the descriptor is closed.
 func (p *poller) forget(c *Conn) {
 	p.mu.Lock()

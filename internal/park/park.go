@@ -60,6 +60,7 @@ func (s *Set) Close() {
 const (
 	reading int32 = iota // a goroutine reads, or is about to
 	resting              // none does; whoever changes the state starts one
+	claimed              // no goroutine of ours reads: that is for whoever has claimed it
 	closed               // for good; the goroutine hears of it by reading
 )
 
@@ -149,9 +150,10 @@ func (a *attempt) write(fd uintptr) { a.n, a.err = socket.TrySend(fd, a.b) }
 // Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
 // with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the
 // connection but not used: only what is still in the socket wakes it again. Once the connection is closed, read is called until
-// it reports false. Serve returns at once, and may be called again after that.
+// it reports false. Serve returns at once, and may be called again after that, or after a Claim.
 func (c *Conn) Serve(read func() (again bool)) {
 	c.read = read
+	c.state.CompareAndSwap(claimed, reading)
 	if !c.rest() {
 		c.set.start(c.run)
 	}
@@ -175,7 +177,7 @@ func (c *Conn) rest() bool {
 	if c.armed() {
 		return true
 	}
-	return !c.state.CompareAndSwap(resting, reading) // else whoever closed it has started a goroutine
+	return !c.state.CompareAndSwap(resting, reading) // else whoever closed it has started a goroutine, or somebody has claimed it
 }
 
 // armed sees to it that wake is called when there is something to read, and reports false if that cannot be.
@@ -188,8 +190,11 @@ func (c *Conn) armed() bool {
 	if p == nil || p.arm(c) != nil {
 		return false
 	}
-	if c.state.Load() == closed { // and Close may have been too early to take it out
+	switch c.state.Load() { // Close or Claim may have been too early to take it out
+	case closed:
 		p.forget(c)
+	case claimed:
+		p.release(c)
 	}
 	return true
 }
@@ -212,6 +217,19 @@ func (c *Conn) Close() error {
 		c.set.start(c.run)
 	}
 	return err
+}
+
+// Claim makes the caller the one who reads, if the connection rests, and gives what it was made of. The caller may have that served elsewhere,
+// in another process too, and has no more use for c then; or calls Serve, and all is as before. It reports false if the connection does
+// not rest: it is being read, or it is closed, or it never rests at all.
+func (c *Conn) Claim() (net.Conn, bool) {
+	if !c.state.CompareAndSwap(resting, claimed) {
+		return nil, false
+	}
+	if p := c.set.poller.Load(); p != nil {
+		p.release(c)
+	}
+	return c.Conn, true
 }
 
 // pollerFor gives the poller, which is made for the first connection that it can watch; nil if it cannot watch c.

@@ -22,3 +22,4 @@ func (*poller) close()          {}
 func (*poller) run()            {}
 func (*poller) arm(*Conn) error { return errors.ErrUnsupported }
 func (*poller) forget(*Conn)    {}
+func (*poller) release(*Conn)   {}

@@ -3,9 +3,13 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +17,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/handover"
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
@@ -32,15 +37,42 @@ func RunEdge(environ []string) int {
 	cfg.Connections = ops.MaxConnections(cfg.Connections)
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
-	return run(cfg.Common, func(st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
+	if cfg.Handover != "" {
+		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24)) // for a while there is a successor of the same name
+	}
+	return run(cfg.Common, func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
 		e, err := NewEdge(cfg, st, logger, registry)
 		if err != nil {
 			return ops.Service{}, err
 		}
-		return ops.Service{Name: "edge", Listen: cfg.Listen, Handler: e.Handler(), Returned: e.Returned(), ConnState: e.ConnState, Ready: e.Ready, Run: e.Run,
-			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e)}, nil
+		service := ops.Service{Name: "edge", Listen: cfg.Listen, Handler: e.Handler(), Returned: e.Returned(), ConnState: e.ConnState, Ready: e.Ready, Run: e.Run,
+			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e)}
+		if cfg.Handover == "" {
+			return service, nil
+		}
+		succession, err := handover.Open(cfg.Handover, ops.Listen, logger)
+		if err != nil {
+			return ops.Service{}, err
+		}
+		service.Bind = succession.Listen
+		service.Run = func(ctx context.Context) error {
+			ctx, end := context.WithCancel(ctx)
+			var running sync.WaitGroup
+			defer running.Wait()
+			defer end()
+			running.Go(func() {
+				if err := succession.Run(ctx, e, func() { leave(errSucceeded) }); err != nil {
+					leave(err)
+				}
+			})
+			return e.Run(ctx)
+		}
+		return service, nil
 	})
 }
+
+// errSucceeded says why an edge leaves that has been succeeded.
+var errSucceeded = errors.New("another process has taken over")
 
 // RunPublisher runs a publisher, as the environment says, until SIGTERM, and gives the exit code of its program.
 func RunPublisher(environ []string) int {
@@ -48,7 +80,7 @@ func RunPublisher(environ []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	return run(cfg.Common, func(st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
+	return run(cfg.Common, func(_ func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
 		p, err := NewPublisher(cfg, st, logger, registry)
 		if err != nil {
 			return ops.Service{}, err
@@ -58,22 +90,30 @@ func RunPublisher(environ []string) int {
 	})
 }
 
-// run runs the service that build makes over a store, with what every program has around it.
-func run(cfg config.Common, build func(*store.Store, *slog.Logger, *prometheus.Registry) (ops.Service, error)) int {
+// run runs the service that build makes over a store, with what every program has around it. The service may end itself by calling leave.
+func run(cfg config.Common, build func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error)) int {
 	logger := NewLogger(cfg, os.Stderr)
 	return ops.Main(logger, func(ctx context.Context) error {
+		ctx, leave := context.WithCancelCause(ctx)
+		defer leave(nil)
 		registry := ops.NewRegistry()
 		st, closeStore, err := Open(cfg, logger, registry)
 		if err != nil {
 			return err
 		}
 		defer closeStore()
-		service, err := build(st, logger, registry)
+		service, err := build(leave, st, logger, registry)
 		if err != nil {
 			return err
 		}
 		service.AdminListen, service.Registry, service.Logger = cfg.AdminListen, registry, logger
-		return service.Serve(ctx)
+		if err := service.Serve(ctx); err != nil {
+			return err
+		}
+		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) {
+			return cause
+		}
+		return nil
 	})
 }
 
