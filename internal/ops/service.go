@@ -63,6 +63,9 @@ type Service struct {
 // closed and connections are kept no longer, sessions are drained, requests that are still being answered have a grace, Run's
 // context ends and Run is waited for, the admin port is closed. It returns nil if ctx ended, and the first failure else.
 func (s Service) Serve(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // whether there is a Reload or not: its default effect would end the process, also while it starts
+	defer signal.Stop(hangups)
 	if s.Bind == nil {
 		s.Bind = Listen
 	}
@@ -115,9 +118,6 @@ func (s Service) Serve(ctx context.Context) error {
 	if s.Brief {
 		parts.Go(func() { newProcessors().run(running) })
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // whether there is a Reload or not: its default effect would end the process
-	defer signal.Stop(hangups)
 	parts.Go(func() { s.reload(running, hangups) })
 	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
 	if s.Started != nil {

@@ -362,6 +362,22 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestHangupWhileItStarts: the file of portals was changed just then, and the process ended.
+func TestHangupWhileItStarts(t *testing.T) {
+	_, _, leave := start(t, Service{Bind: func(address string) (net.Listener, error) {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+		for hangsUp() {
+			time.Sleep(time.Millisecond)
+		}
+		return Listen(address)
+	}})
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
 // hangsUp reports whether a SIGHUP is on its way to this process, as far as the system tells.
 func hangsUp() bool {
 	status, _ := os.ReadFile("/proc/self/status")
