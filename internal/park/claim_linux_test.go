@@ -101,14 +101,7 @@ func TestClaimStorm(t *testing.T) {
 	}
 	storm.Wait()
 	for _, s := range sets {
-		p := s.poller.Load()
-		p.mu.Lock()
-		for fd, c := range p.conns {
-			if c != nil {
-				t.Errorf("descriptor %d is still taken", fd)
-			}
-		}
-		p.mu.Unlock()
+		s.poller.Load().checkEmpty(t)
 		s.Close()
 	}
 	running.Wait()

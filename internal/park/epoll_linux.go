@@ -143,24 +143,19 @@ func (p *poller) enter(c *Conn, fd int32) (at place, op int) {
 
 // release takes c out of the table, if it is there, and of the kernel's set, which watches a socket for as long as any process has it open.
 func (p *poller) release(c *Conn) {
-	p.mu.Lock()
-	at := c.place
-	c.place = place{}
-	if at.generation != 0 && p.conns[at.fd] == c {
-		p.conns[at.fd] = nil
+	if was := p.forget(c); was.generation != 0 {
+		_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, was) }) // an error: it is closed
 	}
-	p.mu.Unlock()
-	if at.generation == 0 {
-		return
-	}
-	_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, at) }) // an error: it is closed
 }
 
-// forget takes c out of the table, if it is there. The kernel forgets it by itself when the descriptor is closed.
-func (p *poller) forget(c *Conn) {
+// forget takes c out of the table, and gives the place that it had there, or the zero value. The kernel forgets it by itself when the
+// descriptor is closed.
+func (p *poller) forget(c *Conn) (was place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.place.generation != 0 && p.conns[c.place.fd] == c {
-		p.conns[c.place.fd] = nil
+	was, c.place = c.place, place{}
+	if was.generation != 0 && p.conns[was.fd] == c {
+		p.conns[was.fd] = nil
 	}
+	return was
 }

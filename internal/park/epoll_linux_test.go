@@ -118,16 +118,21 @@ func TestCloseWhileItGoesToRest(t *testing.T) {
 		closing.Wait()
 		client.Close()
 	}
-	p := s.poller.Load()
+	s.poller.Load().checkEmpty(t)
+	s.Close()
+	running.Wait()
+}
+
+// checkEmpty holds that no connection has a place.
+func (p *poller) checkEmpty(t *testing.T) {
+	t.Helper()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for fd, c := range p.conns {
 		if c != nil {
 			t.Errorf("descriptor %d is still taken", fd)
 		}
 	}
-	p.mu.Unlock()
-	s.Close()
-	running.Wait()
 }
 
 // The same, at the one moment that the scheduler hardly ever finds: Close has been at the table before the connection came into it.

@@ -187,7 +187,11 @@ func (c *Conn) armed() bool {
 		return true
 	}
 	p := c.set.pollerFor(c)
-	if p == nil || p.arm(c) != nil {
+	if p == nil {
+		return false
+	}
+	if p.arm(c) != nil {
+		p.forget(c) // a Close or a Claim at the same time may have let arm enter it and no further
 		return false
 	}
 	switch c.state.Load() { // Close or Claim may have been too early to take it out

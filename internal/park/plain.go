@@ -18,8 +18,8 @@ func descriptor(net.Conn) syscall.RawConn { return nil }
 
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 
-func (*poller) close()          {}
-func (*poller) run()            {}
-func (*poller) arm(*Conn) error { return errors.ErrUnsupported }
-func (*poller) forget(*Conn)    {}
-func (*poller) release(*Conn)   {}
+func (*poller) close()                   {}
+func (*poller) run()                     {}
+func (*poller) arm(*Conn) error          { return errors.ErrUnsupported }
+func (*poller) forget(*Conn) (was place) { return place{} }
+func (*poller) release(*Conn)            {}
