@@ -55,20 +55,23 @@ func RunEdge(environ []string) int {
 			return ops.Service{}, err
 		}
 		service.Bind = succession.Listen
-		service.Run = func(ctx context.Context) error {
-			ctx, end := context.WithCancel(ctx)
-			var running sync.WaitGroup
-			defer running.Wait()
-			defer end()
-			running.Go(func() {
-				if err := succession.Run(ctx, e, func() { leave(errSucceeded) }); err != nil {
-					leave(err)
-				}
-			})
-			return e.Run(ctx)
-		}
+		service.Run = func(ctx context.Context) error { return runInLine(ctx, e, succession, leave) }
 		return service, nil
 	})
+}
+
+// runInLine runs an edge that takes over from one before it and hands over to one after it.
+func runInLine(ctx context.Context, e *edge.Edge, succession *handover.Succession, leave func(error)) error {
+	ctx, end := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	running.Go(func() {
+		if err := succession.Run(ctx, e, func() { leave(errSucceeded) }); err != nil {
+			leave(err)
+		}
+	})
+	return e.Run(ctx)
 }
 
 // errSucceeded says why an edge leaves that has been succeeded.
