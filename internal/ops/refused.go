@@ -26,12 +26,17 @@ func newRefused(registry prometheus.Registerer) *refused {
 	return r
 }
 
-// watch has the requests of a server counted, and connections closed after which a proxy may see other requests than net/http does.
+// watch has the requests of a server counted, and connections closed after which a proxy may see other requests than net/http does. Whoever was
+// told of the states of connections still is.
 func (r *refused) watch(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connKey{}, conn)
 	}
+	tell := server.ConnState
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if tell != nil {
+			tell(conn, state)
+		}
 		switch state {
 		case http.StateActive: // told when a head has been read, or found bad
 			r.unheard.Store(conn, nil)
