@@ -25,7 +25,7 @@ type ceiling struct {
 	used        func() uint64 // bytes that are in use; immutable
 
 	open  atomic.Int64 // connections that net/http has
-	apart atomic.Int64 // connections that were taken over from it
+	apart atomic.Int64 // connections that it does not have
 	full  atomic.Bool  // of memory
 }
 

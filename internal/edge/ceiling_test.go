@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -43,6 +44,7 @@ func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 			t.Errorf("who was there: %q, %v", got, err)
 		}
 		last.CloseNow()
+		w.edge.ceiling.open.Add(-1)
 		synctest.Wait()
 		w.dial(w.url("/subws/", signed(alice)))
 	})
@@ -94,6 +96,28 @@ func TestConnectionsOfTheServerCount(t *testing.T) {
 			w.edge.ConnState(conn, []http.ConnState{http.StateClosed, http.StateHijacked}[i%2])
 		}
 		if n := w.edge.ceiling.open.Load(); n != 0 {
+			t.Errorf("%d connections left", n)
+		}
+	})
+}
+
+// So do those that came to the edge first; and a newcomer that is cut off leaves no trace.
+func TestConnectionsAtTheFrontCount(t *testing.T) {
+	inWorld(t, func(c *settings) { c.MaxConnections = 10 }, func(t *testing.T, w *world) {
+		var clients []net.Conn
+		for range 27 {
+			server, client := newRestingPipe()
+			w.edge.Accept(server)
+			clients = append(clients, client)
+		}
+		if _, err := clients[26].Read(make([]byte, 1)); err != io.EOF || w.value("subscribe_turned_away_total", "connections") != 1 {
+			t.Errorf("not cut off: %v", err)
+		}
+		for _, client := range clients {
+			client.Close()
+		}
+		synctest.Wait()
+		if n := w.edge.ceiling.apart.Load(); n != 0 || len(w.edge.wheel.members()) != 0 {
 			t.Errorf("%d connections left", n)
 		}
 	})

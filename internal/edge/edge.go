@@ -131,10 +131,13 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return e
 }
 
+// subscribePaths are those for polls and WebSockets, which know one another only by their headers. The rest of a path is the proxies' business.
+var subscribePaths = []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"}
+
 // Handler serves the public paths. No middleware is around them: it would hold state for as long as a subscriber stays.
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
-	for _, prefix := range []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"} {
+	for _, prefix := range subscribePaths {
 		r.Get(prefix+"*", e.admitted(e.subscribe))
 		r.Options(prefix+"*", preflight)
 	}
@@ -147,8 +150,8 @@ func (e *Edge) Handler() http.Handler {
 	return r
 }
 
-// Returned gives the listener at which connections come back that the handler has taken over: the server of the handler must serve it
-// beside its own. It belongs to the server. If nobody serves it, connections end with the answer.
+// Returned gives the listener of the connections that were for the edge at first, and are for net/http after all: the server of the handler must
+// serve it beside its own. It belongs to the server. If nobody serves it, the connections of polls end with the answer.
 func (e *Edge) Returned() net.Listener { return e.returned }
 
 // admitted lets a handler serve those for whom there is room and whose page may subscribe. Run waits for a request that has begun before its

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"pushgate/internal/park"
@@ -21,21 +19,21 @@ const (
 	answerTimeout = time.Minute
 )
 
-// hold takes the connection of a poll from net/http and lets it rest.
+// hold lets the connection of a poll rest, which it takes from net/http if that still has it.
 func (p *poll) hold(w http.ResponseWriter, r *http.Request) {
-	conn, early, err := hijack(w)
-	if err != nil {
-		p.edge.logger.Error("a poll could not be held", "error", err)
-		w.WriteHeader(http.StatusInternalServerError)
-		p.takeDown()
-		p.edge.wheel.remove(p, p.slot)
-		return
+	if p.conn == nil {
+		conn, early, err := hijack(w)
+		if err != nil {
+			p.edge.logger.Error("a poll could not be held", "error", err)
+			w.WriteHeader(http.StatusInternalServerError)
+			p.takeDown()
+			p.edge.wheel.remove(p, p.slot)
+			return
+		}
+		p.edge.ceiling.apart.Add(1)
+		p.handed, p.early = newHanded(p.edge, p.edge.resting.Hold(conn), r), early
 	}
-	p.minor = r.ProtoMinor
-	p.keeps = r.ProtoAtLeast(1, 1) && !r.Close && r.ContentLength == 0 && p.edge.returned.served()
-	p.conn = p.edge.resting.Hold(conn)
-	p.edge.ceiling.apart.Add(1)
-	if p.early = early; len(early) == 0 {
+	if len(p.early) == 0 {
 		p.conn.Serve(p.read)
 	}
 	if !p.hands.CompareAndSwap(byRequest, byHand) {
@@ -71,7 +69,8 @@ func (p *poll) turn(press *press) (again bool) {
 		p.withheld = true
 		return !p.session.Rest()
 	}
-	w := &handWriter{poll: p, header: make(http.Header), status: http.StatusOK, hasty: true}
+	w := p.writer()
+	w.hasty = true
 	err := p.edge.answer(w, p.sub, packet)
 	if w.finish == nil {
 		p.edge.answered(packet, err)
@@ -87,16 +86,16 @@ func (p *poll) turn(press *press) (again bool) {
 
 // answerByHand answers a held poll, if there is anything to answer, whatever it has to wait for.
 func (p *poll) answerByHand() {
-	w := &handWriter{poll: p, header: make(http.Header), status: http.StatusOK}
+	w := p.writer()
 	if p.settle(w) {
 		p.close(w)
 	}
 }
 
-// close ends a poll that was answered, and sees to its connection. It does not block.
-func (p *poll) close(w *handWriter) {
+// close ends a poll that was answered, and sees to its connection. It does not block. It reports whether the connection is kept.
+func (p *poll) close(w *handWriter) (kept bool) {
 	p.takeDown()
-	kept := w.end()
+	kept = w.end()
 	p.mu.Lock()
 	early := p.early
 	switch {
@@ -112,14 +111,19 @@ func (p *poll) close(w *handWriter) {
 	case !kept:
 		p.drop()
 	case len(early) > 0:
-		p.edge.connections.Go(func() { p.giveBack(early) })
+		p.edge.connections.Go(func() {
+			p.edge.wheel.remove(p, p.slot)
+			p.edge.giveBack(p.conn, early)
+		})
 	}
+	return kept
 }
 
-// read implements the reading of a connection at rest: what comes is the next request, if anything, and not ours to read.
+// read implements the reading of a connection at rest: what comes is the next request, if anything. The poll does not look at it before it is answered.
 func (p *poll) read() (again bool) {
-	first := make([]byte, 1)
-	_, err := p.conn.Read(first)
+	h := heads.Get().(*head)
+	defer heads.Put(h)
+	err := h.read(p.conn)
 	p.mu.Lock()
 	before := p.phase
 	switch {
@@ -128,12 +132,13 @@ func (p *poll) read() (again bool) {
 	case err != nil:
 		p.gone = true
 	default:
-		p.early = first
+		p.early = h.copied()
 	}
 	p.mu.Unlock()
 	switch {
 	case before == pollKept && err == nil:
-		p.giveBack(first)
+		p.edge.wheel.remove(p, p.slot)
+		p.edge.serveHead(p.conn, h)
 	case before == pollKept:
 		p.drop()
 	case before == pollHeld && err != nil:
@@ -144,21 +149,27 @@ func (p *poll) read() (again bool) {
 
 // drop closes the connection.
 func (p *poll) drop() {
-	p.edge.ceiling.apart.Add(-1)
 	p.edge.wheel.remove(p, p.slot)
-	p.conn.Close()
+	p.edge.dropHeld(p.conn)
 }
 
-// giveBack returns the connection to net/http, with what has been read of the next request.
-func (p *poll) giveBack(early []byte) {
-	p.edge.ceiling.apart.Add(-1)
-	p.edge.wheel.remove(p, p.slot)
-	p.edge.returned.offer(&returnedConn{p.conn, early})
+// handed is a connection that net/http does not have, and what the last request on it said of the answer. It is immutable.
+type handed struct {
+	edge  *Edge
+	conn  *park.Conn
+	minor int  // HTTP/1.0 or HTTP/1.1
+	keeps bool // the client would keep the connection
 }
 
-// handWriter writes one answer on a connection that net/http does not have any more, in one piece.
+func newHanded(e *Edge, conn *park.Conn, r *http.Request) handed {
+	keeps := r.ProtoAtLeast(1, 1) && !r.Close && r.ContentLength == 0 && e.returned.served()
+	return handed{e, conn, r.ProtoMinor, keeps}
+}
+
+// handWriter writes one answer on a connection that net/http does not have, in one piece.
 type handWriter struct {
-	poll   *poll
+	handed
+	taken  bool // somebody else sees to the connection after the answer, be it a poll or a WebSocket; else it is closed
 	header http.Header
 	status int
 	begun  bool // something is due: a status was set or a body written
@@ -167,6 +178,10 @@ type handWriter struct {
 
 	hasty  bool         // it must not wait
 	finish func() error // what is left to do, if it would have had to
+}
+
+func (c handed) writer() *handWriter {
+	return &handWriter{handed: c, taken: true, header: make(http.Header), status: http.StatusOK}
 }
 
 // Header implements [http.ResponseWriter].
@@ -190,40 +205,63 @@ func (w *handWriter) end() bool {
 }
 
 func (w *handWriter) send(body []byte) error {
-	keep := w.poll.keeps && !w.poll.edge.draining.Load()
-	if !keep && w.poll.minor > 0 {
+	keep := w.taken && w.keeps && !w.edge.draining.Load()
+	if !keep && w.minor > 0 {
 		w.header.Set("Connection", "close")
 	}
-	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	var out bytes.Buffer
-	out.Grow(512 + len(body))
-	fmt.Fprintf(&out, "HTTP/1.%d %d %s\r\n", w.poll.minor, w.status, http.StatusText(w.status))
-	w.header.Write(&out)
-	out.WriteString("\r\n")
-	out.Write(body)
-	w.sent, w.kept = true, keep
-	if w.hasty {
-		w.finish = w.poll.conn.TryWrite(out.Bytes())
-		return nil
+	if body == nil && w.status != http.StatusNotModified {
+		w.header.Set("Content-Length", "0")
 	}
-	w.finish = func() error {
-		_, err := w.poll.conn.Write(out.Bytes())
-		return err
+	w.kept = keep
+	w.start(body)
+	if w.hasty || w.finish == nil {
+		return nil
 	}
 	return w.wait()
 }
 
+// start writes the answer as far as that goes without waiting.
+func (w *handWriter) start(body []byte) {
+	w.sent = true
+	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var out bytes.Buffer
+	out.Grow(512 + len(body))
+	fmt.Fprintf(&out, "HTTP/1.%d %d %s\r\n", w.minor, w.status, http.StatusText(w.status))
+	w.header.Write(&out)
+	out.WriteString("\r\n")
+	out.Write(body)
+	w.finish = w.conn.TryWrite(out.Bytes())
+}
+
 // wait finishes what was sent.
 func (w *handWriter) wait() error {
-	w.poll.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	w.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
 	err := w.finish()
-	w.poll.conn.SetWriteDeadline(time.Time{})
+	w.conn.SetWriteDeadline(time.Time{})
 	w.kept = w.kept && err == nil
 	return err
 }
 
-// hijack takes a connection from net/http, with what the client has sent too soon.
+// hijack gives the connection to the caller, after the head of the answer if there is one.
+func (w *handWriter) hijack() (net.Conn, error) {
+	w.taken = true
+	w.edge.ceiling.apart.Add(-1)
+	if !w.begun {
+		return w.conn, nil
+	}
+	w.start(nil)
+	if w.finish == nil {
+		return w.conn, nil
+	}
+	return w.conn, w.wait()
+}
+
+// hijack takes the connection of a request from whoever has it, with what the client has sent too soon.
 func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
+	if w, ok := w.(*handWriter); ok {
+		conn, err := w.hijack()
+		return conn, nil, err
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, nil, err
@@ -234,63 +272,3 @@ func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	early, _ = buffered.Reader.Peek(buffered.Reader.Buffered())
 	return conn, bytes.Clone(early), nil
 }
-
-// returnedConn is a connection that net/http has again, and of which something has been read.
-type returnedConn struct {
-	*park.Conn
-	early []byte // owned by the reader
-}
-
-// Read implements [net.Conn].
-func (c *returnedConn) Read(b []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(b, c.early)
-		c.early = c.early[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
-}
-
-// returned is a listener that accepts the connections of polls again.
-type returned struct {
-	conns  chan net.Conn // never closed
-	closed chan struct{}
-	once   sync.Once
-	used   atomic.Bool
-}
-
-func newReturned() *returned {
-	return &returned{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-// served reports whether anybody accepts.
-func (l *returned) served() bool { return l.used.Load() }
-
-// offer gives a connection to whoever accepts.
-func (l *returned) offer(conn net.Conn) {
-	select {
-	case l.conns <- conn:
-	case <-l.closed:
-		conn.Close()
-	}
-}
-
-// Accept implements [net.Listener].
-func (l *returned) Accept() (net.Conn, error) {
-	l.used.Store(true)
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements [net.Listener].
-func (l *returned) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-// Addr implements [net.Listener].
-func (l *returned) Addr() net.Addr { return &net.UnixAddr{Name: "returned", Net: "unix"} }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
 	"pushgate/internal/proto"
 )
 
@@ -19,11 +18,11 @@ import (
 const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
 
 // poll is one long poll. The goroutine of its request looks once whether anything is due. If nothing is, the poll is held: its connection is
-// taken from net/http and rests, and the answer is written by hand. If the client keeps the connection, it goes on resting, and is given
-// back with the first byte of the next request.
+// taken from net/http and rests, and the answer is written by hand. If the client keeps the connection, it goes on resting, and what comes
+// next is another poll on it, or given back to net/http.
 type poll struct {
 	// Immutable once it is held.
-	edge    *Edge
+	handed  // without a connection while net/http has it
 	tenant  *tenant
 	sub     subscription
 	session *hub.Session
@@ -31,9 +30,6 @@ type poll struct {
 	end     context.CancelCauseFunc // the first call counts
 	timer   *time.Timer             // of the holding
 	slot    int
-	conn    *park.Conn
-	minor   int  // HTTP/1.0 or HTTP/1.1
-	keeps   bool // the client would keep the connection
 
 	hands    atomic.Int32 // who answers
 	withheld bool         // there were messages that this reader must not have; owned by whoever answers
@@ -108,7 +104,11 @@ func (p *poll) closeKept() bool {
 }
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
-	p := &poll{edge: e, tenant: e.join(r.Context(), sub.portal), sub: sub}
+	p := &poll{handed: handed{edge: e}, tenant: e.join(r.Context(), sub.portal), sub: sub}
+	again, _ := w.(*handWriter)
+	if again != nil {
+		p.handed, again.taken = again.handed, true
+	}
 	p.ctx, p.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
 	p.session = p.tenant.hub.Attach(sub.channels, sub.cursor, p.wake)
 	p.slot = e.wheel.add(p)
@@ -127,12 +127,17 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 		p.end(ReasonClientClosed)
 		settled = p.settle(w)
 	}
-	if settled {
+	switch {
+	case !settled:
+		p.hold(w, r)
+	case again != nil:
+		if p.close(again) {
+			p.conn.Serve(p.read)
+		}
+	default:
 		p.takeDown()
 		e.wheel.remove(p, p.slot)
-		return
 	}
-	p.hold(w, r)
 }
 
 // settle writes the answer that is due, and reports false if there is none yet: then the session calls wake.

@@ -137,7 +137,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 // header at all. A browser takes it for a lost connection; the mobile client reads the status.
 func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
-	conn, _, err := http.NewResponseController(w).Hijack()
+	conn, _, err := hijack(w)
 	if err != nil {
 		return
 	}

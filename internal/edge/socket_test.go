@@ -45,7 +45,9 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 			w := &socketWorld{t: t, log: storetest.NewMemory(store.Config{})}
 			w.edge = newEdge(config, w.log, prometheus.NewRegistry())
 			w.edge.resting = set(w.edge.connections.Go)
-			server := httptest.NewServer(w.edge.Handler())
+			server := httptest.NewUnstartedServer(w.edge.Handler())
+			server.Listener = frontListener{server.Listener, w.edge}
+			server.Start()
 			w.address = server.Listener.Addr().String()
 			ctx, stop := context.WithCancel(t.Context())
 			var running sync.WaitGroup

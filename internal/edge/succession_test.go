@@ -19,7 +19,7 @@ import (
 
 // inSuccession runs a test in a bubble with an edge whose connections rest, and another one that may be its successor.
 func inSuccession(t *testing.T, change func(*settings), test func(t *testing.T, old, next *world)) {
-	inWorldOf(t, newRestingPipe, change, func(t *testing.T, w *world) { test(t, w, w.secondEdge()) })
+	inWorldOf(t, newRestingPipe, true, change, func(t *testing.T, w *world) { test(t, w, w.secondEdge()) })
 }
 
 // to gives what hands sessions to the edge of w, as two processes would.
@@ -290,7 +290,7 @@ func TestHandOverWaitsForRest(t *testing.T) {
 
 // TestNothingRests: connections that always have a goroutine are told to go.
 func TestNothingRests(t *testing.T) {
-	inWorldOf(t, net.Pipe, nil, func(t *testing.T, w *world) {
+	inWorldOf(t, net.Pipe, false, nil, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", signed(alice)))
 		give := func(handover.Record, net.Conn) (bool, error) { t.Error("given"); return true, nil }
 		if err := w.handOver(give); err != nil {
@@ -306,7 +306,7 @@ func TestNothingRests(t *testing.T) {
 // TestAdoptRefuses: what this edge cannot serve is not touched, and the predecessor is told.
 func TestAdoptRefuses(t *testing.T) {
 	other := &portal.Portal{ClientID: strings.Repeat("b", 32), Signer: signer}
-	inWorldOf(t, newRestingPipe, func(s *settings) {
+	inWorldOf(t, newRestingPipe, true, func(s *settings) {
 		s.Signer, s.Others, s.MaxConnections = nil, []*portal.Portal{other}, 1
 	}, func(t *testing.T, w *world) {
 		here := handover.Record{Portal: other.ClientID, Dialect: "text", Channels: []channel.ID{alice}}

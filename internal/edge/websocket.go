@@ -89,7 +89,7 @@ func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlie
 	e.ceiling.apart.Add(1)
 	e.metrics.webSockets.Inc()
 	c.tenant.numbers.webSockets.Add(1)
-	e.connections.Go(c.write)
+	e.writers.add(c)
 	held.Serve(c.read)
 }
 

@@ -104,14 +104,14 @@ type world struct {
 	stop     func() // ends the edge, and waits for it
 }
 
-// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest, and once with those that
-// keep a goroutine.
+// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest and come to the edge first,
+// and once with those that keep a goroutine and come to net/http.
 func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
-	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
-	t.Run("plain", func(t *testing.T) { inWorldOf(t, newPipe, change, test) })
+	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, true, change, test) })
+	t.Run("plain", func(t *testing.T) { inWorldOf(t, newPipe, false, change, test) })
 }
 
-func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*settings), test func(*testing.T, *world)) {
+func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), front bool, change func(*settings), test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := settings{
 			Config: Config{ID: "edge-1", PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second, Drain: 10 * time.Second, Origins: []string{"*"}},
@@ -132,7 +132,11 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		server := &http.Server{Handler: w.edge.Handler()}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { server.Serve(w.listener) })
+		var listener net.Listener = w.listener
+		if front {
+			listener = frontListener{w.listener, w.edge}
+		}
+		running.Go(func() { server.Serve(listener) })
 		running.Go(func() { server.Serve(w.edge.Returned()) })
 		ended := make(chan struct{})
 		running.Go(func() { w.edge.Run(ctx); close(ended) })
@@ -307,17 +311,34 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 }
 
-// restingPipe is an end of a pipe that tells when it can be read, by reading one byte ahead. It implements [park.Notifier].
+// frontListener has the edge serve its connections.
+type frontListener struct {
+	net.Listener
+	edge *Edge
+}
+
+func (l frontListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		l.edge.Accept(conn)
+	}
+}
+
+// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [park.Notifier].
 type restingPipe struct {
 	net.Conn
 	mu    sync.Mutex
-	ahead chan byteAhead // of the reading ahead that is under way or done; nil if there is none
+	rest  []byte         // of what was read ahead; owned by the reader
+	ahead chan readAhead // of the reading ahead that is under way or done; nil if there is none
 	tell  func()         // when it is done
 	given bool           // to another edge, as a descriptor is: the next Close is not that of its last holder
 }
 
-type byteAhead struct {
-	bytes [1]byte
+type readAhead struct {
+	bytes []byte
 	err   error
 }
 
@@ -331,20 +352,20 @@ func (p *restingPipe) NotifyReadable(f func()) {
 	defer p.mu.Unlock()
 	p.tell = f
 	switch {
-	case p.ahead == nil:
-	case len(p.ahead) > 0:
+	case len(p.rest) > 0 || len(p.ahead) > 0:
 		go f()
 		return
+	case p.ahead == nil:
 	default: // for whoever had it before
 		return
 	}
-	ahead := make(chan byteAhead, 1)
+	ahead := make(chan readAhead, 1)
 	p.ahead = ahead
 	go func() {
-		var b byteAhead
-		_, b.err = p.Conn.Read(b.bytes[:])
+		buffer := make([]byte, 4096)
+		n, err := p.Conn.Read(buffer)
 		p.mu.Lock()
-		ahead <- b
+		ahead <- readAhead{buffer[:n], err}
 		tell := p.tell
 		p.mu.Unlock()
 		tell()
@@ -363,6 +384,11 @@ func (p *restingPipe) Close() error {
 }
 
 func (p *restingPipe) Read(b []byte) (int, error) {
+	if len(p.rest) > 0 {
+		n := copy(b, p.rest)
+		p.rest = p.rest[n:]
+		return n, nil
+	}
 	p.mu.Lock()
 	ahead := p.ahead
 	p.ahead = nil
@@ -374,7 +400,9 @@ func (p *restingPipe) Read(b []byte) (int, error) {
 	if read.err != nil {
 		return 0, read.err
 	}
-	return copy(b, read.bytes[:]), nil
+	n := copy(b, read.bytes)
+	p.rest = read.bytes[n:]
+	return n, nil
 }
 
 func errorAs[T error](err error, target *T) bool { return errors.As(err, target) }

@@ -41,7 +41,8 @@ type Service struct {
 	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
 	Handler     http.Handler
 	ConnState   func(net.Conn, http.ConnState) // for [http.Server.ConnState]; nil is nobody
-	Returned    net.Listener                   // connections that Handler has taken over and gives back; nil is none
+	Accept      func(net.Conn)                 // has the connections that come at Listen; nil is net/http, and then Handler
+	Returned    net.Listener                   // connections that Accept or Handler has had and net/http is to have; nil is none
 	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
 	Run         func(context.Context) error    // works until its context ends; ending before is a failure. nil is none
 	Drain       func(context.Context)          // tells sessions to go, and returns when they are gone or its context ends
@@ -76,6 +77,9 @@ func (s Service) Serve(ctx context.Context) error {
 	defer listener.Close()
 	if s.Brief {
 		listener = unwatched{socket.Listener{Listener: listener}}
+	}
+	if s.Accept != nil {
+		listener = diverted{listener, s.Accept}
 	}
 	var draining atomic.Bool
 	admin, err := s.listenAdmin(&draining)
