@@ -10,10 +10,11 @@ import (
 
 // What a process does in one interval decides how many processors it is given.
 const (
-	loadInterval  = 100 * time.Millisecond
-	busyShare     = 8  // tenths of one processor: one is too few
-	quietShare    = 5  // tenths of one processor: one is enough
-	quietInterval = 10 // that many in a row
+	loadInterval = 100 * time.Millisecond
+	busyShare    = 4  // tenths of one processor: one is too few, for requests begin to wait for one another
+	busyRow      = 3  // that many in a row
+	quietShare   = 3  // tenths of one processor: one is enough
+	quietRow     = 10 // that many in a row
 )
 
 // processors gives a process one processor while that is enough, and all of them else. With one, no goroutine that becomes ready wakes another
@@ -41,7 +42,7 @@ func (p *processors) run(ctx context.Context) {
 	p.one()
 	ticker := time.NewTicker(loadInterval)
 	defer ticker.Stop()
-	before, single, quiet := p.used(), true, 0
+	before, single, busy, quiet := p.used(), true, 0, 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,11 +55,14 @@ func (p *processors) run(ctx context.Context) {
 		if quiet++; tenths >= quietShare {
 			quiet = 0
 		}
+		if busy++; tenths < busyShare {
+			busy = 0
+		}
 		switch {
-		case single && tenths >= busyShare:
+		case single && busy >= busyRow:
 			single = false
 			p.all()
-		case !single && quiet >= quietInterval:
+		case !single && quiet >= quietRow:
 			single = true
 			p.one()
 		}
