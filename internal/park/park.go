@@ -8,6 +8,7 @@
 package park
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -84,6 +85,24 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
+// Read implements [net.Conn].
+func (c *Conn) Read(b []byte) (int, error) {
+	if c.socket != nil {
+		a := c.set.attempt(b)
+		err := c.socket.Control(a.receive)
+		n, ok, failed := a.n, a.ok, a.err
+		c.set.giveBack(a)
+		switch {
+		case err != nil || !ok: // it is closed, or has to be waited for
+		case failed == nil || failed == io.EOF:
+			return n, failed
+		default:
+			return 0, &net.OpError{Op: "read", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: failed}
+		}
+	}
+	return c.Conn.Read(b)
+}
+
 // Write implements [net.Conn]. What one call writes comes in one piece.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.writing.Lock()
@@ -118,34 +137,45 @@ func (c *Conn) finish(rest []byte, err error) error {
 }
 
 // attempt writes as much of b as the socket takes at once. c.writing is held.
-func (c *Conn) attempt(b []byte) (n int, err error) {
+func (c *Conn) attempt(b []byte) (int, error) {
 	if c.socket == nil {
 		return 0, nil
 	}
-	a, _ := c.set.attempts.Get().(*attempt)
-	if a == nil {
-		a = new(attempt)
-		a.do = a.write
-	}
-	a.b, a.n, a.err = b, 0, nil
-	err = c.socket.Control(a.do)
+	a := c.set.attempt(b)
+	err := c.socket.Control(a.send)
 	if err == nil {
 		err = a.err
 	}
-	n, a.b = a.n, nil
-	c.set.attempts.Put(a)
+	n := a.n
+	c.set.giveBack(a)
 	return n, err
 }
 
-// attempt is a write that does not wait. It is kept so that it need not be made for each.
+// attempt is a read or a write that does not wait. Such are kept, so that they need not be made for each.
 type attempt struct {
 	b   []byte
 	n   int
+	ok  bool // there was something to be read
 	err error
-	do  func(fd uintptr) // write
+
+	receive, send func(fd uintptr)
 }
 
-func (a *attempt) write(fd uintptr) { a.n, a.err = socket.TrySend(fd, a.b) }
+func (s *Set) attempt(b []byte) *attempt {
+	a, _ := s.attempts.Get().(*attempt)
+	if a == nil {
+		a = new(attempt)
+		a.receive = func(fd uintptr) { a.n, a.ok, a.err = socket.TryRecv(fd, a.b) }
+		a.send = func(fd uintptr) { a.n, a.err = socket.TrySend(fd, a.b) }
+	}
+	a.b, a.n, a.ok, a.err = b, 0, false, nil
+	return a
+}
+
+func (s *Set) giveBack(a *attempt) {
+	a.b = nil
+	s.attempts.Put(a)
+}
 
 // Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
 // with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the

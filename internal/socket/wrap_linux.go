@@ -144,6 +144,24 @@ func TrySend(fd uintptr, b []byte) (int, error) {
 	}
 }
 
+// TryRecv reads what a socket has, and reports false if it has nothing yet. Its descriptor must not be closed meanwhile.
+func TryRecv(fd uintptr, b []byte) (n int, ok bool, err error) {
+	if len(b) == 0 {
+		return 0, true, nil
+	}
+	n, errno := call(syscall.SYS_RECVFROM, fd, b, syscall.MSG_DONTWAIT)
+	switch {
+	case errno == syscall.EAGAIN:
+		return 0, false, nil
+	case errno != 0:
+		return 0, true, os.NewSyscallError("read", errno)
+	case n == 0:
+		return 0, true, io.EOF
+	default:
+		return n, true, nil
+	}
+}
+
 // Quiet reports whether a socket lives and has nothing to be read. It does not wait.
 func Quiet(raw syscall.RawConn) bool {
 	quiet := false

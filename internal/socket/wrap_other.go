@@ -15,3 +15,6 @@ func Quiet(syscall.RawConn) bool { return false }
 
 // TrySend writes nothing: nothing is known of what the socket takes.
 func TrySend(uintptr, []byte) (int, error) { return 0, nil }
+
+// TryRecv reads nothing: nothing is known of what the socket has.
+func TryRecv(uintptr, []byte) (n int, ok bool, err error) { return 0, false, nil }

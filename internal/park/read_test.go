@@ -1,0 +1,59 @@
+package park
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What is there is read at once; what is not is waited for; how it ends is told as ever.
+func TestRead(t *testing.T) {
+	both(t, func(t *testing.T, s *Set) {
+		for name, pair := range pairs(t) {
+			t.Run(name, func(t *testing.T) {
+				server, client := pair()
+				c := s.Hold(server)
+				defer c.Close()
+				b := make([]byte, 100)
+				go io.WriteString(client, "one")
+				if n, err := io.ReadAtLeast(c, b, 3); err != nil || string(b[:n]) != "one" {
+					t.Errorf("%q, %v", b[:n], err)
+				}
+				c.SetReadDeadline(time.Now().Add(-time.Second))
+				var late net.Error
+				if n, err := c.Read(b); !errors.As(err, &late) || !late.Timeout() {
+					t.Errorf("after its deadline: %d bytes, %v", n, err)
+				}
+				c.SetReadDeadline(time.Time{})
+				go client.Close()
+				if n, err := c.Read(b); n != 0 || err != io.EOF {
+					t.Errorf("at the end: %d bytes, %v", n, err)
+				}
+				c.Close()
+				if n, err := c.Read(b); n != 0 || err == nil || !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+					t.Errorf("after it was closed: %d bytes, %v", n, err)
+				}
+			})
+		}
+	})
+}
+
+// net/http looks at the operation of an error to know whether a client has gone.
+func TestReadOfAConnectionThatWasReset(t *testing.T) {
+	s := New(func(f func()) { go f() })
+	defer s.Close()
+	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	c := s.Hold(server)
+	defer c.Close()
+	client.(*net.TCPConn).SetLinger(0)
+	client.Close()
+	_, err := c.Read(make([]byte, 1))
+	var failed *net.OpError
+	if !errors.As(err, &failed) || failed.Op != "read" || !errors.Is(err, syscall.ECONNRESET) || !strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("%v", err)
+	}
+}
