@@ -17,6 +17,8 @@ type Goal struct {
 	Set              bool // there is a goal
 	AtLeast          bool // and it is a lower bound
 	Value            float64
+	Peer             string  // label of a server whose value was known when the goal was set; "" if none was
+	PeerValue        float64 // that value; not 0 if there is a peer
 }
 
 // measures are what can be compared, by name.
@@ -39,8 +41,8 @@ func measures() map[string]func(r *Report) float64 {
 	}
 }
 
-// ReadGoals reads goals, one on a line, with tabs between variant, measure, goal and title. A goal is "≤ 5", "≥ 5", or "-" where there is none. Lines that
-// begin with # are skipped.
+// ReadGoals reads goals, one on a line, with tabs between variant, measure, goal, peer and title. A goal is "≤ 5" or "≥ 5", a peer "label 5", each "-" where there
+// is none. Lines that begin with # are skipped.
 func ReadGoals(r io.Reader) ([]Goal, error) {
 	var goals []Goal
 	lines := bufio.NewScanner(r)
@@ -50,16 +52,23 @@ func ReadGoals(r io.Reader) ([]Goal, error) {
 			continue
 		}
 		fields := strings.Split(line, "\t")
-		if len(fields) != 4 || measures()[fields[1]] == nil {
-			return nil, fmt.Errorf("line %d: not a variant, a measure, a goal and a title: %q", n, line)
+		if len(fields) != 5 || measures()[fields[1]] == nil {
+			return nil, fmt.Errorf("line %d: not a variant, a measure, a goal, a peer and a title: %q", n, line)
 		}
-		g := Goal{Variant: fields[0], Measure: fields[1], Title: fields[3]}
+		g := Goal{Variant: fields[0], Measure: fields[1], Title: fields[4]}
 		if sign, value, ok := strings.Cut(fields[2], " "); ok {
 			var err error
 			if g.Value, err = strconv.ParseFloat(value, 64); err != nil || sign != "≤" && sign != "≥" {
 				return nil, fmt.Errorf("line %d: no goal: %q", n, fields[2])
 			}
 			g.Set, g.AtLeast = true, sign == "≥"
+		}
+		if label, value, ok := strings.Cut(fields[3], " "); ok {
+			var err error
+			if g.PeerValue, err = strconv.ParseFloat(value, 64); err != nil || g.PeerValue <= 0 {
+				return nil, fmt.Errorf("line %d: no value of a peer: %q", n, fields[3])
+			}
+			g.Peer = label
 		}
 		goals = append(goals, g)
 	}
@@ -92,6 +101,16 @@ func (g Goal) met(value float64) string {
 	return "no, " + short(value/g.Value) + " ×"
 }
 
+// today gives the goal as it would have been set on a machine on which the peer takes what it takes in reports. It reports false if that is not known.
+func (g Goal) today(reports []*Report) (Goal, bool) {
+	value, ok := median(reports, g, g.Peer)
+	if !g.Set || g.Peer == "" || !ok {
+		return g, false
+	}
+	g.Value *= value / g.PeerValue
+	return g, true
+}
+
 // more reports whether more of a measure is better.
 func more(measure string) bool {
 	return measure == "connects" || measure == "deliveries" || measure == "accepted"
@@ -113,7 +132,7 @@ func (g Goal) beside(value float64, others []float64) string {
 }
 
 // Compare writes a table in Markdown: a line for each goal, with the median of the runs of each server beside it, and below it a line for each server on whether it
-// was correct. The first server is held to the goals, and to the best of the others. Goals of which there is no run are left out.
+// was correct. The first server is held to the goals, to what they are by their peers, and to the best of the others. Goals of which there is no run are left out.
 func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	var labels []string
 	for _, r := range reports {
@@ -126,7 +145,7 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	}
 	titles := slices.Concat([]string{"", "goal"}, labels, []string{"goal met"})
 	if len(labels) > 1 {
-		titles = append(titles, "beside the best other")
+		titles = append(titles, "goal by its peer today", "beside the best other")
 	}
 	fmt.Fprintf(w, "|%s |\n|%s\n", strings.Join(titles, " | "), strings.Repeat("---|", len(titles)))
 	for _, g := range goals {
@@ -134,7 +153,7 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 			continue
 		}
 		cells := []string{g.Title, g.text()}
-		met, beside := "", ""
+		met, today, beside := "", "", ""
 		var others []float64
 		for _, label := range labels[1:] {
 			if value, ok := median(reports, g, label); ok {
@@ -150,10 +169,13 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 			cells = append(cells, short(value))
 			if i == 0 {
 				met, beside = g.met(value), g.beside(value, others)
+				if scaled, ok := g.today(reports); ok {
+					today = scaled.text() + ": " + scaled.met(value)
+				}
 			}
 		}
 		if cells = append(cells, met); len(labels) > 1 {
-			cells = append(cells, beside)
+			cells = append(cells, today, beside)
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
 	}
