@@ -28,14 +28,18 @@ type newcomer struct {
 // goroutines for each, only to have the connection taken from it. All others are given to who serves [Edge.Returned]; nobody else may have any more
 // to do with conn.
 func (e *Edge) Accept(conn net.Conn) {
+	if !e.begin() {
+		conn.Close()
+		return
+	}
+	defer e.connections.Done()
 	e.ceiling.apart.Add(1)
-	if e.ceiling.beyond() || !e.begin() {
+	if e.ceiling.beyond() {
 		e.ceiling.apart.Add(-1)
 		e.metrics.full[fullConnections].Inc()
 		conn.Close()
 		return
 	}
-	defer e.connections.Done()
 	n := &newcomer{edge: e, conn: e.resting.Hold(conn), since: time.Now()}
 	n.slot = e.wheel.add(n)
 	n.conn.Serve(n.read)
