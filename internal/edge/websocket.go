@@ -130,11 +130,7 @@ func (c *wsConn) turn(p *press) (again bool) {
 	if c.ctx.Err() != nil {
 		return false
 	}
-	batch, ok := c.session.TryNext()
-	if !ok {
-		c.edge.connections.Go(c.write)
-		return false
-	}
+	batch := c.session.TryNext()
 	messages := c.tenant.withNote(&c.sub, batch)
 	if len(messages) == 0 {
 		return batch.Nudged
@@ -174,10 +170,10 @@ func (c *wsConn) write() {
 			}
 			close(r.sent)
 		}
-		batch, err := c.session.Next(c.ctx)
-		if err != nil {
+		if c.ctx.Err() != nil {
 			return
 		}
+		batch := c.session.TryNext()
 		messages := c.tenant.withNote(&c.sub, batch)
 		if len(messages) == 0 {
 			if !batch.Nudged {

@@ -129,6 +129,7 @@ func (m *model) run() {
 	clients.Wait()
 	stop()
 	world.Wait()
+	time.Sleep(time.Second) // what was asked for clients that have gone is answered all the same
 	for i, c := range all {
 		m.check(i, c)
 	}
@@ -390,17 +391,19 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	s := attach(c.last)
 	defer func() { s.Detach() }()
 	slow := c.model.n(3) == 0
+	pinged := c.model.n(4) == 0 // and so gets turns, be the log read for it or not
 	for {
 		var batch Batch
-		hasty := c.model.n(2) == 0 // as a connection is that must not wait
-		if hasty {
-			batch, hasty = s.TryNext()
-		}
-		if !hasty {
+		if c.model.n(2) == 0 { // as a connection is that must not wait
+			batch = s.TryNext()
+		} else {
 			var err error
 			if batch, err = s.Next(ctx); err != nil {
 				return
 			}
+		}
+		if batch.Nudged {
+			continue
 		}
 		messages := slices.Clone(batch.Messages)
 		if gap := batch.Gap; gap != nil {
@@ -428,8 +431,12 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 				rests = false
 			case <-ctx.Done():
 				return
-			case <-time.After(time.Duration(c.model.n(int(2 * time.Millisecond)))): // the connection is handed over, if it may be
-				if through, ok := s.Claim(); ok {
+			case <-time.After(time.Duration(c.model.n(int(2 * time.Millisecond)))):
+				if pinged && c.model.n(4) == 0 {
+					s.Nudge()
+					continue
+				}
+				if through, ok := s.Claim(); ok { // the connection is handed over
 					s.Detach()
 					c.model.dawdle()
 					s, rests = attach(&through), false

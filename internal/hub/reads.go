@@ -28,139 +28,244 @@ func NewPace(trips, questions int) *Pace {
 // for some milliseconds in the worst storm.
 func DefaultPace() *Pace { return NewPace(4, 16) }
 
-// reads is the line of the questions that sessions have for the log. Whoever waits in it takes its head to the log when the pace allows a
-// trip, be its own question there or not; so the longer the line, the more goes with one trip.
+// reads is the line of the questions that sessions have for the log. A few goroutines take its head to the log, again and again until nobody
+// stands in it; so the longer the line, the more goes with one trip.
 type reads struct {
-	mu   sync.Mutex
-	line []*read          // in order of arrival
-	open map[string]*read // those in the line, by what they ask
+	mu       sync.Mutex
+	line     []*read          // in order of arrival
+	open     map[string]*read // those in the line, by what they ask
+	carriers int              // goroutines that take it to the log
 }
 
 // read is one question on its way, and all who want to know.
 type read struct {
 	proto.Question
-	name     string
-	answer   proto.Answer  // once answered is closed
-	answered chan struct{} // closed when there is an answer
+	name string
 
-	// Guarded by reads.mu.
-	askers int
+	// Guarded by reads.mu until it is taken, then immutable.
+	askers []asker
 	taken  bool // it has left the line
+}
+
+// asker is who wants the answer to a question.
+type asker interface {
+	// answered is called once at most. It must not block.
+	answered(proto.Answer)
+}
+
+// waiting is an asker that waits for the answer, which the channel has room for.
+type waiting chan proto.Answer
+
+func (w waiting) answered(a proto.Answer) { w <- a }
+
+// reading is an asker that does not wait: the reading of one page for a session that rests meanwhile.
+type reading struct {
+	session  *Session
+	question proto.Question
+	pause    time.Duration // before the next attempt
+
+	// Guarded by session.mu.
+	asked *read       // nil before and between the attempts
+	page  *proto.Page // nil until there is one
+}
+
+// The pauses between two attempts to read the log, which has failed.
+const (
+	firstPause = 50 * time.Millisecond
+	mostPause  = 2 * time.Second
+)
+
+// nextPause gives how long to wait, which is not the same for all, and what to reckon with the next time.
+func nextPause(pause time.Duration) (now, next time.Duration) {
+	return pause/2 + rand.N(pause), min(2*pause, mostPause)
 }
 
 // read reads one page of what was notified of late, or of the log. Reads of the log are paced: a storm of sessions waits here, holding
 // nothing but its place. It tries again until ctx ends.
-func (h *Hub) read(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
-	q := proto.Question{Channels: channels, After: after}
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		if page, ok := h.recent.page(q, h.config.InboxMessages, h.config.InboxBytes); ok {
-			h.stats.Recalled.Add(1)
+func (h *Hub) read(ctx context.Context, q proto.Question) (proto.Page, error) {
+	for pause := firstPause; ; {
+		if page, ok := h.recall(q); ok {
 			return page, nil
 		}
-		answer, ok := h.ask(ctx, q)
-		if !ok {
+		w := make(waiting, 1)
+		r := h.ask(q, w)
+		var answer proto.Answer
+		select {
+		case answer = <-w:
+		case <-ctx.Done():
+			h.reads.abandon(r, w)
 			return proto.Page{}, context.Cause(ctx)
 		}
 		if answer.Err == nil {
 			return answer.Page, nil
 		}
 		h.stats.ReplayErrors.Add(1)
+		var now time.Duration
+		now, pause = nextPause(pause)
 		select {
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(now):
 		case <-ctx.Done():
 			return proto.Page{}, fmt.Errorf("%w, after the log could not be read: %w", context.Cause(ctx), answer.Err)
 		}
 	}
 }
 
-// ask stands in the line until there is an answer, or ctx has ended: then it reports false.
-func (h *Hub) ask(ctx context.Context, q proto.Question) (proto.Answer, bool) {
-	r := h.reads.enter(q)
-	trips := h.pace.trips
-	for {
-		select {
-		case <-r.answered:
-			return r.answer, true
-		case trips <- struct{}{}:
-			h.trip(ctx)
-			<-h.pace.trips
-			if h.reads.left(r) {
-				trips = nil // it is on its way, and who has taken it will bring the answer
-			}
-		case <-ctx.Done():
-			h.reads.abandon(r)
-			return proto.Answer{}, false
-		}
+// read begins the reading of a page, which is the same but that nobody waits for it.
+func (s *Session) read() {
+	r := &reading{session: s, question: s.question(), pause: firstPause}
+	s.mu.Lock()
+	if !s.gone {
+		s.reading = r
+	}
+	s.mu.Unlock()
+	r.attempt()
+}
+
+// attempt asks for the page, unless the session has gone.
+func (r *reading) attempt() {
+	h := r.session.hub
+	if page, ok := h.recall(r.question); ok {
+		r.answered(proto.Answer{Page: page})
+		return
+	}
+	s := r.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading == r {
+		r.asked = h.ask(r.question, r)
 	}
 }
 
-// trip takes the head of the line to the log. It does not end with the context of who makes it, since others wait for it.
-func (h *Hub) trip(ctx context.Context) {
-	some := h.reads.take(h.pace.questions)
-	if len(some) == 0 {
+// answered implements [asker].
+func (r *reading) answered(a proto.Answer) {
+	s := r.session
+	s.mu.Lock()
+	if s.reading != r { // it has gone
+		s.mu.Unlock()
 		return
 	}
+	r.asked = nil
+	if a.Err == nil {
+		r.page = &a.Page
+		s.rouse()
+		return
+	}
+	s.mu.Unlock()
+	s.hub.stats.ReplayErrors.Add(1)
+	var now time.Duration
+	now, r.pause = nextPause(r.pause)
+	time.AfterFunc(now, r.attempt)
+}
+
+// abandon ends the reading for a session that has gone.
+func (r *reading) abandon() {
+	r.session.mu.Lock()
+	asked := r.asked
+	r.session.mu.Unlock()
+	if asked != nil {
+		r.session.hub.reads.abandon(asked, r)
+	}
+}
+
+// recall answers a question from what was notified of late, if that holds the answer.
+func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
+	page, ok := h.recent.page(q, h.config.InboxMessages, h.config.InboxBytes)
+	if ok {
+		h.stats.Recalled.Add(1)
+	}
+	return page, ok
+}
+
+// ask puts a question into the line, and sees to it that somebody takes it to the log.
+func (h *Hub) ask(q proto.Question, a asker) *read {
+	r, carry := h.reads.enter(q, a, cap(h.pace.trips))
+	if carry {
+		go h.carry()
+	}
+	return r
+}
+
+// carry takes the head of the line to the log as often as the pace allows, until the line is empty.
+func (h *Hub) carry() {
+	for more := true; more; {
+		h.pace.trips <- struct{}{}
+		var some []*read
+		if some, more = h.reads.take(h.pace.questions); more {
+			h.trip(some)
+		}
+		<-h.pace.trips
+	}
+}
+
+// trip has the log answer some questions.
+func (h *Hub) trip(some []*read) {
 	questions := make([]proto.Question, len(some))
 	for i, r := range some {
 		questions[i] = r.Question
 	}
 	h.stats.Trips.Add(1)
-	answers := h.log.Histories(context.WithoutCancel(ctx), questions)
+	answers := h.log.Histories(context.Background(), questions)
 	for i, r := range some {
-		r.answer = answers[i]
-		close(r.answered)
+		for _, a := range r.askers {
+			a.answered(answers[i])
+		}
 	}
 }
 
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
-// snapshot may be older than the session that asks.
-func (rs *reads) enter(q proto.Question) *read {
+// snapshot may be older than the session that asks. It reports whether the caller is to start one more carrier, of so many at most.
+func (rs *reads) enter(q proto.Question, a asker, most int) (r *read, carry bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
 		name, _ = id.AppendText(name)
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	r := rs.open[string(name)]
+	r = rs.open[string(name)]
 	if r == nil {
-		r = &read{Question: q, name: string(name), answered: make(chan struct{})}
+		r = &read{Question: q, name: string(name)}
 		if rs.open == nil {
 			rs.open = make(map[string]*read)
 		}
 		rs.open[r.name] = r
 		rs.line = append(rs.line, r)
+		if carry = rs.carriers < most; carry {
+			rs.carriers++
+		}
 	}
-	r.askers++
-	return r
+	r.askers = append(r.askers, a)
+	return r, carry
 }
 
-// take takes so many questions at most from the head of the line.
-func (rs *reads) take(most int) []*read {
+// take takes so many questions at most from the head of the line. If there are none, it reports false, and the carrier is to end.
+func (rs *reads) take(most int) (some []*read, ok bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	some := slices.Clone(rs.line[:min(most, len(rs.line))])
+	if len(rs.line) == 0 {
+		rs.carriers--
+		return nil, false
+	}
+	some = slices.Clone(rs.line[:min(most, len(rs.line))])
 	rs.line = slices.Delete(rs.line, 0, len(some))
 	for _, r := range some {
 		r.taken = true
 		delete(rs.open, r.name)
 	}
-	return some
+	return some, true
 }
 
-func (rs *reads) left(r *read) bool {
+// abandon takes an asker off a question, and the question out of the line with the last one. One on its way is answered all the same.
+func (rs *reads) abandon(r *read, a asker) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return r.taken
-}
-
-// abandon takes one asker off a question, and the question out of the line with the last one.
-func (rs *reads) abandon(r *read) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if r.askers--; r.askers > 0 || r.taken {
+	i := slices.Index(r.askers, a)
+	if r.taken || i < 0 {
+		return
+	}
+	if r.askers = slices.Delete(r.askers, i, i+1); len(r.askers) > 0 {
 		return
 	}
 	delete(rs.open, r.name)
-	i := slices.Index(rs.line, r)
+	i = slices.Index(rs.line, r)
 	rs.line = slices.Delete(rs.line, i, i+1)
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,6 +167,130 @@ func TestReaderThatGoesLeavesNobodyWaiting(t *testing.T) {
 		synctest.Wait()
 		if got.Load() != 1 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || len(h.pace.trips) != 0 {
 			t.Errorf("%d messages, %d in the line, %d trips under way", got.Load(), len(h.reads.line), len(h.pace.trips))
+		}
+	})
+}
+
+// Who must not wait rests while the log is read, whatever comes meanwhile, and is woken once there is a page: or when he is nudged.
+func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(new(slowLog), Config{})
+		h.Resync(id(1000))
+		var wakes atomic.Int32
+		s := h.Attach([]channel.ID{alice}, new(id(5)), func() { wakes.Add(1) })
+		step := func(what string, woken int32, nudged bool, sequences ...uint64) {
+			t.Helper()
+			synctest.Wait()
+			if n := wakes.Swap(0); n != woken {
+				t.Errorf("%s: woken %d times, want %d", what, n, woken)
+			}
+			batch := s.TryNext()
+			if batch.Nudged != nudged {
+				t.Errorf("%s: nudged is %v", what, batch.Nudged)
+			}
+			if batch.Nudged {
+				batch = s.TryNext()
+			}
+			var got []uint64
+			for _, m := range batch.Messages {
+				got = append(got, m.ID.Sequence)
+			}
+			if !slices.Equal(got, sequences) {
+				t.Errorf("%s: given %v, want %v", what, got, sequences)
+			}
+		}
+		step("attached", 0, false)
+		h.Dispatch(message(1001, alice))
+		synctest.Wait()
+		if n := wakes.Load(); n != 0 {
+			t.Error("woken by a message that has to wait for the page")
+		}
+		if _, ok := s.Claim(); ok {
+			t.Error("handed over with an id that is after the page")
+		}
+		s.Nudge()
+		step("nudged", 1, true)
+		time.Sleep(time.Second)
+		step("read", 1, false, 6, 1001)
+		step("at rest", 0, false)
+		s.Nudge()
+		step("nudged again", 1, true)
+		s.Detach()
+	})
+}
+
+// A log that cannot be read is asked again, with growing pauses, for as long as the session is there.
+func TestReadingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var back atomic.Bool
+		var pages atomic.Int32
+		h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
+			if !back.Load() {
+				return proto.Page{}, errors.New("away")
+			}
+			pages.Add(1)
+			return proto.Page{Messages: stored(1), Through: id(1), Head: id(1)}, nil
+		}), Config{})
+		h.Resync(id(1))
+		wakes := make(chan struct{}, 1)
+		stays := h.Attach([]channel.ID{alice}, new(proto.ID), func() { wakes <- struct{}{} })
+		goes := h.Attach([]channel.ID{bob}, new(proto.ID), func() { t.Error("woken, and nothing can be read") })
+		for _, s := range []*Session{stays, goes} {
+			if batch := s.TryNext(); len(batch.Messages) > 0 || batch.Nudged {
+				t.Error(batch)
+			}
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if tries := h.Stats().ReplayErrors.Load(); tries < 40 || tries > 160 {
+			t.Errorf("%d tries of two sessions in a minute, want growing pauses of at most two seconds or so", tries)
+		}
+		goes.Detach()
+		back.Store(true)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		select {
+		case <-wakes:
+		default:
+			t.Error("not woken though there is a page")
+		}
+		if batch := stays.TryNext(); len(batch.Messages) != 1 {
+			t.Error(batch)
+		}
+		if n := pages.Load(); n != 1 {
+			t.Errorf("%d pages, want that of the one who stayed", n)
+		}
+	})
+}
+
+// Who has gone is not asked for, if it is not too late.
+func TestReadingEndsWithItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(slowLog)
+		h := New(log, Config{Pace: NewPace(1, 10)})
+		h.Resync(id(1000))
+		sessions := make([]*Session, 6)
+		for n := range sessions {
+			cursor := id(n / 2) // two ask the same
+			sessions[n] = h.Attach([]channel.ID{alice}, &cursor, func() {
+				if n != 5 {
+					t.Errorf("session %d has gone, and is woken", n)
+				}
+			})
+			sessions[n].TryNext()
+			synctest.Wait()
+		}
+		for _, s := range sessions[:5] {
+			s.Detach()
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if batch := sessions[5].TryNext(); len(batch.Messages) != 1 {
+			t.Error(batch)
+		}
+		// The first was on its way, the second of its kind not; then those who asked for what the last one did.
+		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.carriers != 0 {
+			t.Errorf("%d questions, %d in the line, %d open, %d carriers", n, len(h.reads.line), len(h.reads.open), h.reads.carriers)
 		}
 	})
 }

@@ -31,6 +31,8 @@ type Session struct {
 	unplaced bool     // no cursor was brought and no head was known: the next Resync says where to begin
 	nudged   bool     // the caller of Next is to have a turn, whatever is due
 	resting  bool     // nobody calls Next until wake has been called
+	gone     bool     // it has been detached
+	reading  *reading // of the log, without anybody waiting for it; nil if there is none
 
 	given *box // what the last Next gave; owned by the caller of Next
 }
@@ -75,7 +77,7 @@ func (s *Session) Claim() (through proto.ID, ok bool) {
 	s.hub.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.resting || s.unplaced || s.losses != nil && s.losses.owed {
+	if !s.resting || s.unplaced || s.reading != nil || s.losses != nil && s.losses.owed {
 		return proto.ID{}, false
 	}
 	s.resting = false
@@ -86,7 +88,16 @@ func (s *Session) Claim() (through proto.ID, ok bool) {
 }
 
 // Detach ends s. A call of Next that is under way should be cancelled by its context.
-func (s *Session) Detach() { s.hub.detach(s) }
+func (s *Session) Detach() {
+	s.hub.detach(s)
+	s.mu.Lock()
+	r := s.reading
+	s.gone, s.reading = true, nil
+	s.mu.Unlock()
+	if r != nil {
+		r.abandon()
+	}
+}
 
 // Next gives the messages that are due, in id order, each once. A zero batch says that there are none: s rests until it
 // calls wake. Next blocks while it reads the log, and goes on trying while the log cannot be read; it returns an error only
@@ -98,38 +109,38 @@ func (s *Session) Detach() { s.hub.detach(s) }
 func (s *Session) Next(ctx context.Context) (Batch, error) {
 	for {
 		s.giveBack()
-		cursor, stale, due, nudged := s.begin()
-		if !due {
-			return Batch{Nudged: nudged}, nil
-		}
-		var page proto.Page
-		if stale {
-			var err error
-			if page, err = s.hub.read(ctx, s.channels, cursor); err != nil {
+		what, page := s.begin()
+		switch what {
+		case nothingDue, nudgeDue:
+			return Batch{Nudged: what == nudgeDue}, nil
+		case readDue:
+			read, err := s.hub.read(ctx, s.question())
+			if err != nil {
 				s.markStale()
 				return Batch{}, err
 			}
+			page = &read
 		}
-		if batch := s.collect(page, stale); len(batch.Messages) > 0 || batch.Gap != nil {
+		if batch := s.collect(page); len(batch.Messages) > 0 || batch.Gap != nil {
 			return batch, nil
 		}
 	}
 }
 
-// TryNext is Next for a caller that must not wait: it reports false, and gives nothing, if the log has to be read.
-func (s *Session) TryNext() (batch Batch, ok bool) {
+// TryNext is Next for a caller that must not wait: if the log has to be read, it has that begun, and s rests until the log has been read.
+func (s *Session) TryNext() Batch {
 	for {
 		s.giveBack()
-		_, stale, due, nudged := s.begin()
-		switch {
-		case stale:
-			s.markStale()
-			return Batch{}, false
-		case !due:
-			return Batch{Nudged: nudged}, true
+		what, page := s.begin()
+		switch what {
+		case nothingDue, nudgeDue:
+			return Batch{Nudged: what == nudgeDue}
+		case readDue:
+			s.read()
+			continue
 		}
-		if batch := s.collect(proto.Page{}, false); len(batch.Messages) > 0 || batch.Gap != nil {
-			return batch, true
+		if batch := s.collect(page); len(batch.Messages) > 0 || batch.Gap != nil {
+			return batch
 		}
 	}
 }
@@ -144,26 +155,57 @@ func (s *Session) Rest() bool {
 	return s.resting
 }
 
-// begin says whether anything is due, and whether the log must be read for it; and if nothing is, whether the caller of Next has been
-// promised a turn all the same. All of it is one step: once s rests, it may be another goroutine that is woken to call Next.
-func (s *Session) begin() (cursor proto.ID, stale, due, nudged bool) {
+// What is due to a session.
+type due int8
+
+const (
+	nothingDue due = iota // s rests
+	nudgeDue              // nothing, but the caller of Next has been promised a turn
+	inboxDue              // what is in the inbox
+	pageDue               // likewise, and a page that has been read
+	readDue               // the log must be read, or what is kept of it
+)
+
+// begin says what is due, and gives the page if one has been read. All of it is one step: once s rests, it may be another goroutine that is
+// woken to call Next.
+func (s *Session) begin() (due, *proto.Page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stale, s.stale = s.stale, false
-	if due = stale || s.inbox != nil; !due {
-		nudged, s.nudged = s.nudged, false
-		s.resting = !nudged
+	switch r := s.reading; {
+	case r != nil && r.page != nil:
+		s.reading = nil
+		return pageDue, r.page
+	case r != nil: // until then, what is in the inbox has to wait
+	case s.stale && !s.gone:
+		s.stale = false
+		return readDue, nil
+	case s.inbox != nil:
+		return inboxDue, nil
 	}
-	return s.cursor, stale, due, nudged
+	if s.nudged {
+		s.nudged = false
+		return nudgeDue, nil
+	}
+	s.resting = true
+	return nothingDue, nil
+}
+
+// question gives what the log is to be asked. Only the caller of Next moves the cursor, so that it holds until there is an answer.
+func (s *Session) question() proto.Question {
+	return proto.Question{Channels: s.channels, After: s.Cursor()}
 }
 
 // collect merges a page of the log, if one was read, with what is in the inbox, drops what has been given before, and moves
 // the cursor.
-func (s *Session) collect(page proto.Page, replayed bool) Batch {
+func (s *Session) collect(read *proto.Page) Batch {
+	var page proto.Page
+	if read != nil {
+		page = *read
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	had := s.had()
-	untrusted := replayed && s.cursor.After(page.Head)
+	untrusted := read != nil && s.cursor.After(page.Head)
 	if untrusted {
 		s.cursor, s.told = proto.ID{}, proto.ID{} // of a log that is no more; the page begins at the beginning
 	}
@@ -274,10 +316,11 @@ func (s *Session) Nudge() {
 	s.rouse()
 }
 
-// rouse unlocks s.mu, which must be held, and wakes s if it rests: no callback runs under a lock.
+// rouse unlocks s.mu, which must be held, and wakes s if it rests: no callback runs under a lock. While the log is read for it, only a nudge
+// does so.
 func (s *Session) rouse() {
-	wake := s.resting
-	s.resting = false
+	wake := s.resting && (s.nudged || s.reading == nil || s.reading.page != nil)
+	s.resting = s.resting && !wake
 	s.mu.Unlock()
 	if wake {
 		s.wake()
