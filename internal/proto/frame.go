@@ -40,8 +40,19 @@ func AppendFrameHeader(b []byte, opcode byte, size int) []byte {
 
 // NewFrame makes a frame of a payload, which it copies.
 func NewFrame(opcode byte, payload []byte) *Frame {
-	b := AppendFrameHeader(make([]byte, 0, MaxFrameHeader+len(payload)), opcode, len(payload))
-	return &Frame{bytes: append(b, payload...), header: len(b)}
+	return seal(opcode, append(unsealed(len(payload)), payload...))
+}
+
+// unsealed gives what a payload of about so many bytes is to be appended to, before it is sealed.
+func unsealed(size int) []byte { return make([]byte, MaxFrameHeader, MaxFrameHeader+size) }
+
+// seal makes a frame of a payload in its place: the header, whose length is known only now, goes right before it.
+func seal(opcode byte, b []byte) *Frame {
+	var header [MaxFrameHeader]byte
+	h := AppendFrameHeader(header[:0], opcode, len(b)-MaxFrameHeader)
+	b = b[MaxFrameHeader-len(h):]
+	copy(b, h)
+	return &Frame{bytes: b, header: len(h)}
 }
 
 // WebSocket gives the whole frame, header and payload.
@@ -52,26 +63,38 @@ func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
 
 // frames caches one wire form of a message for each of its receivers.
 type frames struct {
-	made atomic.Pointer[[]atomic.Pointer[Frame]]
+	first atomic.Pointer[Frame] // for the first receiver: most messages have but one
+	rest  atomic.Pointer[[]atomic.Pointer[Frame]]
 }
+
+// slot gives the place of the form for m.Receivers[via].
+func (f *frames) slot(m *Message, via int) *atomic.Pointer[Frame] {
+	if via == 0 {
+		return &f.first
+	}
+	slots := f.rest.Load()
+	if slots == nil {
+		fresh := make([]atomic.Pointer[Frame], len(m.Receivers)-1)
+		if f.rest.CompareAndSwap(nil, &fresh) {
+			slots = &fresh
+		} else {
+			slots = f.rest.Load()
+		}
+	}
+	return &(*slots)[via-1]
+}
+
+// aroundBody is what a record has beside its body, about, in bytes.
+const aroundBody = 200
 
 // frame gives the form for a reader that has m by way of m.Receivers[via]; the first call writes it.
 func (f *frames) frame(m *Message, via int, write func(b []byte, m *Message, via int) []byte) *Frame {
-	slots := f.made.Load()
-	if slots == nil {
-		fresh := make([]atomic.Pointer[Frame], len(m.Receivers))
-		if f.made.CompareAndSwap(nil, &fresh) {
-			slots = &fresh
-		} else {
-			slots = f.made.Load()
-		}
-	}
-	slot := &(*slots)[via]
+	slot := f.slot(m, via)
 	if made := slot.Load(); made != nil {
 		return made
 	}
 	// Two readers may both get here; one record is as good as the other.
-	made := NewFrame(OpText, write(make([]byte, 0, len(m.Body)+256), m, via))
+	made := seal(OpText, write(unsealed(len(m.Body)+aroundBody), m, via))
 	slot.Store(made)
 	return made
 }

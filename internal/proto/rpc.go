@@ -47,12 +47,12 @@ func (m *Message) AppendSSE(b []byte, via int) []byte {
 func (m *Message) RPC(user int64) *Frame {
 	own := m.paramsOf(user)
 	if own != nil {
-		return NewFrame(OpText, appendRPC(nil, m, own))
+		return seal(OpText, appendRPC(unsealed(len(m.Body)+len(own)+aroundBody), m, own))
 	}
 	if made := m.rpc.Load(); made != nil {
 		return made
 	}
-	made := NewFrame(OpText, appendRPC(make([]byte, 0, len(m.Body)+256), m, nil))
+	made := seal(OpText, appendRPC(unsealed(len(m.Body)+aroundBody), m, nil))
 	m.rpc.Store(made)
 	return made
 }

@@ -22,17 +22,21 @@ elseif after ~= '' and epoch ~= sub(head, 1, 10) then
 	end
 end
 
--- seek gives the index of the first id after the cursor, or nil. It steps back from the tail with growing strides, so that a
--- cursor that is almost new costs little, and an old one little more.
-local function seek(list)
+-- open gives what is to be read of a list: its ids from the first one after the cursor on; nil if there are none. It looks at the end of the list,
+-- and steps back from there with growing strides, so that a cursor that is almost new costs little, and an old one little more.
+local function open(list)
 	local newest = call('LINDEX', list, -1)
 	if not newest or newest <= after then
 		return nil
 	end
 	if after == '' then
-		return 0
+		return {list = list, from = 0, ids = {}, at = 1, more = true}
 	end
-	local high, stride = call('LLEN', list) - 1, 1
+	local ids = call('LRANGE', list, -chunk, -1)
+	if #ids < chunk or ids[1] <= after then
+		return {ids = ids, at = 1}
+	end
+	local high, stride = call('LLEN', list) - chunk, chunk
 	local low = high - stride
 	while low >= 0 and call('LINDEX', list, low) > after do
 		high, stride = low, stride * 2
@@ -47,7 +51,7 @@ local function seek(list)
 			low = middle
 		end
 	end
-	return high
+	return {list = list, from = high, ids = {}, at = 1, more = true}
 end
 
 local sources = {}
@@ -57,11 +61,7 @@ for c = 1, #channels, 32 do
 	if mark and mark > after and mark > lost then
 		lost = mark
 	end
-	local list = lists .. channel
-	local from = seek(list)
-	if from then
-		sources[#sources + 1] = {list = list, from = from, ids = {}, at = 1, more = true}
-	end
+	sources[#sources + 1] = open(lists .. channel)
 end
 
 -- following gives the least id after `last` of all lists, or nil.

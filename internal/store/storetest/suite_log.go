@@ -110,7 +110,7 @@ func logCases() []testCase {
 				texts = append(texts, fmt.Sprint(i))
 				ids = append(ids, b.post(time.Hour, texts[i], ch(byte(1+i%3)), ch(8)))
 			}
-			for i := 0; i < len(ids); i += 3 {
+			for i := range ids {
 				b.want(strings.Join(texts[i+1:], " "), ids[i], ch(8))
 				b.want(strings.Join(texts[i+1:], " "), ids[i], ch(1), ch(2), ch(3))
 			}
