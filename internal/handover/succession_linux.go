@@ -283,6 +283,7 @@ func (s *Succession) adopt(ctx context.Context, m message, files []*os.File, e E
 	if err != nil {
 		return err
 	}
+	endProbes(conn)
 	err = e.Adopt(ctx, r, conn, func() error { return s.predecessor.send(message{Taken: true}) })
 	if err != nil {
 		conn.Close()
@@ -394,7 +395,16 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil && l.passed.Load() {
 		<-l.closed // it is no failure of the service
 	}
+	endProbes(conn)
 	return conn, err
+}
+
+// endProbes takes from a connection, if there is one, the keep-alive that net gives to all that come by a socket of the predecessor. Those of our own
+// sockets have none.
+func endProbes(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAlive(false) // an error: it is broken, as its first use will tell
+	}
 }
 
 // Close implements [net.Listener].

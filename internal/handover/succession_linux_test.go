@@ -42,6 +42,7 @@ func TestSuccession(t *testing.T) {
 		p.stop()
 		clients = append(clients, next.clients(t, 1)...)
 		p = next
+		p.notProbed(t)
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
 		}

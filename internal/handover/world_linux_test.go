@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -184,6 +185,24 @@ func descriptors(t *testing.T) {
 	}
 	before := count()
 	t.Cleanup(func() { eventually(t, "all descriptors are closed", func() bool { return count() <= before }) })
+}
+
+// notProbed holds that no connection, accepted or handed over, has a keep-alive.
+func (p *process) notProbed(t *testing.T) {
+	t.Helper()
+	p.edge.mu.Lock()
+	defer p.edge.mu.Unlock()
+	for name, conn := range p.edge.conns {
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = raw.Control(func(fd uintptr) {
+			if probed, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); probed != 0 || err != nil {
+				t.Errorf("connection %s: keep-alive is %d, %v", name, probed, err)
+			}
+		})
+	}
 }
 
 // clients connects some, and waits until they are p's.

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,12 +14,17 @@ import (
 // socketMode lets the owner and the group of a unix socket connect.
 const socketMode = 0o660
 
+// withoutProbes listens for connections without TCP's own probes of idle peers, which net would send every 15 seconds: of a hundred thousand
+// connections at rest they are most of the work. Who serves a connection knows without them when it is dead: all have a time by which
+// the client is to send something, a ping to answer, or an answer to take.
+var withoutProbes = net.ListenConfig{KeepAlive: -1}
+
 // Listen listens at "host:port" or "unix:/path". A socket file that a dead process left is replaced; one that somebody
-// listens at, or a file that is no socket, is an error. Closing the listener removes the socket file.
+// listens at, or a file that is no socket, is an error. Closing the listener removes the socket file. Connections have no keep-alive (RFC 1122, 4.2.3.6).
 func Listen(address string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	if !unix {
-		return net.Listen("tcp", address)
+		return withoutProbes.Listen(context.Background(), "tcp", address)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, fmt.Errorf("listen at %s: %w", path, err)
