@@ -317,32 +317,48 @@ func (c *crowd) closing(ctx context.Context) error {
 	}
 	for _, s := range c.subscribers {
 		for {
-			missing := s.missing(last)
-			if missing == 0 || s.From == "" && s.known() == "" {
+			missing := c.missing(s, last)
+			if missing == 0 {
 				break
 			}
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%s has not caught up: %d messages after all others are missing", s.Name, missing)
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(50 * time.Millisecond):
 			}
 		}
 	}
 	return nil
 }
 
-// missing counts the letters that the subscriber should have and has not.
-func (s Subscriber) missing(letters []Letter) int {
-	due := make(map[string]bool)
+// missing counts the letters that a subscriber should have and has not. One that began from nowhere, and late, is due only what came after its
+// first id: nothing, as long as it has been told none. What others have tells which id a letter has.
+func (c *crowd) missing(s Subscriber, letters []Letter) (n int) {
+	due := make(map[string]string) // ids, as far as they are known, by body
 	for _, l := range letters {
 		if s.watches(l) {
-			due[l.Body] = true
+			due[l.Body] = ""
 		}
 	}
 	for _, a := range s.Arrivals() {
 		delete(due, a.Body)
 	}
-	return len(due)
+	if len(due) == 0 || s.From == "" && s.known() == "" {
+		return 0
+	}
+	for _, other := range c.subscribers {
+		for _, a := range other.Arrivals() {
+			if _, ok := due[a.Body]; ok {
+				due[a.Body] = a.MID
+			}
+		}
+	}
+	for _, id := range due {
+		if id == "" || s.due(id) {
+			n++
+		}
+	}
+	return n
 }
 
 // comeBack lets every client connect once more, when there is nothing left for it.

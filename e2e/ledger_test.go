@@ -85,6 +85,37 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+// Who begins from nowhere between two letters was once waited for in vain, as if the first one were due.
+func TestLateBeginnerIsNotWaitedFor(t *testing.T) {
+	id := NewChannel()
+	letters := []Letter{{Body: "1", Channels: []channel.ID{id}}, {Body: "2", Channels: []channel.ID{id}}}
+	subscriber := func(from string, had ...Record) Subscriber {
+		s := Subscriber{Channels: []channel.ID{id}, Client: &Client{From: from}}
+		s.take(had, webSocket)
+		return s
+	}
+	first, second := Record{mid(1), "", "1"}, Record{mid(2), "", "2"}
+	all := subscriber(beginning, first, second)
+	for _, c := range []struct {
+		name string
+		s    Subscriber
+		want int
+	}{
+		{"all", all, 0},
+		{"late", subscriber("", second), 0},
+		{"late, and a letter is missing", subscriber("", first), 1},
+		{"from the beginning", subscriber(beginning, second), 1},
+		{"knows of nothing", subscriber(""), 0},
+	} {
+		if got := (&crowd{subscribers: []Subscriber{c.s, all}}).missing(c.s, letters); got != c.want {
+			t.Errorf("%s: %d are missing, want %d", c.name, got, c.want)
+		}
+	}
+	if got := (&crowd{subscribers: []Subscriber{subscriber("", second)}}).missing(subscriber("", second), letters); got != 1 {
+		t.Errorf("%d are missing of a letter that nobody has yet, want 1", got)
+	}
+}
+
 // TestLossIsSeen: the fault run would notice. Messages are accepted while everybody is away, Redis comes back with nothing, and each of
 // these messages must be missed, by each client that it was for; what is published then is not.
 func TestLossIsSeen(t *testing.T) {
