@@ -360,7 +360,7 @@ func (c *client) live(ctx context.Context, done <-chan struct{}) {
 	for {
 		select {
 		case <-done:
-			c.connect(ctx, 5*time.Second)
+			c.connect(ctx, 2*time.Second)
 			return
 		default:
 		}
