@@ -43,30 +43,22 @@ type read struct {
 	name string
 
 	// Guarded by reads.mu until it is taken, then immutable.
-	askers []asker
+	askers []*reading
 	taken  bool // it has left the line
 }
 
-// asker is who wants the answer to a question.
-type asker interface {
-	// answered is called once at most. It must not block.
-	answered(proto.Answer)
-}
-
-// waiting is an asker that waits for the answer, which the channel has room for.
-type waiting chan proto.Answer
-
-func (w waiting) answered(a proto.Answer) { w <- a }
-
-// reading is an asker that does not wait: the reading of one page for a session that rests meanwhile.
+// reading is a session's question to the log, asked again until there is a page, or the session gives it up. Only the caller of Next moves the
+// cursor, so that the question holds until then. Whoever it is given to makes the first attempt.
 type reading struct {
 	session  *Session
 	question proto.Question
 	pause    time.Duration // before the next attempt
+	done     chan struct{} // closed once there is a page; nil if nobody waits for it
 
 	// Guarded by session.mu.
 	asked *read       // nil before and between the attempts
 	page  *proto.Page // nil until there is one
+	err   error       // of the last attempt
 }
 
 // The pauses between two attempts to read the log, which has failed.
@@ -80,48 +72,29 @@ func nextPause(pause time.Duration) (now, next time.Duration) {
 	return pause/2 + rand.N(pause), min(2*pause, mostPause)
 }
 
-// read reads one page of what was notified of late, or of the log. Reads of the log are paced: a storm of sessions waits here, holding
-// nothing but its place. It tries again until ctx ends.
-func (h *Hub) read(ctx context.Context, q proto.Question) (proto.Page, error) {
-	for pause := firstPause; ; {
-		if page, ok := h.recall(q); ok {
-			return page, nil
-		}
-		w := make(waiting, 1)
-		r := h.ask(q, w)
-		var answer proto.Answer
-		select {
-		case answer = <-w:
-		case <-ctx.Done():
-			h.reads.abandon(r, w)
-			return proto.Page{}, context.Cause(ctx)
-		}
-		if answer.Err == nil {
-			return answer.Page, nil
-		}
-		h.stats.ReplayErrors.Add(1)
-		var now time.Duration
-		now, pause = nextPause(pause)
-		select {
-		case <-time.After(now):
-		case <-ctx.Done():
-			return proto.Page{}, fmt.Errorf("%w, after the log could not be read: %w", context.Cause(ctx), answer.Err)
-		}
+// wait makes the first attempt and waits for the page, which the session then has. When ctx ends, all is as if nothing had been asked.
+func (r *reading) wait(ctx context.Context) error {
+	r.done = make(chan struct{})
+	r.attempt()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
 	}
-}
-
-// read begins the reading of a page, which is the same but that nobody waits for it.
-func (s *Session) read() {
-	r := &reading{session: s, question: s.question(), pause: firstPause}
+	s := r.session
 	s.mu.Lock()
-	if !s.gone {
-		s.reading = r
+	s.reading, s.stale = nil, true
+	err := context.Cause(ctx)
+	if r.err != nil {
+		err = fmt.Errorf("%w, after the log could not be read: %w", err, r.err)
 	}
 	s.mu.Unlock()
-	r.attempt()
+	r.abandon()
+	return err
 }
 
-// attempt asks for the page, unless the session has gone.
+// attempt asks for the page, unless the session has given it up. Reads of the log are paced: a storm of sessions stands in the line, holding
+// nothing but its place.
 func (r *reading) attempt() {
 	h := r.session.hub
 	if page, ok := h.recall(r.question); ok {
@@ -136,17 +109,20 @@ func (r *reading) attempt() {
 	}
 }
 
-// answered implements [asker].
+// answered takes the answer to an attempt. It does not block.
 func (r *reading) answered(a proto.Answer) {
 	s := r.session
 	s.mu.Lock()
-	if s.reading != r { // it has gone
+	if s.reading != r { // it has been given up
 		s.mu.Unlock()
 		return
 	}
-	r.asked = nil
+	r.asked, r.err = nil, a.Err
 	if a.Err == nil {
 		r.page = &a.Page
+		if r.done != nil {
+			close(r.done)
+		}
 		s.rouse()
 		return
 	}
@@ -157,7 +133,7 @@ func (r *reading) answered(a proto.Answer) {
 	time.AfterFunc(now, r.attempt)
 }
 
-// abandon ends the reading for a session that has gone.
+// abandon takes what is asked for out of the line, if it still stands there, when the session has given it up.
 func (r *reading) abandon() {
 	r.session.mu.Lock()
 	asked := r.asked
@@ -177,7 +153,7 @@ func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 }
 
 // ask puts a question into the line, and sees to it that somebody takes it to the log.
-func (h *Hub) ask(q proto.Question, a asker) *read {
+func (h *Hub) ask(q proto.Question, a *reading) *read {
 	r, carry := h.reads.enter(q, a, cap(h.pace.trips))
 	if carry {
 		go h.carry()
@@ -214,7 +190,7 @@ func (h *Hub) trip(some []*read) {
 
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
 // snapshot may be older than the session that asks. It reports whether the caller is to start one more carrier, of so many at most.
-func (rs *reads) enter(q proto.Question, a asker, most int) (r *read, carry bool) {
+func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
 		name, _ = id.AppendText(name)
@@ -255,7 +231,7 @@ func (rs *reads) take(most int) (some []*read, ok bool) {
 }
 
 // abandon takes an asker off a question, and the question out of the line with the last one. One on its way is answered all the same.
-func (rs *reads) abandon(r *read, a asker) {
+func (rs *reads) abandon(r *read, a *reading) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	i := slices.Index(r.askers, a)

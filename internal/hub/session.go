@@ -32,7 +32,7 @@ type Session struct {
 	nudged   bool     // the caller of Next is to have a turn, whatever is due
 	resting  bool     // nobody calls Next until wake has been called
 	gone     bool     // it has been detached
-	reading  *reading // of the log, without anybody waiting for it; nil if there is none
+	reading  *reading // of the log; nil if there is none
 
 	given *box // what the last Next gave; owned by the caller of Next
 }
@@ -108,21 +108,12 @@ func (s *Session) Detach() {
 // or in the inbox or in both, and the cursor drops what comes twice.
 func (s *Session) Next(ctx context.Context) (Batch, error) {
 	for {
-		s.giveBack()
-		what, page := s.begin()
-		switch what {
-		case nothingDue, nudgeDue:
-			return Batch{Nudged: what == nudgeDue}, nil
-		case readDue:
-			read, err := s.hub.read(ctx, s.question())
-			if err != nil {
-				s.markStale()
-				return Batch{}, err
-			}
-			page = &read
-		}
-		if batch := s.collect(page); len(batch.Messages) > 0 || batch.Gap != nil {
+		batch, reading := s.next()
+		if reading == nil {
 			return batch, nil
+		}
+		if err := reading.wait(ctx); err != nil {
+			return Batch{}, err
 		}
 	}
 }
@@ -130,17 +121,27 @@ func (s *Session) Next(ctx context.Context) (Batch, error) {
 // TryNext is Next for a caller that must not wait: if the log has to be read, it has that begun, and s rests until the log has been read.
 func (s *Session) TryNext() Batch {
 	for {
+		batch, reading := s.next()
+		if reading == nil {
+			return batch
+		}
+		reading.attempt()
+	}
+}
+
+// next gives what is due without the log, or the reading of the log that is to be made first.
+func (s *Session) next() (Batch, *reading) {
+	for {
 		s.giveBack()
-		what, page := s.begin()
+		what, reading := s.begin()
 		switch what {
 		case nothingDue, nudgeDue:
-			return Batch{Nudged: what == nudgeDue}
+			return Batch{Nudged: what == nudgeDue}, nil
 		case readDue:
-			s.read()
-			continue
+			return Batch{}, reading
 		}
-		if batch := s.collect(page); len(batch.Messages) > 0 || batch.Gap != nil {
-			return batch
+		if batch := s.collect(reading); len(batch.Messages) > 0 || batch.Gap != nil {
+			return batch, nil
 		}
 	}
 }
@@ -166,19 +167,20 @@ const (
 	readDue               // the log must be read, or what is kept of it
 )
 
-// begin says what is due, and gives the page if one has been read. All of it is one step: once s rests, it may be another goroutine that is
+// begin says what is due, and gives the reading that it is about. All of it is one step: once s rests, it may be another goroutine that is
 // woken to call Next.
-func (s *Session) begin() (due, *proto.Page) {
+func (s *Session) begin() (due, *reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch r := s.reading; {
 	case r != nil && r.page != nil:
 		s.reading = nil
-		return pageDue, r.page
+		return pageDue, r
 	case r != nil: // until then, what is in the inbox has to wait
 	case s.stale && !s.gone:
 		s.stale = false
-		return readDue, nil
+		s.reading = &reading{session: s, question: proto.Question{Channels: s.channels, After: s.cursor}, pause: firstPause}
+		return readDue, s.reading
 	case s.inbox != nil:
 		return inboxDue, nil
 	}
@@ -190,17 +192,12 @@ func (s *Session) begin() (due, *proto.Page) {
 	return nothingDue, nil
 }
 
-// question gives what the log is to be asked. Only the caller of Next moves the cursor, so that it holds until there is an answer.
-func (s *Session) question() proto.Question {
-	return proto.Question{Channels: s.channels, After: s.Cursor()}
-}
-
-// collect merges a page of the log, if one was read, with what is in the inbox, drops what has been given before, and moves
+// collect merges the page of a reading, if there was one, with what is in the inbox, drops what has been given before, and moves
 // the cursor.
-func (s *Session) collect(read *proto.Page) Batch {
+func (s *Session) collect(read *reading) Batch {
 	var page proto.Page
 	if read != nil {
-		page = *read
+		page = *read.page
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -325,12 +322,6 @@ func (s *Session) rouse() {
 	if wake {
 		s.wake()
 	}
-}
-
-func (s *Session) markStale() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stale = true
 }
 
 // giveBack ends the life of the last batch.
