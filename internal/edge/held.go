@@ -55,7 +55,7 @@ func (p *poll) turn(press *press) (again bool) {
 		p.edge.connections.Go(p.answerByHand)
 		return false
 	}
-	batch := p.session.TryNext()
+	batch := p.session.Next()
 	messages := p.tenant.withNote(&p.sub, batch)
 	if len(messages) == 0 {
 		return batch.Nudged

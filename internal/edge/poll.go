@@ -121,13 +121,7 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	e.metrics.polls.Inc()
 	p.tenant.numbers.polls.Add(1)
 
-	listening := context.AfterFunc(r.Context(), func() { p.finish(ReasonClientClosed) })
-	settled := p.settle(w)
-	if !listening() && !settled { // it has just hung up
-		p.end(ReasonClientClosed)
-		settled = p.settle(w)
-	}
-	switch {
+	switch settled := p.settle(w); {
 	case !settled:
 		p.hold(w, r)
 	case again != nil:
@@ -143,10 +137,7 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 // settle writes the answer that is due, and reports false if there is none yet: then the session calls wake.
 func (p *poll) settle(w http.ResponseWriter) bool {
 	for p.ctx.Err() == nil {
-		batch, err := p.session.Next(p.ctx)
-		if err != nil {
-			break
-		}
+		batch := p.session.Next()
 		if messages := p.tenant.withNote(&p.sub, batch); len(messages) > 0 {
 			if p.answer(w, messages) {
 				return true

@@ -106,10 +106,7 @@ func (t *tenant) writeEvents(ctx context.Context, w http.ResponseWriter, sub *su
 		return err
 	}
 	for ctx.Err() == nil {
-		batch, err := session.Next(ctx)
-		if err != nil {
-			return nil
-		}
+		batch := session.Next()
 		if messages := t.withNote(sub, batch); len(messages) > 0 {
 			var out packet
 			for _, m := range messages {

@@ -94,15 +94,14 @@ func BenchmarkStorm(b *testing.B) {
 				var all sync.WaitGroup
 				for _, ids := range channels {
 					all.Go(func() {
-						s := h.Attach(ids, &cursor, func() {})
+						wake := make(chan struct{}, 1)
+						s := h.Attach(ids, &cursor, func() { wake <- struct{}{} })
 						defer s.Detach()
 						for got := 0; got < missed; {
-							batch, err := s.Next(b.Context())
-							if err != nil {
-								b.Error(err)
-								return
+							batch := s.Next()
+							if got += len(batch.Messages); len(batch.Messages) == 0 {
+								<-wake
 							}
-							got += len(batch.Messages)
 						}
 					})
 				}

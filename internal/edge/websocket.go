@@ -130,7 +130,7 @@ func (c *wsConn) turn(p *press) (again bool) {
 	if c.ctx.Err() != nil {
 		return false
 	}
-	batch := c.session.TryNext()
+	batch := c.session.Next()
 	messages := c.tenant.withNote(&c.sub, batch)
 	if len(messages) == 0 {
 		return batch.Nudged
@@ -173,7 +173,7 @@ func (c *wsConn) write() {
 		if c.ctx.Err() != nil {
 			return
 		}
-		batch := c.session.TryNext()
+		batch := c.session.Next()
 		messages := c.tenant.withNote(&c.sub, batch)
 		if len(messages) == 0 {
 			if !batch.Nudged {

@@ -68,9 +68,9 @@ func TestGap(t *testing.T) {
 			for _, m := range c.live {
 				h.Dispatch(m)
 			}
-			batch, err := s.Next(t.Context())
-			if err != nil || len(batch.Messages) != len(c.page.Messages)+len(c.live) {
-				t.Fatalf("%d messages, %v", len(batch.Messages), err)
+			batch := next(s)
+			if len(batch.Messages) != len(c.page.Messages)+len(c.live) {
+				t.Fatalf("%d messages", len(batch.Messages))
 			}
 			told := uint64(0)
 			if c.want != nil {
@@ -85,8 +85,8 @@ func TestGap(t *testing.T) {
 			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsTold.Load() != told {
 				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsTold.Load())
 			}
-			if again, err := s.Next(t.Context()); err != nil || len(again.Messages) > 0 || again.Gap != nil {
-				t.Errorf("then %+v, %v", again, err)
+			if again := next(s); len(again.Messages) > 0 || again.Gap != nil {
+				t.Errorf("then %+v", again)
 			}
 			if s.Cursor().After(c.page.Head) && len(c.live) == 0 {
 				t.Errorf("cursor %v is ahead of the log", s.Cursor())
@@ -107,9 +107,9 @@ func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	cursor := id(5)
 	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
 	for page, want := range []*Gap{nil, {Index: 0, ID: id(8), After: id(7), Before: id(30)}, nil, nil} {
-		batch, err := s.Next(t.Context())
-		if err != nil || (batch.Gap == nil) != (want == nil) || want != nil && *batch.Gap != *want {
-			t.Errorf("page %d: %+v, %v", page, batch.Gap, err)
+		batch := next(s)
+		if (batch.Gap == nil) != (want == nil) || want != nil && *batch.Gap != *want {
+			t.Errorf("page %d: %+v", page, batch.Gap)
 		}
 	}
 	if n := h.Stats().Gaps.Load(); n != 1 {
@@ -128,35 +128,35 @@ func TestGapsArePaced(t *testing.T) {
 		h.Resync(id(10))
 		cursor := id(5)
 		s := h.Attach([]channel.ID{alice}, &cursor, func() {})
-		next := func() *Gap {
+		gap := func() *Gap {
 			t.Helper()
-			batch, err := s.Next(t.Context())
-			if err != nil || len(batch.Messages) != 1 {
-				t.Fatalf("%+v, %v", batch, err)
+			batch := next(s)
+			if len(batch.Messages) != 1 {
+				t.Fatalf("%+v", batch)
 			}
 			return batch.Gap
 		}
-		if next() == nil {
+		if gap() == nil {
 			t.Error("not told")
 		}
 		for _, head := range []int{20, 30} {
 			time.Sleep(25 * time.Second)
 			h.Resync(id(head))
-			if gap := next(); gap != nil {
+			if gap := gap(); gap != nil {
 				t.Errorf("told of %+v", gap)
 			}
 		}
 		time.Sleep(10 * time.Second)
 		h.Dispatch(message(31, alice)) // no id is free before it
-		if gap := next(); gap != nil {
+		if gap := gap(); gap != nil {
 			t.Errorf("told of %+v", gap)
 		}
 		h.Dispatch(message(33, alice))
-		if gap := next(); gap == nil || *gap != (Gap{Index: 0, ID: id(32), After: id(10), Before: id(33)}) {
+		if gap := gap(); gap == nil || *gap != (Gap{Index: 0, ID: id(32), After: id(10), Before: id(33)}) {
 			t.Errorf("told of %+v", gap)
 		}
 		h.Dispatch(message(40, alice))
-		if gap := next(); gap != nil {
+		if gap := gap(); gap != nil {
 			t.Errorf("told again, of %+v", gap)
 		}
 		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsTold.Load() != 2 {
@@ -180,7 +180,7 @@ func TestGapAfterTransientMessages(t *testing.T) {
 	h.Dispatch(typing)
 	want(t, sequences(t, s), 9)
 	h.Resync(id(10))
-	if batch, err := s.Next(t.Context()); err != nil || batch.Gap != nil || len(batch.Messages) != 1 {
-		t.Errorf("%+v, %v: there is no free id between 9 and 10", batch, err)
+	if batch := next(s); batch.Gap != nil || len(batch.Messages) != 1 {
+		t.Errorf("%+v: there is no free id between 9 and 10", batch)
 	}
 }

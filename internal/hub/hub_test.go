@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -45,15 +44,28 @@ func message(sequence int, receivers ...channel.ID) *proto.Message {
 // sequences gives what the next batch holds.
 func sequences(t *testing.T, s *Session) []uint64 {
 	t.Helper()
-	batch, err := s.Next(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got []uint64
-	for _, m := range batch.Messages {
+	for _, m := range next(s).Messages {
 		got = append(got, m.ID.Sequence)
 	}
 	return got
+}
+
+// next gives what Next does, and waits while the log is read for it. Nobody else is to wake s meanwhile.
+func next(s *Session) Batch {
+	wake, woken := s.wake, make(chan struct{}, 1)
+	s.wake = func() { woken <- struct{}{} }
+	defer func() { s.wake = wake }()
+	for {
+		batch := s.Next()
+		s.mu.Lock()
+		reading := s.reading != nil
+		s.mu.Unlock()
+		if !reading || batch.Nudged {
+			return batch
+		}
+		<-woken
+	}
 }
 
 func want(t *testing.T, got []uint64, want ...uint64) {
@@ -135,14 +147,14 @@ func TestNoRestWhileSomethingIsDue(t *testing.T) {
 			wakes := 0
 			s := h.Attach([]channel.ID{alice}, nil, func() { wakes++ })
 			h.Dispatch(message(2, alice))
-			if batch := s.TryNext(); len(batch.Messages) != 1 {
+			if batch := s.Next(); len(batch.Messages) != 1 {
 				t.Fatal(batch)
 			}
 			come(h, s)
 			if s.Rest() || wakes != 0 {
 				t.Errorf("it rests, or was woken while it did not: %d", wakes)
 			}
-			if batch := s.TryNext(); len(batch.Messages) == 1 != (name == "a message") || batch.Nudged != (name == "a nudge") {
+			if batch := s.Next(); len(batch.Messages) == 1 != (name == "a message") || batch.Nudged != (name == "a nudge") {
 				t.Error(batch)
 			}
 		})
@@ -154,29 +166,22 @@ func TestNudgeIsNeverLost(t *testing.T) {
 	h.Resync(proto.ID{})
 	wakes := 0
 	s := h.Attach([]channel.ID{alice}, nil, func() { wakes++ })
-	next := func() Batch {
-		batch, err := s.Next(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return batch
-	}
 	s.Nudge() // it does not rest yet
 	h.Dispatch(message(1, alice))
-	if batch := next(); len(batch.Messages) != 1 {
+	if batch := s.Next(); len(batch.Messages) != 1 {
 		t.Errorf("%+v, want the message first", batch)
 	}
-	if !next().Nudged || wakes != 0 {
+	if !s.Next().Nudged || wakes != 0 {
 		t.Errorf("rests after a nudge that woke it %d times", wakes)
 	}
-	if next().Nudged || wakes != 0 {
+	if s.Next().Nudged || wakes != 0 {
 		t.Error("does not rest")
 	}
 	s.Nudge()
 	if s.Nudge(); wakes != 1 {
 		t.Errorf("woken %d times, want once", wakes)
 	}
-	if !next().Nudged || next().Nudged {
+	if !s.Next().Nudged || s.Next().Nudged {
 		t.Error("not one turn for two nudges")
 	}
 }
@@ -224,9 +229,8 @@ func TestCursorAheadOfTheLog(t *testing.T) {
 	h.Resync(id(3))
 	cursor := id(100)
 	s := h.Attach([]channel.ID{alice}, &cursor, func() {})
-	batch, err := s.Next(t.Context())
-	if err != nil || batch.Gap == nil || len(batch.Messages) != 1 {
-		t.Fatalf("got %v, %v; want the one message and a gap", batch, err)
+	if batch := next(s); batch.Gap == nil || len(batch.Messages) != 1 {
+		t.Fatalf("got %v; want the one message and a gap", batch)
 	}
 	h.Dispatch(message(4, alice))
 	want(t, sequences(t, s), 4)
@@ -282,27 +286,6 @@ func TestExpiredWhileInTheInbox(t *testing.T) {
 	})
 }
 
-func TestNextEndsWithItsContextWhileTheLogIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		away := errors.New("away")
-		h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) { return proto.Page{}, away }), Config{})
-		h.Resync(proto.ID{})
-		s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		start := time.Now()
-		if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, away) {
-			t.Errorf("got %v, want both the deadline and what the log said", err)
-		}
-		if waited := time.Since(start); waited != time.Minute {
-			t.Errorf("ended after %v", waited)
-		}
-		if tries := h.Stats().ReplayErrors.Load(); tries < 20 || tries > 80 {
-			t.Errorf("%d tries in a minute, want a growing pause of at most two seconds or so", tries)
-		}
-	})
-}
-
 // Reads of the log are paced, however many sessions wait.
 func TestReadsArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -316,8 +299,7 @@ func TestReadsArePaced(t *testing.T) {
 		}), Config{Pace: NewPace(1, 10)})
 		h.Resync(proto.ID{})
 		for range 50 {
-			s := h.Attach([]channel.ID{alice}, new(proto.ID), func() {})
-			go s.Next(t.Context())
+			h.Attach([]channel.ID{alice}, new(proto.ID), func() {}).Next()
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -372,8 +354,8 @@ func BenchmarkDispatch(b *testing.B) {
 				m.ID.Sequence++
 				h.Dispatch(m)
 				for _, s := range sessions { // drained, so that the work is charged to the run that caused it
-					s.Next(b.Context())
-					s.Next(b.Context())
+					s.Next()
+					s.Next()
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*bench.sessions), "ns/delivery")

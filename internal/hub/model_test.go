@@ -393,15 +393,7 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	slow := c.model.n(3) == 0
 	pinged := c.model.n(4) == 0 // and so gets turns, be the log read for it or not
 	for {
-		var batch Batch
-		if c.model.n(2) == 0 { // as a connection is that must not wait
-			batch = s.TryNext()
-		} else {
-			var err error
-			if batch, err = s.Next(ctx); err != nil {
-				return
-			}
-		}
+		batch := s.Next()
 		if batch.Nudged {
 			continue
 		}

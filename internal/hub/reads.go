@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -48,17 +47,15 @@ type read struct {
 }
 
 // reading is a session's question to the log, asked again until there is a page, or the session gives it up. Only the caller of Next moves the
-// cursor, so that the question holds until then. Whoever it is given to makes the first attempt.
+// cursor, so that the question holds until then.
 type reading struct {
 	session  *Session
 	question proto.Question
 	pause    time.Duration // before the next attempt
-	done     chan struct{} // closed once there is a page; nil if nobody waits for it
 
 	// Guarded by session.mu.
 	asked *read       // nil before and between the attempts
 	page  *proto.Page // nil until there is one
-	err   error       // of the last attempt
 }
 
 // The pauses between two attempts to read the log, which has failed.
@@ -66,32 +63,6 @@ const (
 	firstPause = 50 * time.Millisecond
 	mostPause  = 2 * time.Second
 )
-
-// nextPause gives how long to wait, which is not the same for all, and what to reckon with the next time.
-func nextPause(pause time.Duration) (now, next time.Duration) {
-	return pause/2 + rand.N(pause), min(2*pause, mostPause)
-}
-
-// wait makes the first attempt and waits for the page, which the session then has. When ctx ends, all is as if nothing had been asked.
-func (r *reading) wait(ctx context.Context) error {
-	r.done = make(chan struct{})
-	r.attempt()
-	select {
-	case <-r.done:
-		return nil
-	case <-ctx.Done():
-	}
-	s := r.session
-	s.mu.Lock()
-	s.reading, s.stale = nil, true
-	err := context.Cause(ctx)
-	if r.err != nil {
-		err = fmt.Errorf("%w, after the log could not be read: %w", err, r.err)
-	}
-	s.mu.Unlock()
-	r.abandon()
-	return err
-}
 
 // attempt asks for the page, unless the session has given it up. Reads of the log are paced: a storm of sessions stands in the line, holding
 // nothing but its place.
@@ -117,30 +88,16 @@ func (r *reading) answered(a proto.Answer) {
 		s.mu.Unlock()
 		return
 	}
-	r.asked, r.err = nil, a.Err
+	r.asked = nil
 	if a.Err == nil {
 		r.page = &a.Page
-		if r.done != nil {
-			close(r.done)
-		}
 		s.rouse()
 		return
 	}
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
-	var now time.Duration
-	now, r.pause = nextPause(r.pause)
-	time.AfterFunc(now, r.attempt)
-}
-
-// abandon takes what is asked for out of the line, if it still stands there, when the session has given it up.
-func (r *reading) abandon() {
-	r.session.mu.Lock()
-	asked := r.asked
-	r.session.mu.Unlock()
-	if asked != nil {
-		r.session.hub.reads.abandon(asked, r)
-	}
+	time.AfterFunc(r.pause/2+rand.N(r.pause), r.attempt) // not the same for all
+	r.pause = min(2*r.pause, mostPause)
 }
 
 // recall answers a question from what was notified of late, if that holds the answer.

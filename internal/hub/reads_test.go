@@ -48,13 +48,12 @@ func (l *slowLog) questions() (n int) {
 }
 
 // returns has a session return with a cursor, and calls check with what it got.
-func returns(t *testing.T, h *Hub, after int, check func(Batch, error), channels ...channel.ID) {
+func returns(h *Hub, after int, check func(Batch), channels ...channel.ID) {
 	cursor := id(after)
 	s := h.Attach(channels, &cursor, func() {})
 	go func() {
 		defer s.Detach()
-		batch, err := s.Next(t.Context())
-		check(batch, err)
+		check(next(s))
 	}()
 }
 
@@ -66,9 +65,9 @@ func TestReadsTravelTogether(t *testing.T) {
 		h.Resync(id(1000))
 		var got atomic.Int32
 		for n := range 102 {
-			returns(t, h, n, func(batch Batch, err error) {
-				if err != nil || len(batch.Messages) != 1 || batch.Messages[0].ID != id(n+1) || batch.Messages[0].Receivers[0] != alice {
-					t.Errorf("after %d: %v, %v", n, batch.Messages, err)
+			returns(h, n, func(batch Batch) {
+				if len(batch.Messages) != 1 || batch.Messages[0].ID != id(n+1) || batch.Messages[0].Receivers[0] != alice {
+					t.Errorf("after %d: %v", n, batch.Messages)
 				}
 				got.Add(1)
 			}, alice)
@@ -100,7 +99,7 @@ func TestHubsShareAPace(t *testing.T) {
 		for range 5 {
 			h := New(log, Config{Pace: pace})
 			h.Resync(id(1000))
-			returns(t, h, 1, func(Batch, error) {}, alice)
+			returns(h, 1, func(Batch) {}, alice)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -121,9 +120,9 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 			if n == 1 {
 				synctest.Wait() // the first is on its way
 			}
-			returns(t, h, 5, func(batch Batch, err error) {
-				if err != nil || len(batch.Messages) != 1 {
-					t.Error(batch, err)
+			returns(h, 5, func(batch Batch) {
+				if len(batch.Messages) != 1 {
+					t.Error(batch)
 				}
 				got.Add(1)
 			}, alice, bob)
@@ -136,42 +135,7 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 	})
 }
 
-// Who takes others' questions to the log brings their answers, though it goes itself; and who goes leaves nothing in the line.
-func TestReaderThatGoesLeavesNobodyWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := new(slowLog)
-		h := New(log, Config{Pace: NewPace(1, 2)})
-		h.Resync(id(1000))
-		ctx, cancel := context.WithCancel(t.Context())
-		for n := range 5 {
-			cursor := id(n)
-			s := h.Attach([]channel.ID{alice}, &cursor, func() {})
-			go func() {
-				if _, err := s.Next(ctx); n > 0 && !errors.Is(err, context.Canceled) {
-					t.Errorf("session %d: %v", n, err)
-				}
-			}()
-			synctest.Wait()
-		}
-		var got atomic.Int32
-		returns(t, h, 100, func(batch Batch, err error) { got.Add(int32(len(batch.Messages))) }, alice)
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		h.reads.mu.Lock()
-		if len(h.reads.line) != 1 || len(h.reads.open) != 1 {
-			t.Errorf("%d in the line, %d open, want the one who stays", len(h.reads.line), len(h.reads.open))
-		}
-		h.reads.mu.Unlock()
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if got.Load() != 1 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || len(h.pace.trips) != 0 {
-			t.Errorf("%d messages, %d in the line, %d trips under way", got.Load(), len(h.reads.line), len(h.pace.trips))
-		}
-	})
-}
-
-// Who must not wait rests while the log is read, whatever comes meanwhile, and is woken once there is a page: or when he is nudged.
+// A session rests while the log is read, whatever comes meanwhile, and is woken once there is a page: or when he is nudged.
 func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(new(slowLog), Config{})
@@ -184,12 +148,12 @@ func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
 			if n := wakes.Swap(0); n != woken {
 				t.Errorf("%s: woken %d times, want %d", what, n, woken)
 			}
-			batch := s.TryNext()
+			batch := s.Next()
 			if batch.Nudged != nudged {
 				t.Errorf("%s: nudged is %v", what, batch.Nudged)
 			}
 			if batch.Nudged {
-				batch = s.TryNext()
+				batch = s.Next()
 			}
 			var got []uint64
 			for _, m := range batch.Messages {
@@ -236,7 +200,7 @@ func TestReadingIsTriedAgain(t *testing.T) {
 		stays := h.Attach([]channel.ID{alice}, new(proto.ID), func() { wakes <- struct{}{} })
 		goes := h.Attach([]channel.ID{bob}, new(proto.ID), func() { t.Error("woken, and nothing can be read") })
 		for _, s := range []*Session{stays, goes} {
-			if batch := s.TryNext(); len(batch.Messages) > 0 || batch.Nudged {
+			if batch := s.Next(); len(batch.Messages) > 0 || batch.Nudged {
 				t.Error(batch)
 			}
 		}
@@ -254,7 +218,7 @@ func TestReadingIsTriedAgain(t *testing.T) {
 		default:
 			t.Error("not woken though there is a page")
 		}
-		if batch := stays.TryNext(); len(batch.Messages) != 1 {
+		if batch := stays.Next(); len(batch.Messages) != 1 {
 			t.Error(batch)
 		}
 		if n := pages.Load(); n != 1 {
@@ -277,7 +241,7 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 					t.Errorf("session %d has gone, and is woken", n)
 				}
 			})
-			sessions[n].TryNext()
+			sessions[n].Next()
 			synctest.Wait()
 		}
 		for _, s := range sessions[:5] {
@@ -285,7 +249,7 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if batch := sessions[5].TryNext(); len(batch.Messages) != 1 {
+		if batch := sessions[5].Next(); len(batch.Messages) != 1 {
 			t.Error(batch)
 		}
 		// The first was on its way, the second of its kind not; then those who asked for what the last one did.
@@ -308,11 +272,14 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 		h.Resync(id(1))
 		var got atomic.Int32
 		for i := range 9 {
-			returns(t, h, 0, func(batch Batch, err error) {
-				if err == nil {
-					got.Add(1)
+			id := []channel.ID{bob, alice, channel.FromBytes([16]byte{9})}[i%3]
+			s := h.Attach([]channel.ID{id}, new(proto.ID), func() {
+				if got.Add(1); id == bob {
+					t.Error("woken, and there is no answer")
 				}
-			}, []channel.ID{bob, alice, channel.FromBytes([16]byte{9})}[i%3])
+			})
+			defer s.Detach() // or the log is asked for ever
+			s.Next()
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -9,7 +8,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next, TryNext and Rest are called by one
+// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next and Rest are called by one
 // goroutine at a time; all other methods may be called concurrently.
 type Session struct {
 	// Immutable after Attach.
@@ -87,61 +86,42 @@ func (s *Session) Claim() (through proto.ID, ok bool) {
 	return through, true
 }
 
-// Detach ends s. A call of Next that is under way should be cancelled by its context.
+// Detach ends s.
 func (s *Session) Detach() {
 	s.hub.detach(s)
 	s.mu.Lock()
 	r := s.reading
 	s.gone, s.reading = true, nil
-	s.mu.Unlock()
+	var asked *read
 	if r != nil {
-		r.abandon()
+		asked = r.asked
+	}
+	s.mu.Unlock()
+	if asked != nil {
+		s.hub.reads.abandon(asked, r)
 	}
 }
 
-// Next gives the messages that are due, in id order, each once. A zero batch says that there are none: s rests until it
-// calls wake. Next blocks while it reads the log, and goes on trying while the log cannot be read; it returns an error only
-// when ctx has ended.
+// Next gives the messages that are due, in id order, each once. A zero batch says that there are none: s rests until it calls wake. Next does
+// not wait: if the log has to be read, it has that begun, and s rests until there is a page. The log is asked again for as long as it
+// cannot be read.
 //
 // Nothing is lost or doubled, because ids are given where messages are appended and notified in one step, so that the log, the
 // notifications and the ids have one order, and because a session is attached before it reads the log: a message is in the page
 // or in the inbox or in both, and the cursor drops what comes twice.
-func (s *Session) Next(ctx context.Context) (Batch, error) {
-	for {
-		batch, reading := s.next()
-		if reading == nil {
-			return batch, nil
-		}
-		if err := reading.wait(ctx); err != nil {
-			return Batch{}, err
-		}
-	}
-}
-
-// TryNext is Next for a caller that must not wait: if the log has to be read, it has that begun, and s rests until the log has been read.
-func (s *Session) TryNext() Batch {
-	for {
-		batch, reading := s.next()
-		if reading == nil {
-			return batch
-		}
-		reading.attempt()
-	}
-}
-
-// next gives what is due without the log, or the reading of the log that is to be made first.
-func (s *Session) next() (Batch, *reading) {
+func (s *Session) Next() Batch {
 	for {
 		s.giveBack()
 		what, reading := s.begin()
 		switch what {
 		case nothingDue, nudgeDue:
-			return Batch{Nudged: what == nudgeDue}, nil
+			return Batch{Nudged: what == nudgeDue}
 		case readDue:
-			return Batch{}, reading
+			reading.attempt()
+			continue
 		}
 		if batch := s.collect(reading); len(batch.Messages) > 0 || batch.Gap != nil {
-			return batch, nil
+			return batch
 		}
 	}
 }
