@@ -74,9 +74,27 @@ func (c *Cluster) AddReplica(of *Redis) *Redis {
 func (c *Cluster) Move(key string, to *Redis) {
 	slot := strings.TrimPrefix(to.must("CLUSTER", "KEYSLOT", key), ":")
 	id := to.must("CLUSTER", "MYID")
+	// What the former keeper has said a moment ago is still on its way. It is believed, for ever, unless its successor is known to be of a later epoch.
+	to.must("CLUSTER", "BUMPEPOCH")
+	epoch := to.epoch(id)
+	for _, r := range c.Nodes {
+		r.await("the epoch of another node", func() bool { return r.epoch(id) == epoch })
+	}
 	for _, r := range append([]*Redis{to}, c.Nodes...) {
 		r.must("CLUSTER", "SETSLOT", slot, "NODE", id)
 	}
+}
+
+// epoch gives the configuration epoch of a node of the cluster, as r knows it.
+func (r *Redis) epoch(id string) string {
+	r.t.Helper()
+	for line := range strings.Lines(r.must("CLUSTER", "NODES")) {
+		if fields := strings.Fields(line); len(fields) > 6 && strings.HasSuffix(fields[0], id) {
+			return fields[6]
+		}
+	}
+	r.t.Fatalf("node %s is not known", id)
+	return ""
 }
 
 // must does a command that does not fail.
