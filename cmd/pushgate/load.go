@@ -78,7 +78,7 @@ func (a *loadArgs) flags() *flag.FlagSet {
 	f.StringVar(&a.key, "key", "", "the portal's signature `key`; PUSHGATE_KEYS if not given, which others on this machine cannot see")
 	f.StringVar(&a.ClientID, "client-id", "", "`id` of the portal, where several share the server")
 	f.BoolVar(&a.Sign, "sign", false, "sign posts too, for a publisher that does not take them from here without")
-	f.StringVar((*string)(&a.Peer), "peer", string(load.Pushgate), "`kind` of server: pushgate, node (the original), nchan, whose URLs have {channel} in them, or centrifugo")
+	f.StringVar((*string)(&a.Peer), "peer", string(load.Pushgate), "`kind` of server: pushgate, node (the original), nchan, whose URLs have {channel} in them, centrifugo, or pushpin, with {channel} where to subscribe")
 	f.StringVar((*string)(&a.Form), "form", string(load.Text), "`form` of messages for subscribers: text, protobuf, jsonrpc, json or sse")
 	f.StringVar((*string)(&a.Transport), "transport", "", "ws or poll: `how` messages travel to subscribers (default ws, or what the scenario is about)")
 	f.StringVar(&a.Label, "label", "", "`name` of the server in reports (default the peer)")
@@ -140,7 +140,7 @@ Channels are new in each run. One process has as many connections as it may have
 
 // sign finds the key.
 func (a *loadArgs) sign(w world) error {
-	if a.Peer == load.Nchan || a.Peer == load.Centrifugo {
+	if !a.Peer.Signs() {
 		return nil
 	}
 	environ := w.environ

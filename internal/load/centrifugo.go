@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"pushgate/internal/load/loop"
@@ -87,19 +86,6 @@ func appendPublish(b []byte, channel string, body []byte) []byte {
 	b = append(append(b, `{"channel":"`...), channel...)
 	b = append(append(b, `","data":`...), body...)
 	return append(b, '}')
-}
-
-// appendCentrifugoPost appends a whole post. The key of the API is in the address, if one is needed.
-func (p *publisher) appendCentrifugoPost(b []byte) []byte {
-	path := p.target.path
-	if path == "" {
-		path = "/api/publish"
-	}
-	b = append(append(append(b, "POST "...), path...), " HTTP/1.1\r\nHost: "...)
-	b = append(append(b, p.target.host...), "\r\nContent-Type: application/json\r\nContent-Length: "...)
-	size := len(appendPublish(nil, p.current.stream.channels, nil)) + len(p.body)
-	b = append(strconv.AppendInt(b, int64(size), 10), "\r\n\r\n"...)
-	return appendPublish(b, p.current.stream.channels, p.body)
 }
 
 // checkCentrifugo says what Centrifugo is not asked for.

@@ -25,15 +25,16 @@ const (
 	Node       Peer = "node"       // the original server of the portal
 	Nchan      Peer = "nchan"      // the module of nginx
 	Centrifugo Peer = "centrifugo" // by WebSocket and JSON, anonymous, and by the HTTP API
+	Pushpin    Peer = "pushpin"    // by WebSocket, over a backend that subscribes whoever comes, and by the HTTP API
 )
 
-// signs reports whether the channels of a peer are signed.
-func (p Peer) signs() bool { return p == Pushgate || p == Node }
+// Signs reports whether the channels of a peer are signed.
+func (p Peer) Signs() bool { return p == Pushgate || p == Node }
 
 // Form is how messages look to subscribers.
 type Form string
 
-// The wire forms of docs/protocol.md. With nchan and Centrifugo bodies are raw, so that there is only Text, and with nchan SSE.
+// The wire forms of docs/protocol.md. With nchan, Centrifugo and Pushpin bodies are raw, so that there is only Text, and with nchan SSE.
 const (
 	Text     Form = "text"
 	Protobuf Form = "protobuf"
@@ -63,7 +64,7 @@ type Options struct {
 	Label     string // what a report calls the server; the peer if empty
 	Variant   string // what a report calls this kind of run; made of what was chosen if empty
 	Peer      Peer
-	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them
+	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them, for Pushpin those of subscribers
 	Signer    *channel.Signer // of channel ids; only for Pushgate and Node
 	Sign      bool            // posts, too
 	ClientID  string          // of the portal, where several share the server; not for nchan
@@ -130,7 +131,7 @@ func fill[T comparable](field *T, value T) {
 
 func (o *Options) check(s scenario) error {
 	switch {
-	case !slices.Contains([]Peer{Pushgate, Node, Nchan, Centrifugo}, o.Peer):
+	case !slices.Contains([]Peer{Pushgate, Node, Nchan, Centrifugo, Pushpin}, o.Peer):
 		return fmt.Errorf("there is no peer %q", o.Peer)
 	case !slices.Contains(Forms(), o.Form):
 		return fmt.Errorf("there is no form %q", o.Form)
@@ -144,7 +145,7 @@ func (o *Options) check(s scenario) error {
 		return fmt.Errorf("the scenario %s has subscribers of several channels, which nchan is not asked for", s.name)
 	case o.Peer == Node && o.Form != Text && o.Form != Protobuf:
 		return errors.New("node has the forms text and protobuf")
-	case o.Peer.signs() && o.Signer == nil:
+	case o.Peer.Signs() && o.Signer == nil:
 		return errors.New("a signature key is needed")
 	case o.Connections < 1 || o.Publishers < 1 || o.Concurrency < 1 || o.Missed < 0 || o.Slow < 0 || o.Volume < 0 || o.Duration < 0:
 		return errors.New("sizes must be above zero")
@@ -155,8 +156,13 @@ func (o *Options) check(s scenario) error {
 	case o.Slow >= o.Connections:
 		return errors.New("somebody must read")
 	}
-	if o.Peer == Centrifugo {
+	switch o.Peer {
+	case Centrifugo:
 		if err := o.checkCentrifugo(s); err != nil {
+			return err
+		}
+	case Pushpin:
+		if err := o.checkPushpin(s); err != nil {
 			return err
 		}
 	}

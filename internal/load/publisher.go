@@ -35,6 +35,7 @@ type publisher struct {
 	place   uint32
 	asked   time.Duration
 	request []byte
+	call    []byte // the body of the request, where it says to which channel the message goes
 }
 
 // enqueue posts a message as soon as all before it are answered. If that is later than now, the wait is part of its latency.
@@ -87,8 +88,13 @@ func (p *publisher) next() {
 }
 
 func (p *publisher) appendRequest(b []byte) []byte {
-	if p.run.Peer == Centrifugo {
-		return p.appendCentrifugoPost(b)
+	switch p.run.Peer {
+	case Centrifugo:
+		p.call = appendPublish(p.call[:0], p.current.stream.channels, p.body)
+		return p.appendCall(b, "/api/publish")
+	case Pushpin:
+		p.call = appendItem(p.call[:0], p.current.stream.channels, p.body)
+		return p.appendCall(b, "/publish/")
 	}
 	b = append(b, "POST "...)
 	if p.target.template {
@@ -110,6 +116,18 @@ func (p *publisher) appendRequest(b []byte) []byte {
 	b = append(b, "\r\nContent-Type: text/plain\r\nMessage-Expiry: 3600\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(p.body)), 10)
 	return append(append(b, "\r\n\r\n"...), p.body...)
+}
+
+// appendCall appends a request with p.call. A key of the API is in the address, if one is needed.
+func (p *publisher) appendCall(b []byte, usual string) []byte {
+	path := p.target.path
+	if path == "" {
+		path = usual
+	}
+	b = append(append(append(b, "POST "...), path...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, p.target.host...), "\r\nContent-Type: application/json\r\nContent-Length: "...)
+	b = append(strconv.AppendInt(b, int64(len(p.call)), 10), "\r\n\r\n"...)
+	return append(b, p.call...)
 }
 
 // Opened begins to post.

@@ -135,7 +135,7 @@ func (r *run) newChannel() (subscribe, publish string) {
 	var raw [channel.IDLen / 2]byte
 	rand.Read(raw[:])
 	id := channel.FromBytes(raw)
-	if !r.Peer.signs() {
+	if !r.Peer.Signs() {
 		return hex.EncodeToString(raw[:]), hex.EncodeToString(raw[:])
 	}
 	return r.Signer.Sign(channel.Ref{Private: id}).String(), id.String()
