@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# What the measurements share. It is sourced by a script that has set $repo, and $out, a directory for what is built and for logs.
+: "${repo:?}" "${out:?}"
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# build makes the programs, and what they are to run with.
+build() {
+    printf 'building\n'
+    mkdir -p "$out/bin"
+    (cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$out/bin/" ./cmd/edge ./cmd/publisher ./cmd/pushgate)
+    PUSHGATE_KEYS=$(LC_ALL=C tr -dc 'A-Za-z0-9' < <(head -c 4096 /dev/urandom) | cut -c1-40)
+    export PUSHGATE_KEYS PUSHGATE_DRAIN=1s PUSHGATE_LOG_LEVEL=warn
+    ulimit -n "$(ulimit -Hn)"
+}
+
+pids=()
+# stop ends all that was launched.
+stop() {
+    local pid
+    for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do
+        # A server that holds many connections leaves slowly, and what it does then is not measured.
+        for ((i = 0; i < 100; i++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.05
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    pids=()
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# launch NAME COMMAND…: the process id is then in $launched.
+launch() {
+    local name=$1
+    shift
+    "$@" >>"$out/$name.log" 2>&1 </dev/null &
+    launched=$!
+    pids+=("$launched")
+}
+
+# await WHAT COMMAND…: until the command succeeds.
+await() {
+    local what=$1 until=$((SECONDS + 60))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        ((SECONDS <= until)) || fail "$what is not ready after a minute: see $out"
+        sleep 0.05
+    done
+}
