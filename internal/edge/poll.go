@@ -17,9 +17,9 @@ import (
 // pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the text.
 const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
 
-// poll is one long poll. The goroutine of its request looks once whether anything is due. If nothing is, the poll is held: its connection is
-// taken from net/http and rests, and the answer is written by hand. If the client keeps the connection, it goes on resting, and what comes
-// next is another poll on it, or given back to net/http.
+// poll is one long poll. The goroutine of its request looks once whether anything is due. If nothing is, or the log has to be read first, the poll
+// is held: its connection is taken from net/http and rests, and the answer is written by hand. If the client keeps the connection, it goes on
+// resting, and what comes next is another poll on it, or given back to net/http.
 type poll struct {
 	// Immutable once it is held.
 	handed  // without a connection while net/http has it
