@@ -121,8 +121,8 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	e.metrics.polls.Inc()
 	p.tenant.numbers.polls.Add(1)
 
-	switch settled := p.settle(w); {
-	case !settled:
+	switch {
+	case !p.settle(w):
 		p.hold(w, r)
 	case again != nil:
 		if p.close(again) {

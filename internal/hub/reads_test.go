@@ -247,14 +247,19 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 		for _, s := range sessions[:5] {
 			s.Detach()
 		}
+		h.reads.mu.Lock()
+		if len(h.reads.line) != 1 || len(h.reads.open) != 1 {
+			t.Errorf("%d in the line, %d open, want the one who stays", len(h.reads.line), len(h.reads.open))
+		}
+		h.reads.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		if batch := sessions[5].Next(); len(batch.Messages) != 1 {
 			t.Error(batch)
 		}
 		// The first was on its way, the second of its kind not; then those who asked for what the last one did.
-		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.carriers != 0 {
-			t.Errorf("%d questions, %d in the line, %d open, %d carriers", n, len(h.reads.line), len(h.reads.open), h.reads.carriers)
+		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.carriers != 0 || len(h.pace.trips) != 0 {
+			t.Errorf("%d questions, %d in the line, %d open, %d carriers, %d trips under way", n, len(h.reads.line), len(h.reads.open), h.reads.carriers, len(h.pace.trips))
 		}
 	})
 }

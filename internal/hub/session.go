@@ -142,8 +142,7 @@ type due int8
 const (
 	nothingDue due = iota // s rests
 	nudgeDue              // nothing, but the caller of Next has been promised a turn
-	inboxDue              // what is in the inbox
-	pageDue               // likewise, and a page that has been read
+	batchDue              // messages: what is in the inbox, a page that has been read, or both
 	readDue               // the log must be read, or what is kept of it
 )
 
@@ -155,14 +154,14 @@ func (s *Session) begin() (due, *reading) {
 	switch r := s.reading; {
 	case r != nil && r.page != nil:
 		s.reading = nil
-		return pageDue, r
+		return batchDue, r
 	case r != nil: // until then, what is in the inbox has to wait
 	case s.stale && !s.gone:
 		s.stale = false
 		s.reading = &reading{session: s, question: proto.Question{Channels: s.channels, After: s.cursor}, pause: firstPause}
 		return readDue, s.reading
 	case s.inbox != nil:
-		return inboxDue, nil
+		return batchDue, nil
 	}
 	if s.nudged {
 		s.nudged = false
