@@ -2,9 +2,17 @@
 # What the measurements share. It is sourced by a script that has set $repo, and $out, a directory for what is built and for logs.
 : "${repo:?}" "${out:?}"
 
+patience=10 # seconds, at most, until what was launched is ready
+
 fail() {
-    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    printf 'bench/%s: %s\n' "${0##*/}" "$*" >&2
     exit 1
+}
+
+# usage tells what the script says of itself.
+usage() {
+    sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
 }
 
 # build makes the programs, and what they are to run with.
@@ -47,10 +55,16 @@ launch() {
 
 # await WHAT COMMAND…: until the command succeeds.
 await() {
-    local what=$1 until=$((SECONDS + 60))
+    local what=$1 until=$((SECONDS + patience))
     shift
     while ! "$@" >/dev/null 2>&1; do
-        ((SECONDS <= until)) || fail "$what is not ready after a minute: see $out"
+        ((SECONDS <= until)) || fail "$what is not ready after $patience s: see $out"
         sleep 0.05
     done
+}
+
+# start_redis PORT ARGUMENT…: a private one that keeps nothing on disk. Its process id is then in $launched.
+start_redis() {
+    launch redis redis-server --bind 127.0.0.1 --port "$1" --save '' --appendonly no --dir "$out" "${@:2}"
+    await redis redis-cli -p "$1" ping
 }

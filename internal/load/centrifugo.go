@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"time"
 
@@ -86,17 +85,4 @@ func appendPublish(b []byte, channel string, body []byte) []byte {
 	b = append(append(b, `{"channel":"`...), channel...)
 	b = append(append(b, `","data":`...), body...)
 	return append(b, '}')
-}
-
-// checkCentrifugo says what Centrifugo is not asked for.
-func (o *Options) checkCentrifugo(s scenario) error {
-	switch {
-	case o.Form != Text:
-		return errors.New("centrifugo has the form text, which is the bare body")
-	case o.Transport == Poll:
-		return errors.New("centrifugo has no long poll")
-	case s.manyChannels:
-		return fmt.Errorf("the scenario %s has subscribers of several channels, which centrifugo is not asked for", s.name)
-	}
-	return nil
 }

@@ -141,8 +141,14 @@ func (o *Options) check(s scenario) error {
 		return errors.New("server-sent events are no polls")
 	case o.Peer == Nchan && o.Form != Text && o.Form != SSE:
 		return errors.New("nchan has the forms text, which is the bare body, and sse")
-	case o.Peer == Nchan && s.manyChannels:
-		return fmt.Errorf("the scenario %s has subscribers of several channels, which nchan is not asked for", s.name)
+	case (o.Peer == Centrifugo || o.Peer == Pushpin) && o.Form != Text:
+		return fmt.Errorf("%s has the form text, which is the bare body", o.Peer)
+	case o.Peer == Centrifugo && o.Transport == Poll:
+		return errors.New("centrifugo has no long poll")
+	case o.Peer == Pushpin && (o.Transport == Poll || s.defaults.Missed > 0):
+		return errors.New("pushpin keeps nothing for those who are away, be it between two polls")
+	case !o.Peer.Signs() && s.manyChannels:
+		return fmt.Errorf("the scenario %s has subscribers of several channels, which %s is not asked for", s.name, o.Peer)
 	case o.Peer == Node && o.Form != Text && o.Form != Protobuf:
 		return errors.New("node has the forms text and protobuf")
 	case o.Peer.Signs() && o.Signer == nil:
@@ -156,25 +162,27 @@ func (o *Options) check(s scenario) error {
 	case o.Slow >= o.Connections:
 		return errors.New("somebody must read")
 	}
-	switch o.Peer {
-	case Centrifugo:
-		if err := o.checkCentrifugo(s); err != nil {
-			return err
-		}
-	case Pushpin:
-		if err := o.checkPushpin(s); err != nil {
-			return err
-		}
-	}
 	if len(o.Sub) == 0 || len(o.Pub) == 0 {
 		return errors.New("it must be said where to subscribe and where to publish")
 	}
-	for _, u := range slices.Concat(o.Sub, o.Pub) {
-		if o.Peer == Nchan && !strings.Contains(u, channelPlace) {
-			return fmt.Errorf("%s: an address of nchan must have %s where the channel stands", u, channelPlace)
+	for _, u := range o.templates() {
+		if !strings.Contains(u, channelPlace) {
+			return fmt.Errorf("%s: an address of %s must have %s where the channel stands", u, o.Peer, channelPlace)
 		}
 	}
 	return nil
+}
+
+// templates gives the addresses that name the channel.
+func (o *Options) templates() []string {
+	switch o.Peer {
+	case Nchan:
+		return slices.Concat(o.Sub, o.Pub)
+	case Pushpin:
+		return o.Sub
+	default:
+		return nil
+	}
 }
 
 // target is one address of a server.

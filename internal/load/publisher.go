@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,6 +38,9 @@ type publisher struct {
 	request []byte
 	call    []byte // the body of the request, where it says to which channel the message goes
 }
+
+// callFields are the header fields of a request that says in its body to which channel the message goes.
+const callFields = "Content-Type: application/json\r\n"
 
 // enqueue posts a message as soon as all before it are answered. If that is later than now, the wait is part of its latency.
 func (p *publisher) enqueue(s *stream, greeting bool) {
@@ -88,23 +92,22 @@ func (p *publisher) next() {
 }
 
 func (p *publisher) appendRequest(b []byte) []byte {
-	switch p.run.Peer {
-	case Centrifugo:
-		p.call = appendPublish(p.call[:0], p.current.stream.channels, p.body)
-		return p.appendCall(b, "/api/publish")
-	case Pushpin:
-		p.call = appendItem(p.call[:0], p.current.stream.channels, p.body)
-		return p.appendCall(b, "/publish/")
-	}
+	to := p.current.stream.channels
+	fields, body := "Content-Type: text/plain\r\nMessage-Expiry: 3600\r\n", p.body
 	b = append(b, "POST "...)
-	if p.target.template {
-		b = append(b, strings.ReplaceAll(p.target.path, channelPlace, p.current.stream.channels)...)
-	} else {
-		path := p.target.path
-		if path == "" {
-			path = "/bitrix/pub/"
-		}
-		b = append(append(append(b, path...), "?CHANNEL_ID="...), p.current.stream.channels...)
+	switch {
+	case p.run.Peer == Centrifugo:
+		p.call = appendPublish(p.call[:0], to, p.body)
+		fields, body = callFields, p.call
+		b = append(b, cmp.Or(p.target.path, "/api/publish")...) // with the key of the API, if one is needed
+	case p.run.Peer == Pushpin:
+		p.call = appendItem(p.call[:0], to, p.body)
+		fields, body = callFields, p.call
+		b = append(b, cmp.Or(p.target.path, "/publish/")...)
+	case p.target.template:
+		b = append(b, strings.ReplaceAll(p.target.path, channelPlace, to)...)
+	default:
+		b = append(append(append(b, cmp.Or(p.target.path, "/bitrix/pub/")...), "?CHANNEL_ID="...), to...)
 		if p.run.ClientID != "" {
 			b = append(append(b, "&clientId="...), p.run.ClientID...)
 		}
@@ -112,22 +115,10 @@ func (p *publisher) appendRequest(b []byte) []byte {
 			b = append(append(b, "&signature="...), p.run.Signer.SignBody(p.body)...)
 		}
 	}
-	b = append(append(b, " HTTP/1.1\r\nHost: "...), p.target.host...)
-	b = append(b, "\r\nContent-Type: text/plain\r\nMessage-Expiry: 3600\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(p.body)), 10)
-	return append(append(b, "\r\n\r\n"...), p.body...)
-}
-
-// appendCall appends a request with p.call. A key of the API is in the address, if one is needed.
-func (p *publisher) appendCall(b []byte, usual string) []byte {
-	path := p.target.path
-	if path == "" {
-		path = usual
-	}
-	b = append(append(append(b, "POST "...), path...), " HTTP/1.1\r\nHost: "...)
-	b = append(append(b, p.target.host...), "\r\nContent-Type: application/json\r\nContent-Length: "...)
-	b = append(strconv.AppendInt(b, int64(len(p.call)), 10), "\r\n\r\n"...)
-	return append(b, p.call...)
+	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), p.target.host...), "\r\n"...)
+	b = append(append(b, fields...), "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	return append(append(b, "\r\n\r\n"...), body...)
 }
 
 // Opened begins to post.
