@@ -5,7 +5,9 @@
 package hub
 
 import (
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"unsafe"
 
 	"pushgate/internal/channel"
@@ -41,4 +43,44 @@ func TestSessionIsSmall(t *testing.T) {
 	if size > 300 {
 		t.Errorf("a session at rest takes %d bytes, budget 300", size)
 	}
+}
+
+// A session at rest, in one channel of its own and one of all, with its topic and its place among the watchers.
+func TestTenThousandSessionsAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sessions = 10_000
+		h := New(noLog(t), Config{})
+		h.Resync(id(1))
+		before, goroutines := live(), runtime.NumGoroutine()
+		all := make([]*Session, sessions)
+		for n := range all {
+			own := channel.FromBytes([16]byte{9, byte(n), byte(n >> 8)})
+			all[n] = h.Attach([]channel.ID{alice, own}, nil, func() {})
+			all[n].Next()
+		}
+		h.Dispatch(message(2, alice))
+		for _, s := range all {
+			if batch := s.Next(); len(batch.Messages) != 1 {
+				t.Fatal(batch)
+			}
+			s.Next() // it rests again, and has no inbox
+		}
+		h.TakeChanges()
+		if each := float64(live()-before) / sessions; each > 600 {
+			t.Errorf("a session holds %.0f bytes, budget 600", each)
+		}
+		if n := runtime.NumGoroutine() - goroutines; n > 0 {
+			t.Errorf("%d goroutines", n)
+		}
+		runtime.KeepAlive(all)
+	})
+}
+
+// live gives the bytes of the heap that are in use, and are no garbage.
+func live() int64 {
+	runtime.GC()
+	runtime.GC() // pools forget at the second one
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
