@@ -46,6 +46,9 @@ func New(start func(func())) *Set { return &Set{start: start} }
 // NewPlain makes a set in which each connection has a goroutine of its own at all times.
 func NewPlain(start func(func())) *Set { return &Set{start: start, plain: true} }
 
+// Start runs f in a goroutine of s.
+func (s *Set) Start(f func()) { s.start(f) }
+
 // Close lets s end: its goroutines do, once all connections have been closed. Connections that are read after that rest no more. A
 // second call does nothing.
 func (s *Set) Close() {
@@ -101,6 +104,14 @@ func (c *Conn) Read(b []byte) (int, error) {
 		}
 	}
 	return c.Conn.Read(b)
+}
+
+// CloseWrite ends our half of the connection, if it has halves.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // Write implements [net.Conn]. What one call writes comes in one piece.

@@ -1,0 +1,344 @@
+package front
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"pushgate/internal/park"
+)
+
+// phase is the state of a connection, as drawn in the package's doc.
+type phase uint8
+
+const (
+	waiting   phase = iota // for a request head
+	handling               // a handler is at work, or its answer is being written
+	held                   // whoever holds the request answers it
+	owned                  // hijacked: not ours any more
+	lingering              // refused; what still comes is thrown away, so that the client can read why
+	closed
+)
+
+// Holder answers a held request (see [Hold]). Its methods must not block.
+type Holder interface {
+	// Gone says that the client has hung up. The connection is closed.
+	Gone()
+	// Leave asks for an answer soon: the server is leaving.
+	Leave()
+}
+
+// Conn is one connection of a [Server]. Its methods may be called concurrently.
+type Conn struct {
+	server *Server
+	net    *park.Conn
+	slot   int
+
+	mu      sync.Mutex
+	since   time.Time // when the phase began; of a head in parts, when its first byte came
+	pending []byte    // bytes that have come and are not used yet
+	scanned int       // bytes of pending that hold no end of a head
+	holder  Holder    // while the request is held
+	phase   phase
+	fresh   bool // no request has come yet
+	stopped bool // nothing is read until the held request is answered: the next one has come already
+	keep    bool // the request lets the connection be kept
+	minor   int8 // of the request: HTTP/1.0 or HTTP/1.1
+}
+
+// readBuffers lends what a read needs, because a connection at rest has no buffer.
+var readBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
+
+// read implements the reading of a connection at rest: it reads what there is and serves what is
+// complete. It reports true if the connection may rest.
+func (c *Conn) read() (rest bool) {
+	buffer := readBuffers.Get().(*[8 << 10]byte)
+	n, err := c.net.Read(buffer[:])
+	head, rest := c.arrived(buffer[:n], err)
+	for head != nil {
+		c.serve(head)
+		head, rest = c.next()
+	}
+	readBuffers.Put(buffer)
+	return rest
+}
+
+// resume serves what a client has sent ahead, and then lets the connection rest.
+func (c *Conn) resume() {
+	head, rest := c.next()
+	for head != nil {
+		c.serve(head)
+		head, rest = c.next()
+	}
+	if rest {
+		c.net.Serve(c.read)
+	}
+}
+
+// arrived takes bytes from the client. It returns a head that is now complete and valid during the
+// caller's read, or whether the connection may rest.
+func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
+	c.mu.Lock()
+	switch {
+	case c.phase == waiting && err == nil:
+		return c.nextLocked(b) // unlocks
+	case c.phase == waiting, c.phase == lingering && err != nil:
+		c.closeLocked()
+		return nil, false
+	case c.phase == lingering:
+		c.mu.Unlock()
+		return nil, true
+	case c.phase == held:
+		if err != nil || !c.keepLocked(b) {
+			holder := c.holder
+			c.closeLocked()
+			holder.Gone()
+			return nil, false
+		}
+		c.stopped = true
+	}
+	c.mu.Unlock()
+	return nil, false
+}
+
+// next returns the head of the next request if it has been sent ahead, or whether the connection may
+// rest.
+func (c *Conn) next() (head []byte, rest bool) {
+	c.mu.Lock()
+	switch c.phase {
+	case waiting:
+		return c.nextLocked(nil) // unlocks
+	case held:
+		c.stopped = len(c.pending) > 0
+		rest = !c.stopped
+	case lingering:
+		rest = true
+	}
+	c.mu.Unlock()
+	return nil, rest
+}
+
+// nextLocked looks for a whole head in what has come, unlocks c.mu, and returns it, or whether the
+// connection may rest.
+func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
+	all := b
+	if len(c.pending) > 0 {
+		if !c.keepLocked(b) {
+			c.mu.Unlock()
+			c.refuse(http.StatusServiceUnavailable)
+			return nil, true
+		}
+		all = c.pending
+	}
+	if len(all) == 0 {
+		c.mu.Unlock()
+		return nil, true
+	}
+	end := endOfHead(all, c.scanned)
+	switch {
+	case end == 0 && len(all) > MaxHead:
+		c.mu.Unlock()
+		c.refuse(http.StatusRequestHeaderFieldsTooLarge)
+		return nil, true
+	case end == 0:
+		if c.scanned == 0 && !c.fresh {
+			c.since = time.Now() // the first byte of a head in parts
+		}
+		kept := len(c.pending) > 0 || c.keepLocked(b)
+		c.scanned = len(all)
+		c.mu.Unlock()
+		if !kept {
+			c.refuse(http.StatusServiceUnavailable)
+		}
+		return nil, true
+	}
+	head, ahead := all[:end], all[end:]
+	c.server.pending.Add(-int64(len(c.pending)))
+	c.pending, c.scanned = nil, 0
+	c.phase, c.fresh = handling, false
+	fits := c.keepLocked(ahead)
+	c.mu.Unlock()
+	if !fits {
+		c.refuse(http.StatusServiceUnavailable)
+		return nil, true
+	}
+	return head, false
+}
+
+// keepLocked appends bytes to those that wait, and reports false if there are too many. c.mu is held.
+func (c *Conn) keepLocked(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	s := c.server
+	if s.pending.Add(int64(len(b))) > s.config.MaxPending || len(c.pending)+len(b) > 2*MaxHead {
+		s.pending.Add(-int64(len(b)))
+		return false
+	}
+	c.pending = append(c.pending, b...)
+	return true
+}
+
+// serve has the request of a head answered, or the head refused.
+func (c *Conn) serve(head []byte) {
+	r, status := parse(head)
+	if r == nil {
+		c.refuse(status)
+		return
+	}
+	r.RemoteAddr = c.net.RemoteAddr().String()
+	w := newResponse(c, r)
+	c.mu.Lock()
+	c.minor, c.keep = int8(r.ProtoMinor), keeps(r)
+	c.mu.Unlock()
+	if c.server.handle(w, r) {
+		w.finish()
+	} else {
+		c.abandon()
+	}
+}
+
+// refuse answers a head that no handler sees, and lets the connection linger.
+func (c *Conn) refuse(status int) {
+	if c.server.config.Refused != nil {
+		c.server.config.Refused(status)
+	}
+	c.mu.Lock()
+	if c.phase == closed {
+		c.mu.Unlock()
+		return
+	}
+	c.phase, c.keep = handling, false
+	c.mu.Unlock()
+	header := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
+	answer := appendAnswer(nil, 1, status, header, []byte(statusLine(status)), true)
+	if wait := c.net.TryWrite(answer); wait != nil {
+		c.finish(wait)
+	}
+	c.linger()
+}
+
+// linger ends our half of the connection and throws away what still comes: an unread byte would
+// have the kernel reset the connection before the client has read the answer (RFC 9112, 9.6).
+func (c *Conn) linger() {
+	c.net.CloseWrite()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != handling {
+		return
+	}
+	c.dropPendingLocked()
+	c.phase, c.since = lingering, time.Now()
+}
+
+// answered ends a request whose answer is out, or could not be sent.
+func (c *Conn) answered(err error) {
+	c.mu.Lock()
+	if c.phase != handling && c.phase != held {
+		c.mu.Unlock()
+		return
+	}
+	c.holder = nil
+	if err != nil || !c.keep || c.server.leaving.Load() {
+		c.closeLocked()
+		return
+	}
+	c.phase, c.since = waiting, time.Now()
+	resume := c.stopped
+	c.stopped = false
+	c.mu.Unlock()
+	if resume {
+		c.server.config.Conns.Start(c.resume)
+	}
+}
+
+// abandon closes a connection whose handler panicked, wherever it had got to. A hijacker that is at
+// work already reads the end.
+func (c *Conn) abandon() {
+	c.mu.Lock()
+	holder := c.holder
+	if c.phase == owned || c.phase == closed {
+		c.mu.Unlock()
+		c.net.Close()
+		return
+	}
+	c.closeLocked()
+	if holder != nil {
+		holder.Gone()
+	}
+}
+
+// finish finishes the writing of an answer, within WriteTimeout.
+func (c *Conn) finish(wait func() error) error {
+	c.net.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	err := wait()
+	c.net.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// closeLocked closes the connection and unlocks c.mu.
+func (c *Conn) closeLocked() {
+	c.phase, c.holder = closed, nil
+	c.dropPendingLocked()
+	c.mu.Unlock()
+	c.server.config.Heartbeats.Remove(c, c.slot)
+	c.net.Close()
+}
+
+func (c *Conn) dropPendingLocked() {
+	c.server.pending.Add(-int64(len(c.pending)))
+	c.pending, c.scanned = nil, 0
+}
+
+// Tick implements [park.Member]: it closes a connection on which nothing comes in time.
+func (c *Conn) Tick(now time.Time) {
+	c.mu.Lock()
+	var most time.Duration
+	switch {
+	case c.phase == waiting && (c.fresh || len(c.pending) > 0):
+		most = HeadTimeout - c.server.config.Heartbeats.Interval() // the next tick would be too late
+	case c.phase == waiting:
+		most = KeepTimeout
+	case c.phase == lingering:
+		most = lingerTimeout
+	default:
+		c.mu.Unlock()
+		return
+	}
+	if now.Sub(c.since) < most {
+		c.mu.Unlock()
+		return
+	}
+	c.closeLocked()
+}
+
+// Leave implements [park.Member]. A new connection is left for a moment, because its request may be
+// on its way.
+func (c *Conn) Leave() {
+	c.mu.Lock()
+	age := time.Since(c.since)
+	switch {
+	case c.phase == waiting && c.fresh && age < leaveGrace:
+		time.AfterFunc(leaveGrace-age, c.Leave)
+	case c.phase == waiting, c.phase == lingering:
+		c.closeLocked()
+		return
+	case c.phase == held:
+		c.keep = false
+		holder := c.holder
+		c.mu.Unlock()
+		holder.Leave()
+		return
+	case c.phase == handling:
+		c.keep = false
+	}
+	c.mu.Unlock()
+}
+
+// Cut implements [park.Member].
+func (c *Conn) Cut() {
+	c.mu.Lock()
+	c.fresh = false
+	c.mu.Unlock()
+	c.Leave()
+}

@@ -1,0 +1,104 @@
+// Package front owns the subscribers' port: it reads one request head at a time, has it answered, and
+// keeps or closes the connection.
+//
+// It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in one
+// of these states from its accept to its close:
+//
+//	           head             answer
+//	waiting ─────────► handling ────────► waiting, or closed
+//	                      │ Hold           ▲
+//	                      ├────────► held ─┘ Answer
+//	                      │ Hijack
+//	                      └────────► owned by the hijacker, which closes it
+//
+// A waiting or held connection is no goroutine (see package park). Requests on one connection are
+// served one at a time. What a client sends ahead waits until the request before it is answered.
+package front
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"pushgate/internal/park"
+)
+
+// Times and sizes of a connection.
+const (
+	// HeadTimeout is how long a request head may take: the first one from the accept on, later ones
+	// from their first byte on.
+	HeadTimeout = 10 * time.Second
+	// KeepTimeout is how long a connection may wait for its next request. It is above the 60 s of
+	// nginx, so that nginx closes first.
+	KeepTimeout = 75 * time.Second
+	// WriteTimeout is how long the writing of an answer may take.
+	WriteTimeout = time.Minute
+	// MaxHead is how long a request head may be, in bytes.
+	MaxHead = 64 << 10
+
+	lingerTimeout = time.Second // for the client to read why it was refused
+	leaveGrace    = time.Second // how long a new connection may still send its request while the server leaves
+)
+
+// Config is what a [Server] is made of. Handler, Conns, Heartbeats and Logger are required.
+type Config struct {
+	Handler    http.Handler
+	Conns      *park.Set        // where connections rest
+	Heartbeats *park.Heartbeats // ticks all connections that are neither hijacked nor closed
+	Logger     *slog.Logger
+
+	Admit    func() bool      // reports whether one more connection can be afforded; nil admits all
+	Refused  func(status int) // counts heads that no handler has seen; nil counts nothing
+	Panicked func()           // counts panics of handlers; nil counts nothing
+
+	MaxPending int64 // bytes of heads in parts and of requests sent ahead, all connections together; 0 is 16 MiB
+}
+
+// Server serves connections. Its methods may be called concurrently.
+type Server struct {
+	config  Config // immutable
+	leaving atomic.Bool
+	pending atomic.Int64 // bytes that have come and are not used yet
+}
+
+// New makes a server.
+func New(config Config) *Server {
+	if config.MaxPending == 0 {
+		config.MaxPending = 16 << 20
+	}
+	return &Server{config: config}
+}
+
+// Accept serves conn, which belongs to the server from now on. It returns at once.
+func (s *Server) Accept(conn net.Conn) {
+	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: park.RandomSlot(), since: time.Now(), fresh: true}
+	if s.config.Admit != nil && !s.config.Admit() {
+		c.net.Close()
+		return
+	}
+	s.config.Heartbeats.Add(c, c.slot)
+	c.net.Serve(c.read)
+}
+
+// Leave has no connection kept after its next answer. It does not close those that wait: that is the
+// drain's part, by [Conn.Leave].
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// handle runs the handler. It reports false if the handler panicked.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		if s.config.Panicked != nil {
+			s.config.Panicked()
+		}
+		s.config.Logger.Error("handler panicked", "panic", recover(), "stack", string(debug.Stack()))
+	}()
+	s.config.Handler.ServeHTTP(w, r.WithContext(context.Background()))
+	return true
+}

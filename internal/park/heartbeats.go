@@ -1,0 +1,112 @@
+package park
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Member is a connection as [Heartbeats] and a drain see it. Its methods must not block.
+type Member interface {
+	// Tick is called once an interval.
+	Tick(now time.Time)
+	// Leave asks the connection to end soon: its server is leaving.
+	Leave()
+	// Cut ends the connection at once.
+	Cut()
+}
+
+// heartbeatSlots is into how many steps an interval is divided, so that one step is little work.
+const heartbeatSlots = 50
+
+// Heartbeats is the one clock of all connections. Instead of a timer of its own, each connection has
+// a slot and is ticked once an interval. All methods may be called concurrently.
+type Heartbeats struct {
+	interval time.Duration // immutable
+
+	mu     sync.Mutex
+	slots  [heartbeatSlots]map[Member]struct{}
+	closed bool // every new member is cut
+}
+
+// NewHeartbeats makes a clock that ticks each member once an interval while [Heartbeats.Run] runs.
+func NewHeartbeats(interval time.Duration) *Heartbeats {
+	h := &Heartbeats{interval: interval}
+	for i := range h.slots {
+		h.slots[i] = make(map[Member]struct{})
+	}
+	return h
+}
+
+// Interval returns the time between two ticks of a member.
+func (h *Heartbeats) Interval() time.Duration { return h.interval }
+
+// RandomSlot returns a slot for [Heartbeats.Add].
+func RandomSlot() int { return rand.IntN(heartbeatSlots) }
+
+// Add puts m into a slot. After [Heartbeats.Close], m is cut before Add returns.
+func (h *Heartbeats) Add(m Member, slot int) {
+	h.mu.Lock()
+	h.slots[slot][m] = struct{}{}
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		m.Cut()
+	}
+}
+
+// Remove takes m out. A tick that has begun may still reach it. A second call does nothing.
+func (h *Heartbeats) Remove(m Member, slot int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.slots[slot], m)
+}
+
+// Members returns all members, in no order.
+func (h *Heartbeats) Members() []Member {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []Member
+	for _, slot := range h.slots {
+		for m := range slot {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Close cuts all members, and every later one when it is added.
+func (h *Heartbeats) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	for _, m := range h.Members() {
+		m.Cut()
+	}
+}
+
+// Run ticks the members, slot by slot, until ctx ends. It is called once.
+func (h *Heartbeats) Run(ctx context.Context) {
+	ticker := time.NewTicker(h.interval / heartbeatSlots)
+	defer ticker.Stop()
+	var due []Member
+	for slot := 0; ; slot = (slot + 1) % heartbeatSlots {
+		var now time.Time
+		select {
+		case now = <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		h.mu.Lock()
+		for m := range h.slots[slot] {
+			due = append(due, m)
+		}
+		h.mu.Unlock()
+		for _, m := range due {
+			m.Tick(now)
+		}
+		clear(due)
+		due = due[:0]
+	}
+}
