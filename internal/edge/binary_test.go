@@ -23,6 +23,7 @@ import (
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire"
 )
 
 var (
@@ -328,7 +329,7 @@ func TestConnectURLs(t *testing.T) {
 			continue // another dialect's
 		}
 		cases++
-		e := newEdge(settings{Config: Config{PingInterval: time.Minute}, Portal: portal.Portal{Signer: key}}, storetest.NewMemory(store.Config{}), prometheus.NewRegistry())
+		e := edgeOf(settings{Config: Config{PingInterval: time.Minute}, Portal: portal.Portal{Signer: key}}, storetest.NewMemory(store.Config{}), prometheus.NewRegistry())
 		r, err := http.NewRequest("GET", "/bitrix/subws/?"+c.Query, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -339,11 +340,11 @@ func TestConnectURLs(t *testing.T) {
 			continue
 		}
 		query, _ := url.ParseQuery(c.Query)
-		want := textCodec
+		want := wire.Text
 		if strings.Contains(c.Client, "web, version 4") {
-			want = binaryCodec
+			want = wire.Binary
 		}
-		if sub.codec != want || (sub.cursor != nil) != query.Has("mid") || sub.public.IsZero() == strings.Contains(query.Get("CHANNEL_ID"), ":") {
+		if sub.reader.Codec != want || (sub.cursor != nil) != query.Has("mid") || sub.public.IsZero() == strings.Contains(query.Get("CHANNEL_ID"), ":") {
 			t.Errorf("%s: %+v", c.Client, sub)
 		}
 	}

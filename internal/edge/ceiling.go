@@ -3,12 +3,14 @@ package edge
 import (
 	"context"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	runtimemetrics "runtime/metrics"
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"pushgate/internal/transport"
+	"pushgate/internal/wire"
 )
 
 const (
@@ -23,10 +25,8 @@ type ceiling struct {
 	connections int64         // most; 0 is no limit. Immutable
 	memory      uint64        // bytes that the process may take; 0 is no limit. Immutable
 	used        func() uint64 // bytes that are in use; immutable
-
-	open  atomic.Int64 // connections that net/http has
-	apart atomic.Int64 // connections that it does not have
-	full  atomic.Bool  // of memory
+	open        func() int64  // connections that there are; immutable
+	full        atomic.Bool   // of memory
 }
 
 // The names of what there is too much of, in metrics.
@@ -38,7 +38,7 @@ const (
 // reached gives what there is too much of; "" if there is room.
 func (c *ceiling) reached() string {
 	switch {
-	case c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections:
+	case c.connections > 0 && c.open() > c.connections:
 		return fullConnections
 	case c.full.Load():
 		return fullMemory
@@ -49,7 +49,7 @@ func (c *ceiling) reached() string {
 
 // beyond reports whether there are so many connections that not even a refusal can be afforded.
 func (c *ceiling) beyond() bool {
-	return c.connections > 0 && c.open.Load()+c.apart.Load() > c.connections+c.connections/20+16
+	return c.connections > 0 && c.open() > c.connections+c.connections/20+16
 }
 
 // watch looks at the memory in use until ctx ends.
@@ -74,19 +74,13 @@ func usedMemory() uint64 {
 	return samples[0].Value.Uint64() + samples[1].Value.Uint64()
 }
 
-// ConnState counts the connections of the server that has the edge's handler; it is to be its [http.Server.ConnState]. So many that the
-// process would run out of descriptors are cut off as they come.
-func (e *Edge) ConnState(conn net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		e.ceiling.open.Add(1)
-		if e.ceiling.beyond() {
-			e.metrics.full[fullConnections].Inc()
-			conn.Close()
-		}
-	case http.StateClosed, http.StateHijacked:
-		e.ceiling.open.Add(-1)
+// admit reports whether a new connection can be afforded, even if only to be refused.
+func (e *Edge) admit() bool {
+	if e.ceiling.beyond() {
+		e.metrics.full[fullConnections].Inc()
+		return false
 	}
+	return true
 }
 
 // hasRoom reports whether a new subscriber can be let in. Else it has been answered with 503, at which nginx tries another edge: it says
@@ -104,8 +98,8 @@ func (e *Edge) hasRoom(w http.ResponseWriter) bool {
 // turnAway answers 503.
 func turnAway(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Content-Type", plainText)
-	h.Set(allowOrigin, "*")
+	h.Set("Content-Type", wire.PlainText)
+	h.Set(transport.AllowOrigin, "*")
 	h.Set("Connection", "close")
 	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 	w.WriteHeader(http.StatusServiceUnavailable)

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pushgate/internal/transport"
+
 	"github.com/coder/websocket"
 )
 
@@ -22,13 +24,14 @@ func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 		if err := w.edge.Ready(); err != nil {
 			t.Errorf("not ready: %v", err)
 		}
-		w.edge.ceiling.open.Add(1) // as its server would count the next one
+		open := w.edge.ceiling.open
+		w.edge.ceiling.open = func() int64 { return open() + 1 } // as if there was another one
 		if w.edge.Ready() == nil {
 			t.Error("ready without room")
 		}
 		for _, url := range []string{w.url("/sub/", signed(alice)), w.url("/sse/", signed(alice)), w.url("/sub/", "wrong")} {
 			got := <-w.get(url)
-			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || got.header.Get(allowOrigin) != "*" {
+			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || got.header.Get(transport.AllowOrigin) != "*" {
 				t.Errorf("%+v", got)
 			}
 		}
@@ -44,7 +47,7 @@ func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 			t.Errorf("who was there: %q, %v", got, err)
 		}
 		last.CloseNow()
-		w.edge.ceiling.open.Add(-1)
+		w.edge.ceiling.open = open
 		synctest.Wait()
 		w.dial(w.url("/subws/", signed(alice)))
 	})
@@ -72,37 +75,8 @@ func TestFullMemoryTurnsSubscribersAway(t *testing.T) {
 	})
 }
 
-// The server's own connections count, until they are closed or handed over; far too many of them are cut off.
-func TestConnectionsOfTheServerCount(t *testing.T) {
-	inWorld(t, func(c *settings) { c.MaxConnections = 10 }, func(t *testing.T, w *world) {
-		var conns []net.Conn
-		for range 26 {
-			conn, other := net.Pipe()
-			defer other.Close()
-			conns = append(conns, conn)
-			w.edge.ConnState(conn, http.StateNew)
-			w.edge.ConnState(conn, http.StateActive)
-		}
-		if n := w.value("subscribe_turned_away_total", "connections"); n != 0 {
-			t.Errorf("%v cut off", n)
-		}
-		conn, other := net.Pipe()
-		w.edge.ConnState(conn, http.StateNew)
-		if _, err := other.Read(make([]byte, 1)); err == nil || w.value("subscribe_turned_away_total", "connections") != 1 {
-			t.Errorf("not cut off: %v", err)
-		}
-		w.edge.ConnState(conn, http.StateClosed)
-		for i, conn := range conns {
-			w.edge.ConnState(conn, []http.ConnState{http.StateClosed, http.StateHijacked}[i%2])
-		}
-		if n := w.edge.ceiling.open.Load(); n != 0 {
-			t.Errorf("%d connections left", n)
-		}
-	})
-}
-
-// So do those that came to the edge first; and a newcomer that is cut off leaves no trace.
-func TestConnectionsAtTheFrontCount(t *testing.T) {
+// Connections count until they are closed; far too many of them are cut off, and leave no trace.
+func TestConnectionsCount(t *testing.T) {
 	inWorld(t, func(c *settings) { c.MaxConnections = 10 }, func(t *testing.T, w *world) {
 		var clients []net.Conn
 		for range 27 {
@@ -117,7 +91,7 @@ func TestConnectionsAtTheFrontCount(t *testing.T) {
 			client.Close()
 		}
 		synctest.Wait()
-		if n := w.edge.ceiling.apart.Load(); n != 0 || len(w.edge.wheel.members()) != 0 {
+		if n := w.edge.shared.Conns.Open(); n != 0 || len(w.edge.shared.Heartbeats.Members()) != 0 {
 			t.Errorf("%d connections left", n)
 		}
 	})

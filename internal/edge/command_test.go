@@ -119,7 +119,7 @@ func TestUnreadReply(t *testing.T) {
 		if calls != 1 {
 			t.Errorf("%d commands of a client that reads no reply", calls)
 		}
-		time.Sleep(writeTimeout + maxTurn + time.Second)
+		time.Sleep(writeTimeout + maxInterval + time.Second)
 		synctest.Wait()
 		if n := w.value("session_ends_total", "write_timeout"); n != 1 {
 			t.Errorf("%v ends counted", n)
@@ -142,7 +142,7 @@ func TestCommandOutlivesItsConnection(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Commands = slow }, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
 		w.say(conn, []byte("x"))
-		w.edge.wheel.close()
+		w.edge.shared.Heartbeats.Close()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if !begun || !finished {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -16,12 +17,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/edge/front"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
 	"pushgate/internal/park"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/transport"
 )
 
 // Log is what an edge needs of a portal's log. It is called concurrently.
@@ -74,15 +77,14 @@ const maxChannels = 128
 // Edge serves the subscribers of portals.
 type Edge struct {
 	// Immutable after New.
-	config   Config
-	logs     func(portal string) Log
-	stats    Stats
-	logger   *slog.Logger
-	metrics  *metrics
-	wheel    *wheel
-	pacer    *pacer
-	resting  *park.Set
-	returned *returned
+	config  Config
+	logs    func(portal string) Log
+	stats   Stats
+	logger  *slog.Logger
+	metrics *metrics
+	shared  *transport.Shared
+	front   *front.Server
+	pacer   *pacer
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -98,34 +100,36 @@ type Edge struct {
 	following   sync.WaitGroup // tenants
 	connections sync.WaitGroup // requests, goroutines of connections, and one for Run, which waits for them
 	draining    atomic.Bool
-	heir        atomic.Pointer[handover.Give] // to whom those who are told to go are given; nil if there is no successor
-	packets     packets
-	readers     readers
-	writers     writers
-	told        atomic.Pointer[error] // what became of the last attempt to tell of this edge; nil before the first one
+	successor   atomic.Pointer[handover.Give] // to whom WebSockets are handed that are to leave; nil if there is no successor
+	told        atomic.Pointer[error]         // what became of the last attempt to tell of this edge; nil before the first one
 }
 
 // New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
+	return newEdge(config, table, logs, stats, logger, reg, park.New)
+}
+
+func newEdge(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer,
+	newConns func(start func(func())) *park.Set) *Edge {
 	if config.Book == nil {
 		config.Book = tally.NewBook(config.ID, portal.Limits{}, time.Local)
 	}
 	e := &Edge{
-		config:   config,
-		logs:     logs,
-		stats:    stats,
-		logger:   logger,
-		wheel:    newWheel(config.PingInterval),
-		pacer:    newPacer(),
-		returned: newReturned(),
-		hubPace:  hub.DefaultPace(),
-		ceiling:  ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory},
-		tenants:  make(map[string]*tenant),
-		ending:   make(map[string]<-chan struct{}),
+		config:  config,
+		logs:    logs,
+		stats:   stats,
+		logger:  logger,
+		pacer:   newPacer(),
+		hubPace: hub.DefaultPace(),
+		tenants: make(map[string]*tenant),
+		ending:  make(map[string]<-chan struct{}),
 	}
-	e.resting = park.New(e.connections.Go)
-	e.writers = writers{start: e.connections.Go, most: runtime.GOMAXPROCS(0), packets: &e.packets}
+	conns := newConns(e.connections.Go)
+	e.ceiling = ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory, open: conns.Open}
+	e.shared = newShared(conns, config, e.handOverLate, reg)
 	e.metrics = newMetrics(reg, e)
+	e.front = front.New(front.Config{Handler: e.handler(), Conns: conns, Heartbeats: e.shared.Heartbeats, Logger: logger,
+		Admit: e.admit, Refused: func(int) { e.metrics.badHeads.Inc() }})
 	e.Serve(table)
 	e.connections.Add(1)
 	return e
@@ -134,8 +138,37 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 // subscribePaths are those for polls and WebSockets, which know one another only by their headers. The rest of a path is the proxies' business.
 var subscribePaths = []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"}
 
-// Handler serves the public paths. No middleware is around them: it would hold state for as long as a subscriber stays.
-func (e *Edge) Handler() http.Handler {
+// newShared makes what all connections have in common.
+func newShared(conns *park.Set, config Config, handOver func(*transport.WebSocket) bool, reg prometheus.Registerer) *transport.Shared {
+	pings := max(5, int((config.PingInterval+maxInterval-1)/maxInterval))
+	interval := config.PingInterval / time.Duration(pings)
+	return &transport.Shared{
+		Conns:      conns,
+		Heartbeats: park.NewHeartbeats(interval),
+		Queue:      transport.NewQueue(conns.Start, runtime.GOMAXPROCS(0)),
+		Incoming:   transport.NewIncoming(config.MaxMemory),
+		Metrics:    transport.NewMetrics(reg),
+		PingTicks:  pings,
+		BeatTicks:  max(1, int(heartbeat/interval)),
+		HandOver:   handOver,
+	}
+}
+
+// maxInterval is how late a stuck write may be noticed.
+const maxInterval = 5 * time.Second
+
+// Accept serves a new connection, which belongs to the edge from now on.
+func (e *Edge) Accept(conn net.Conn) {
+	if !e.begin() {
+		conn.Close()
+		return
+	}
+	defer e.connections.Done()
+	e.front.Accept(conn)
+}
+
+// handler serves the public paths.
+func (e *Edge) handler() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range subscribePaths {
 		r.Get(prefix+"*", e.admitted(e.subscribe))
@@ -150,19 +183,9 @@ func (e *Edge) Handler() http.Handler {
 	return r
 }
 
-// Returned gives the listener of the connections that were for the edge at first, and are for net/http after all: the server of the handler must
-// serve it beside its own. It belongs to the server. If nobody serves it, the connections of polls end with the answer.
-func (e *Edge) Returned() net.Listener { return e.returned }
-
-// admitted lets a handler serve those for whom there is room and whose page may subscribe. Run waits for a request that has begun before its
-// end, and for the goroutines that it starts; whoever comes later, by a connection that the server has not closed yet, is turned away.
+// admitted lets a handler serve those for whom there is room and whose page may subscribe.
 func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !e.begin() {
-			turnAway(w)
-			return
-		}
-		defer e.connections.Done()
 		switch {
 		case !e.originAllowed(r):
 			e.refuseOrigin(w)
@@ -192,7 +215,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	var running sync.WaitGroup
-	running.Go(func() { e.wheel.run(ctx) })
+	running.Go(func() { e.shared.Heartbeats.Run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
 	running.Go(func() { e.keepBalance(ctx) })
 	running.Go(func() { e.ceiling.watch(ctx) })
@@ -201,8 +224,8 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.closed = true
 	e.mu.Unlock()
 	e.following.Wait()
-	e.wheel.close()
-	e.resting.Close()
+	e.shared.Heartbeats.Close()
+	e.shared.Conns.Close()
 	e.connections.Done()
 	e.connections.Wait()
 	return nil
@@ -266,9 +289,10 @@ func (e *Edge) webSockets() (n int) {
 // Whoever comes meanwhile is served, and told to go in turn: it found no other edge.
 func (e *Edge) Drain(ctx context.Context) {
 	e.draining.Store(true)
+	e.front.Leave()
 	end := time.Now().Add(e.config.Drain)
 	for {
-		members := e.wheel.members()
+		members := e.shared.Heartbeats.Members()
 		if len(members) == 0 {
 			return
 		}
@@ -280,7 +304,7 @@ func (e *Edge) Drain(ctx context.Context) {
 			if wait(ctx, time.Until(at)) != nil {
 				return
 			}
-			m.leave()
+			m.Leave()
 		}
 		if wait(ctx, 20*time.Millisecond) != nil { // those that were told are going
 			return
@@ -326,4 +350,24 @@ func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) 
 	if err := write(ctx); err != nil {
 		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
 	}
+}
+
+// wait pauses for d, or until ctx ends, and then says why.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// jitter returns a time between half of d and one and a half of it.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d/2 + rand.N(d)
 }

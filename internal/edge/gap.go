@@ -10,6 +10,7 @@ import (
 
 	"pushgate/internal/hub"
 	"pushgate/internal/proto"
+	"pushgate/internal/wire"
 )
 
 const (
@@ -21,18 +22,18 @@ const (
 
 // withNote gives the messages of a batch with the note of its gap among them, if it has one. Known clients hand a module that they do not
 // know to whoever subscribed to it and to nobody else, so a note costs the portal nothing unless a page wants it to.
-func (t *tenant) withNote(sub *subscription, batch hub.Batch) []*proto.Message {
+func (t *tenant) withNote(reader *wire.Reader, batch hub.Batch) []*proto.Message {
 	if batch.Gap == nil {
 		return batch.Messages
 	}
 	t.gapLog.note(t.edge.logger, t.name, batch.Gap)
 	all := slices.Clone(batch.Messages) // the session's memory is its own
-	return slices.Insert(all, batch.Gap.Index, gapNote(sub, batch.Gap, time.Now()))
+	return slices.Insert(all, batch.Gap.Index, gapNote(reader, batch.Gap, time.Now()))
 }
 
 // gapNote makes the note (docs/protocol.md, Gaps). It is a message to this reader alone: how long to wait before coming to the portal is not
 // the same for all.
-func gapNote(sub *subscription, gap *hub.Gap, now time.Time) *proto.Message {
+func gapNote(reader *wire.Reader, gap *hub.Gap, now time.Time) *proto.Message {
 	body := append(make([]byte, 0, 256), `{"module_id":"pushgate","command":"gap","params":{"after":"`...)
 	body, _ = gap.After.AppendText(body)
 	body = append(body, `","before":"`...)
@@ -43,16 +44,14 @@ func gapNote(sub *subscription, gap *hub.Gap, now time.Time) *proto.Message {
 	body = strconv.AppendFloat(body, float64(now.UnixMicro())/1e6, 'f', 6, 64)
 	return &proto.Message{
 		ID:        gap.ID,
-		Receivers: sub.channels[:1],
+		Receivers: reader.Channels[:1],
 		Sender:    proto.Sender{Type: proto.SenderBackend},
-		Type:      gapType,
+		Type:      wire.GapType,
 		Body:      append(body, "}}"...),
 		Created:   now.Truncate(time.Microsecond),
 		Received:  now,
 	}
 }
-
-const gapType = "pushgate_gap"
 
 // gapLog writes about the gaps of one portal, and not of each. Its method may be called concurrently.
 type gapLog struct {

@@ -87,7 +87,6 @@ func serveIdle() {
 		panic(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", e.Handler())
 	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(report(e)) })
 	mux.HandleFunc("/collect", func(w http.ResponseWriter, r *http.Request) {
 		runtime.GC() // pools give up what nobody took between two collections
@@ -99,14 +98,17 @@ func serveIdle() {
 		}
 		json.NewEncoder(w).Encode(report(e))
 	})
-	fmt.Println(listener.Addr())
+	reports, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(listener.Addr(), reports.Addr())
 	go func() {
 		bufio.NewReader(os.Stdin).ReadByte()
 		os.Exit(0)
 	}()
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
-	go server.Serve(e.Returned())
-	server.Serve(listener)
+	go http.Serve(reports, mux)
+	acceptAll(listener, e)
 }
 
 func report(e *Edge) idleReport {
@@ -233,13 +235,12 @@ func startIdleServer(b testing.TB) (ask func(path string) idleReport, address st
 		command.Wait()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	address, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
+	var reports string
+	if _, err := fmt.Fscan(stdout, &address, &reports); err != nil {
 		b.Fatal(err)
 	}
-	address = strings.TrimSpace(address)
 	return func(path string) (r idleReport) {
-		response, err := http.Get("http://" + address + path)
+		response, err := http.Get("http://" + reports + path)
 		if err != nil {
 			b.Fatal(err)
 		}

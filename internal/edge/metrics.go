@@ -1,37 +1,24 @@
 package edge
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/transport"
 )
 
 // metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
 type metrics struct {
-	webSockets, polls   prometheus.Gauge
-	streams             prometheus.Gauge
-	delivered           map[transport]prometheus.Counter
-	ends                map[*Reason]prometheus.Counter
-	refused, paused     prometheus.Counter
-	origins             prometheus.Counter
-	full                map[string]prometheus.Counter // subscribers turned away, by what there was too much of
-	commands            map[string]prometheus.Counter // by outcome
-	presenceErrors      prometheus.Counter
-	publishToSend       prometheus.Histogram
-	acks                prometheus.Counter
-	publishToAck        prometheus.Histogram
-	sentBytes, received prometheus.Counter
-	readsPaused         prometheus.Counter
+	webSockets, polls prometheus.Gauge
+	streams           prometheus.Gauge
+	refused, paused   prometheus.Counter
+	origins           prometheus.Counter
+	badHeads          prometheus.Counter
+	full              map[string]prometheus.Counter // subscribers turned away, by what there was too much of
+	commands          map[string]prometheus.Counter // by outcome
+	presenceErrors    prometheus.Counter
+	acks              prometheus.Counter
+	publishToAck      prometheus.Histogram
 }
-
-// transport is how a session talks.
-type transport string
-
-const (
-	webSocket transport = "websocket"
-	longPoll  transport = "longpoll"
-	stream    transport = "sse"
-)
 
 func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -41,13 +28,6 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	}
 	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_connections",
 		Help: "Subscribers connected now, by transport."}, []string{"transport"})
-	delivered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_delivered_total",
-		Help: "Messages written to subscribers, by transport."}, []string{"transport"})
-	ends := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_session_ends_total",
-		Help: "Sessions that ended, by reason."}, []string{"reason"})
-	latency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
-		Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
-		Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)})
 	ackLatency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_ack_seconds",
 		Help:    "Time from a publisher's acceptance of a message to a client's word that it has processed it; live messages of version 5 only.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)})
@@ -55,37 +35,26 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		Help: "Batches of requests, or calls of version 5, that clients sent, by outcome."}, []string{"outcome"})
 	full := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_subscribe_turned_away_total",
 		Help: "Subscribers answered with 503 or cut off, because the process had no room, by what there was too much of."}, []string{"full"})
-	reg.MustRegister(connections, delivered, ends, full, latency, ackLatency, commands)
+	reg.MustRegister(connections, full, ackLatency, commands)
 	m := &metrics{
-		webSockets:     connections.WithLabelValues(string(webSocket)),
-		polls:          connections.WithLabelValues(string(longPoll)),
-		delivered:      make(map[transport]prometheus.Counter),
-		ends:           make(map[*Reason]prometheus.Counter),
+		webSockets:     connections.WithLabelValues(string(transport.KindWebSocket)),
+		polls:          connections.WithLabelValues(string(transport.KindPoll)),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
 		origins:        counter("origins_refused_total", "Subscriptions refused because of the page that they came from."),
+		badHeads:       counter("http_refused_total", "Requests that were no HTTP, or whose head was too long, too slow or broken off."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
 		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
-		publishToSend:  latency,
-		streams:        connections.WithLabelValues(string(stream)),
+		streams:        connections.WithLabelValues(string(transport.KindStream)),
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
 		publishToAck:   ackLatency,
-		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
-		readsPaused:    counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
-		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
-	}
-	for _, t := range []transport{webSocket, longPoll, stream} {
-		m.delivered[t] = delivered.WithLabelValues(string(t))
 	}
 	for _, what := range []string{fullConnections, fullMemory} {
 		m.full[what] = full.WithLabelValues(what)
 	}
 	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {
 		m.commands[outcome] = commands.WithLabelValues(outcome)
-	}
-	for _, r := range reasons() {
-		m.ends[r] = ends.WithLabelValues(r.Label)
 	}
 	registerHubs(reg, e)
 	return m
@@ -122,16 +91,4 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 		defer e.mu.Unlock()
 		return float64(len(e.tenants))
 	}))
-}
-
-// sent counts a packet that was written, and how long its newest message took.
-func (m *metrics) sent(t transport, p packet) {
-	if p.messages == 0 {
-		return
-	}
-	m.delivered[t].Add(float64(p.messages))
-	m.sentBytes.Add(float64(len(p.frame)))
-	if p.newest != nil {
-		m.publishToSend.Observe(time.Since(p.newest.Created).Seconds())
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"path"
 	"strings"
+
+	"pushgate/internal/wire"
 )
 
 // originAllowed reports whether a request comes from a page that may subscribe, or from no page at all: browsers name the origin of each
@@ -37,6 +39,6 @@ func (e *Edge) originAllowed(r *http.Request) bool {
 // refuseOrigin answers 403 without leave to read it, and before the upgrade: the page is to learn nothing.
 func (e *Edge) refuseOrigin(w http.ResponseWriter) {
 	e.metrics.origins.Inc()
-	w.Header().Set("Content-Type", plainText)
+	w.Header().Set("Content-Type", wire.PlainText)
 	w.WriteHeader(http.StatusForbidden)
 }

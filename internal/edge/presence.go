@@ -42,7 +42,7 @@ func (t *tenant) keepPresence(ctx context.Context) {
 			break
 		}
 	}
-	if e.heir.Load() != nil {
+	if e.successor.Load() != nil {
 		return // the lease will take it away, when the successor has told of the same sessions: nobody is seen to leave
 	}
 	e.lastWord(ctx, func(ctx context.Context) error {

@@ -16,10 +16,7 @@ const (
 )
 
 // movable is a connection that can be asked to go to another edge. Polls are none: they go somewhere with every request.
-type movable interface{ move() }
-
-func (c *wsConn) move()     { c.edge.connections.Go(func() { c.close(ReasonRebalanced) }) }
-func (s *streamConn) move() { s.end(ReasonRebalanced) }
+type movable interface{ Move() }
 
 // keepBalance sheds a small share of the connections while this edge has more than the others, until ctx ends: an edge that comes back is empty,
 // and connections last for days. nginx brings whoever is shed to the edge with the fewest.
@@ -43,7 +40,7 @@ func (e *Edge) shed(ctx context.Context, n int) {
 	if n == 0 {
 		return
 	}
-	members := e.wheel.members()
+	members := e.shared.Heartbeats.Members()
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	for _, m := range members {
 		movable, ok := m.(movable)
@@ -53,7 +50,7 @@ func (e *Edge) shed(ctx context.Context, n int) {
 		if wait(ctx, jitter(balanceLook/2/time.Duration(n))) != nil {
 			return
 		}
-		movable.move()
+		movable.Move()
 		if n--; n == 0 {
 			return
 		}

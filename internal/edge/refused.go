@@ -1,19 +1,16 @@
 package edge
 
 import (
-	"context"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"pushgate/internal/proto"
+	"pushgate/internal/transport"
 )
 
 // Bounds of the pace at which wrong channel ids are refused.
@@ -80,69 +77,34 @@ func (p *pacer) resume() {
 	p.pausing--
 }
 
-// refusedConn is a WebSocket that is going to be told that its channel ids are wrong.
-type refusedConn struct {
-	conn *websocket.Conn
-	now  context.CancelFunc // ends the pause
-}
-
-// listen ends the pause if the client goes, and the connection with it. Else it returns when the connection is closed.
-func (c *refusedConn) listen() {
-	for {
-		_, message, err := c.conn.Reader(context.Background())
-		if err != nil {
-			c.now()
-			return
-		}
-		io.Copy(io.Discard, message)
-	}
-}
-
-func (c *refusedConn) visit(time.Time) {}
-func (c *refusedConn) leave()          { c.now() }
-func (c *refusedConn) cut() {
-	c.now()
-	c.conn.CloseNow()
-}
-
-// refuseWebSocket says 4010 after the upgrade: at a refused handshake a browser would only try again with the same ids. Whoever has
-// been told before is told later.
+// refuseWebSocket says 4010 after the upgrade: at a refused handshake a browser would only try again
+// with the same ids. A client that has been told before is told later.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions())
-	if err != nil {
+	conn := handshake(w, r)
+	if conn == nil {
 		return
 	}
-	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID")+r.URL.Query().Get("token"), clientAddress(r), time.Now())
-	ctx, now := context.WithCancel(context.Background())
-	refused := &refusedConn{conn, now}
-	slot := e.wheel.add(refused)
-	e.ceiling.apart.Add(1)
-	e.connections.Go(func() {
-		defer e.ceiling.apart.Add(-1)
-		defer e.wheel.remove(refused, slot)
-		defer now()
-		if pause > 0 {
-			e.metrics.paused.Inc()
-			e.connections.Go(refused.listen)
-			wait(ctx, pause)
-			e.pacer.resume()
-		}
-		e.metrics.ends[ReasonWrongChannel].Inc()
-		conn.Close(ReasonWrongChannel.Code, ReasonWrongChannel.Text)
-	})
+	query := r.URL.Query()
+	pause := e.pacer.pause(query.Get("CHANNEL_ID")+query.Get("token"), clientAddress(r), time.Now())
+	done := func() {}
+	if pause > 0 {
+		e.metrics.paused.Inc()
+		done = e.pacer.resume
+	}
+	transport.Refuse(e.shared, conn, transport.ReasonWrongChannel, pause, done)
 }
 
 // refuseUpgrade refuses a handshake as the original does where there is nobody to speak for: with a status line, a blank line and the text, and no
 // header at all. A browser takes it for a lost connection; the mobile client reads the status.
 func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
-	conn, _, err := hijack(w)
+	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\n\r\n%s", refusal.Status(), http.StatusText(refusal.Status()), refusal.Text)
 }
 

@@ -259,7 +259,7 @@ func TestExpiredTokenEndsTheSession(t *testing.T) {
 		for err == nil {
 			_, err = w.read(conn)
 		}
-		if after := time.Since(start); websocket.CloseStatus(err) != 3000 || after < 90*time.Second || after > 90*time.Second+2*maxTurn {
+		if after := time.Since(start); websocket.CloseStatus(err) != 3000 || after < 90*time.Second || after > 90*time.Second+2*maxInterval {
 			t.Errorf("%v after %v", err, after)
 		}
 		if got := <-stream; got.err != nil || got.after < 90*time.Second {
@@ -368,17 +368,16 @@ func (w *world) secondEdge() *world {
 	v.metrics = prometheus.NewRegistry()
 	v.settings = w.settings
 	v.settings.ID = "edge-2"
-	v.edge = newEdge(v.settings, w.log, v.metrics)
+	v.edge = edgeOf(v.settings, w.log, v.metrics)
 	transport := &http.Transport{DialContext: v.listener.dial}
 	v.http = &http.Client{Transport: transport}
-	server := &http.Server{Handler: v.edge.Handler()}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { server.Serve(v.listener) })
+	running.Go(func() { acceptAll(v.listener, v.edge) })
 	running.Go(func() { v.edge.Run(ctx) })
 	w.t.Cleanup(func() {
 		stop()
-		server.Close()
+		v.listener.Close()
 		transport.CloseIdleConnections()
 		running.Wait()
 	})

@@ -1,8 +1,6 @@
 package edge
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,13 +10,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/prometheus/client_golang/prometheus"
-
-	"pushgate/internal/channel"
-	"pushgate/internal/portal"
-	"pushgate/internal/proto"
-	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 )
 
 // rawRequest makes a request by hand, and reads nothing.
@@ -43,7 +34,7 @@ func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 		within  time.Duration
 	}{
 		{"a WebSocket stops reading", func(w *world) { w.rawWebSocket(w.url("/subws/", signed(alice))) },
-			"write_timeout", writeTimeout + 2*maxTurn},
+			"write_timeout", writeTimeout + 2*maxInterval},
 		{"a WebSocket reads a byte a second", func(w *world) {
 			conn, _ := w.rawWebSocket(w.url("/subws/", signed(alice)))
 			go func() {
@@ -54,9 +45,9 @@ func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 			}()
-		}, "write_timeout", writeTimeout + 2*maxTurn},
-		{"a stream stops reading", func(w *world) { w.rawRequest(w.url("/sse/", signed(alice))) }, "connection_lost", writeTimeout + 2*maxTurn},
-		{"a poll does not read its answer", func(w *world) { w.rawRequest(w.url("/sub/", signed(alice))) }, "connection_lost", answerTimeout + 2*maxTurn},
+		}, "write_timeout", writeTimeout + 2*maxInterval},
+		{"a stream stops reading", func(w *world) { w.rawRequest(w.url("/sse/", signed(alice))) }, "write_timeout", writeTimeout + 2*maxInterval},
+		{"a poll does not read its answer", func(w *world) { w.rawRequest(w.url("/sub/", signed(alice))) }, "connection_lost", answerTimeout + 2*maxInterval},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, nil, func(t *testing.T, w *world) {
@@ -93,14 +84,14 @@ func TestClientsThatVanish(t *testing.T) {
 		w.rawWebSocket(w.url("/subws/", signed(alice)))
 		w.rawRequest(w.url("/sse/", signed(alice)))
 		w.rawRequest(w.url("/sub/", signed(alice)))
-		time.Sleep(3*25*time.Second + writeTimeout + answerTimeout + 2*maxTurn)
+		time.Sleep(3*25*time.Second + writeTimeout + answerTimeout + 2*maxInterval)
 		synctest.Wait()
 		for _, transport := range []string{"websocket", "sse", "longpoll"} {
 			if n := w.value("connections", transport); n != 0 {
 				t.Errorf("%v %s connections are left", n, transport)
 			}
 		}
-		if n := w.edge.ceiling.apart.Load(); n != 0 {
+		if n := w.edge.shared.Conns.Open(); n != 0 {
 			t.Errorf("%d connections are held", n)
 		}
 	})
@@ -179,58 +170,4 @@ func TestSlowWebSocketOnSockets(t *testing.T) {
 			t.Error("its socket took everything")
 		}
 	})
-}
-
-// A batch of several packets that a turn cannot write goes on where the turn had to stop.
-func TestTurnThatStopsWithinABatch(t *testing.T) {
-	e := newEdge(settings{Config: Config{PingInterval: time.Second}, Portal: portal.Portal{Signer: signer}},
-		storetest.NewMemory(store.Config{}), prometheus.NewRegistry())
-	hub := e.personal().hub
-	hub.Resync(proto.ID{})
-	server, client := net.Pipe()
-	c := &wsConn{edge: e, tenant: e.personal(), net: e.resting.Hold(server), sub: subscription{channels: []channel.ID{alice}, codec: textCodec}}
-	c.ctx, c.end = context.WithCancelCause(t.Context())
-	c.session = hub.Attach(c.sub.channels, nil, func() {})
-	var want strings.Builder
-	for i := range 20 {
-		m := &proto.Message{ID: proto.ID{Sequence: uint64(i + 1)}, Receivers: c.sub.channels, TTL: time.Hour, Received: time.Now(),
-			Body: []byte(`"` + strings.Repeat("x", 10_000) + `"`)}
-		want.WriteString(text(m, alice))
-		hub.Dispatch(m)
-	}
-	p := e.packets.press()
-	if c.turn(p) {
-		t.Error("another turn, while the writer is at work")
-	}
-	p.putAway()
-	reader := websocketReader{bufio.NewReader(client)}
-	var got strings.Builder
-	for got.Len() < want.Len() {
-		got.Write(reader.frame(t))
-	}
-	if got.String() != want.String() {
-		t.Error("something else was written")
-	}
-	e.connections.Done()
-	e.connections.Wait()
-	c.net.Close()
-}
-
-// websocketReader reads the frames of a server.
-type websocketReader struct{ *bufio.Reader }
-
-func (r websocketReader) frame(t *testing.T) []byte {
-	var head [4]byte // of a payload that takes two bytes to count, or eight
-	io.ReadFull(r, head[:])
-	size := int(head[2])<<8 | int(head[3])
-	if head[1] == 127 {
-		var rest [6]byte
-		io.ReadFull(r, rest[:])
-		size = int(rest[3])<<16 | int(rest[4])<<8 | int(rest[5])
-	}
-	payload := make([]byte, size)
-	if _, err := io.ReadFull(r, payload); err != nil {
-		t.Fatal(err)
-	}
-	return payload
 }

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/edge/front"
 	"pushgate/internal/park"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -43,22 +43,20 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 				change(&config)
 			}
 			w := &socketWorld{t: t, log: storetest.NewMemory(store.Config{})}
-			w.edge = newEdge(config, w.log, prometheus.NewRegistry())
-			w.edge.resting = set(w.edge.connections.Go)
-			server := httptest.NewUnstartedServer(w.edge.Handler())
-			server.Listener = frontListener{server.Listener, w.edge}
-			server.Start()
-			w.address = server.Listener.Addr().String()
+			w.edge = edgeOn(config, w.log, prometheus.NewRegistry(), set)
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.address = listener.Addr().String()
 			ctx, stop := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { w.edge.Run(ctx) })
-			running.Go(func() { server.Config.Serve(w.edge.Returned()) })
-			// A poll that comes before anybody accepts what is given back ends with its connection.
-			w.eventually("ready", func() bool { return w.edge.Ready() == nil && w.edge.returned.served() })
+			running.Go(func() { acceptAll(listener, w.edge) })
+			w.eventually("ready", func() bool { return w.edge.Ready() == nil })
 			test(t, w)
+			listener.Close()
 			stop()
-			w.edge.Returned().Close()
-			server.Close()
 			running.Wait()
 			if n := w.edge.personal().hub.Channels(); n != 0 {
 				t.Errorf("%d channels have a session after all", n)
@@ -251,9 +249,9 @@ func TestCloseThatIsNotAnswered(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, reader := w.rawWebSocket(w.url("/subws/", signed(alice)))
 		start := time.Now()
-		w.edge.wheel.members()[0].leave()
+		w.edge.shared.Heartbeats.Members()[0].Leave()
 		got, err := io.ReadAll(reader)
-		if err != nil || string(got) != "\x88\x18\x0b\xb8The server is leaving." || time.Since(start) != closeTimeout {
+		if err != nil || string(got) != "\x88\x18\x0b\xb8The server is leaving." || time.Since(start) != 5*time.Second {
 			t.Errorf("got %q, %v after %v", got, err, time.Since(start))
 		}
 		conn.Close()
@@ -264,9 +262,9 @@ func TestCloseThatIsNotAnswered(t *testing.T) {
 func TestCloseFrameIsSentOnce(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, reader := w.rawWebSocket(w.url("/subws/", signed(alice)))
-		member := w.edge.wheel.members()[0]
-		member.leave()
-		member.leave()
+		member := w.edge.shared.Heartbeats.Members()[0]
+		member.Leave()
+		member.Leave()
 		synctest.Wait()
 		closing := "\x88\x18\x0b\xb8The server is leaving."
 		got := make([]byte, len(closing))
@@ -359,9 +357,9 @@ func TestPollsKeepTheirConnection(t *testing.T) {
 			}
 			mid = m.ID.String()
 		}
-		w.eventually("it is kept", func() bool { return len(w.edge.wheel.members()) < 2 })
+		w.eventually("it is kept", func() bool { return len(w.edge.shared.Heartbeats.Members()) < 2 })
 		conn.Close()
-		w.eventually("it has gone", func() bool { return len(w.edge.wheel.members()) == 0 })
+		w.eventually("it has gone", func() bool { return len(w.edge.shared.Heartbeats.Members()) == 0 })
 	})
 }
 
@@ -387,7 +385,7 @@ func TestKeptConnectionsEnd(t *testing.T) {
 		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("%d bytes, %v", n, err)
 		}
-		if lived := time.Since(start); lived < keptConnection || lived > keptConnection+maxTurn {
+		if lived := time.Since(start); lived < front.KeepTimeout || lived > front.KeepTimeout+maxInterval {
 			t.Errorf("closed after %v", lived)
 		}
 		conn = kept()

@@ -123,13 +123,6 @@ func TestStreamOfAnEmptyLog(t *testing.T) {
 	})
 }
 
-// TestStreamHeadOfNoPlace: an edge that has not heard of the log does not say that it is empty.
-func TestStreamHeadOfNoPlace(t *testing.T) {
-	if head := string(streamHead(proto.ID{}, false)); strings.Contains(head, "id:") {
-		t.Errorf("head %q", head)
-	}
-}
-
 // TestStreamEndsWithTheEdge: browsers come back by themselves.
 func TestStreamEndsWithTheEdge(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {

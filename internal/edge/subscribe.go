@@ -2,57 +2,40 @@ package edge
 
 import (
 	"net/http"
-	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-)
-
-// Headers that the known clients look at (docs/protocol.md, Long polling).
-const (
-	allowOrigin   = "Access-Control-Allow-Origin"
-	exposeHeaders = "Access-Control-Expose-Headers"
-	lastMessageID = "Last-Message-Id"
-	plainText     = "text/plain"
+	"pushgate/internal/transport"
+	"pushgate/internal/wire"
 )
 
 // subscription is what a client asks for.
 type subscription struct {
-	portal   *serving
-	channels []channel.ID
-	public   channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
-	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
-	codec    *codec
+	portal *serving
+	reader wire.Reader
+	public channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
+	cursor *proto.ID  // the last id that the client saw; nil if it brought none
+	hideID bool       // the client trips over an id in a 304
 
-	user    int64     // whose token it brought; 0 if it is nobody in particular
 	expires time.Time // when its token does; zero if it brought none
 }
 
-// owner gives the id by which the connections of one person are counted; zero if that is not known.
-func (s *subscription) owner() channel.ID {
-	if s.user != 0 {
-		return channel.ForUser(s.user)
+// user returns the id by which the connections of one person are counted; zero if that is not known.
+func (s *subscription) user() channel.ID {
+	if s.reader.User != 0 {
+		return channel.ForUser(s.reader.User)
 	}
 	return s.public
-}
-
-// over says why a connection of t must end, whatever it does; nil if it need not.
-func (t *tenant) over(sub *subscription, now time.Time) *Reason {
-	switch {
-	case t.removed.Load():
-		return ReasonRemoved
-	case !sub.expires.IsZero() && now.After(sub.expires):
-		return ReasonTokenExpired
-	default:
-		return nil
-	}
 }
 
 // subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
 // header decides.
 func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
-	upgrade := hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+	upgrade := httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
+		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
 	sub, refusal := e.parse(r)
 	switch {
 	case refusal == proto.ErrWrongClientID && upgrade:
@@ -76,13 +59,13 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	}
 	switch {
 	case query.Get("jsonRpc") == "true":
-		sub.codec = rpcCodec
+		sub.reader.Codec = wire.RPC
 	case query.Get("binaryMode") == "true":
-		sub.codec = binaryCodec
+		sub.reader.Codec = wire.Binary
 	case query.Get("format") == "json":
-		sub.codec = jsonCodec
+		sub.reader.Codec = wire.JSON
 	default:
-		sub.codec = textCodec
+		sub.reader.Codec = wire.Text
 	}
 	if id, err := proto.ParseID(query.Get("mid")); err == nil {
 		sub.cursor = &id
@@ -99,10 +82,10 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 	if err != nil {
 		return proto.ErrWrongChannel
 	}
-	sub.user, sub.expires, sub.channels = token.User, token.Expires, token.Channels
+	sub.reader.User, sub.reader.Channels, sub.expires = token.User, token.Channels, token.Expires
 	switch id := channel.ForUser(token.User); {
 	case !id.IsZero():
-		sub.channels = append([]channel.ID{id}, sub.channels...)
+		sub.reader.Channels = append([]channel.ID{id}, sub.reader.Channels...)
 	case len(token.Channels) == 2: // a guest's: the private id and its public twin
 		sub.public = token.Channels[1]
 	}
@@ -120,7 +103,7 @@ func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
 			return e.refusal(channel.ErrSignature)
 		}
 	}
-	sub.channels = channel.IDs(refs)
+	sub.reader.Channels = channel.IDs(refs)
 	for _, ref := range refs {
 		if sub.public = ref.Public; !sub.public.IsZero() {
 			break
@@ -141,6 +124,21 @@ func (e *Edge) refusal(err error) *proto.Error {
 	}
 }
 
+// stream serves a subscription as server-sent events. A browser says in a header where it was when it
+// comes back by itself; mid is for the first time, and for readers that are no browsers.
+func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
+	sub, refusal := e.parse(r)
+	if refusal != nil {
+		e.refusePoll(w, refusal)
+		return
+	}
+	sub.reader.Codec = wire.Events
+	if id, err := proto.ParseID(r.Header.Get("Last-Event-ID")); err == nil {
+		sub.cursor = &id
+	}
+	e.serveStream(w, r, sub)
+}
+
 func (e *Edge) refusePoll(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
 	refuse(w, refusal)
@@ -149,9 +147,9 @@ func (e *Edge) refusePoll(w http.ResponseWriter, refusal *proto.Error) {
 // refuse answers a poll with a text of the protocol.
 func refuse(w http.ResponseWriter, refusal *proto.Error) {
 	h := w.Header()
-	h.Set("Content-Type", plainText)
-	h.Set(allowOrigin, "*")
-	h.Set(exposeHeaders, lastMessageID)
+	h.Set("Content-Type", wire.PlainText)
+	h.Set(transport.AllowOrigin, "*")
+	h.Set(transport.ExposeHeaders, transport.LastMessageID)
 	w.WriteHeader(refusal.Status())
 	w.Write([]byte(refusal.Text))
 }
@@ -159,27 +157,15 @@ func refuse(w http.ResponseWriter, refusal *proto.Error) {
 // preflight answers OPTIONS as the original does. Browsers never ask: the known clients send nothing that needs it.
 func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Type", plainText)
-	h.Set(allowOrigin, "*")
+	h.Set("Content-Type", wire.PlainText)
+	h.Set(transport.AllowOrigin, "*")
 	h.Set("Access-Control-Allow-Methods", "POST, GET, DELETE, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", "If-Modified-Since, If-None-Match")
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Type", plainText)
-	h.Set(allowOrigin, "*")
+	h.Set("Content-Type", wire.PlainText)
+	h.Set(transport.AllowOrigin, "*")
 	w.WriteHeader(http.StatusNotFound)
-}
-
-// hasToken reports whether one of the comma-separated values is token, in any case of letters (RFC 9110, 5.6.1).
-func hasToken(values []string, token string) bool {
-	for _, value := range values {
-		for part := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pushgate/internal/handover"
+	"pushgate/internal/transport"
+	"pushgate/internal/wire"
 )
 
 const (
@@ -26,12 +28,12 @@ func (e *Edge) HandOver(ctx context.Context, give handover.Give) error {
 	defer e.connections.Done()
 	for last := time.Now(); time.Since(last) < restPatience; {
 		left := 0
-		for _, m := range e.wheel.members() {
-			c, ok := m.(*wsConn)
-			if !ok || c.kept {
+		for _, m := range e.shared.Heartbeats.Members() {
+			c, ok := m.(*transport.WebSocket)
+			if !ok || c.Kept() {
 				continue
 			}
-			given, err := c.handOver(give)
+			given, err := e.handOver(c, give)
 			switch {
 			case err != nil:
 				return err
@@ -48,76 +50,61 @@ func (e *Edge) HandOver(ctx context.Context, give handover.Give) error {
 			return err
 		}
 	}
-	e.heir.Store(&give)
+	e.successor.Store(&give)
 	return nil
 }
 
-// bequeath gives a connection that is to go to the successor, if there is one, and reports false if it has to go some other way.
-func (c *wsConn) bequeath() bool {
-	heir := c.edge.heir.Load()
-	if heir == nil || c.kept {
+// handOverLate hands a connection that is to leave to the successor, if there is one, and reports
+// false if it has to go some other way.
+func (e *Edge) handOverLate(c *transport.WebSocket) bool {
+	give := e.successor.Load()
+	if give == nil {
 		return false
 	}
 	for began := time.Now(); time.Since(began) < restPatience; {
-		if given, err := c.handOver(*heir); given || err != nil {
+		if given, err := e.handOver(c, *give); given || err != nil {
 			return given
 		}
-		if wait(c.ctx, restInterval) != nil {
+		if !c.Wait(restInterval) {
 			return true // it has ended meanwhile, or was handed over and not taken: then it is another one now
 		}
 	}
 	return false
 }
 
-// handOver gives a connection to a successor if it rests, and reports false if it is still served here: as it is, or by another wsConn if
-// the successor did not take it.
-func (c *wsConn) handOver(give handover.Give) (given bool, err error) {
-	r, conn, ok := c.claim()
+// handOver hands a connection to a successor if it rests, and reports false if it is still served here:
+// as it is, or by another WebSocket if the successor did not take it.
+func (e *Edge) handOver(c *transport.WebSocket, give handover.Give) (given bool, err error) {
+	through, conn, ok := c.Claim()
 	if !ok {
 		return false, nil
 	}
-	c.depart()
+	s := c.Owner().(*subscriber)
+	r := handover.Record{Portal: s.tenant.clientID, Dialect: s.reader.Codec.Name, Channels: s.reader.Channels, Public: s.public,
+		User: s.reader.User, Expires: s.expires, Cursor: through}
+	if s.calls != nil {
+		r.Statuses = slices.Collect(maps.Keys(s.calls.statuses))
+	}
 	given, err = give(r, conn)
 	if given {
 		conn.Close() // the successor has it
-		c.edge.metrics.ends[ReasonHandedOver].Inc()
+		e.shared.Metrics.Ended(transport.ReasonHandedOver)
 		return true, err
 	}
-	sub := c.sub
+	sub := s.subscription
 	sub.cursor = &r.Cursor
-	c.edge.connect(c.edge.join(context.Background(), sub.portal), sub, conn, earlier{true, r.Statuses, err == nil})
+	e.resume(e.newSubscriber(context.Background(), sub), conn, r.Statuses, transport.Resumed{Beat: true, Kept: err == nil})
 	return false, err
 }
 
-// claim makes the caller the only one who reads and writes the connection, if it rests. What is left of c is its place in several lists.
-func (c *wsConn) claim() (r handover.Record, conn net.Conn, ok bool) {
-	held := c.net
-	through, ok := c.session.Claim() // the writer's part
-	if !ok {
-		return r, nil, false
+// resume serves a WebSocket that was served before, here or by another process.
+func (e *Edge) resume(s *subscriber, conn net.Conn, statuses []int64, before transport.Resumed) {
+	c := transport.NewWebSocket(e.shared, conn, s, &s.reader, before, s.attach)
+	for _, user := range statuses {
+		s.watchUser(user)
 	}
-	if conn, ok = held.Claim(); !ok { // the reader's
-		c.edge.connections.Go(c.write)
-		return r, nil, false
-	}
-	beats := c.rpc == nil || c.rpc.beatingSince.CompareAndSwap(0, time.Now().UnixNano()) // from now on no heartbeat begins
-	if beats {
-		c.end(ReasonHandedOver)
-	}
-	if context.Cause(c.ctx) != ReasonHandedOver { // somebody else has ended it, and says so to the client; or there is a heartbeat on its way
-		if beats && c.rpc != nil {
-			c.rpc.beatingSince.Store(0)
-		}
-		c.edge.connections.Go(c.write)
-		held.Serve(c.read)
-		return r, nil, false
-	}
-	r = handover.Record{Portal: c.tenant.clientID, Dialect: c.sub.codec.name, Channels: c.sub.channels, Public: c.sub.public, User: c.sub.user,
-		Expires: c.sub.expires, Cursor: through}
-	if c.rpc != nil {
-		r.Statuses = slices.Collect(maps.Keys(c.rpc.statuses))
-	}
-	return r, conn, true
+	s.enter(c, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets})
+	c.Start()
 }
 
 var (
@@ -132,32 +119,21 @@ func (e *Edge) Adopt(ctx context.Context, r handover.Record, conn net.Conn, conf
 		return errEnded
 	}
 	defer e.connections.Done()
-	sub := subscription{portal: e.portals.Load().find(r.Portal), channels: r.Channels, public: r.Public, cursor: &r.Cursor, user: r.User, expires: r.Expires}
-	for _, codec := range codecs() {
-		if codec.name == r.Dialect {
-			sub.codec = codec
-		}
-	}
+	sub := subscription{portal: e.portals.Load().find(r.Portal), public: r.Public, cursor: &r.Cursor, expires: r.Expires,
+		reader: wire.Reader{Codec: wire.ByName(r.Dialect), Channels: r.Channels, User: r.User}}
 	switch {
 	case sub.portal == nil:
 		return errPortal
-	case sub.codec == nil:
+	case sub.reader.Codec == nil:
 		return errCodec
 	case e.ceiling.reached() != "":
 		return errFull
 	}
-	t := e.join(ctx, sub.portal)
+	s := e.newSubscriber(ctx, sub)
 	if err := confirm(); err != nil {
-		t.part()
+		s.drop()
 		return err
 	}
-	e.connect(t, sub, conn, earlier{resumed: true, statuses: r.Statuses})
+	e.resume(s, conn, r.Statuses, transport.Resumed{Beat: true})
 	return nil
-}
-
-// earlier is what a connection had before it was handed over, or was to be. That of a new one is the zero value.
-type earlier struct {
-	resumed  bool    // there was one
-	statuses []int64 // users whose coming and going the client is told of
-	kept     bool    // the successor did not take it
 }

@@ -15,11 +15,12 @@ import (
 	"pushgate/internal/handover"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/transport"
 )
 
 // inSuccession runs a test in a bubble with an edge whose connections rest, and another one that may be its successor.
 func inSuccession(t *testing.T, change func(*settings), test func(t *testing.T, old, next *world)) {
-	inWorldOf(t, newRestingPipe, true, change, func(t *testing.T, w *world) { test(t, w, w.secondEdge()) })
+	inWorldOf(t, newRestingPipe, change, func(t *testing.T, w *world) { test(t, w, w.secondEdge()) })
 }
 
 // to gives what hands sessions to the edge of w, as two processes would.
@@ -158,7 +159,7 @@ func TestHandOver(t *testing.T) {
 		last := <-five.beats
 		for len(five.beats) > 0 {
 			beat := <-five.beats
-			if silent := beat.Sub(last); silent > 2*heartbeat-maxTurn {
+			if silent := beat.Sub(last); silent > 2*heartbeat-maxInterval {
 				t.Errorf("no heartbeat for %v", silent)
 			}
 			last = beat
@@ -179,8 +180,8 @@ func TestHandOverKeepsBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 		next.listen(next.dial(rpcURL("/subws/", token(6, alice))))
-		for want, l := range map[end]*listener{{began.Add(10 * time.Minute), ReasonTooMany.Code}: crowded, {began.Add(time.Hour), ReasonTokenExpired.Code}: stays} {
-			if got := <-l.ended; got.code != want.code || got.at.Before(want.at) || got.at.Sub(want.at) > 2*maxTurn {
+		for want, l := range map[end]*listener{{began.Add(10 * time.Minute), transport.ReasonTooMany.Code}: crowded, {began.Add(time.Hour), transport.ReasonTokenExpired.Code}: stays} {
+			if got := <-l.ended; got.code != want.code || got.at.Before(want.at) || got.at.Sub(want.at) > 2*maxInterval {
 				t.Errorf("%v, want %v", got, want)
 			}
 		}
@@ -237,7 +238,7 @@ func TestHandOverFails(t *testing.T) {
 				}
 				old.edge.Drain(t.Context())
 				for _, l := range all {
-					if got := <-l.ended; got.code != ReasonLeaving.Code {
+					if got := <-l.ended; got.code != transport.ReasonLeaving.Code {
 						t.Errorf("closed with %d", got.code)
 					}
 				}
@@ -290,14 +291,14 @@ func TestHandOverWaitsForRest(t *testing.T) {
 
 // TestNothingRests: connections that always have a goroutine are told to go.
 func TestNothingRests(t *testing.T) {
-	inWorldOf(t, net.Pipe, false, nil, func(t *testing.T, w *world) {
+	inWorldOf(t, net.Pipe, nil, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", signed(alice)))
 		give := func(handover.Record, net.Conn) (bool, error) { t.Error("given"); return true, nil }
 		if err := w.handOver(give); err != nil {
 			t.Error(err)
 		}
 		go w.edge.Drain(t.Context())
-		if _, err := w.read(conn); websocket.CloseStatus(err) != ReasonLeaving.Code {
+		if _, err := w.read(conn); websocket.CloseStatus(err) != transport.ReasonLeaving.Code {
 			t.Error(err)
 		}
 	})
@@ -306,7 +307,7 @@ func TestNothingRests(t *testing.T) {
 // TestAdoptRefuses: what this edge cannot serve is not touched, and the predecessor is told.
 func TestAdoptRefuses(t *testing.T) {
 	other := &portal.Portal{ClientID: strings.Repeat("b", 32), Signer: signer}
-	inWorldOf(t, newRestingPipe, true, func(s *settings) {
+	inWorldOf(t, newRestingPipe, func(s *settings) {
 		s.Signer, s.Others, s.MaxConnections = nil, []*portal.Portal{other}, 1
 	}, func(t *testing.T, w *world) {
 		here := handover.Record{Portal: other.ClientID, Dialect: "text", Channels: []channel.ID{alice}}
@@ -322,10 +323,9 @@ func TestAdoptRefuses(t *testing.T) {
 		if err := w.edge.Adopt(t.Context(), here, nil, func() error { return broken }); err != broken {
 			t.Error(err)
 		}
-		w.edge.ceiling.apart.Add(2)
+		w.edge.ceiling.open = func() int64 { return 2 }
 		if err := w.edge.Adopt(t.Context(), here, nil, never); err != errFull {
 			t.Error(err)
 		}
-		w.edge.ceiling.apart.Add(-2)
 	})
 }

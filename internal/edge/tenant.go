@@ -11,6 +11,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/transport"
 )
 
 const (
@@ -30,7 +31,7 @@ type tenant struct {
 	clientID string
 	log      Log
 	hub      *hub.Hub
-	crowds   *crowds
+	users    *userLimits
 	tally    *tally.Tally
 	pinned   bool            // it is followed whether it has connections or not
 	before   <-chan struct{} // closed when an earlier tenant of the same name has ended; nil if there was none
@@ -103,7 +104,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		clientID: s.ClientID,
 		log:      log,
 		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace}),
-		crowds:   newCrowds(),
+		users:    newUserLimits(),
 		tally:    e.config.Book.Of(name),
 		pinned:   s.ClientID == "",
 		before:   e.ending[name],
@@ -202,16 +203,16 @@ func (t *tenant) run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	logger := e.logger.With("portal", t.name)
-	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, &e.writers, logger}) }) // its error is that of ctx
+	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, e.shared.Queue, logger}) }) // its error is that of ctx
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
 }
 
-// follower is the hub, with a word to the log about its link, and with the writers.
+// follower is the hub, with a word to the log about its link, and with the queue.
 type follower struct {
 	*hub.Hub
-	writers *writers
-	logger  *slog.Logger
+	queue  *transport.Queue
+	logger *slog.Logger
 }
 
 // Resync implements [proto.Follower].
@@ -224,4 +225,13 @@ func (f follower) Resync(head proto.ID) {
 func (f follower) Down(err error) {
 	f.logger.Warn("the log does not notify", "error", err)
 	f.Hub.Down(err)
+}
+
+// Prompt implements [proto.PromptFollower].
+func (f follower) Prompt() bool { return f.queue.Idle() }
+
+// Dispatch implements [proto.Follower].
+func (f follower) Dispatch(m *proto.Message) {
+	defer f.queue.Defer()()
+	f.Hub.Dispatch(m)
 }

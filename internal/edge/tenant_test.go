@@ -252,7 +252,7 @@ func TestServeAnew(t *testing.T) {
 		s.edge.Serve(next.table())
 		start := time.Now()
 		_, err := s.next(goes)
-		if code := websocket.CloseStatus(err); code != 3000 || time.Since(start) > 2*maxTurn {
+		if code := websocket.CloseStatus(err); code != 3000 || time.Since(start) > 2*maxInterval {
 			t.Errorf("of a portal that is gone: %v after %v", err, time.Since(start))
 		}
 		if got := <-stream; got.err != nil {

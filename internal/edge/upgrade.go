@@ -6,43 +6,54 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/coder/websocket"
 )
 
-// upgrade is what a WebSocket's handshake answers through. It hands the library a connection with small buffers: those of net/http are 4 KiB
-// each, for as long as the connection lives.
-type upgrade struct {
-	http.ResponseWriter
-	lend bool // the library is to do the handshake and no more: it must not close the connection
-	conn net.Conn
+// handshake does the handshake of a WebSocket and returns its connection, which the caller owns. It
+// returns nil if the client has been answered otherwise, or has gone.
+func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
+	u := &upgrade{ResponseWriter: w}
+	conn, err := websocket.Accept(u, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // of the origin, which has been looked at
+	})
+	if err != nil {
+		if u.conn != nil {
+			u.conn.Close()
+		}
+		return nil
+	}
+	conn.CloseNow() // the library has done its work, and would hold more than all else here
+	return u.conn
 }
 
-const upgradeBuffer = 128 // bytes; the longest control frame is 127
+// upgrade is what the library does a handshake through. It lends the library the connection.
+type upgrade struct {
+	http.ResponseWriter
+	conn net.Conn // nil until it is hijacked
+}
 
 // Hijack implements [http.Hijacker].
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, early, err := hijack(u.ResponseWriter)
+	conn, buffered, err := http.NewResponseController(u.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
 	u.conn = conn
-	if len(early) > 0 { // a client that did not wait for the answer
-		u.conn = &earlyConn{conn, io.MultiReader(bytes.NewReader(early), conn)}
+	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 { // the client did not wait for the answer
+		u.conn = &aheadConn{conn, io.MultiReader(bytes.NewReader(bytes.Clone(ahead)), conn)}
 	}
-	given := u.conn
-	if u.lend {
-		given = lentConn{given}
-	}
-	return given, bufio.NewReadWriter(bufio.NewReaderSize(given, upgradeBuffer), bufio.NewWriterSize(given, upgradeBuffer)), nil
+	return lentConn{conn}, buffered, nil
 }
 
-// earlyConn is a connection of which something has been read too soon.
-type earlyConn struct {
+// aheadConn is a connection of which something has been read ahead.
+type aheadConn struct {
 	net.Conn
 	reader io.Reader
 }
 
 // Read implements [net.Conn].
-func (c *earlyConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
+func (c *aheadConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
 // lentConn is a connection that its holder does not close.
 type lentConn struct{ net.Conn }

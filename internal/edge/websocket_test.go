@@ -101,7 +101,7 @@ func TestSilentPeerIsDeadAfterTwoPings(t *testing.T) {
 		if err != nil || string(got) != strings.Repeat(string(pingFrame), 2) {
 			t.Errorf("got %q, %v", got, err)
 		}
-		if lived := time.Since(start); lived < 75*time.Second-maxTurn || lived > 75*time.Second+maxTurn {
+		if lived := time.Since(start); lived < 75*time.Second-maxInterval || lived > 75*time.Second+maxInterval {
 			t.Errorf("ended after %v", lived)
 		}
 		synctest.Wait()
@@ -139,7 +139,7 @@ func TestStuckWriteEndsTheSessionAlone(t *testing.T) {
 		if n := w.value("connections", "websocket"); n != 2 {
 			t.Errorf("%v connections, want both", n)
 		}
-		time.Sleep(writeTimeout + maxTurn + time.Second)
+		time.Sleep(writeTimeout + maxInterval + time.Second)
 		synctest.Wait()
 		if n := w.value("connections", "websocket"); n != 1 {
 			t.Errorf("%v connections, want the fast one", n)

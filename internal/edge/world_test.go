@@ -23,7 +23,9 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/edge/front"
 	"pushgate/internal/leaktest"
+	"pushgate/internal/park"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
@@ -42,6 +44,15 @@ var (
 	alice     = channel.FromBytes([16]byte{1})
 	bob       = channel.FromBytes([16]byte{2})
 	signer, _ = channel.NewSigner("sha1", []byte("a key of the tests"))
+)
+
+// What docs/protocol.md and docs/guarantees.md promise.
+const (
+	writeTimeout  = 10 * time.Second
+	answerTimeout = front.WriteTimeout
+	frameInterval = 20 * time.Millisecond
+	frameBurst    = 500 * frameInterval
+	pingFrame     = "\x89\x07ws ping"
 )
 
 // signed gives the CHANNEL_ID value of some private ids.
@@ -75,8 +86,12 @@ func (s *settings) table() *portal.Table {
 	return table
 }
 
-// newEdge makes an edge over a log in memory, which is that of all its portals unless they have others.
-func newEdge(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
+// edgeOf makes an edge over a log in memory, which is that of all its portals unless they have others.
+func edgeOf(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
+	return edgeOn(s, log, reg, park.New)
+}
+
+func edgeOn(s settings, log *storetest.Memory, reg prometheus.Registerer, conns func(func(func())) *park.Set) *Edge {
 	if s.Commands != nil {
 		s.Config.Commands = func(*portal.Portal) Commands { return s.Commands }
 	}
@@ -86,7 +101,7 @@ func newEdge(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge
 		}
 		return log
 	}
-	return New(s.Config, s.table(), logs, log, slog.New(slog.DiscardHandler), reg)
+	return newEdge(s.Config, s.table(), logs, log, slog.New(slog.DiscardHandler), reg, conns)
 }
 
 // personal gives the only tenant of an edge.
@@ -104,14 +119,14 @@ type world struct {
 	stop     func() // ends the edge, and waits for it
 }
 
-// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with connections that rest and come to the edge first,
-// and once with those that keep a goroutine and come to net/http.
+// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with
+// connections that rest, and once with those that keep a goroutine.
 func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
-	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, true, change, test) })
-	t.Run("plain", func(t *testing.T) { inWorldOf(t, newPipe, false, change, test) })
+	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
+	t.Run("plain", func(t *testing.T) { inWorldOf(t, newPipe, change, test) })
 }
 
-func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), front bool, change func(*settings), test func(*testing.T, *world)) {
+func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*settings), test func(*testing.T, *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		config := settings{
 			Config: Config{ID: "edge-1", PollTimeout: 40 * time.Second, PingInterval: 25 * time.Second, Drain: 10 * time.Second, Origins: []string{"*"}},
@@ -126,26 +141,20 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), front bool, chang
 			config.Commands = command.New(command.Config{Signer: signer, Tally: config.Book.Of(portal.Default)}, w.log, nil)
 		}
 		w.settings = config
-		w.edge = newEdge(config, w.log, w.metrics)
+		w.edge = edgeOf(config, w.log, w.metrics)
 		transport := &http.Transport{DialContext: w.listener.dial}
 		w.http = &http.Client{Transport: transport}
-		server := &http.Server{Handler: w.edge.Handler()}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		var listener net.Listener = w.listener
-		if front {
-			listener = frontListener{w.listener, w.edge}
-		}
-		running.Go(func() { server.Serve(listener) })
-		running.Go(func() { server.Serve(w.edge.Returned()) })
+		running.Go(func() { acceptAll(w.listener, w.edge) })
 		ended := make(chan struct{})
 		running.Go(func() { w.edge.Run(ctx); close(ended) })
 		w.stop = func() { stop(); <-ended }
 		synctest.Wait()
 		test(t, w)
 		time.Sleep(time.Nanosecond) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
+		w.listener.Close()
 		stop()
-		server.Close()
 		transport.CloseIdleConnections()
 		running.Wait()
 	})
@@ -311,19 +320,14 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 }
 
-// frontListener has the edge serve its connections.
-type frontListener struct {
-	net.Listener
-	edge *Edge
-}
-
-func (l frontListener) Accept() (net.Conn, error) {
+// acceptAll gives an edge all connections of a listener.
+func acceptAll(l net.Listener, e *Edge) {
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
-			return nil, err
+			return
 		}
-		l.edge.Accept(conn)
+		e.Accept(conn)
 	}
 }
 

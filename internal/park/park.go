@@ -34,6 +34,7 @@ type Set struct {
 	attempts sync.Pool // of *attempt
 
 	poller atomic.Pointer[poller] // nil until there is a connection that it can watch
+	open   atomic.Int64           // connections that are neither closed nor claimed
 
 	mu     sync.Mutex // held while poller is set
 	closed bool
@@ -80,11 +81,15 @@ type Conn struct {
 	place   place // owned by the poller
 }
 
+// Open returns the number of connections of s, from Hold until they are closed or claimed.
+func (s *Set) Open() int64 { return s.open.Load() }
+
 // Hold makes conn one of s, unless it is. Nothing happens to it before Serve.
 func (s *Set) Hold(conn net.Conn) *Conn {
 	if c, ok := conn.(*Conn); ok && c.set == s {
 		return c
 	}
+	s.open.Add(1)
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
@@ -194,7 +199,9 @@ func (s *Set) giveBack(a *attempt) {
 // it reports false. Serve returns at once, and may be called again after that, or after a Claim.
 func (c *Conn) Serve(read func() (again bool)) {
 	c.read = read
-	c.state.CompareAndSwap(claimed, reading)
+	if c.state.CompareAndSwap(claimed, reading) {
+		c.set.open.Add(1)
+	}
 	if !c.rest() {
 		c.set.start(c.run)
 	}
@@ -254,6 +261,9 @@ func (c *Conn) wake() {
 // Close closes the connection. If it rests, it is read once more.
 func (c *Conn) Close() error {
 	before := c.state.Swap(closed)
+	if before == reading || before == resting {
+		c.set.open.Add(-1)
+	}
 	if p := c.set.poller.Load(); p != nil {
 		p.forget(c)
 	}
@@ -271,6 +281,7 @@ func (c *Conn) Claim() (net.Conn, bool) {
 	if !c.state.CompareAndSwap(resting, claimed) {
 		return nil, false
 	}
+	c.set.open.Add(-1)
 	if p := c.set.poller.Load(); p != nil {
 		p.release(c)
 	}

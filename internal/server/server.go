@@ -45,7 +45,7 @@ func RunEdge(environ []string) int {
 		if err != nil {
 			return ops.Service{}, err
 		}
-		service := ops.Service{Name: "edge", Listen: cfg.Listen, Handler: e.Handler(), Accept: e.Accept, Returned: e.Returned(), ConnState: e.ConnState, Ready: e.Ready, Run: e.Run,
+		service := ops.Service{Name: "edge", Listen: cfg.Listen, Accept: e.Accept, Ready: e.Ready, Run: e.Run,
 			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e)}
 		if cfg.Handover == "" {
 			return service, nil

@@ -41,7 +41,7 @@ type Conn struct {
 	holder  Holder    // while the request is held
 	phase   phase
 	fresh   bool // no request has come yet
-	stopped bool // nothing is read until the held request is answered: the next one has come already
+	stopped bool // nothing is read until the held request is answered
 	keep    bool // the request lets the connection be kept
 	minor   int8 // of the request: HTTP/1.0 or HTTP/1.1
 }
@@ -96,6 +96,9 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 			return nil, false
 		}
 		c.stopped = true
+	case c.phase == handling: // a held request is being answered
+		c.keep = c.keep && err == nil && c.keepLocked(b)
+		c.stopped = true
 	}
 	c.mu.Unlock()
 	return nil, false
@@ -111,6 +114,8 @@ func (c *Conn) next() (head []byte, rest bool) {
 	case held:
 		c.stopped = len(c.pending) > 0
 		rest = !c.stopped
+	case handling: // a held request is being answered
+		c.stopped = true
 	case lingering:
 		rest = true
 	}
@@ -288,6 +293,16 @@ func (c *Conn) closeLocked() {
 func (c *Conn) dropPendingLocked() {
 	c.server.pending.Add(-int64(len(c.pending)))
 	c.pending, c.scanned = nil, 0
+}
+
+// Abandon closes a held connection without an answer.
+func (c *Conn) Abandon() {
+	c.mu.Lock()
+	if c.phase == held || c.phase == handling {
+		c.closeLocked()
+		return
+	}
+	c.mu.Unlock()
 }
 
 // Tick implements [park.Member]: it closes a connection on which nothing comes in time.

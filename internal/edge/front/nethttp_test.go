@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,10 +28,11 @@ func servedOf(r *http.Request) *served {
 type memoryConn struct {
 	bytes.Reader
 	closed chan struct{}
+	once   sync.Once
 }
 
 func (c *memoryConn) Write(b []byte) (int, error)      { return len(b), nil }
-func (c *memoryConn) Close() error                     { close(c.closed); return nil }
+func (c *memoryConn) Close() error                     { c.once.Do(func() { close(c.closed) }); return nil }
 func (c *memoryConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (c *memoryConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (c *memoryConn) SetDeadline(time.Time) error      { return nil }

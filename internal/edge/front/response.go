@@ -83,7 +83,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.mu.Unlock()
 	c.server.config.Heartbeats.Remove(c, c.slot)
 	if w.status != 0 {
-		if wait := c.net.TryWrite(appendHead(nil, minor, w.status, w.header)); wait != nil {
+		if wait := c.net.TryWrite(AppendHead(nil, minor, w.status, w.header)); wait != nil {
 			if err := c.finish(wait); err != nil {
 				c.net.Close()
 				return nil, nil, err
@@ -112,11 +112,11 @@ func appendAnswer(b []byte, minor int8, status int, header http.Header, body []b
 	if status != http.StatusNotModified && header.Get("Content-Length") == "" {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
-	return append(appendHead(b, minor, status, header), body...)
+	return append(AppendHead(b, minor, status, header), body...)
 }
 
-// appendHead appends the head of an answer to b.
-func appendHead(b []byte, minor int8, status int, header http.Header) []byte {
+// AppendHead appends the head of an HTTP/1 answer to b, for a hijacker.
+func AppendHead(b []byte, minor int8, status int, header http.Header) []byte {
 	var out bytes.Buffer
 	out.Write(b)
 	out.WriteString("HTTP/1.")

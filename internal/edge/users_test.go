@@ -54,27 +54,27 @@ func TestSharedChannelIsNotLimited(t *testing.T) {
 	})
 }
 
-type fakeGuest struct{ told *int }
+type fakeConn struct{ evicted *int }
 
-func (g *fakeGuest) makeRoom() { *g.told++ }
+func (c *fakeConn) Evict() { *c.evicted++ }
 
-func TestCrowdForgetsWhoHasGone(t *testing.T) {
-	c := newCrowds()
-	told := 0
-	var guests []*fakeGuest
+func TestUserLimitsForgetWhoHasGone(t *testing.T) {
+	u := newUserLimits()
+	evicted := 0
+	var conns []*fakeConn
 	for range 10 {
-		g := &fakeGuest{&told}
-		guests = append(guests, g)
-		c.enter(alice, 3, g)
+		c := &fakeConn{&evicted}
+		conns = append(conns, c)
+		u.enter(alice, 3, c)
 	}
-	if told != 7 {
-		t.Errorf("%d told", told)
+	if evicted != 7 {
+		t.Errorf("%d evicted", evicted)
 	}
-	for _, g := range guests {
-		c.leave(alice, g)
+	for _, c := range conns {
+		u.leave(alice, c)
 	}
-	if len(c.guests) != 0 {
-		t.Errorf("%d users remembered", len(c.guests))
+	if len(u.conns) != 0 {
+		t.Errorf("%d users remembered", len(u.conns))
 	}
 }
 
@@ -130,12 +130,12 @@ func TestPauseEndsWithItsClient(t *testing.T) {
 			w.closed(w.dial(w.url("/subws/", alice.String())))
 		}
 		conn, _ := w.rawWebSocket(w.url("/subws/", alice.String()))
-		if n := len(w.edge.wheel.members()); n != 1 {
+		if n := len(w.edge.shared.Heartbeats.Members()); n != 1 {
 			t.Errorf("%d connections held", n)
 		}
 		conn.Close()
 		synctest.Wait()
-		if n := len(w.edge.wheel.members()); n != 0 || w.edge.pacer.pausing != 0 {
+		if n := len(w.edge.shared.Heartbeats.Members()); n != 0 || w.edge.pacer.pausing != 0 {
 			t.Errorf("%d connections held, %d pauses", n, w.edge.pacer.pausing)
 		}
 	})

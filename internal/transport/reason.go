@@ -1,4 +1,4 @@
-package edge
+package transport
 
 import (
 	"maps"
@@ -9,16 +9,13 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Reason is why a session ended: the close code of its WebSocket, the label of the metric and the field of the log at once.
-// It is an error so that it can be the cause of a context; compare reasons by address.
+// Reason is why a session ended: the close code of its WebSocket, the label of the metric and the
+// field of the log at once. Compare reasons by address.
 type Reason struct {
 	Label string               // of pushgate_session_ends_total, and in logs
 	Code  websocket.StatusCode // 0: the connection is cut without a close frame, for it is gone or stuck
 	Text  string               // of the close frame, at most 123 bytes
 }
-
-// Error gives the label.
-func (r *Reason) Error() string { return r.Label }
 
 // The reasons. A code decides what the client does next: 4010 sends a browser to the portal for a new configuration, so it is
 // said only about the client's own ids; 3000 lets every known client come back without asking the portal, 1001 does not.
@@ -48,13 +45,21 @@ var (
 	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
 	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
+	// ReasonMessageTimeout and ReasonNoRoom end what may be a slow link or an attack. Like
+	// ReasonCommandFailed, they send no client to the portal.
+	ReasonMessageTimeout = &Reason{Label: "message_timeout", Code: websocket.StatusTryAgainLater, Text: "The message took too long."}
+	ReasonNoRoom         = &Reason{Label: "message_no_room", Code: websocket.StatusTryAgainLater, Text: "The server has no room for the message now."}
+
+	// ReasonPanic ends a connection without a word after a fault of ours, which is logged.
+	ReasonPanic = &Reason{Label: "panic"}
+
 	// Of long polls only.
 	ReasonAnswered = &Reason{Label: "poll_answered"}
 	ReasonTimeout  = &Reason{Label: "poll_timeout"}
 )
 
-// reasonOf gives why a connection ends whose client sent what it must not.
-var reasonOf = map[*proto.Error]*Reason{
+// ReasonOf says why a connection ends whose client sent what it must not.
+var ReasonOf = map[*proto.Error]*Reason{
 	proto.ErrNoPublicID:       refusalReason("command_no_public_id", proto.ErrNoPublicID),
 	proto.ErrRequestData:      refusalReason("command_bad_data", proto.ErrRequestData),
 	proto.ErrNotAllowed:       refusalReason("command_not_allowed", proto.ErrNotAllowed),
@@ -70,10 +75,11 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 	return &Reason{Label: label, Code: websocket.StatusCode(refusal.Code), Text: refusal.Text}
 }
 
-// reasons gives all of them.
+// reasons returns all of them.
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
-	}, maps.Values(reasonOf))
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed,
+		ReasonMessageTimeout, ReasonNoRoom, ReasonPanic, ReasonAnswered, ReasonTimeout,
+	}, maps.Values(ReasonOf))
 }

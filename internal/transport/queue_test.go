@@ -1,8 +1,10 @@
-package edge
+package transport
 
 import (
 	"slices"
 	"testing"
+
+	"pushgate/internal/wire"
 )
 
 // tracked is a connection that notes its turns in an order that all share.
@@ -12,10 +14,10 @@ type tracked struct {
 	order *[]int
 }
 
-func (c *tracked) turn(*press) (again bool) {
+func (c *tracked) run(*wire.Encoder) (again, ok bool) {
 	*c.order = append(*c.order, c.name)
 	c.turns--
-	return c.turns > 0
+	return c.turns > 0, true
 }
 
 // startedLater collects what is started.
@@ -31,34 +33,34 @@ func (s *startedLater) run() {
 	}
 }
 
-func TestWriters(t *testing.T) {
+func TestQueue(t *testing.T) {
 	const most = 3
 	for _, c := range []struct {
 		name    string
 		woken   int // while something is dispatched
 		turns   int // of each
-		inline  int // turns that whoever dispatches gives
+		inline  int // turns that the dispatching goroutine takes itself
 		started int // goroutines
 	}{
 		{"nobody", 0, 1, 0, 0},
-		{"a few need no goroutine", atOnce, 1, atOnce, 0},
+		{"a few need no goroutine", ownTurns, 1, ownTurns, 0},
 		{"a few that have more to write", 3, 2, 3, 3},
-		{"more", atOnce + 1, 1, 0, 1},
-		{"more than one goroutine takes at a time", turnsTaken + 1, 1, 0, 2},
+		{"more", ownTurns + 1, 1, 0, 1},
+		{"more than one goroutine takes at a time", batchTurns + 1, 1, 0, 2},
 		{"a crowd", 1000, 3, 0, most},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var later startedLater
-			w := writers{start: later.start, most: most, packets: new(packets)}
+			q := NewQueue(later.start, most)
 			var order, want []int
-			w.begin()
+			end := q.Defer()
 			for i := range c.woken {
-				w.add(&tracked{i, c.turns, &order})
+				q.add(&tracked{i, c.turns, &order})
 			}
 			if len(order) > 0 || len(later.all) > 0 {
 				t.Error("begun before all are known")
 			}
-			w.end()
+			end()
 			if len(order) != c.inline || len(later.all) != c.started {
 				t.Errorf("%d turns and %d goroutines, want %d and %d", len(order), len(later.all), c.inline, c.started)
 			}
@@ -71,26 +73,26 @@ func TestWriters(t *testing.T) {
 			if slices.Sort(order[min(len(order), c.woken):]); !slices.Equal(order[:c.woken], want[:c.woken]) {
 				t.Errorf("first turns: %v", order[:c.woken])
 			}
-			if len(order) != len(want) || w.working != 0 || len(w.line) != 0 {
-				t.Errorf("%d turns, want %d; %d goroutines, %d in line", len(order), len(want), w.working, len(w.line))
+			if len(order) != len(want) || q.workers != 0 || len(q.waiting) != 0 {
+				t.Errorf("%d turns, want %d; %d goroutines, %d in line", len(order), len(want), q.workers, len(q.waiting))
 			}
 		})
 	}
 }
 
-// Whoever is woken by something else needs a goroutine at once, and none if there is one already.
-func TestWritersOutsideOfADispatch(t *testing.T) {
+// A connection that is woken outside of a dispatch needs a goroutine at once, unless there is one already.
+func TestQueueOutsideOfADispatch(t *testing.T) {
 	var later startedLater
 	var order []int
-	w := writers{start: later.start, most: 1, packets: new(packets)}
-	w.add(&tracked{1, 1, &order})
-	w.add(&tracked{2, 1, &order})
+	q := NewQueue(later.start, 1)
+	q.add(&tracked{1, 1, &order})
+	q.add(&tracked{2, 1, &order})
 	if len(later.all) != 1 {
 		t.Errorf("%d goroutines", len(later.all))
 	}
-	w.begin()
-	w.add(&tracked{3, 1, &order})
-	w.end() // behind the others
+	end := q.Defer()
+	q.add(&tracked{3, 1, &order})
+	end() // behind the others
 	if len(order) > 0 {
 		t.Errorf("%v had their turns before others", order)
 	}

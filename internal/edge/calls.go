@@ -1,0 +1,193 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/command"
+	"pushgate/internal/proto"
+	"pushgate/internal/rpc"
+	"pushgate/internal/transport"
+)
+
+const (
+	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had one, it
+	// takes 20 s without for a dead connection.
+	heartbeat = 10 * time.Second
+	// maxCalls is how many calls one frame may hold.
+	maxCalls = 100
+	// maxStatuses is how many users one connection may wait for.
+	maxStatuses = 1000
+)
+
+// The words of version 5 that are not JSON.
+const (
+	pongText  = "pong"
+	ackPrefix = "mack:"
+)
+
+// calls is what a subscriber of version 5 has more than others. It is owned by the reader.
+type calls struct {
+	acked    proto.ID // newest that the client has acknowledged
+	statuses map[int64]struct{}
+}
+
+// receiveCalls takes a message of a client of version 5, and reports false if the connection ends by
+// it. Nothing that is wrong with it does that: the client is told in a reply.
+func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, text []byte) bool {
+	switch word := string(text); {
+	case word == pongText:
+		c.Alive()
+		return true
+	case strings.HasPrefix(word, ackPrefix):
+		s.acknowledge(word[len(ackPrefix):])
+		return true
+	}
+	batch, fault := rpc.Decode(text, maxCalls)
+	if fault != nil {
+		s.edge.metrics.commands[commandRefused].Inc()
+		return c.Reply(rpc.Fault(fault))
+	}
+	replies := make([]rpc.Reply, len(batch.Calls))
+	for i, call := range batch.Calls {
+		replies[i] = s.call(ctx, call)
+	}
+	answer := batch.Append(nil, replies)
+	return answer == nil || c.Reply(answer)
+}
+
+// acknowledge notes that the client has processed a message. Clients do it in order; what comes again says nothing new.
+func (s *subscriber) acknowledge(text string) {
+	id, err := proto.ParseID(text)
+	if err != nil || !id.After(s.calls.acked) {
+		return
+	}
+	s.calls.acked = id
+	s.edge.metrics.acks.Inc()
+	if created, ok := s.tenant.recent.created(id); ok {
+		s.edge.metrics.publishToAck.Observe(time.Since(created).Seconds())
+	}
+}
+
+// call carries out one call: here what is about the connection, and elsewhere all else.
+func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
+	reply, err := rpc.Reply{Fault: call.Fault}, error(nil)
+	ours := true
+	if call.Fault == nil {
+		switch call.Method {
+		case "ping":
+		case "listChannels":
+			reply.Result = s.listChannels()
+		case "subscribeStatusChange":
+			reply.Fault = s.watchStatus(call.Params)
+		case "unsubscribeStatusChange":
+			reply.Fault = s.unwatchStatus(call.Params)
+		default:
+			who := command.Caller{User: s.reader.User, Public: s.public}
+			ours = false // and counted elsewhere
+			reply, err = s.tenant.serving.Load().commands.Call(ctx, who, call)
+		}
+	}
+	switch {
+	case err != nil:
+		s.edge.metrics.commands[commandFailed].Inc()
+		s.edge.logger.Warn("client's call failed", "method", call.Method, "error", err)
+		reply.Fault = rpc.ErrInternal
+	case reply.Fault != nil:
+		s.edge.metrics.commands[commandRefused].Inc()
+	default:
+		s.edge.metrics.commands[commandDone].Inc()
+		if ours {
+			s.tenant.tally.Request(call.Method)
+		}
+	}
+	return reply
+}
+
+// listChannels gives the ids that the client was given by its portal; how its user is addressed is no channel to it.
+func (s *subscriber) listChannels() json.RawMessage {
+	list := make([]string, 0, len(s.reader.Channels))
+	for _, id := range s.reader.Channels {
+		if !id.IsReserved() {
+			list = append(list, id.String())
+		}
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return text
+}
+
+func (s *subscriber) watchStatus(params json.RawMessage) *rpc.Error {
+	user, fault := rpc.ParseUser(params)
+	if fault != nil {
+		return fault
+	}
+	if _, ok := s.calls.statuses[user]; !ok && len(s.calls.statuses) == maxStatuses {
+		return rpc.ErrInvalidParams.With("too many users")
+	}
+	s.watchUser(user)
+	return nil
+}
+
+func (s *subscriber) watchUser(user int64) {
+	if s.calls.statuses == nil {
+		s.calls.statuses = make(map[int64]struct{})
+	}
+	s.calls.statuses[user] = struct{}{}
+	s.session.Watch(channel.StatusOf(user))
+}
+
+func (s *subscriber) unwatchStatus(params json.RawMessage) *rpc.Error {
+	user, fault := rpc.ParseUser(params)
+	if fault != nil {
+		return fault
+	}
+	delete(s.calls.statuses, user)
+	s.session.Unwatch(channel.StatusOf(user))
+	return nil
+}
+
+// recent remembers for a while when the messages were made that clients are to acknowledge. It forgets the older half when the
+// younger one is full. Its methods may be called concurrently.
+type recent struct {
+	mu         sync.Mutex
+	young, old map[proto.ID]time.Time
+}
+
+// rememberedMessages is how many messages are remembered, at least.
+const rememberedMessages = 4096
+
+// note remembers messages that have just been sent. Those of a replay are too old to tell anything.
+func (r *recent) note(batch []*proto.Message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range batch {
+		if time.Since(m.Received) > time.Minute {
+			continue
+		}
+		if _, ok := r.young[m.ID]; ok {
+			continue
+		}
+		if r.young == nil || len(r.young) >= rememberedMessages {
+			r.old, r.young = r.young, make(map[proto.ID]time.Time)
+		}
+		r.young[m.ID] = m.Created
+	}
+}
+
+// created gives when a message was made, if it is remembered.
+func (r *recent) created(id proto.ID) (time.Time, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.young[id]; ok {
+		return at, true
+	}
+	at, ok := r.old[id]
+	return at, ok
+}

@@ -1,0 +1,137 @@
+package edge
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/edge/front"
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+	"pushgate/internal/transport"
+)
+
+// subscriber is who has one connection here. It implements [transport.Receiver].
+type subscriber struct {
+	// Immutable.
+	edge   *Edge
+	tenant *tenant
+	subscription
+	calls *calls // of version 5; nil for others
+
+	session *hub.Session // set before anything is delivered
+	conn    evictable
+	counts  counts
+}
+
+// counts is where a connection is counted while it is there.
+type counts struct {
+	all    prometheus.Gauge
+	tenant *atomic.Int64
+}
+
+// newSubscriber makes the owner of a new connection, whose portal's tenant is joined for it. It must
+// come to [subscriber.enter] or [subscriber.drop].
+func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber {
+	s := &subscriber{edge: e, tenant: e.join(ctx, sub.portal), subscription: sub}
+	if sub.reader.Codec.Calls {
+		s.calls = new(calls)
+	}
+	return s
+}
+
+// drop ends a subscriber whose connection has come to nothing.
+func (s *subscriber) drop() { s.tenant.part() }
+
+// attach makes the session.
+func (s *subscriber) attach(wake func()) *hub.Session {
+	s.session = s.tenant.hub.Attach(s.reader.Channels, s.cursor, wake)
+	return s.session
+}
+
+// enter counts the connection, and has the oldest ones of the same user make room for it.
+func (s *subscriber) enter(conn evictable, counts counts) {
+	s.conn, s.counts = conn, counts
+	counts.all.Inc()
+	counts.tenant.Add(1)
+	s.tenant.users.enter(s.user(), s.portal.Limits.Connections, conn)
+}
+
+// Ended implements [transport.Owner].
+func (s *subscriber) Ended() {
+	s.tenant.users.leave(s.user(), s.conn)
+	s.counts.all.Dec()
+	s.counts.tenant.Add(-1)
+	s.tenant.part()
+}
+
+// Over implements [transport.Owner].
+func (s *subscriber) Over(now time.Time) *transport.Reason {
+	switch {
+	case s.tenant.removed.Load():
+		return transport.ReasonRemoved
+	case !s.expires.IsZero() && now.After(s.expires):
+		return transport.ReasonTokenExpired
+	default:
+		return nil
+	}
+}
+
+// Messages implements [transport.Owner].
+func (s *subscriber) Messages(batch hub.Batch) []*proto.Message {
+	if s.calls != nil {
+		s.tenant.recent.note(batch.Messages)
+	}
+	return s.tenant.withNote(&s.reader, batch)
+}
+
+func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
+	s := e.newSubscriber(r.Context(), sub)
+	request := transport.PollRequest{Reader: &s.reader, Cursor: sub.cursor, Timeout: e.config.PollTimeout, HideID: sub.hideID}
+	if !sub.expires.IsZero() {
+		request.Timeout = min(request.Timeout, time.Until(sub.expires))
+	}
+	poll := transport.NewPoll(e.shared, s, request, s.attach)
+	s.enter(poll, counts{e.metrics.polls, &s.tenant.numbers.polls})
+	poll.Start(front.Hold(w, poll))
+}
+
+func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
+	s := e.newSubscriber(r.Context(), sub)
+	conn := handshake(w, r)
+	if conn == nil {
+		s.drop()
+		return
+	}
+	ws := transport.NewWebSocket(e.shared, conn, s, &s.reader, transport.Resumed{}, s.attach)
+	s.enter(ws, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets})
+	ws.Start()
+}
+
+// serveStream serves a subscription as server-sent events.
+func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscription) {
+	s := e.newSubscriber(r.Context(), sub)
+	placed := sub.cursor != nil || s.tenant.hub.Ready() == nil // else the zero cursor may be a place that is not known yet
+	h := make(http.Header)
+	h.Set("Content-Type", sub.reader.Codec.ContentType)
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Connection", "close")
+	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
+	h.Set(transport.AllowOrigin, "*")
+	chunked := r.ProtoAtLeast(1, 1)
+	if chunked {
+		h.Set("Transfer-Encoding", "chunked")
+	}
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.drop()
+		return
+	}
+	stream := transport.NewStream(e.shared, conn, s, &s.reader, front.AppendHead(nil, int8(r.ProtoMinor), http.StatusOK, h), chunked, placed, s.attach)
+	s.enter(stream, counts{e.metrics.streams, &s.tenant.numbers.polls}) // the statistics of portals know no third kind
+	stream.Start()
+}

@@ -1,0 +1,258 @@
+// Package transport delivers what a session has to its connection: by WebSocket, long poll or
+// server-sent events.
+//
+// [Delivery.turn] is the one way from a session to a connection. A transport says only how a frame is
+// sent without waiting, and what its end is. A connection that something is due for stands in a
+// [Queue], whose few goroutines serve all connections.
+package transport
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/contain"
+	"pushgate/internal/hub"
+	"pushgate/internal/park"
+	"pushgate/internal/proto"
+	"pushgate/internal/wire"
+)
+
+// Owner is who has admitted a subscriber, one for each connection. Its methods may be called
+// concurrently and must not block.
+type Owner interface {
+	// Messages returns the messages of a batch as the subscriber is to have them, with the note of its
+	// gap if it has one. They are valid until the next call.
+	Messages(hub.Batch) []*proto.Message
+	// Over returns why the connection must end whatever it does; nil if it need not.
+	Over(now time.Time) *Reason
+	// Ended says that the connection has come off, once.
+	Ended()
+}
+
+// Shared is what the connections of one process have in common. All fields but Panics are required,
+// and none changes.
+type Shared struct {
+	Conns      *park.Set        // where connections rest
+	Heartbeats *park.Heartbeats // ticks WebSockets and streams
+	Queue      *Queue
+	Incoming   *Incoming
+	Metrics    *Metrics
+	Panics     contain.Report
+
+	PingTicks int // ticks from one ping, or comment of a stream, to the next
+	BeatTicks int // ticks from one heartbeat of version 5 to the next
+
+	// HandOver hands a WebSocket to the successor of this process, if there is one, and reports false
+	// if the WebSocket has to be closed. It may block.
+	HandOver func(*WebSocket) bool
+}
+
+// sender is how one transport sends. Its methods are called by one turn at a time.
+type sender interface {
+	// control returns a frame that goes before all messages; nil if none is due.
+	control() []byte
+	// send sends a packet as far as that goes without waiting, and returns nil if it is out. Else it
+	// returns what sends the rest and may block.
+	send(wire.Packet) (wait func() error)
+	// sent says that a packet is out, or why not. It reports whether the connection takes more.
+	sent(error) (more bool)
+	// finish says goodbye to a client whose connection ends for a reason, once.
+	finish(*Reason)
+	// abandon closes the connection after a panic.
+	abandon()
+	kind() Kind
+}
+
+// Delivery takes what a session has to its connection. It is a part of each transport's connection.
+type Delivery struct {
+	// Immutable after the first turn.
+	shared  *Shared
+	owner   Owner
+	reader  *wire.Reader
+	session *hub.Session
+	conn    sender
+	most    int // bytes of a packet
+
+	reason       atomic.Pointer[Reason] // why the connection ends; the first one counts
+	waitingSince atomic.Int64           // unix nanoseconds since when a write waits; 0 if none does
+
+	// Owned by the turn.
+	unsent   []*proto.Message // of the last batch
+	withheld bool             // there were messages that this reader must not have
+}
+
+// init makes a delivery ready for its first turn.
+func (d *Delivery) init(shared *Shared, owner Owner, reader *wire.Reader, conn sender, most int) {
+	d.shared, d.owner, d.reader, d.conn, d.most = shared, owner, reader, conn, most
+}
+
+// Wake puts the connection into the queue. It is what the session is attached with.
+func (d *Delivery) Wake() { d.shared.Queue.add(d) }
+
+// Owner returns who has admitted the subscriber.
+func (d *Delivery) Owner() Owner { return d.owner }
+
+// start takes the first turn, in the caller's goroutine.
+func (d *Delivery) start() {
+	e := d.shared.Queue.pool.Encoder()
+	if again, ok := d.run(e); ok {
+		e.Release()
+		if again {
+			d.Wake()
+		}
+	}
+}
+
+// run takes a turn. If that panics, it ends the connection and reports false: the encoder is not to be
+// used any more.
+func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
+	defer d.shared.Panics.Recover("turn", d.conn.abandon)
+	return d.turn(e), true
+}
+
+// turn sends what is due as far as that goes without waiting, and reports true if the connection is to
+// have another turn. One turn runs at a time: the session wakes the connection only when it rests, and
+// a write that has to wait asks for the next turn itself.
+func (d *Delivery) turn(e *wire.Encoder) (again bool) {
+	if reason := d.reason.Load(); reason != nil {
+		d.conn.finish(reason)
+		return false
+	}
+	for frame := d.conn.control(); frame != nil; frame = d.conn.control() {
+		if !d.send(wire.Packet{Frame: frame}) {
+			return false
+		}
+	}
+	if len(d.unsent) == 0 {
+		batch := d.session.Next()
+		messages := d.owner.Messages(batch)
+		if len(messages) == 0 { // the session rests: the next turn may have begun elsewhere
+			return batch.Nudged
+		}
+		d.unsent = messages
+	}
+	for len(d.unsent) > 0 {
+		var packet wire.Packet
+		packet, d.unsent = e.Encode(d.reader, d.unsent, d.most)
+		if packet.Frame == nil {
+			d.withheld = true
+		} else if !d.send(packet) {
+			return false
+		}
+	}
+	return !d.session.Rest()
+}
+
+// send sends a packet, and reports whether the turn goes on. A connection that takes no more at present
+// costs a goroutine until it does.
+func (d *Delivery) send(packet wire.Packet) (more bool) {
+	wait := d.conn.send(packet)
+	if wait == nil {
+		return d.sent(packet, nil)
+	}
+	d.waitingSince.Store(time.Now().UnixNano())
+	d.shared.Conns.Start(func() {
+		defer d.shared.Panics.Recover("write", d.conn.abandon)
+		err := wait()
+		d.waitingSince.Store(0)
+		if d.sent(packet, err) {
+			d.Wake()
+		}
+	})
+	return false
+}
+
+// sent ends the life of a packet, counts it if it is out, and reports whether the connection takes more.
+func (d *Delivery) sent(packet wire.Packet, err error) (more bool) {
+	if err == nil {
+		d.shared.Metrics.sent(d.conn.kind(), packet)
+	}
+	d.shared.Queue.pool.Release(packet)
+	return d.conn.sent(err)
+}
+
+// end has the connection end for a reason, unless it ends already. It reports whether this reason
+// counts.
+func (d *Delivery) end(reason *Reason) bool { return d.reason.CompareAndSwap(nil, reason) }
+
+// stuck reports whether a write has waited for longer than writeTimeout.
+func (d *Delivery) stuck(now time.Time) bool {
+	since := d.waitingSince.Load()
+	return since != 0 && now.UnixNano()-since > int64(writeTimeout)
+}
+
+// writeTimeout is how long one write may wait before the session ends. A reader that is merely slow
+// never gets here: what it cannot take stays in the log.
+const writeTimeout = 10 * time.Second
+
+// wholeBatch has all messages of a batch in one packet.
+const wholeBatch = math.MaxInt
+
+// Kind is how a session is delivered, as a label of metrics.
+type Kind string
+
+// The kinds.
+const (
+	KindWebSocket Kind = "websocket"
+	KindPoll      Kind = "longpoll"
+	KindStream    Kind = "sse"
+)
+
+// Metrics counts what is delivered. It may be used concurrently.
+type Metrics struct {
+	ends          map[*Reason]prometheus.Counter
+	delivered     map[Kind]prometheus.Counter
+	sentBytes     prometheus.Counter
+	publishToSend prometheus.Histogram
+	received      prometheus.Counter
+	readsPaused   prometheus.Counter
+}
+
+// NewMetrics makes the metrics of a process and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	delivered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_delivered_total",
+		Help: "Messages written to subscribers, by transport."}, []string{"transport"})
+	ends := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_session_ends_total",
+		Help: "Sessions that ended, by reason."}, []string{"reason"})
+	m := &Metrics{
+		ends:      make(map[*Reason]prometheus.Counter),
+		delivered: make(map[Kind]prometheus.Counter),
+		sentBytes: counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		publishToSend: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
+			Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}),
+		received:    counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
+		readsPaused: counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
+	}
+	reg.MustRegister(delivered, ends, m.publishToSend)
+	for _, kind := range []Kind{KindWebSocket, KindPoll, KindStream} {
+		m.delivered[kind] = delivered.WithLabelValues(string(kind))
+	}
+	for _, reason := range reasons() {
+		m.ends[reason] = ends.WithLabelValues(reason.Label)
+	}
+	return m
+}
+
+// Ended counts the end of a session, or of a connection that never had one.
+func (m *Metrics) Ended(reason *Reason) { m.ends[reason].Inc() }
+
+// sent counts a packet that is out, and how long its newest message took.
+func (m *Metrics) sent(kind Kind, p wire.Packet) {
+	if p.Messages == 0 {
+		return
+	}
+	m.delivered[kind].Add(float64(p.Messages))
+	m.sentBytes.Add(float64(len(p.Frame)))
+	if p.Newest != nil {
+		m.publishToSend.Observe(time.Since(p.Newest.Created).Seconds())
+	}
+}

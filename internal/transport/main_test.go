@@ -1,0 +1,50 @@
+package transport
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/hub"
+	"pushgate/internal/leaktest"
+	"pushgate/internal/park"
+	"pushgate/internal/proto"
+	"pushgate/internal/store"
+	"pushgate/internal/store/storetest"
+	"pushgate/internal/wire"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
+
+var alice = channel.FromBytes([16]byte{1})
+
+// owner is an owner that wants nothing.
+type owner struct{ ended int }
+
+func (o *owner) Messages(b hub.Batch) []*proto.Message { return b.Messages }
+func (o *owner) Over(time.Time) *Reason                { return nil }
+func (o *owner) Ended()                                { o.ended++ }
+func (o *owner) Limit() int64                          { return 1 << 20 }
+func (o *owner) Wants() bool                           { return false }
+func (o *owner) Receive(*WebSocket, []byte) bool       { return true }
+
+// newWorld makes a hub that the log notifies, and what its connections share.
+func newWorld(start func(func())) (*hub.Hub, *Shared) {
+	h := hub.New(storetest.NewMemory(store.Config{}), hub.Config{})
+	h.Resync(proto.ID{})
+	conns := park.New(start)
+	return h, &Shared{Conns: conns, Heartbeats: park.NewHeartbeats(time.Second), Queue: NewQueue(conns.Start, 2), Incoming: NewIncoming(0),
+		Metrics: NewMetrics(prometheus.NewRegistry()), PingTicks: 25, BeatTicks: 10}
+}
+
+// attach makes what a transport attaches its session with.
+func attach(h *hub.Hub, r *wire.Reader) func(wake func()) *hub.Session {
+	return func(wake func()) *hub.Session { return h.Attach(r.Channels, nil, wake) }
+}
+
+func message(sequence uint64, body string) *proto.Message {
+	return &proto.Message{ID: proto.ID{Sequence: sequence}, Receivers: []channel.ID{alice}, Body: []byte(body), TTL: time.Hour,
+		Created: time.Now(), Received: time.Now()}
+}

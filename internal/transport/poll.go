@@ -1,0 +1,158 @@
+package transport
+
+import (
+	"net/http"
+	"time"
+
+	"pushgate/internal/hub"
+	"pushgate/internal/proto"
+	"pushgate/internal/wire"
+)
+
+// Headers that the known clients look at (docs/protocol.md, Long polling).
+const (
+	AllowOrigin   = "Access-Control-Allow-Origin"
+	ExposeHeaders = "Access-Control-Expose-Headers"
+	LastMessageID = "Last-Message-Id"
+)
+
+// pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the text.
+const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
+
+// PollRequest is what a long poll asks for.
+type PollRequest struct {
+	Reader  *wire.Reader
+	Cursor  *proto.ID     // that the client brought; nil if it brought none
+	Timeout time.Duration // until it is answered with 304
+
+	// HideID leaves the id out of the 304, for clients that trip over it (docs/differences.md).
+	HideID bool
+}
+
+// Held is a request that is answered later. Its methods may be called concurrently.
+type Held interface {
+	// Answer answers the request as far as that goes without waiting, and returns nil if the answer is
+	// out. Else it returns what sends the rest and may block. It is called once.
+	Answer(status int, header http.Header, body []byte) (wait func() error)
+	// Abandon closes the connection.
+	Abandon()
+}
+
+// Poll is one long poll: a request that is held until there is a message, and answered once. The
+// connection is not its own: it may be kept for the next request.
+type Poll struct {
+	Delivery
+	request PollRequest
+	held    Held
+	timer   *time.Timer
+	down    bool // owned by the turn
+}
+
+// NewPoll makes a poll. attach makes its session, which wakes it by the given function.
+func NewPoll(shared *Shared, owner Owner, request PollRequest, attach func(wake func()) *hub.Session) *Poll {
+	p := &Poll{request: request}
+	p.init(shared, owner, request.Reader, p, wholeBatch)
+	p.session = attach(p.Wake)
+	return p
+}
+
+// Start takes the first turn, which may answer the held request. It is called once, before or after
+// the other methods.
+func (p *Poll) Start(held Held) {
+	p.held = held
+	p.timer = time.AfterFunc(p.request.Timeout, func() { p.stop(ReasonTimeout) })
+	p.start()
+}
+
+// stop has the next turn answer that nothing has happened, or that there are too many.
+func (p *Poll) stop(reason *Reason) {
+	p.end(reason)
+	p.session.Nudge()
+}
+
+// Gone says that the client has hung up.
+func (p *Poll) Gone() { p.stop(ReasonClientClosed) }
+
+// Leave asks for an answer soon: the process is leaving.
+func (p *Poll) Leave() { p.stop(ReasonLeaving) }
+
+// Evict makes room for a newer connection of the same user.
+func (p *Poll) Evict() { p.stop(ReasonTooMany) }
+
+func (p *Poll) control() []byte { return nil }
+func (p *Poll) kind() Kind      { return KindPoll }
+
+// send answers the poll. All messages of a batch go in one answer.
+func (p *Poll) send(packet wire.Packet) (wait func() error) {
+	p.end(ReasonAnswered)
+	header := http.Header{"Content-Type": {p.reader.Codec.ContentType}, AllowOrigin: {"*"}, ExposeHeaders: {LastMessageID}}
+	return p.held.Answer(http.StatusOK, header, packet.Payload())
+}
+
+func (p *Poll) sent(err error) (more bool) {
+	if err != nil {
+		p.shared.Metrics.Ended(ReasonLost)
+	} else {
+		p.shared.Metrics.Ended(ReasonAnswered)
+	}
+	p.takeDown()
+	return false
+}
+
+// finish answers a poll that ends without a message.
+func (p *Poll) finish(reason *Reason) {
+	p.shared.Metrics.Ended(reason)
+	status, header, body := http.StatusNotModified, http.Header{AllowOrigin: {"*"}, ExposeHeaders: {LastMessageID}}, []byte(nil)
+	switch reason {
+	case ReasonClientClosed:
+		p.takeDown()
+		return
+	case ReasonTooMany:
+		refusal := proto.ErrTooManyConnections
+		status, body = refusal.Status(), []byte(refusal.Text)
+		header.Set("Content-Type", wire.PlainText)
+	default:
+		p.nothingHappened(header)
+	}
+	wait := p.held.Answer(status, header, body)
+	p.takeDown()
+	if wait != nil {
+		p.shared.Conns.Start(func() { _ = wait() }) // the front counts it, and closes the connection
+	}
+}
+
+// nothingHappened fills in the header of a 304, from which the client takes the id that it is to come
+// back with. A client without an id is told none where the log has none; but one that asks for
+// everything is told again to do so.
+func (p *Poll) nothingHappened(header http.Header) {
+	cursor := p.session.Cursor()
+	if p.request.Cursor != nil && !p.withheld { // else the next poll would read again what this reader must not have
+		cursor = *p.request.Cursor
+	}
+	// Under its usual spelling net/http would take this header off a 304; the original sends it.
+	header["content-type"] = []string{wire.PlainText}
+	header.Set("Expires", pollExpires)
+	header.Set(LastMessageID, "")
+	if p.request.Cursor != nil || !cursor.IsZero() {
+		header.Set(LastMessageID, cursor.String())
+	}
+}
+
+// takeDown ends the session.
+func (p *Poll) takeDown() {
+	if p.down {
+		return
+	}
+	p.down = true
+	p.timer.Stop()
+	p.session.Detach()
+	p.owner.Ended()
+}
+
+func (p *Poll) abandon() {
+	if p.end(ReasonPanic) {
+		p.shared.Metrics.Ended(ReasonPanic)
+	}
+	p.held.Abandon()
+	p.takeDown()
+}

@@ -1,0 +1,175 @@
+package transport
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"pushgate/internal/frame"
+	"pushgate/internal/proto"
+)
+
+// What a client may send: one that sends more is read more slowly, and pays with its own socket's
+// buffers. It is not sent away, for it would only come back.
+const (
+	frameInterval = 20 * time.Millisecond // between two frames, in the long run
+	frameBurst    = 500 * frameInterval   // so many frames may come at once
+)
+
+// readBuffer is the size of a reader's buffer in bytes. What is left of larger messages passes it by.
+const readBuffer = 512
+
+// reader is what a WebSocket needs while it is read. One at rest has none.
+type reader struct {
+	conn   *WebSocket // nil in the pool
+	buffer *bufio.Reader
+	frames *frame.Reader
+}
+
+var readers = sync.Pool{New: func() any {
+	r := &reader{buffer: bufio.NewReaderSize(nil, readBuffer)}
+	r.frames = frame.NewReader(r.buffer, func(opcode byte, payload []byte) error { return r.conn.controlFrame(opcode, payload) })
+	return r
+}}
+
+func takeReader(c *WebSocket) *reader {
+	r := readers.Get().(*reader)
+	r.conn = c
+	r.buffer.Reset(r)
+	return r
+}
+
+// release takes back a reader that is between two messages and has nothing in its buffer.
+func (r *reader) release() {
+	r.conn = nil
+	r.buffer.Reset(nil)
+	readers.Put(r)
+}
+
+// Read implements [io.Reader] for the buffer. It notes when the first byte came of what has not come
+// whole.
+func (r *reader) Read(b []byte) (int, error) {
+	n, err := r.conn.net.Read(b)
+	if n > 0 && r.conn.unfinished.Load() == 0 {
+		r.conn.unfinished.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// read implements the reading of the connection, and takes it down when it has ended or after a panic.
+// It reports true if the connection may rest.
+func (c *WebSocket) read() (rest bool) {
+	defer c.shared.Panics.Recover("read", func() {
+		c.abort(ReasonPanic)
+		c.takeDown()
+	})
+	return c.readFrames()
+}
+
+// readFrames reads what the client has sent. What a text client sends is ignored, but must be read:
+// control frames come the same way.
+func (c *WebSocket) readFrames() (rest bool) {
+	r := takeReader(c)
+	for {
+		opcode, err := r.frames.Next()
+		if err != nil {
+			c.readFailed(err)
+			c.takeDown()
+			return false
+		}
+		c.pace()
+		if opcode != frame.OpContinuation && !c.deaf && !c.receive(r.frames) {
+			if c.closing.Load() == nil {
+				c.takeDown()
+				return false
+			}
+			c.deaf = true // only the client's close frame is waited for
+		}
+		switch {
+		case r.frames.Within(): // the rest of a message that nobody wants: its time goes on
+		case r.buffer.Buffered() > 0: // the next one has begun
+			c.unfinished.Store(time.Now().UnixNano())
+		default:
+			c.unfinished.Store(0)
+			r.release()
+			return true
+		}
+	}
+}
+
+// pace waits if the client has sent too many frames of late. A client that sends is alive, and its
+// pongs may stand behind what has not been read.
+func (c *WebSocket) pace() {
+	now := time.Now().UnixNano()
+	c.paid = max(c.paid, now) + int64(frameInterval)
+	if ahead := time.Duration(c.paid-now) - frameBurst; ahead > 0 {
+		c.Alive()
+		c.shared.Metrics.readsPaused.Inc()
+		time.Sleep(ahead) // at most frameInterval
+	}
+}
+
+// receive reads a message, and reports false if the connection ends by it.
+func (c *WebSocket) receive(message io.Reader) bool {
+	c.shared.Metrics.received.Inc()
+	limit := c.receiver.Limit()
+	if !c.receiver.Wants() {
+		n, err := io.Copy(io.Discard, io.LimitReader(message, limit+1))
+		return c.arrived(n, limit, err)
+	}
+	whole, counted, err := c.shared.Incoming.readAll(message, limit)
+	defer c.shared.Incoming.release(counted)
+	return c.arrived(int64(len(whole)), limit, err) && c.receiver.Receive(c, whole)
+}
+
+// arrived ends the connection if a message did not come whole, was too large, or found no room.
+func (c *WebSocket) arrived(size, limit int64, err error) bool {
+	switch {
+	case err == errNoRoom:
+		c.Close(ReasonNoRoom)
+		return false
+	case err != nil:
+		c.readFailed(err)
+		return false
+	case size > limit:
+		c.Close(ReasonTooBig)
+		return false
+	}
+	c.unfinished.Store(0) // it is our time from now on
+	return true
+}
+
+// errClientClosed ends the reading of a connection whose client has sent its close frame.
+var errClientClosed = errors.New("the client has closed")
+
+// controlFrame takes a control frame.
+func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
+	switch opcode {
+	case frame.OpPong:
+		c.Alive()
+	case frame.OpPing:
+		pong := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpPong, len(payload))
+		_, err := c.net.Write(append(pong, payload...)) // if it is stuck, so are the pings that nobody answers
+		return err
+	case frame.OpClose:
+		if !frame.ValidClose(payload) {
+			return frame.ErrProtocol
+		}
+		c.end(ReasonClientClosed)
+		c.sayClose(payload)
+		return errClientClosed
+	}
+	return nil
+}
+
+// readFailed notes why nothing more can be read, if nothing else ended the connection before.
+func (c *WebSocket) readFailed(err error) {
+	if errors.Is(err, frame.ErrProtocol) {
+		c.end(ReasonProtocol)
+		c.sayClose(frame.ClosePayload(frame.CloseProtocol, ""))
+		return
+	}
+	c.end(ReasonLost)
+}

@@ -1,0 +1,74 @@
+package transport
+
+import (
+	"net"
+	"sync/atomic"
+	"time"
+
+	"pushgate/internal/frame"
+	"pushgate/internal/park"
+	"pushgate/internal/proto"
+)
+
+// refusal is a WebSocket that is going to be told that it is refused, and closed. It has no session.
+type refusal struct {
+	shared *Shared
+	net    *park.Conn
+	slot   int
+	reason *Reason
+	done   func()
+	timer  *time.Timer // of the pause, and then of the client's answer
+	said   atomic.Bool
+}
+
+// Refuse tells the client of a WebSocket, whose handshake is done, why it is refused, after a pause. It
+// owns conn, and closes it when the client has answered, or has had some seconds to. It returns at
+// once, and calls done when the pause is over or the client has gone.
+func Refuse(shared *Shared, conn net.Conn, reason *Reason, pause time.Duration, done func()) {
+	r := &refusal{shared: shared, net: shared.Conns.Hold(conn), slot: park.RandomSlot(), reason: reason, done: done}
+	r.timer = time.AfterFunc(time.Hour, r.say)
+	r.timer.Reset(pause)
+	shared.Heartbeats.Add(r, r.slot)
+	r.net.Serve(r.read)
+}
+
+// say sends the close frame. A second call closes the connection.
+func (r *refusal) say() {
+	if r.said.Swap(true) {
+		r.net.Close()
+		return
+	}
+	r.done()
+	r.timer.Reset(closeTimeout)
+	payload := frame.ClosePayload(uint16(r.reason.Code), r.reason.Text)
+	whole := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpClose, len(payload))
+	if _, err := r.net.Write(append(whole, payload...)); err != nil {
+		r.net.Close()
+	}
+}
+
+// read throws away what the client sends, until it answers the close frame or hangs up.
+func (r *refusal) read() (rest bool) {
+	var b [64]byte
+	n, err := r.net.Read(b[:])
+	if answered := n > 0 && b[0] == 0x80|frame.OpClose && r.said.Load(); err == nil && !answered {
+		return true
+	}
+	r.timer.Stop()
+	if !r.said.Swap(true) {
+		r.done()
+	}
+	r.net.Close()
+	r.shared.Heartbeats.Remove(r, r.slot)
+	r.shared.Metrics.Ended(r.reason)
+	return false
+}
+
+// Tick implements [park.Member].
+func (r *refusal) Tick(time.Time) {}
+
+// Leave implements [park.Member]: the pause is over.
+func (r *refusal) Leave() { r.shared.Conns.Start(r.say) }
+
+// Cut implements [park.Member].
+func (r *refusal) Cut() { r.net.Close() }

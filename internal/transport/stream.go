@@ -1,0 +1,174 @@
+package transport
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"pushgate/internal/hub"
+	"pushgate/internal/park"
+	"pushgate/internal/proto"
+	"pushgate/internal/wire"
+)
+
+// comment keeps proxies from taking a stream for dead.
+const comment = ":\n\n"
+
+// Stream is one stream of server-sent events (WHATWG HTML, 9.2). At rest it is no goroutine where the
+// system allows it. Its reader waits for the client to go, and takes everything down.
+type Stream struct {
+	Delivery
+	net     *park.Conn
+	slot    int
+	chunked bool // the answer is in chunks (RFC 9112, 7.1); else it ends with the connection
+
+	headDue    atomic.Pointer[[]byte]
+	commentDue atomic.Bool
+	ticks      int // since the last comment; owned by the heartbeats
+}
+
+// NewStream makes a stream of conn, which it owns. head is that of the HTTP answer, which says whether
+// the answer is chunked. placed is whether the session's cursor is known; the client comes back with it.
+func NewStream(shared *Shared, conn net.Conn, owner Owner, reader *wire.Reader, head []byte, chunked, placed bool, attach func(wake func()) *hub.Session) *Stream {
+	s := &Stream{net: shared.Conns.Hold(conn), slot: park.RandomSlot(), chunked: chunked}
+	s.init(shared, owner, reader, s, wire.PacketBytes)
+	s.session = attach(s.Wake)
+	head = append(head, s.chunk(streamHead(s.session.Cursor(), placed))...)
+	s.headDue.Store(&head)
+	return s
+}
+
+// Start has the stream served. It is called once, before or after the other methods.
+func (s *Stream) Start() {
+	s.shared.Heartbeats.Add(s, s.slot)
+	s.start()
+	s.net.Serve(s.read)
+}
+
+// streamHead says how long to wait before coming back, which is not the same for all, and where the
+// stream begins: an id without data is no event, but a browser that loses the connection before the
+// first one comes back with it, and misses nothing. A log that never had a message begins at the zero
+// id, after which is everything; a stream that is not placed has no id to tell.
+func streamHead(cursor proto.ID, placed bool) []byte {
+	head := fmt.Appendf(nil, "retry: %d\n", 1000+rand.IntN(2000))
+	if placed || !cursor.IsZero() {
+		head = fmt.Appendf(head, "id: %s\n", cursor)
+	}
+	return append(head, '\n')
+}
+
+func (s *Stream) kind() Kind { return KindStream }
+
+func (s *Stream) control() []byte {
+	if head := s.headDue.Swap(nil); head != nil {
+		return *head
+	}
+	if s.commentDue.Swap(false) {
+		return s.chunk([]byte(comment))
+	}
+	return nil
+}
+
+func (s *Stream) send(packet wire.Packet) (wait func() error) {
+	if packet.Messages == 0 { // from control
+		return s.net.TryWrite(packet.Frame)
+	}
+	return s.net.TryWrite(s.chunk(packet.Payload()))
+}
+
+// chunk returns a piece of the answer as it is sent.
+func (s *Stream) chunk(text []byte) []byte {
+	if !s.chunked {
+		return text
+	}
+	return fmt.Appendf(make([]byte, 0, len(text)+16), "%x\r\n%s\r\n", len(text), text)
+}
+
+func (s *Stream) sent(err error) (more bool) {
+	if err != nil {
+		s.end(ReasonLost)
+		s.net.Close()
+		return false
+	}
+	return true
+}
+
+// finish ends the answer, so that the client knows that nothing of it is missing.
+func (s *Stream) finish(*Reason) {
+	if s.chunked {
+		if wait := s.net.TryWrite([]byte("0\r\n\r\n")); wait != nil {
+			s.net.SetWriteDeadline(time.Now().Add(closeTimeout))
+			s.shared.Conns.Start(func() {
+				_ = wait()
+				s.net.Close()
+			})
+			return
+		}
+	}
+	s.net.Close()
+}
+
+func (s *Stream) abandon() {
+	s.end(ReasonPanic)
+	s.net.Close()
+}
+
+// read waits for the client to go. What it sends is thrown away: there is no request after a stream.
+func (s *Stream) read() (rest bool) {
+	var b [64]byte
+	if _, err := s.net.Read(b[:]); err == nil {
+		return true
+	} else if err == io.EOF {
+		s.end(ReasonClientClosed)
+	}
+	s.end(ReasonLost)
+	s.net.Close()
+	s.session.Detach()
+	s.shared.Heartbeats.Remove(s, s.slot)
+	s.owner.Ended()
+	s.shared.Metrics.Ended(s.reason.Load())
+	return false
+}
+
+// stop has the next turn end the answer.
+func (s *Stream) stop(reason *Reason) {
+	s.end(reason)
+	s.session.Nudge()
+}
+
+// Tick implements [park.Member].
+func (s *Stream) Tick(now time.Time) {
+	if reason := s.owner.Over(now); reason != nil {
+		s.stop(reason)
+		return
+	}
+	if s.stuck(now) {
+		s.end(ReasonWriteTimeout)
+		s.net.Close()
+		return
+	}
+	if s.ticks++; s.ticks < s.shared.PingTicks {
+		return
+	}
+	s.ticks = 0
+	s.commentDue.Store(true)
+	s.session.Nudge()
+}
+
+// Leave implements [park.Member].
+func (s *Stream) Leave() { s.stop(ReasonLeaving) }
+
+// Cut implements [park.Member].
+func (s *Stream) Cut() {
+	s.end(ReasonLeaving)
+	s.net.Close()
+}
+
+// Move asks the client to go to another process.
+func (s *Stream) Move() { s.stop(ReasonRebalanced) }
+
+// Evict makes room for a newer connection of the same user.
+func (s *Stream) Evict() { s.stop(ReasonTooMany) }

@@ -1,0 +1,187 @@
+package wire
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"pushgate/internal/proto"
+)
+
+// Packet is what some messages are on the wire: one WebSocket frame, the answer of one poll, or some
+// events of a stream. The zero packet is nothing. It must be released once, by [Pool.Release].
+type Packet struct {
+	Frame    []byte // whole, with its header; nil if the reader is to have nothing
+	Messages int
+	Newest   *proto.Message // of those that a publisher has accepted; nil if none of them has been
+
+	header int          // bytes of it
+	shared *sharedFrame // nil if Frame is cached on a message
+}
+
+// Payload returns the packet without the header of its WebSocket frame.
+func (p Packet) Payload() []byte { return p.Frame[p.header:] }
+
+// count notes that m is in p. A message without a creation time of a publisher's, such as the note of
+// a gap, says nothing about how long messages take.
+func (p *Packet) count(m *proto.Message) {
+	p.Messages++
+	if m.Type != GapType {
+		p.Newest = m
+	}
+}
+
+// GapType is the type of the notes that say that messages are missing (docs/protocol.md, Gaps).
+const GapType = "pushgate_gap"
+
+const (
+	// PacketBytes is about how long the frame of several messages becomes: a client that cannot take
+	// it at once holds it all the while.
+	PacketBytes = 64 << 10
+	// keptBytes is the largest buffer that is pooled.
+	keptBytes = 2 * PacketBytes
+)
+
+// sharedFrame is the frame of several messages. All readers that are sent the same share it.
+type sharedFrame struct {
+	codec  *Codec
+	frames []*proto.Frame // of the messages
+	bytes  []byte
+	header int // bytes of it
+	users  atomic.Int32
+}
+
+// Pool lends encoders and the memory of packets. The zero value is ready. It may be used concurrently.
+type Pool struct{ encoders, shared sync.Pool }
+
+// Encoder makes packets. It is used by one goroutine at a time. Readers of the same channels are often
+// sent the same one after another, so it keeps the last frame that it has made of several messages.
+type Encoder struct {
+	pool     *Pool
+	frames   []*proto.Frame // of the packet that is made
+	messages []*proto.Message
+	last     *sharedFrame // nil if there is none
+}
+
+// Encoder returns an encoder, which must be released.
+func (p *Pool) Encoder() *Encoder {
+	e, _ := p.encoders.Get().(*Encoder)
+	if e == nil {
+		e = &Encoder{pool: p}
+	}
+	return e
+}
+
+// Release ends the use of an encoder.
+func (e *Encoder) Release() {
+	e.keep(nil)
+	clear(e.frames[:cap(e.frames)])
+	clear(e.messages[:cap(e.messages)])
+	e.pool.encoders.Put(e)
+}
+
+// keep has e keep f, which may be nil, in place of what it kept.
+func (e *Encoder) keep(f *sharedFrame) {
+	if e.last != nil {
+		e.pool.leave(e.last)
+	}
+	e.last = f
+}
+
+// Encode returns the packet of the first messages of a batch for a reader, of about most bytes, and
+// the messages that are left. One message is its cached frame, which costs nothing.
+func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packet, rest []*proto.Message) {
+	e.frames, e.messages = e.frames[:0], e.messages[:0]
+	size := 0 // of the elements
+	for i, m := range batch {
+		f := r.Codec.frame(m, r)
+		if f == nil {
+			continue
+		}
+		n := len(r.Codec.element(f))
+		if len(e.frames) > 0 && size+n > most {
+			rest = batch[i:]
+			break
+		}
+		e.frames, e.messages = append(e.frames, f), append(e.messages, m)
+		out.count(m)
+		size += n
+	}
+	switch {
+	case len(e.frames) == 0:
+		return out, nil
+	case len(e.frames) == 1 && !r.Codec.events:
+		out.Frame = e.frames[0].WebSocket()
+		out.header = len(out.Frame) - len(e.frames[0].Payload())
+		return out, rest
+	}
+	if e.last == nil || e.last.codec != r.Codec || !slices.Equal(e.last.frames, e.frames) {
+		e.keep(e.join(r.Codec, size))
+	}
+	e.last.users.Add(1)
+	out.Frame, out.header, out.shared = e.last.bytes, e.last.header, e.last
+	return out, rest
+}
+
+// join makes one frame of e's, whose elements have size bytes. It has one user.
+func (e *Encoder) join(c *Codec, size int) *sharedFrame {
+	s, _ := e.pool.shared.Get().(*sharedFrame)
+	if s == nil {
+		s = new(sharedFrame)
+	}
+	s.codec, s.frames = c, append(s.frames[:0], e.frames...)
+	if c.events {
+		s.bytes, s.header = s.bytes[:0], 0
+		for i, f := range e.frames {
+			s.bytes = appendEvent(s.bytes, e.messages[i], f)
+		}
+	} else {
+		s.bytes, s.header = appendJoined(s.bytes[:0], c, e.frames, size)
+	}
+	s.users.Store(1)
+	return s
+}
+
+// appendJoined appends one frame of several, whose elements have size bytes.
+func appendJoined(b []byte, c *Codec, frames []*proto.Frame, size int) (joined []byte, header int) {
+	if c.list {
+		size += len(frames) + 1 // brackets and commas
+	}
+	b = proto.AppendFrameHeader(slices.Grow(b, proto.MaxFrameHeader+size), c.Opcode, size)
+	header = len(b)
+	separator := byte('[')
+	for _, f := range frames {
+		if c.list {
+			b = append(b, separator)
+			separator = ','
+		}
+		b = append(b, c.element(f)...)
+	}
+	if c.list {
+		b = append(b, ']')
+	}
+	return b, header
+}
+
+// appendEvent appends a message as an event of a text/event-stream (WHATWG HTML, 9.2.5): its id is the
+// message's, and its data is the element of its JSON frame.
+func appendEvent(b []byte, m *proto.Message, f *proto.Frame) []byte {
+	b, _ = m.ID.AppendText(append(b, "id: "...))
+	b = append(b, "\ndata: "...)
+	return append(append(b, proto.Element(f)...), "\n\n"...)
+}
+
+// Release ends the life of a packet.
+func (p *Pool) Release(out Packet) {
+	if out.shared != nil {
+		p.leave(out.shared)
+	}
+}
+
+// leave takes one user off a shared frame.
+func (p *Pool) leave(s *sharedFrame) {
+	if s.users.Add(-1) == 0 && cap(s.bytes) <= keptBytes {
+		clear(s.frames)
+		p.shared.Put(s)
+	}
+}

@@ -1,0 +1,83 @@
+// Package wire writes messages as clients read them: text records, JSON records, protobuf batches,
+// JSON-RPC requests and server-sent events (docs/protocol.md).
+package wire
+
+import (
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// Content types of answers.
+const (
+	PlainText   = "text/plain"
+	octetStream = "application/octet-stream"
+	jsonText    = "application/json"
+)
+
+// Reader is what the form of a message depends on: who reads it. It is immutable.
+type Reader struct {
+	Codec    *Codec
+	Channels []channel.ID // that the reader watches
+	User     int64        // of version 5; 0 if it is nobody in particular
+}
+
+// Codec is a wire form of messages, which a client chooses when it connects. There is one value of
+// each; compare codecs by address.
+type Codec struct {
+	Name        string // unique, for the successor of a process
+	Opcode      byte   // of its WebSocket frames (RFC 6455, 11.8)
+	ContentType string // of the answers of polls
+	Commands    bool   // what its clients send is a batch of requests of the binary dialect
+	Calls       bool   // what its clients send are calls of version 5
+
+	list   bool // several messages are the elements of an array; else their payloads follow one another
+	events bool // messages are server-sent events, and never one cached frame
+
+	// frame returns the frame of one message, which is cached on the message. It returns nil if
+	// readers of this form must not have the message, or have it by no channel of theirs.
+	frame func(m *proto.Message, r *Reader) *proto.Frame
+}
+
+// The codecs.
+var (
+	// Text withholds what clients send: its records do not say who a message is from, so that every
+	// reader would take it for the portal's.
+	Text = &Codec{Name: "text", Opcode: proto.OpText, ContentType: PlainText, frame: func(m *proto.Message, r *Reader) *proto.Frame {
+		if m.Sender.Type == proto.SenderClient {
+			return nil
+		}
+		return m.Text(m.Via(r.Channels))
+	}}
+
+	Binary = &Codec{Name: "binary", Opcode: proto.OpBinary, ContentType: octetStream, Commands: true,
+		frame: func(m *proto.Message, _ *Reader) *proto.Frame { return m.Binary() }}
+
+	// JSON and RPC say whom a message is from.
+	JSON = &Codec{Name: "json", Opcode: proto.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
+
+	RPC = &Codec{Name: "rpc", Opcode: proto.OpText, ContentType: jsonText, Calls: true, list: true,
+		frame: func(m *proto.Message, r *Reader) *proto.Frame { return m.RPC(r.User) }}
+
+	// Events is for streams only.
+	Events = &Codec{Name: "events", ContentType: "text/event-stream", events: true, frame: jsonFrame}
+)
+
+func jsonFrame(m *proto.Message, r *Reader) *proto.Frame { return m.JSON(m.Via(r.Channels)) }
+
+// ByName returns the codec of WebSockets and polls that has a name; nil if none has.
+func ByName(name string) *Codec {
+	for _, c := range []*Codec{Text, Binary, JSON, RPC} {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// element returns what a frame is among those of several messages.
+func (c *Codec) element(f *proto.Frame) []byte {
+	if c.list {
+		return proto.Element(f)
+	}
+	return f.Payload()
+}
