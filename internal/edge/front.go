@@ -89,8 +89,9 @@ func (e *Edge) serveHead(conn *park.Conn, h *head) {
 	}
 }
 
-// dropHeld closes a connection that net/http does not have.
-func (e *Edge) dropHeld(conn *park.Conn) {
+// dropHeld closes a connection that net/http does not have, and takes it off the ceiling. It is
+// called once for each.
+func (e *Edge) dropHeld(conn net.Conn) {
 	e.ceiling.apart.Add(-1)
 	conn.Close()
 }

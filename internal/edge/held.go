@@ -22,7 +22,7 @@ const (
 // hold lets the connection of a poll rest, which it takes from net/http if that still has it.
 func (p *poll) hold(w http.ResponseWriter, r *http.Request) {
 	if p.conn == nil {
-		conn, early, err := hijack(w)
+		conn, early, err := p.edge.hijack(w)
 		if err != nil {
 			p.edge.logger.Error("a poll could not be held", "error", err)
 			w.WriteHeader(http.StatusInternalServerError)
@@ -30,7 +30,6 @@ func (p *poll) hold(w http.ResponseWriter, r *http.Request) {
 			p.edge.wheel.remove(p, p.slot)
 			return
 		}
-		p.edge.ceiling.apart.Add(1)
 		p.handed, p.early = newHanded(p.edge, p.edge.resting.Hold(conn), r), early
 	}
 	if len(p.early) == 0 {
@@ -165,7 +164,7 @@ func newHanded(e *Edge, conn *park.Conn, r *http.Request) handed {
 // handWriter writes one answer on a connection that net/http does not have, in one piece.
 type handWriter struct {
 	handed
-	taken  bool // somebody else sees to the connection after the answer, be it a poll or a WebSocket; else it is closed
+	taken  bool // another owner closes the connection; else it is closed after the answer
 	header http.Header
 	status int
 	begun  bool // something is due: a status was set or a body written
@@ -186,8 +185,12 @@ func (w *handWriter) Header() http.Header { return w.header }
 // WriteHeader implements [http.ResponseWriter].
 func (w *handWriter) WriteHeader(status int) { w.status, w.begun = status, true }
 
-// Write implements [http.ResponseWriter]. It is called once: b is the whole body.
+// Write implements [http.ResponseWriter]. It is called once: b is the whole body. Only after a
+// failed hijack is there another call, which writes nothing: a part of the head may be out.
 func (w *handWriter) Write(b []byte) (int, error) {
+	if w.sent {
+		return 0, http.ErrHijacked
+	}
 	w.header.Set("Content-Length", strconv.Itoa(len(b)))
 	return len(b), w.send(b)
 }
@@ -238,22 +241,25 @@ func (w *handWriter) wait() error {
 	return err
 }
 
-// hijack gives the connection to the caller, after the head of the answer if there is one.
+// hijack returns the connection after it has written the head of the answer, if there is one. Then
+// the caller owns it. After an error it is closed as after any other answer.
 func (w *handWriter) hijack() (net.Conn, error) {
+	if w.begun {
+		w.start(nil)
+		if w.finish != nil {
+			if err := w.wait(); err != nil {
+				return nil, err
+			}
+		}
+	}
 	w.taken = true
-	w.edge.ceiling.apart.Add(-1)
-	if !w.begun {
-		return w.conn, nil
-	}
-	w.start(nil)
-	if w.finish == nil {
-		return w.conn, nil
-	}
-	return w.conn, w.wait()
+	return w.conn, nil
 }
 
-// hijack takes the connection of a request from whoever has it, with what the client has sent too soon.
-func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
+// hijack takes the connection of a request from whoever has it, with what the client has sent too
+// soon. It is counted in ceiling.apart, and the caller owns it: every path ends in [Edge.dropHeld],
+// or does the same in another way. After an error the caller owns nothing.
+func (e *Edge) hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	if w, ok := w.(*handWriter); ok {
 		conn, err := w.hijack()
 		return conn, nil, err
@@ -262,6 +268,7 @@ func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	e.ceiling.apart.Add(1) // [Edge.ConnState] has taken it off ceiling.open
 	if again, ok := conn.(*returnedConn); ok {
 		conn = again.Conn // the rest of it has been read with the request
 	}

@@ -109,17 +109,20 @@ func (c *refusedConn) cut() {
 // been told before is told later.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
-	conn, err := websocket.Accept(&upgrade{ResponseWriter: w}, r, e.acceptOptions())
+	upgrade := &upgrade{ResponseWriter: w, edge: e}
+	conn, err := websocket.Accept(upgrade, r, e.acceptOptions())
 	if err != nil {
+		if upgrade.conn != nil {
+			e.dropHeld(upgrade.conn)
+		}
 		return
 	}
 	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID")+r.URL.Query().Get("token"), clientAddress(r), time.Now())
 	ctx, now := context.WithCancel(context.Background())
 	refused := &refusedConn{conn, now}
 	slot := e.wheel.add(refused)
-	e.ceiling.apart.Add(1)
 	e.connections.Go(func() {
-		defer e.ceiling.apart.Add(-1)
+		defer e.dropHeld(upgrade.conn)
 		defer e.wheel.remove(refused, slot)
 		defer now()
 		if pause > 0 {
@@ -137,11 +140,11 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 // header at all. A browser takes it for a lost connection; the mobile client reads the status.
 func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
-	conn, _, err := hijack(w)
+	conn, _, err := e.hijack(w)
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer e.dropHeld(conn)
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\n\r\n%s", refusal.Status(), http.StatusText(refusal.Status()), refusal.Text)
 }

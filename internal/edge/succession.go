@@ -85,6 +85,7 @@ func (c *wsConn) handOver(give handover.Give) (given bool, err error) {
 	}
 	sub := c.sub
 	sub.cursor = &r.Cursor
+	c.edge.ceiling.apart.Add(1) // depart has taken it off
 	c.edge.connect(c.edge.join(context.Background(), sub.portal), sub, conn, earlier{true, r.Statuses, err == nil})
 	return false, err
 }
@@ -151,6 +152,7 @@ func (e *Edge) Adopt(ctx context.Context, r handover.Record, conn net.Conn, conf
 		t.part()
 		return err
 	}
+	e.ceiling.apart.Add(1)
 	e.connect(t, sub, conn, earlier{resumed: true, statuses: r.Statuses})
 	return nil
 }

@@ -12,15 +12,16 @@ import (
 // each, for as long as the connection lives.
 type upgrade struct {
 	http.ResponseWriter
-	lend bool // the library is to do the handshake and no more: it must not close the connection
-	conn net.Conn
+	edge *Edge
+	lend bool     // the library is to do the handshake and no more: it must not close the connection
+	conn net.Conn // nil until it is hijacked; then whoever made the upgrade owns it
 }
 
 const upgradeBuffer = 128 // bytes; the longest control frame is 127
 
 // Hijack implements [http.Hijacker].
 func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, early, err := hijack(u.ResponseWriter)
+	conn, early, err := u.edge.hijack(u.ResponseWriter)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -59,17 +59,21 @@ type wsConn struct {
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
 	t := e.join(r.Context(), sub.portal)
-	upgrade := &upgrade{ResponseWriter: w, lend: true}
+	upgrade := &upgrade{ResponseWriter: w, edge: e, lend: true}
 	handshake, err := websocket.Accept(upgrade, r, e.acceptOptions())
 	if err != nil {
 		t.part()
+		if upgrade.conn != nil {
+			e.dropHeld(upgrade.conn)
+		}
 		return // the library has answered
 	}
 	handshake.CloseNow() // the library has done its work, and would hold more than all else here
 	e.connect(t, sub, upgrade.conn, earlier{})
 }
 
-// connect serves a WebSocket of a tenant that has been joined for it.
+// connect serves a WebSocket of a tenant that has been joined for it. It owns conn, which is
+// counted in ceiling.apart.
 func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlier) {
 	held := e.resting.Hold(conn)
 	c := &wsConn{edge: e, tenant: t, sub: sub, net: held, kept: before.kept}
@@ -86,7 +90,6 @@ func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlie
 	}
 	c.slot = e.wheel.add(c)
 	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
-	e.ceiling.apart.Add(1)
 	e.metrics.webSockets.Inc()
 	c.tenant.numbers.webSockets.Add(1)
 	e.writers.add(c)
