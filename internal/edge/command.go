@@ -29,12 +29,12 @@ func (c *wsConn) receive(message io.Reader) bool {
 	c.edge.metrics.received.Inc()
 	serving := c.tenant.serving.Load()
 	limit := serving.Limits.Payload
-	limited := io.LimitReader(message, limit+1)
 	if !c.sub.codec.commands && !c.sub.codec.calls || serving.commands == nil {
-		n, err := io.Copy(io.Discard, limited)
+		n, err := io.Copy(io.Discard, io.LimitReader(message, limit+1))
 		return c.arrived(n, limit, err)
 	}
-	batch, err := io.ReadAll(limited)
+	batch, counted, err := c.edge.incoming.readAll(message, limit)
+	defer c.edge.incoming.release(counted)
 	if !c.arrived(int64(len(batch)), limit, err) {
 		return false
 	}
@@ -65,9 +65,13 @@ func (c *wsConn) receive(message io.Reader) bool {
 	}
 }
 
-// arrived ends the connection if a frame did not come whole or was too large.
+// arrived ends the connection if a message did not come whole, was too large, or found no room.
+// What is then left of it, nobody wants.
 func (c *wsConn) arrived(size, limit int64, err error) bool {
 	switch {
+	case err == errNoRoom:
+		c.close(ReasonNoRoom)
+		return false
 	case err != nil:
 		c.readFailed(err)
 		return false
@@ -75,6 +79,7 @@ func (c *wsConn) arrived(size, limit int64, err error) bool {
 		c.close(ReasonTooBig)
 		return false
 	}
+	c.unfinished.Store(0) // it is our time from now on
 	return true
 }
 

@@ -88,6 +88,7 @@ type Edge struct {
 	hubStats hub.Stats // of all tenants
 	hubPace  *hub.Pace // likewise
 	ceiling  ceiling
+	incoming *incoming
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -120,6 +121,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		returned: newReturned(),
 		hubPace:  hub.DefaultPace(),
 		ceiling:  ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory},
+		incoming: newIncoming(config.MaxMemory),
 		tenants:  make(map[string]*tenant),
 		ending:   make(map[string]<-chan struct{}),
 	}

@@ -39,8 +39,18 @@ func (rs *readers) take(c *wsConn) *reader {
 		r.frames = frame.NewReader(r.buffer, func(opcode byte, payload []byte) error { return r.owner.control(opcode, payload) })
 	}
 	r.owner = c
-	r.buffer.Reset(c.net)
+	r.buffer.Reset(r)
 	return r
+}
+
+// Read implements [io.Reader] for the buffer. It notes when the first byte came of what has not
+// come whole.
+func (r *reader) Read(b []byte) (int, error) {
+	n, err := r.owner.net.Read(b)
+	if n > 0 && r.owner.unfinished.Load() == 0 {
+		r.owner.unfinished.Store(time.Now().UnixNano())
+	}
+	return n, err
 }
 
 // release takes back a reader that is between two messages and has nothing in its buffer.
@@ -69,7 +79,12 @@ func (c *wsConn) read() (again bool) {
 			}
 			c.deaf = true // only the client's close frame is waited for
 		}
-		if r.buffer.Buffered() == 0 && !r.frames.Within() {
+		switch {
+		case r.frames.Within(): // the rest of a message that nobody wants: its time goes on
+		case r.buffer.Buffered() > 0: // the next one has begun
+			c.unfinished.Store(time.Now().UnixNano())
+		default:
+			c.unfinished.Store(0)
 			c.edge.readers.release(r)
 			return true
 		}

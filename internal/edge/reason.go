@@ -48,6 +48,11 @@ var (
 	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
 	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
+	// ReasonMessageTimeout and ReasonNoRoom end what may be a slow link or an attack. Like
+	// ReasonCommandFailed, they send no client to the portal.
+	ReasonMessageTimeout = &Reason{Label: "message_timeout", Code: websocket.StatusTryAgainLater, Text: "The message took too long."}
+	ReasonNoRoom         = &Reason{Label: "message_no_room", Code: websocket.StatusTryAgainLater, Text: "The server has no room for the message now."}
+
 	// Of long polls only.
 	ReasonAnswered = &Reason{Label: "poll_answered"}
 	ReasonTimeout  = &Reason{Label: "poll_timeout"}
@@ -74,6 +79,7 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed,
+		ReasonMessageTimeout, ReasonNoRoom, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(reasonOf))
 }

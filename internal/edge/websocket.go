@@ -43,6 +43,7 @@ type wsConn struct {
 	slot    int
 
 	writingSince atomic.Int64 // unix nanoseconds when the write under way began; 0 if none is
+	unfinished   atomic.Int64 // unix nanoseconds when what has not come whole began; 0 if nothing has
 	unanswered   atomic.Int32 // pings since the last pong
 	pingDue      atomic.Bool
 	replyDue     atomic.Pointer[reply]
@@ -247,6 +248,10 @@ func (c *wsConn) waitFor(write func() error) bool {
 func (c *wsConn) visit(now time.Time) {
 	if reason := c.tenant.over(&c.sub, now); reason != nil {
 		c.edge.connections.Go(func() { c.close(reason) })
+		return
+	}
+	if since := c.unfinished.Load(); since != 0 && now.UnixNano()-since > int64(messageTimeout) && c.ctx.Err() == nil {
+		c.edge.connections.Go(func() { c.close(ReasonMessageTimeout) })
 		return
 	}
 	if c.rpc != nil {

@@ -1,0 +1,84 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// messageTimeout is how long a message may take from its first byte to its last. A MiB comes in
+	// that time at 280 kbit/s, which a poor mobile uplink has; what known clients send is a few
+	// KiB. It bounds a frame's header and a control frame, too.
+	messageTimeout = 30 * time.Second
+	// incomingBytes is how many bytes the buffers of messages may have together that are still
+	// coming or being carried out. An edge with little memory has less.
+	incomingBytes = 64 << 20
+	// smallBuffer is the size up to which a buffer may use the last quarter of those bytes, so that
+	// many halves of large messages do not keep small ones out. A message of less than that is
+	// never in a larger one.
+	smallBuffer = 8 << 10
+	// firstBuffer is what each message has for nothing: as much as its reader's own buffer.
+	firstBuffer = readBuffer
+)
+
+// errNoRoom says that a message would take more memory than there is for all that are coming.
+var errNoRoom = errors.New("no room for the message")
+
+// incoming counts the bytes of buffers of messages that clients have begun to send. Its methods may
+// be called concurrently.
+type incoming struct {
+	most int64 // immutable
+	held atomic.Int64
+}
+
+// newIncoming returns a count for a process that may take memory bytes; 0 is no limit.
+func newIncoming(memory int64) *incoming {
+	if memory > 0 {
+		return &incoming{most: min(incomingBytes, memory/8)}
+	}
+	return &incoming{most: incomingBytes}
+}
+
+// grow has the buffer of a message grow, and reports false if there is no room. A message that is
+// alone has room, whatever its size: the limit of its portal bounds it.
+func (i *incoming) grow(from, to int64) bool {
+	most := i.most
+	if to > smallBuffer {
+		most -= most / 4
+	}
+	more := to - from
+	if held := i.held.Add(more); held > most && held > to {
+		i.held.Add(-more)
+		return false
+	}
+	return true
+}
+
+// release gives back what a buffer has grown to.
+func (i *incoming) release(n int64) { i.held.Add(-n) }
+
+// readAll reads a message of at most limit bytes and one more. The caller releases what is counted
+// of its buffer, also after an error.
+func (i *incoming) readAll(message io.Reader, limit int64) (batch []byte, counted int64, err error) {
+	batch = make([]byte, 0, firstBuffer)
+	for {
+		if len(batch) == cap(batch) {
+			size := min(2*int64(cap(batch)), max(limit+1, firstBuffer+1))
+			if !i.grow(counted, size) {
+				return nil, counted, errNoRoom
+			}
+			counted = size
+			batch = append(make([]byte, 0, size), batch...)
+		}
+		n, err := message.Read(batch[len(batch):cap(batch)])
+		batch = batch[:len(batch)+n]
+		switch {
+		case err == io.EOF:
+			return batch, counted, nil
+		case err != nil || int64(len(batch)) > limit:
+			return batch, counted, err
+		}
+	}
+}
