@@ -48,11 +48,15 @@ var (
 
 // What docs/protocol.md and docs/guarantees.md promise.
 const (
-	writeTimeout  = 10 * time.Second
-	answerTimeout = front.WriteTimeout
-	frameInterval = 20 * time.Millisecond
-	frameBurst    = 500 * frameInterval
-	pingFrame     = "\x89\x07ws ping"
+	writeTimeout   = 10 * time.Second
+	answerTimeout  = front.WriteTimeout
+	closeTimeout   = 5 * time.Second
+	messageTimeout = 30 * time.Second
+	firstBuffer    = 512
+	smallBuffer    = 8 << 10
+	frameInterval  = 20 * time.Millisecond
+	frameBurst     = 500 * frameInterval
+	pingFrame      = "\x89\x07ws ping"
 )
 
 // signed gives the CHANNEL_ID value of some private ids.

@@ -34,6 +34,27 @@ func say(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n")
 }
 
+// maxAdminConnections is how many connections the admin port has at a time: several times what
+// Prometheus, probes and people need, and a small part of the descriptors that [MaxConnections]
+// leaves free.
+const maxAdminConnections = 64
+
+// boundedTo returns a function for [http.Server.ConnState] that closes each connection that comes
+// while there are already most others.
+func boundedTo(most int64) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(conn net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > most {
+				conn.Close()
+			}
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+}
+
 // adminPort is the admin listener of a service and its server; the zero value is none.
 type adminPort struct {
 	listener net.Listener
@@ -59,7 +80,9 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	return &adminPort{listener: listener, server: s.server(AdminHandler(ready, s.Registry))}, nil
+	server := s.server(AdminHandler(ready, s.Registry))
+	server.ConnState = boundedTo(maxAdminConnections)
+	return &adminPort{listener: listener, server: server}, nil
 }
 
 func (a *adminPort) serve(parts *sync.WaitGroup, fail func(error)) {

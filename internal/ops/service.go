@@ -40,7 +40,7 @@ type Service struct {
 	AdminListen string                                     // for [Listen]; "" is no admin port
 	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
 	Handler     http.Handler
-	ConnState   func(net.Conn, http.ConnState) // for [http.Server.ConnState]; nil is nobody
+	ConnState   func(net.Conn, http.ConnState) // of connections at Listen, for [http.Server.ConnState]; nil is nobody
 	Accept      func(net.Conn)                 // has the connections that come at Listen; nil is net/http, and then Handler
 	Returned    net.Listener                   // connections that Accept or Handler has had and net/http is to have; nil is none
 	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
@@ -92,6 +92,7 @@ func (s Service) Serve(ctx context.Context) error {
 	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRun()
 	server := s.server(s.Handler)
+	server.ConnState = s.ConnState
 	refused := newRefused(s.Registry)
 	defer s.Registry.Unregister(refused.counter)
 	refused.watch(server)
@@ -161,7 +162,6 @@ func (s Service) server(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         s.ConnState,
 		ErrorLog:          log.New(complaints{s.Logger}, "", 0),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours

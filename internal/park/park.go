@@ -97,11 +97,11 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.socket != nil {
 		a := c.set.attempt(b)
-		err := c.socket.Control(a.receive)
+		err := c.socket.Read(a.receive) // which looks at the deadline first, as Control does not
 		n, ok, failed := a.n, a.ok, a.err
 		c.set.giveBack(a)
 		switch {
-		case err != nil || !ok: // it is closed, or has to be waited for
+		case err != nil || !ok: // it is closed, its deadline has expired, or it has to be waited for
 		case failed == nil || failed == io.EOF:
 			return n, failed
 		default:
@@ -174,14 +174,18 @@ type attempt struct {
 	ok  bool // there was something to be read
 	err error
 
-	receive, send func(fd uintptr)
+	receive func(fd uintptr) (done bool) // done is always true: it does not wait
+	send    func(fd uintptr)
 }
 
 func (s *Set) attempt(b []byte) *attempt {
 	a, _ := s.attempts.Get().(*attempt)
 	if a == nil {
 		a = new(attempt)
-		a.receive = func(fd uintptr) { a.n, a.ok, a.err = socket.TryRecv(fd, a.b) }
+		a.receive = func(fd uintptr) bool {
+			a.n, a.ok, a.err = socket.TryRecv(fd, a.b)
+			return true
+		}
 		a.send = func(fd uintptr) { a.n, a.err = socket.TrySend(fd, a.b) }
 	}
 	a.b, a.n, a.ok, a.err = b, 0, false, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,36 @@ func TestRead(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestReadAfterItsDeadline: an expired deadline counts also when there are bytes to read, or a
+// client that never stops sending could not be stopped by one. The bytes are not lost.
+func TestReadAfterItsDeadline(t *testing.T) {
+	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
+		t.Run(network, func(t *testing.T) {
+			s := New(func(f func()) { go f() })
+			defer s.Close()
+			server, client := newNetwork(t, network, address).pair(t)
+			c := s.Hold(server)
+			defer c.Close()
+			if _, err := io.WriteString(client, "one"); err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, 100)
+			if n, err := c.Read(b[:1]); n != 1 || err != nil { // so that the others are there, too
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+			c.SetReadDeadline(time.Now().Add(-time.Second))
+			var late net.Error
+			if n, err := c.Read(b); n != 0 || !errors.As(err, &late) || !late.Timeout() {
+				t.Errorf("after the deadline: %d bytes, %v", n, err)
+			}
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			if n, err := c.Read(b); string(b[:n]) != "ne" || err != nil {
+				t.Errorf("before the next one: %q, %v", b[:n], err)
+			}
+		})
+	}
 }
 
 // net/http looks at the operation of an error to know whether a client has gone.

@@ -35,10 +35,16 @@ type Incoming struct {
 // NewIncoming returns the bound for a process that may take memory bytes; 0 is no limit.
 func NewIncoming(memory int64) *Incoming {
 	if memory > 0 {
-		return &Incoming{most: min(incomingBytes, memory/8)}
+		return BoundedIncoming(min(incomingBytes, memory/8))
 	}
-	return &Incoming{most: incomingBytes}
+	return BoundedIncoming(incomingBytes)
 }
+
+// BoundedIncoming returns a bound of so many bytes.
+func BoundedIncoming(bytes int64) *Incoming { return &Incoming{most: bytes} }
+
+// Held returns how many bytes are held at present.
+func (i *Incoming) Held() int64 { return i.held.Load() }
 
 // grow has the buffer of a message grow, and reports false if there is no room. A message that is
 // alone has room, whatever its size: the limit of its portal bounds it.

@@ -1,0 +1,89 @@
+package ops
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestAdminPortSharesNoCeiling: whoever counts and cuts the connections of the service, as an edge that
+// is full does, does not hear of those of the admin port.
+func TestAdminPortSharesNoCeiling(t *testing.T) {
+	var told atomic.Int32
+	addr, admin, leave := start(t, Service{ConnState: func(conn net.Conn, state http.ConnState) {
+		told.Add(1)
+		conn.Close()
+	}})
+	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+		if status, _ := get(t, admin, path); status != 200 {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if n := told.Load(); n != 0 {
+		t.Errorf("%d states of connections of the admin port were told", n)
+	}
+	if _, err := http.Get("http://" + addr.String()); err == nil {
+		t.Error("the service itself is not cut")
+	}
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAdminPortHasABoundOfItsOwn: connections beyond it are closed, and others are served again when
+// some have gone.
+func TestAdminPortHasABoundOfItsOwn(t *testing.T) {
+	_, admin, leave := start(t, Service{})
+	var conns []net.Conn
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", admin.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+		return conn
+	}
+	defer func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}()
+	for range maxAdminConnections {
+		io.WriteString(dial(), "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+	}
+	for i, conn := range conns {
+		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+	}
+	beyond := dial()
+	beyond.SetReadDeadline(time.Now().Add(readHeaderTimeout / 2))
+	if n, err := beyond.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("beyond the bound: %d bytes, %v", n, err)
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	served := func() bool {
+		resp, err := http.Get("http://" + admin.String() + "/livez")
+		if err != nil {
+			return false
+		}
+		return resp.Body.Close() == nil && resp.StatusCode == 200
+	}
+	for deadline := time.Now().Add(5 * time.Second); !served(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not served although the others have gone")
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
