@@ -110,8 +110,13 @@ func (t *tenant) writeEvents(ctx context.Context, w http.ResponseWriter, sub *su
 		if messages := t.withNote(sub, batch); len(messages) > 0 {
 			var out packet
 			for _, m := range messages {
-				out.count(m)
-				out.frame = m.AppendSSE(out.frame, m.Via(sub.channels))
+				before := len(out.frame)
+				if out.frame = m.AppendSSE(out.frame, m.Via(sub.channels)); len(out.frame) > before {
+					out.count(m)
+				}
+			}
+			if len(out.frame) == 0 {
+				continue
 			}
 			if err := send(out.frame); err != nil {
 				return err
