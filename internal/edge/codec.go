@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/proto"
 )
 
@@ -91,7 +92,10 @@ type joined struct {
 }
 
 // packets lends what packets are made with. It may be used concurrently.
-type packets struct{ presses, joined sync.Pool }
+type packets struct {
+	presses, joined sync.Pool
+	panics          contain.Report // of the encoding of messages; immutable
+}
 
 // press makes packets, for one goroutine. Readers of the same channels are often given the same one after another, so it keeps the last that
 // it has joined.
@@ -130,19 +134,11 @@ func (p *press) keep(j *joined) {
 func (p *press) encode(sub *subscription, batch []*proto.Message, most int) (out packet, rest []*proto.Message) {
 	p.frames = p.frames[:0]
 	size := 0 // of the elements
-	for i, m := range batch {
-		f := sub.codec.frame(m, sub)
-		if f == nil {
-			continue
-		}
-		n := len(sub.codec.element(f))
-		if len(p.frames) > 0 && size+n > most {
-			rest = batch[i:]
-			break
-		}
-		p.frames = append(p.frames, f)
-		out.count(m)
-		size += n
+	for full := false; !full && len(batch) > 0; {
+		size, full, batch = p.collect(&out, sub, batch, size, most)
+	}
+	if len(batch) > 0 {
+		rest = batch
 	}
 	switch len(p.frames) {
 	case 0:
@@ -158,6 +154,28 @@ func (p *press) encode(sub *subscription, batch []*proto.Message, most int) (out
 	p.last.users.Add(1)
 	out.frame, out.header, out.joined = p.last.bytes, p.last.header, p.last
 	return out, rest
+}
+
+// collect takes the frames of messages for a reader, from the first one of a batch on, and returns how many bytes their elements
+// have, whether that is as much as goes into the packet, and the messages that are left. It returns early after a panic over a
+// message, which is skipped: it would end every connection that it is for, again whenever they come back.
+func (p *press) collect(out *packet, sub *subscription, batch []*proto.Message, before, most int) (size int, full bool, rest []*proto.Message) {
+	size, rest = before, batch
+	defer p.packets.panics.Recover("encode", func() { rest = rest[1:] })
+	for ; len(rest) > 0; rest = rest[1:] {
+		f := sub.codec.frame(rest[0], sub)
+		if f == nil {
+			continue
+		}
+		n := len(sub.codec.element(f))
+		if len(p.frames) > 0 && size+n > most {
+			return size, true, rest
+		}
+		p.frames = append(p.frames, f)
+		out.count(rest[0])
+		size += n
+	}
+	return size, false, nil
 }
 
 // join makes one frame of several, whose elements have so many bytes. It has one user.

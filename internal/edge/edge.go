@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/contain"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
 	"pushgate/internal/park"
@@ -61,6 +62,10 @@ type Config struct {
 	Rebalance      int   // percentage of its connections that an edge sheds in a minute while it has more than the others; 0 is none
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
+
+	// Panics is told of panics in the work for one connection or one message, which are recovered: the connection ends, the
+	// message is skipped. Nil: none is recovered.
+	Panics contain.Report
 }
 
 // GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
@@ -124,7 +129,8 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		ending:   make(map[string]<-chan struct{}),
 	}
 	e.resting = park.New(e.connections.Go)
-	e.writers = writers{start: e.connections.Go, most: runtime.GOMAXPROCS(0), packets: &e.packets}
+	e.packets.panics, e.wheel.panics = config.Panics, config.Panics
+	e.writers = writers{start: e.connections.Go, most: runtime.GOMAXPROCS(0), packets: &e.packets, panics: config.Panics}
 	e.metrics = newMetrics(reg, e)
 	e.Serve(table)
 	e.connections.Add(1)
@@ -163,6 +169,7 @@ func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		defer e.connections.Done()
+		defer e.abortOnPanic(w)
 		switch {
 		case !e.originAllowed(r):
 			e.refuseOrigin(w)
@@ -280,7 +287,7 @@ func (e *Edge) Drain(ctx context.Context) {
 			if wait(ctx, time.Until(at)) != nil {
 				return
 			}
-			m.leave()
+			e.wheel.call(m, m.leave)
 		}
 		if wait(ctx, 20*time.Millisecond) != nil { // those that were told are going
 			return

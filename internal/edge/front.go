@@ -47,6 +47,10 @@ func (e *Edge) Accept(conn net.Conn) {
 
 // read implements the reading of the connection: it serves the first request.
 func (n *newcomer) read() (again bool) {
+	defer n.edge.config.Panics.Recover("head", func() {
+		n.edge.wheel.remove(n, n.slot)
+		n.edge.dropHeld(n.conn)
+	})
 	h := heads.Get().(*head)
 	defer heads.Put(h)
 	err := h.read(n.conn)
@@ -74,13 +78,19 @@ func (n *newcomer) close(now time.Time, age time.Duration) {
 
 // serveHead serves what h has read on a connection that net/http does not have, or gives the connection to net/http.
 func (e *Edge) serveHead(conn *park.Conn, h *head) {
+	var w *handWriter
+	defer e.config.Panics.Recover("head", func() {
+		if w == nil || !w.taken {
+			e.dropHeld(conn)
+		}
+	})
 	r := h.request()
 	if r == nil {
 		e.giveBack(conn, h.copied())
 		return
 	}
 	r.RemoteAddr = conn.RemoteAddr().String()
-	w := newHanded(e, conn, r).writer()
+	w = newHanded(e, conn, r).writer()
 	w.taken = false
 	e.admitted(e.subscribe)(w, r)
 	if !w.taken {

@@ -52,7 +52,7 @@ func (p *poll) wake() {
 // turn implements writable. One runs at a time, because the session wakes only when it rests.
 func (p *poll) turn(press *press) (again bool) {
 	if p.ctx.Err() != nil {
-		p.edge.connections.Go(p.answerByHand)
+		p.edge.start(p.crash, p.answerByHand)
 		return false
 	}
 	batch := p.session.Next()
@@ -73,7 +73,7 @@ func (p *poll) turn(press *press) (again bool) {
 		p.close(w)
 		return false
 	}
-	p.edge.connections.Go(func() {
+	p.edge.start(p.crash, func() {
 		p.edge.answered(packet, w.wait())
 		p.close(w)
 	})
@@ -95,7 +95,7 @@ func (p *poll) close(w *handWriter) (kept bool) {
 	p.mu.Lock()
 	early := p.early
 	switch {
-	case !kept || p.gone || p.last:
+	case !kept || p.gone || p.last || p.phase == pollDone: // the last after a panic
 		p.phase, early, kept = pollDone, nil, false
 	case len(early) > 0:
 		p.phase = pollDone
@@ -107,7 +107,7 @@ func (p *poll) close(w *handWriter) (kept bool) {
 	case !kept:
 		p.drop()
 	case len(early) > 0:
-		p.edge.connections.Go(func() {
+		p.edge.start(p.crash, func() {
 			p.edge.wheel.remove(p, p.slot)
 			p.edge.giveBack(p.conn, early)
 		})
@@ -117,6 +117,7 @@ func (p *poll) close(w *handWriter) (kept bool) {
 
 // read implements the reading of a connection at rest: what comes is the next request, if anything. The poll does not look at it before it is answered.
 func (p *poll) read() (again bool) {
+	defer p.edge.config.Panics.Recover("read", p.crash)
 	h := heads.Get().(*head)
 	defer heads.Put(h)
 	err := h.read(p.conn)
@@ -143,8 +144,11 @@ func (p *poll) read() (again bool) {
 	return false
 }
 
-// drop closes the connection.
+// drop closes the connection, once.
 func (p *poll) drop() {
+	if p.dropped.Swap(true) {
+		return
+	}
 	p.edge.wheel.remove(p, p.slot)
 	p.edge.dropHeld(p.conn)
 }

@@ -32,6 +32,8 @@ type poll struct {
 	slot    int
 
 	hands    atomic.Int32 // who answers
+	ended    atomic.Bool  // the session has
+	dropped  atomic.Bool  // the connection is closed
 	withheld bool         // there were messages that this reader must not have; owned by whoever answers
 
 	mu    sync.Mutex
@@ -116,11 +118,19 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 	if !sub.expires.IsZero() {
 		rest = min(rest, time.Until(sub.expires))
 	}
-	p.timer = time.AfterFunc(rest, func() { p.finish(ReasonTimeout) })
-	p.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, p)
+	p.timer = time.AfterFunc(rest, func() {
+		defer e.config.Panics.Recover("timer", p.cut)
+		p.finish(ReasonTimeout)
+	})
 	e.metrics.polls.Inc()
 	p.tenant.numbers.polls.Add(1)
-
+	served := false
+	defer func() {
+		if !served {
+			p.requestCrashed()
+		}
+	}()
+	p.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, p)
 	switch {
 	case !p.settle(w):
 		p.hold(w, r)
@@ -132,6 +142,7 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 		p.takeDown()
 		e.wheel.remove(p, p.slot)
 	}
+	served = true
 }
 
 // settle writes the answer that is due, and reports false if there is none yet: then the session calls wake.
@@ -166,8 +177,11 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 	return true
 }
 
-// takeDown ends the session, once.
-func (p *poll) takeDown() {
+// takeDown ends the session, and reports false if it has ended before.
+func (p *poll) takeDown() bool {
+	if p.ended.Swap(true) {
+		return false
+	}
 	p.timer.Stop()
 	p.end(nil)
 	p.session.Detach()
@@ -175,6 +189,7 @@ func (p *poll) takeDown() {
 	p.tenant.part()
 	p.edge.metrics.polls.Dec()
 	p.tenant.numbers.polls.Add(-1)
+	return true
 }
 
 // answer writes messages, all of them, and reports false if none is for this reader.

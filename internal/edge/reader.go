@@ -53,6 +53,7 @@ func (rs *readers) release(r *reader) {
 // read reads what the client has sent, and reports true if the connection may rest. When the connection has ended, it takes it down and
 // reports false. What a text client sends is ignored, but must be read: control frames come the same way.
 func (c *wsConn) read() (again bool) {
+	defer c.edge.config.Panics.Recover("read", c.readerCrashed)
 	r := c.edge.readers.take(c)
 	for {
 		opcode, err := r.frames.Next()

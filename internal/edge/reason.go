@@ -48,6 +48,9 @@ var (
 	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
 	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
+	// ReasonPanic is about us, and cuts the connection: the client comes back by itself.
+	ReasonPanic = &Reason{Label: "panic"}
+
 	// Of long polls only.
 	ReasonAnswered = &Reason{Label: "poll_answered"}
 	ReasonTimeout  = &Reason{Label: "poll_timeout"}
@@ -74,6 +77,6 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonAnswered, ReasonTimeout,
+		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed, ReasonPanic, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(reasonOf))
 }

@@ -18,7 +18,7 @@ const (
 // movable is a connection that can be asked to go to another edge. Polls are none: they go somewhere with every request.
 type movable interface{ move() }
 
-func (c *wsConn) move()     { c.edge.connections.Go(func() { c.close(ReasonRebalanced) }) }
+func (c *wsConn) move()     { c.edge.start(c.crash, func() { c.close(ReasonRebalanced) }) }
 func (s *streamConn) move() { s.end(ReasonRebalanced) }
 
 // keepBalance sheds a small share of the connections while this edge has more than the others, until ctx ends: an edge that comes back is empty,

@@ -122,9 +122,10 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 		defer e.ceiling.apart.Add(-1)
 		defer e.wheel.remove(refused, slot)
 		defer now()
+		defer e.config.Panics.Recover("goroutine", func() { conn.CloseNow() })
 		if pause > 0 {
 			e.metrics.paused.Inc()
-			e.connections.Go(refused.listen)
+			e.start(refused.cut, refused.listen)
 			wait(ctx, pause)
 			e.pacer.resume()
 		}

@@ -63,7 +63,7 @@ func (c *wsConn) beat(now time.Time) {
 	if !c.rpc.beatingSince.CompareAndSwap(0, now.UnixNano()) {
 		return // the connection is being handed over
 	}
-	c.edge.connections.Go(func() {
+	c.edge.start(c.crash, func() {
 		_, err := c.net.Write(heartbeatFrame)
 		c.rpc.beatingSince.Store(0)
 		if err != nil {

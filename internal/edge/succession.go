@@ -76,6 +76,7 @@ func (c *wsConn) handOver(give handover.Give) (given bool, err error) {
 	if !ok {
 		return false, nil
 	}
+	defer c.edge.config.Panics.Recover("handover", c.readerCrashed)
 	c.depart()
 	given, err = give(r, conn)
 	if given {
@@ -97,7 +98,7 @@ func (c *wsConn) claim() (r handover.Record, conn net.Conn, ok bool) {
 		return r, nil, false
 	}
 	if conn, ok = held.Claim(); !ok { // the reader's
-		c.edge.connections.Go(c.write)
+		c.edge.start(c.crash, c.write)
 		return r, nil, false
 	}
 	beats := c.rpc == nil || c.rpc.beatingSince.CompareAndSwap(0, time.Now().UnixNano()) // from now on no heartbeat begins
@@ -108,7 +109,7 @@ func (c *wsConn) claim() (r handover.Record, conn net.Conn, ok bool) {
 		if beats && c.rpc != nil {
 			c.rpc.beatingSince.Store(0)
 		}
-		c.edge.connections.Go(c.write)
+		c.edge.start(c.crash, c.write)
 		held.Serve(c.read)
 		return r, nil, false
 	}

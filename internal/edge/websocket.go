@@ -45,6 +45,7 @@ type wsConn struct {
 	writingSince atomic.Int64 // unix nanoseconds when the write under way began; 0 if none is
 	unanswered   atomic.Int32 // pings since the last pong
 	pingDue      atomic.Bool
+	departed     atomic.Bool
 	replyDue     atomic.Pointer[reply]
 	closing      atomic.Pointer[time.Timer] // bounds the wait for the client's close frame; nil while ours has not been sent
 
@@ -60,12 +61,22 @@ type wsConn struct {
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
 	t := e.join(r.Context(), sub.portal)
 	upgrade := &upgrade{ResponseWriter: w, lend: true}
+	connected := false
+	defer func() {
+		if connected {
+			return
+		}
+		t.part()
+		if upgrade.conn != nil {
+			upgrade.conn.Close()
+		}
+	}()
 	handshake, err := websocket.Accept(upgrade, r, e.acceptOptions())
 	if err != nil {
-		t.part()
 		return // the library has answered
 	}
 	handshake.CloseNow() // the library has done its work, and would hold more than all else here
+	connected = true
 	e.connect(t, sub, upgrade.conn, earlier{})
 }
 
@@ -84,12 +95,19 @@ func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlie
 			c.watchUser(user)
 		}
 	}
-	c.slot = e.wheel.add(c)
-	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.ceiling.apart.Add(1)
 	e.metrics.webSockets.Inc()
 	c.tenant.numbers.webSockets.Add(1)
+	c.slot = e.wheel.add(c)
+	served := false
+	defer func() {
+		if !served {
+			c.readerCrashed()
+		}
+	}()
+	c.tenant.crowds.enter(sub.owner(), sub.portal.Limits.Connections, c)
 	e.writers.add(c)
+	served = true
 	held.Serve(c.read)
 }
 
@@ -110,8 +128,11 @@ func (c *wsConn) takeDown() {
 	c.edge.metrics.ends[reason].Inc()
 }
 
-// depart takes the connection off everywhere, and leaves the socket alone.
+// depart takes the connection off everywhere, once, and leaves the socket alone.
 func (c *wsConn) depart() {
+	if c.departed.Swap(true) {
+		return
+	}
 	c.session.Detach()
 	c.edge.wheel.remove(c, c.slot)
 	c.tenant.crowds.leave(c.sub.owner(), c)
@@ -124,7 +145,7 @@ func (c *wsConn) depart() {
 // turn implements writable. What is rare, or has to wait, is for the writer.
 func (c *wsConn) turn(p *press) (again bool) {
 	if c.pingDue.Load() || c.replyDue.Load() != nil || c.rpc != nil && c.rpc.late.Load() {
-		c.edge.connections.Go(c.write)
+		c.edge.start(c.crash, c.write)
 		return false
 	}
 	if c.ctx.Err() != nil {
@@ -139,7 +160,7 @@ func (c *wsConn) turn(p *press) (again bool) {
 		packet, rest := p.encode(&c.sub, messages, packetBytes)
 		if packet.frame != nil {
 			if finish := c.net.TryWrite(packet.frame); finish != nil {
-				c.edge.connections.Go(func() {
+				c.edge.start(c.crash, func() {
 					if c.sent(packet, c.waitFor(finish)) && c.deliver(rest) {
 						c.note(batch)
 						c.write()
@@ -243,7 +264,7 @@ func (c *wsConn) waitFor(write func() error) bool {
 // visit implements member: it ends what is stuck or dead, and pings when it is time.
 func (c *wsConn) visit(now time.Time) {
 	if reason := c.tenant.over(&c.sub, now); reason != nil {
-		c.edge.connections.Go(func() { c.close(reason) })
+		c.edge.start(c.crash, func() { c.close(reason) })
 		return
 	}
 	if c.rpc != nil {
@@ -268,7 +289,7 @@ func (c *wsConn) visit(now time.Time) {
 }
 
 func (c *wsConn) leave() {
-	c.edge.connections.Go(func() {
+	c.edge.start(c.crash, func() {
 		if !c.bequeath() {
 			c.close(ReasonLeaving)
 		}
@@ -279,7 +300,7 @@ func (c *wsConn) cut() { c.abort(ReasonLeaving) }
 
 // makeRoom implements guest.
 func (c *wsConn) makeRoom() {
-	c.edge.connections.Go(func() { c.close(ReasonTooMany) })
+	c.edge.start(c.crash, func() { c.close(ReasonTooMany) })
 }
 
 // close tells the client that the connection ends, unless it has ended. The reader takes it down when the client has said so too, or after some

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"pushgate/internal/contain"
 )
 
 // member is a connection as the wheel and a drain see it.
@@ -27,6 +29,8 @@ type wheel struct {
 	turn  time.Duration // immutable
 	pings int           // turns from one ping to the next; immutable
 	beats int           // turns from one heartbeat of version 5 to the next; immutable
+
+	panics contain.Report // of visits; immutable
 
 	mu     sync.Mutex
 	slots  [wheelSlots]map[member]struct{}
@@ -62,8 +66,14 @@ func (w *wheel) close() {
 	w.closed = true
 	w.mu.Unlock()
 	for _, m := range w.members() {
-		m.cut()
+		w.call(m, m.cut)
 	}
+}
+
+// call calls f, which is about m. After a panic it cuts m.
+func (w *wheel) call(m member, f func()) {
+	defer w.panics.Recover("visit", m.cut)
+	f()
 }
 
 func (w *wheel) remove(m member, slot int) {
@@ -102,7 +112,7 @@ func (w *wheel) run(ctx context.Context) {
 		}
 		w.mu.Unlock()
 		for _, m := range visited {
-			m.visit(now)
+			w.call(m, func() { m.visit(now) })
 		}
 		clear(visited)
 		visited = visited[:0]

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/proto"
 )
 
@@ -18,15 +19,18 @@ const (
 type writable interface {
 	// turn sends what is due, as far as that goes without waiting, and reports true if the connection is to have another turn.
 	turn(p *press) (again bool)
+	// crash ends the connection after a panic in its turn.
+	crash()
 }
 
 // writers give each connection that has been woken its turn to be written to. There are few of them however many connections are woken: while a
 // connection stands in line, what comes for it gathers, so that the more there is to do, the more goes with one write. When there is next to
 // nothing to do, whoever dispatches does it himself. Methods may be called concurrently.
 type writers struct {
-	start   func(func()) // of a goroutine; immutable
-	most    int          // goroutines at a time; immutable
-	packets *packets     // immutable
+	start   func(func())   // of a goroutine; immutable
+	most    int            // goroutines at a time; immutable
+	packets *packets       // immutable
+	panics  contain.Report // of turns; immutable
 
 	mu          sync.Mutex
 	line        []writable // in order of arrival; the first ones, so many as taken says, have been taken
@@ -100,12 +104,25 @@ func (w *writers) work() {
 
 // serve gives some connections their turns.
 func (w *writers) serve(some []writable, p *press) {
-	for _, c := range some {
-		if c.turn(p) {
+	for next := 0; next < len(some); {
+		next = w.serveFrom(next, some, p)
+	}
+	clear(some)
+}
+
+// serveFrom gives the connections from the first one on their turns, and returns which is next. After a panic it returns early:
+// that connection has ended.
+func (w *writers) serveFrom(first int, some []writable, p *press) (next int) {
+	defer w.panics.Recover("turn", func() {
+		next++
+		some[next-1].crash()
+	})
+	for next = first; next < len(some); next++ {
+		if c := some[next]; c.turn(p) {
 			w.add(c)
 		}
 	}
-	clear(some)
+	return next
 }
 
 // takeLocked takes the first ones of the line, and gives their number. w.mu is held.
@@ -133,6 +150,6 @@ func (f follower) Prompt() bool { return f.writers.idle() }
 // Dispatch implements [proto.Follower].
 func (f follower) Dispatch(m *proto.Message) {
 	f.writers.begin()
+	defer f.writers.end() // after a panic too, or nobody would be written to any more
 	f.Hub.Dispatch(m)
-	f.writers.end()
 }

@@ -18,6 +18,8 @@ func (c *tracked) turn(*press) (again bool) {
 	return c.turns > 0
 }
 
+func (c *tracked) crash() {}
+
 // startedLater collects what is started.
 type startedLater struct{ all []func() }
 

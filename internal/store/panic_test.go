@@ -43,7 +43,7 @@ func TestPanicOverAMessageIsAResync(t *testing.T) {
 			eventually(t, "notification", func() bool { return len(f.Texts()) == 1 })
 			fault := post(t, l, msg(time.Hour, "fault", ch(1)))
 			eventually(t, "a resync", func() bool { return f.Resyncs() == 2 })
-			if _, downs, up, newest := f.State(); downs != 1 || !up || newest != fault || panics.Load() != 1 {
+			if _, downs, up, newest := f.State(); downs < 1 || !up || newest != fault || panics.Load() != 1 {
 				t.Errorf("%d times down, up %t, newest %v, %d panics", downs, up, newest, panics.Load())
 			}
 			post(t, l, msg(time.Hour, "b", ch(1)))
