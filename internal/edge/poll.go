@@ -168,11 +168,16 @@ func (p *poll) settle(w http.ResponseWriter) bool {
 	case ReasonTooMany:
 		refuse(w, proto.ErrTooManyConnections)
 	default:
-		cursor := p.session.Cursor()
-		if p.sub.cursor != nil && !p.withheld { // else the next poll would read again what this reader must not have
-			cursor = *p.sub.cursor
+		switch {
+		case p.sub.cursor == nil:
+			nothingHappened(w, lastID(p.session.Cursor()))
+		case p.withheld: // with its old id, the next poll would read again what this reader must not have
+			nothingHappened(w, p.session.Cursor().String())
+		case p.sub.revision: // the portal's newer web client polls no more after an id that it is told; all of them keep their own
+			nothingHappened(w, "")
+		default:
+			nothingHappened(w, p.sub.cursor.String())
 		}
-		nothingHappened(w, cursor, p.sub.cursor != nil)
 	}
 	return true
 }
@@ -226,18 +231,22 @@ func (e *Edge) answered(packet packet, err error) {
 	e.metrics.sent(longPoll, packet)
 }
 
-// nothingHappened answers 304, from which the client takes the id that it is to come back with. A client without any is told none where the log
-// has none; but one that asks for everything is told again to do so.
-func nothingHappened(w http.ResponseWriter, cursor proto.ID, brought bool) {
+// lastID returns what a client without an id is told: nothing where the log has none.
+func lastID(cursor proto.ID) string {
+	if cursor.IsZero() {
+		return ""
+	}
+	return cursor.String()
+}
+
+// nothingHappened answers 304. If last is not empty, it is the id that the client is to come back with.
+func nothingHappened(w http.ResponseWriter, last string) {
 	h := w.Header()
 	// Under its usual spelling net/http takes this header off a 304; the original sends it.
 	h["content-type"] = []string{plainText}
 	h.Set(allowOrigin, "*")
 	h.Set(exposeHeaders, lastMessageID)
 	h.Set("Expires", pollExpires)
-	h.Set(lastMessageID, "")
-	if brought || !cursor.IsZero() {
-		h.Set(lastMessageID, cursor.String())
-	}
+	h.Set(lastMessageID, last)
 	w.WriteHeader(http.StatusNotModified)
 }

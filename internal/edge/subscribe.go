@@ -25,6 +25,8 @@ type subscription struct {
 	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
 	codec    *codec
 
+	revision bool // it named the revision of the protocol, as web clients do
+
 	user    int64     // whose token it brought; 0 if it is nobody in particular
 	expires time.Time // when its token does; zero if it brought none
 }
@@ -84,6 +86,7 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	default:
 		sub.codec = textCodec
 	}
+	sub.revision = query.Get("revision") != ""
 	if id, err := proto.ParseID(query.Get("mid")); err == nil {
 		sub.cursor = &id
 	}
