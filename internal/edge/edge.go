@@ -269,32 +269,6 @@ func (e *Edge) webSockets() (n int) {
 	return n
 }
 
-// Drain tells all sessions to go, evenly over the window of the configuration, and returns when they are gone or ctx ends.
-// Whoever comes meanwhile is served, and told to go in turn: it found no other edge.
-func (e *Edge) Drain(ctx context.Context) {
-	e.draining.Store(true)
-	end := time.Now().Add(e.config.Drain)
-	for {
-		members := e.wheel.members()
-		if len(members) == 0 {
-			return
-		}
-		start := time.Now()
-		step := max(end.Sub(start), 0) / time.Duration(len(members))
-		for i, m := range members {
-			// Somewhere within its step of the window.
-			at := start.Add(time.Duration(i)*step + jitter(step) - step/2)
-			if wait(ctx, time.Until(at)) != nil {
-				return
-			}
-			e.wheel.call(m, m.leave)
-		}
-		if wait(ctx, 20*time.Millisecond) != nil { // those that were told are going
-			return
-		}
-	}
-}
-
 // keepStats tells of this edge until ctx ends.
 func (e *Edge) keepStats(ctx context.Context) {
 	err := e.config.Book.Keep(ctx, e.stats, e.process, func(err error) {
