@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// headTimeout is how long a new connection may take to send something; net/http takes care of those that go on slowly after that.
+	// headTimeout is how long a new connection may take to send something. Those that go on slowly after that have as long again, from
+	// net/http.
 	headTimeout = 10 * time.Second
 	// headGrace is how long a new connection is left alone although the edge is leaving: its request may be on its way.
 	headGrace = time.Second
@@ -21,6 +22,7 @@ type newcomer struct {
 	conn  *park.Conn
 	since time.Time
 	slot  int
+	timer *time.Timer // closes it when headTimeout is over
 	over  atomic.Bool // it has been read, or is being closed
 }
 
@@ -42,6 +44,10 @@ func (e *Edge) Accept(conn net.Conn) {
 	}
 	n := &newcomer{edge: e, conn: e.resting.Hold(conn), since: time.Now()}
 	n.slot = e.wheel.add(n)
+	n.timer = time.AfterFunc(headTimeout, func() {
+		defer e.config.Panics.Recover("timer", nil)
+		n.cut()
+	})
 	n.conn.Serve(n.read)
 }
 
@@ -54,6 +60,7 @@ func (n *newcomer) read() (again bool) {
 	h := heads.Get().(*head)
 	defer heads.Put(h)
 	err := h.read(n.conn)
+	n.timer.Stop()
 	n.edge.wheel.remove(n, n.slot)
 	if err != nil || n.over.Swap(true) {
 		n.edge.dropHeld(n.conn)
@@ -63,8 +70,8 @@ func (n *newcomer) read() (again bool) {
 	return false
 }
 
-// visit implements member: it closes a connection on which nothing comes.
-func (n *newcomer) visit(now time.Time) { n.close(now, headTimeout) }
+// visit implements member. The wheel turns too slowly to close a connection in time on which nothing comes.
+func (n *newcomer) visit(time.Time) {}
 
 func (n *newcomer) leave() { n.close(time.Now(), headGrace) }
 func (n *newcomer) cut()   { n.close(time.Now(), 0) }

@@ -113,7 +113,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	pause := e.pacer.pause(r.URL.Query().Get("CHANNEL_ID")+r.URL.Query().Get("token"), clientAddress(r), time.Now())
+	pause := e.pacer.pause(saidBy(r), clientAddress(r), time.Now())
 	ctx, now := context.WithCancel(context.Background())
 	refused := &refusedConn{conn, now}
 	slot := e.wheel.add(refused)
@@ -132,6 +132,43 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 		e.metrics.ends[ReasonWrongChannel].Inc()
 		conn.Close(ReasonWrongChannel.Code, ReasonWrongChannel.Text)
 	})
+}
+
+// saidBy returns what a request names that can be wrong.
+func saidBy(r *http.Request) string {
+	return r.URL.Query().Get("CHANNEL_ID") + r.URL.Query().Get("token")
+}
+
+// refusedPoll is a poll or a stream that is going to be told that its channel ids are wrong.
+type refusedPoll struct{ now context.CancelFunc } // ends the pause
+
+func (p *refusedPoll) visit(time.Time) {}
+func (p *refusedPoll) leave()          { p.now() }
+func (p *refusedPoll) cut()            { p.now() }
+
+// refusePoll answers with a refusal. A client that has been told before that its ids are wrong is told later, as over WebSocket.
+func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto.Error) {
+	e.metrics.refused.Inc()
+	if refusal != proto.ErrWrongClientID {
+		e.pauseRefusal(r)
+	}
+	refuse(w, refusal)
+}
+
+// pauseRefusal waits until a client may be refused, has gone, or the edge leaves.
+func (e *Edge) pauseRefusal(r *http.Request) {
+	pause := e.pacer.pause(saidBy(r), clientAddress(r), time.Now())
+	if pause == 0 {
+		return
+	}
+	defer e.pacer.resume()
+	e.metrics.paused.Inc()
+	ctx, now := context.WithCancel(r.Context())
+	defer now()
+	p := &refusedPoll{now}
+	slot := e.wheel.add(p)
+	defer e.wheel.remove(p, slot)
+	_ = wait(ctx, pause) // an error says that it was cut short
 }
 
 // refuseUpgrade refuses a handshake as the original does where there is nobody to speak for: with a status line, a blank line and the text, and no

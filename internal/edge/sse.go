@@ -46,7 +46,7 @@ func (s *streamConn) makeRoom() { s.end(ReasonTooMany) }
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	sub, refusal := e.parse(r)
 	if refusal != nil {
-		e.refusePoll(w, refusal)
+		e.refusePoll(w, r, refusal)
 		return
 	}
 	sub.codec = jsonCodec

@@ -62,7 +62,7 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	case refusal != nil && upgrade:
 		e.refuseWebSocket(w, r)
 	case refusal != nil:
-		e.refusePoll(w, refusal)
+		e.refusePoll(w, r, refusal)
 	case upgrade:
 		e.serveWebSocket(w, r, sub)
 	default:
@@ -142,11 +142,6 @@ func (e *Edge) refusal(err error) *proto.Error {
 	default:
 		return proto.ErrChannelID
 	}
-}
-
-func (e *Edge) refusePoll(w http.ResponseWriter, refusal *proto.Error) {
-	e.metrics.refused.Inc()
-	refuse(w, refusal)
 }
 
 // refuse answers a poll with a text of the protocol.
