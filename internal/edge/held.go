@@ -51,6 +51,7 @@ func (p *poll) wake() {
 
 // turn implements writable. One runs at a time, because the session wakes only when it rests.
 func (p *poll) turn(press *press) (again bool) {
+	p.victim.Strike("turn")
 	if p.ctx.Err() != nil {
 		p.edge.start(p.crash, p.answerByHand)
 		return false
@@ -118,6 +119,7 @@ func (p *poll) close(w *handWriter) (kept bool) {
 // read implements the reading of a connection at rest: what comes is the next request, if anything. The poll does not look at it before it is answered.
 func (p *poll) read() (again bool) {
 	defer p.edge.config.Panics.Recover("read", p.crash)
+	p.victim.Strike("read")
 	h := heads.Get().(*head)
 	defer heads.Put(h)
 	err := h.read(p.conn)

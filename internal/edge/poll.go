@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/hub"
 	"pushgate/internal/proto"
 )
@@ -22,6 +23,7 @@ const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
 // resting, and what comes next is another poll on it, or given back to net/http.
 type poll struct {
 	// Immutable once it is held.
+	victim  contain.Victim
 	handed  // without a connection while net/http has it
 	tenant  *tenant
 	sub     subscription
@@ -62,6 +64,7 @@ const (
 
 // visit implements member: it closes a connection that was kept long enough.
 func (p *poll) visit(now time.Time) {
+	p.victim.Strike("visit")
 	p.mu.Lock()
 	over := p.phase == pollKept && now.Sub(p.since) > keptConnection
 	p.mu.Unlock()
@@ -106,7 +109,7 @@ func (p *poll) closeKept() bool {
 }
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
-	p := &poll{handed: handed{edge: e}, tenant: e.join(r.Context(), sub.portal), sub: sub}
+	p := &poll{victim: contain.NewVictim(), handed: handed{edge: e}, tenant: e.join(r.Context(), sub.portal), sub: sub}
 	again, _ := w.(*handWriter)
 	if again != nil {
 		p.handed, again.taken = again.handed, true

@@ -54,6 +54,7 @@ func (rs *readers) release(r *reader) {
 // reports false. What a text client sends is ignored, but must be read: control frames come the same way.
 func (c *wsConn) read() (again bool) {
 	defer c.edge.config.Panics.Recover("read", c.readerCrashed)
+	c.victim.Strike("read")
 	r := c.edge.readers.take(c)
 	for {
 		opcode, err := r.frames.Next()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/frame"
 	"pushgate/internal/hub"
 	"pushgate/internal/park"
@@ -33,6 +34,7 @@ var pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 // frames come between them and not into them.
 type wsConn struct {
 	// Immutable after serveWebSocket.
+	victim  contain.Victim
 	edge    *Edge
 	tenant  *tenant
 	sub     subscription
@@ -83,7 +85,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 // connect serves a WebSocket of a tenant that has been joined for it.
 func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlier) {
 	held := e.resting.Hold(conn)
-	c := &wsConn{edge: e, tenant: t, sub: sub, net: held, kept: before.kept}
+	c := &wsConn{victim: contain.NewVictim(), edge: e, tenant: t, sub: sub, net: held, kept: before.kept}
 	c.ctx, c.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
@@ -144,6 +146,7 @@ func (c *wsConn) depart() {
 
 // turn implements writable. What is rare, or has to wait, is for the writer.
 func (c *wsConn) turn(p *press) (again bool) {
+	c.victim.Strike("turn")
 	if c.pingDue.Load() || c.replyDue.Load() != nil || c.rpc != nil && c.rpc.late.Load() {
 		c.edge.start(c.crash, c.write)
 		return false
@@ -263,6 +266,7 @@ func (c *wsConn) waitFor(write func() error) bool {
 
 // visit implements member: it ends what is stuck or dead, and pings when it is time.
 func (c *wsConn) visit(now time.Time) {
+	c.victim.Strike("visit")
 	if reason := c.tenant.over(&c.sub, now); reason != nil {
 		c.edge.start(c.crash, func() { c.close(reason) })
 		return
