@@ -191,7 +191,6 @@ func (d *devServer) serve(ctx context.Context, listen string, started func(addre
 		Name:         "dev",
 		Listen:       listen,
 		Handler:      d.handler(),
-		Returned:     d.edge.Returned(),
 		Ready:        d.ready,
 		Run:          d.run,
 		Drain:        d.edge.Drain,

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/contain"
 	"pushgate/internal/edge/front"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
@@ -64,6 +65,10 @@ type Config struct {
 	Rebalance      int   // percentage of its connections that an edge sheds in a minute while it has more than the others; 0 is none
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
+
+	// Panics is told of panics in the work for one connection or one message, which are recovered: the
+	// connection ends, the message is skipped. Nil: none is recovered.
+	Panics contain.Report
 }
 
 // GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
@@ -128,7 +133,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	e.ceiling = ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory, open: conns.Open}
 	e.shared = newShared(conns, config, e.handOverLate, reg)
 	e.metrics = newMetrics(reg, e)
-	e.front = front.New(front.Config{Handler: e.handler(), Conns: conns, Heartbeats: e.shared.Heartbeats, Logger: logger,
+	e.front = front.New(front.Config{Handler: e.routes(), Conns: conns, Heartbeats: e.shared.Heartbeats, Panics: config.Panics,
 		Admit: e.admit, Refused: func(int) { e.metrics.badHeads.Inc() }})
 	e.Serve(table)
 	e.connections.Add(1)
@@ -144,10 +149,11 @@ func newShared(conns *park.Set, config Config, handOver func(*transport.WebSocke
 	interval := config.PingInterval / time.Duration(pings)
 	return &transport.Shared{
 		Conns:      conns,
-		Heartbeats: park.NewHeartbeats(interval),
-		Queue:      transport.NewQueue(conns.Start, runtime.GOMAXPROCS(0)),
+		Heartbeats: park.NewHeartbeats(interval, config.Panics),
+		Queue:      transport.NewQueue(conns.Start, runtime.GOMAXPROCS(0), config.Panics),
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),
+		Panics:     config.Panics,
 		PingTicks:  pings,
 		BeatTicks:  max(1, int(heartbeat/interval)),
 		HandOver:   handOver,
@@ -167,8 +173,21 @@ func (e *Edge) Accept(conn net.Conn) {
 	e.front.Accept(conn)
 }
 
-// handler serves the public paths.
-func (e *Edge) handler() http.Handler {
+// Handler serves the public paths on a server of net/http, from which it takes the connections of
+// subscribers over. It is for programs that serve more than subscribers on one port.
+func (e *Edge) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !e.begin() {
+			turnAway(w)
+			return
+		}
+		defer e.connections.Done()
+		e.front.TakeOver(w, r)
+	})
+}
+
+// routes serves the public paths.
+func (e *Edge) routes() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range subscribePaths {
 		r.Get(prefix+"*", e.admitted(e.subscribe))
@@ -283,33 +302,6 @@ func (e *Edge) webSockets() (n int) {
 		n += int(t.numbers.webSockets.Load())
 	}
 	return n
-}
-
-// Drain tells all sessions to go, evenly over the window of the configuration, and returns when they are gone or ctx ends.
-// Whoever comes meanwhile is served, and told to go in turn: it found no other edge.
-func (e *Edge) Drain(ctx context.Context) {
-	e.draining.Store(true)
-	e.front.Leave()
-	end := time.Now().Add(e.config.Drain)
-	for {
-		members := e.shared.Heartbeats.Members()
-		if len(members) == 0 {
-			return
-		}
-		start := time.Now()
-		step := max(end.Sub(start), 0) / time.Duration(len(members))
-		for i, m := range members {
-			// Somewhere within its step of the window.
-			at := start.Add(time.Duration(i)*step + jitter(step) - step/2)
-			if wait(ctx, time.Until(at)) != nil {
-				return
-			}
-			m.Leave()
-		}
-		if wait(ctx, 20*time.Millisecond) != nil { // those that were told are going
-			return
-		}
-	}
 }
 
 // keepStats tells of this edge until ctx ends.

@@ -260,3 +260,41 @@ func TestPollForEverything(t *testing.T) {
 		}
 	})
 }
+
+// A 304 repeats no id to web clients, which name a revision: the portal's newer one polls no more after it.
+func TestPollThatBroughtAnIDIsNotToldItAgain(t *testing.T) {
+	fromClient := proto.Sender{Type: proto.SenderClient}
+	for _, c := range []struct {
+		name, revision string
+		mid, withheld  bool
+		want           string
+	}{
+		{"a web client with an id", "19", true, false, "nothing"},
+		{"another client with an id", "", true, false, "its own"},
+		{"a web client without an id", "19", false, false, "the newest"},
+		{"another client without an id", "", false, false, "the newest"},
+		{"a web client that must not have what came", "19", true, true, "the newest"},
+		{"another client that must not have what came", "", true, true, "the newest"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				more, older := []string{}, w.publish(`{}`, bob)
+				newest := w.publish(`{}`, bob)
+				if c.withheld {
+					newest = w.append(&proto.Message{Receivers: []channel.ID{alice}, Body: []byte(`{}`), TTL: time.Hour, Sender: fromClient})
+				}
+				if c.revision != "" {
+					more = append(more, "revision", c.revision)
+				}
+				if c.mid {
+					more = append(more, "mid", older.ID.String())
+				}
+				got := <-w.get(w.url("/bitrix/sub/", signed(alice), more...))
+				want := map[string]string{"nothing": "", "its own": older.ID.String(), "the newest": newest.ID.String()}[c.want]
+				if last, ok := got.header["Last-Message-Id"]; got.status != 304 || !ok || last[0] != want {
+					t.Errorf("got %d, Last-Message-Id %q, want %q", got.status, last, want)
+				}
+			})
+		})
+	}
+}

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"pushgate/internal/edge/front"
 	"pushgate/internal/proto"
 	"pushgate/internal/transport"
 )
@@ -85,8 +87,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	if conn == nil {
 		return
 	}
-	query := r.URL.Query()
-	pause := e.pacer.pause(query.Get("CHANNEL_ID")+query.Get("token"), clientAddress(r), time.Now())
+	pause := e.pacer.pause(saidBy(r), clientAddress(r), time.Now())
 	done := func() {}
 	if pause > 0 {
 		e.metrics.paused.Inc()
@@ -94,6 +95,62 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	transport.Refuse(e.shared, conn, transport.ReasonWrongChannel, pause, done)
 }
+
+// saidBy returns what a request names that can be wrong.
+func saidBy(r *http.Request) string {
+	return r.URL.Query().Get("CHANNEL_ID") + r.URL.Query().Get("token")
+}
+
+// refusePoll answers with a refusal. A client that has been told before that its ids are wrong is told
+// later, as over WebSocket.
+func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto.Error) {
+	e.metrics.refused.Inc()
+	pause := time.Duration(0)
+	if refusal != proto.ErrWrongClientID {
+		pause = e.pacer.pause(saidBy(r), clientAddress(r), time.Now())
+	}
+	if pause == 0 {
+		refuse(w, refusal)
+		return
+	}
+	e.metrics.paused.Inc()
+	p := &pausedRefusal{edge: e, refusal: refusal}
+	p.held = front.Hold(w, p)
+	p.timer = time.AfterFunc(time.Hour, p.answer)
+	p.timer.Reset(pause)
+}
+
+// pausedRefusal is a poll or a stream that is going to be told that its ids are wrong. It holds no
+// goroutine.
+type pausedRefusal struct {
+	edge    *Edge
+	refusal *proto.Error
+	held    *front.Conn
+	timer   *time.Timer
+	over    atomic.Bool
+}
+
+// answer ends the pause, once.
+func (p *pausedRefusal) answer() {
+	if p.over.Swap(true) {
+		return
+	}
+	p.edge.pacer.resume()
+	recorder := refusalHeader()
+	if wait := p.held.Answer(p.refusal.Status(), recorder, []byte(p.refusal.Text)); wait != nil {
+		_ = wait() // the front closes the connection
+	}
+}
+
+// Gone implements [front.Holder].
+func (p *pausedRefusal) Gone() {
+	if !p.over.Swap(true) {
+		p.edge.pacer.resume()
+	}
+}
+
+// Leave implements [front.Holder].
+func (p *pausedRefusal) Leave() { p.edge.shared.Conns.Start(p.answer) }
 
 // refuseUpgrade refuses a handshake as the original does where there is nobody to speak for: with a status line, a blank line and the text, and no
 // header at all. A browser takes it for a lost connection; the mobile client reads the status.

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"maps"
 	"net/http"
 	"time"
 
@@ -18,7 +19,8 @@ type subscription struct {
 	reader wire.Reader
 	public channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
 	cursor *proto.ID  // the last id that the client saw; nil if it brought none
-	hideID bool       // the client trips over an id in a 304
+
+	revision bool // it named the revision of the protocol, as web clients do
 
 	expires time.Time // when its token does; zero if it brought none
 }
@@ -43,7 +45,7 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	case refusal != nil && upgrade:
 		e.refuseWebSocket(w, r)
 	case refusal != nil:
-		e.refusePoll(w, refusal)
+		e.refusePoll(w, r, refusal)
 	case upgrade:
 		e.serveWebSocket(w, r, sub)
 	default:
@@ -67,6 +69,7 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	default:
 		sub.reader.Codec = wire.Text
 	}
+	sub.revision = query.Get("revision") != ""
 	if id, err := proto.ParseID(query.Get("mid")); err == nil {
 		sub.cursor = &id
 	}
@@ -129,7 +132,7 @@ func (e *Edge) refusal(err error) *proto.Error {
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	sub, refusal := e.parse(r)
 	if refusal != nil {
-		e.refusePoll(w, refusal)
+		e.refusePoll(w, r, refusal)
 		return
 	}
 	sub.reader.Codec = wire.Events
@@ -139,17 +142,9 @@ func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	e.serveStream(w, r, sub)
 }
 
-func (e *Edge) refusePoll(w http.ResponseWriter, refusal *proto.Error) {
-	e.metrics.refused.Inc()
-	refuse(w, refusal)
-}
-
 // refuse answers a poll with a text of the protocol.
 func refuse(w http.ResponseWriter, refusal *proto.Error) {
-	h := w.Header()
-	h.Set("Content-Type", wire.PlainText)
-	h.Set(transport.AllowOrigin, "*")
-	h.Set(transport.ExposeHeaders, transport.LastMessageID)
+	maps.Copy(w.Header(), refusalHeader())
 	w.WriteHeader(refusal.Status())
 	w.Write([]byte(refusal.Text))
 }
@@ -161,6 +156,11 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 	h.Set(transport.AllowOrigin, "*")
 	h.Set("Access-Control-Allow-Methods", "POST, GET, DELETE, OPTIONS")
 	h.Set("Access-Control-Allow-Headers", "If-Modified-Since, If-None-Match")
+}
+
+// refusalHeader returns the header of an answer with a text of the protocol.
+func refusalHeader() http.Header {
+	return http.Header{"Content-Type": {wire.PlainText}, transport.AllowOrigin: {"*"}, transport.ExposeHeaders: {transport.LastMessageID}}
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {

@@ -34,7 +34,7 @@ type counts struct {
 }
 
 // newSubscriber makes the owner of a new connection, whose portal's tenant is joined for it. It must
-// come to [subscriber.enter] or [subscriber.drop].
+// come to [subscriber.serve] or [subscriber.drop].
 func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber {
 	s := &subscriber{edge: e, tenant: e.join(ctx, sub.portal), subscription: sub}
 	if sub.reader.Codec.Calls {
@@ -52,12 +52,27 @@ func (s *subscriber) attach(wake func()) *hub.Session {
 	return s.session
 }
 
-// enter counts the connection, and has the oldest ones of the same user make room for it.
-func (s *subscriber) enter(conn evictable, counts counts) {
+// connection is what a transport makes of a subscriber.
+type connection interface {
+	evictable
+	// Drop ends a connection that has not been started, after a panic.
+	Drop()
+}
+
+// serve counts the connection, has the oldest ones of the same user make room for it, and starts it.
+func (s *subscriber) serve(conn connection, counts counts, start func()) {
 	s.conn, s.counts = conn, counts
 	counts.all.Inc()
 	counts.tenant.Add(1)
+	started := false
+	defer func() {
+		if !started {
+			conn.Drop()
+		}
+	}()
 	s.tenant.users.enter(s.user(), s.portal.Limits.Connections, conn)
+	started = true
+	start()
 }
 
 // Ended implements [transport.Owner].
@@ -90,13 +105,12 @@ func (s *subscriber) Messages(batch hub.Batch) []*proto.Message {
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
 	s := e.newSubscriber(r.Context(), sub)
-	request := transport.PollRequest{Reader: &s.reader, Cursor: sub.cursor, Timeout: e.config.PollTimeout, HideID: sub.hideID}
+	request := transport.PollRequest{Reader: &s.reader, Cursor: sub.cursor, Timeout: e.config.PollTimeout, Revision: sub.revision}
 	if !sub.expires.IsZero() {
 		request.Timeout = min(request.Timeout, time.Until(sub.expires))
 	}
 	poll := transport.NewPoll(e.shared, s, request, s.attach)
-	s.enter(poll, counts{e.metrics.polls, &s.tenant.numbers.polls})
-	poll.Start(front.Hold(w, poll))
+	s.serve(poll, counts{e.metrics.polls, &s.tenant.numbers.polls}, func() { poll.Start(front.Hold(w, poll)) })
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
@@ -107,8 +121,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 		return
 	}
 	ws := transport.NewWebSocket(e.shared, conn, s, &s.reader, transport.Resumed{}, s.attach)
-	s.enter(ws, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets})
-	ws.Start()
+	s.serve(ws, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets}, ws.Start)
 }
 
 // serveStream serves a subscription as server-sent events.
@@ -132,6 +145,6 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 		return
 	}
 	stream := transport.NewStream(e.shared, conn, s, &s.reader, front.AppendHead(nil, int8(r.ProtoMinor), http.StatusOK, h), chunked, placed, s.attach)
-	s.enter(stream, counts{e.metrics.streams, &s.tenant.numbers.polls}) // the statistics of portals know no third kind
-	stream.Start()
+	// The statistics of portals know no third kind.
+	s.serve(stream, counts{e.metrics.streams, &s.tenant.numbers.polls}, stream.Start)
 }

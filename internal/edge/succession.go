@@ -103,8 +103,7 @@ func (e *Edge) resume(s *subscriber, conn net.Conn, statuses []int64, before tra
 	for _, user := range statuses {
 		s.watchUser(user)
 	}
-	s.enter(c, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets})
-	c.Start()
+	s.serve(c, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets}, c.Start)
 }
 
 var (

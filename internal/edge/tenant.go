@@ -103,7 +103,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		name:     name,
 		clientID: s.ClientID,
 		log:      log,
-		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace}),
+		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics}),
 		users:    newUserLimits(),
 		tally:    e.config.Book.Of(name),
 		pinned:   s.ClientID == "",

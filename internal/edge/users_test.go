@@ -108,6 +108,35 @@ func TestRepeatedRefusalsAreSlow(t *testing.T) {
 	})
 }
 
+// Polls and streams are refused at the same pace, and their pauses end with the edge.
+func TestRepeatedRefusalsOfPollsAreSlow(t *testing.T) {
+	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {
+		var took []string
+		for i := range 8 {
+			got := <-w.get(w.url([]string{"/bitrix/sub/", "/sse/"}[i%2], alice.String()))
+			if got.status != 400 || got.body != "4010: Wrong Channel Id." {
+				t.Errorf("got %d %q, %v", got.status, got.body, got.err)
+			}
+			took = append(took, got.after.Round(time.Second).String())
+		}
+		if want := "[0s 1s 2s 4s 8s 16s 30s 30s]"; fmt.Sprint(took) != want {
+			t.Errorf("took %v, want %s", took, want)
+		}
+		if got := <-w.get(w.url("/bitrix/sub/", bob.String())); got.after > time.Second {
+			t.Errorf("another id: %v", got.after)
+		}
+		answers := w.get(w.url("/bitrix/sub/", alice.String()))
+		go w.edge.Drain(t.Context())
+		if got := <-answers; got.status != 400 || got.after > time.Second {
+			t.Errorf("while leaving: %d after %v", got.status, got.after)
+		}
+		synctest.Wait()
+		if w.edge.pacer.pausing != 0 {
+			t.Errorf("%d are still held back", w.edge.pacer.pausing)
+		}
+	})
+}
+
 // An edge that leaves does not wait for those that it holds back.
 func TestDrainEndsPauses(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {

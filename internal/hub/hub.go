@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/contain"
 	"pushgate/internal/proto"
 )
 
@@ -35,6 +36,9 @@ type Config struct {
 	GapInterval time.Duration // between two gaps that a session is told of, at least; a minute
 
 	Stats *Stats // where to count; several hubs may share one. Nil: in a new one
+
+	// Panics is told of panics in the work for one session or one reading of the log, which are recovered. Nil: none is.
+	Panics contain.Report
 }
 
 // Stats counts what happened in hubs since it was made.
@@ -147,9 +151,22 @@ func (h *Hub) Channels() int {
 
 // Dispatch puts m into the inbox of every session that watches one of its receivers. It is called by one goroutine, in id
 // order: a second one would break the order of every session without a sign.
+//
+// If it panics, the next call must be a Resync: the message may not have reached every session.
 func (h *Hub) Dispatch(m *proto.Message) {
 	h.stats.Dispatched.Add(1)
+	h.aim(m)
+	for next := 0; next < len(h.targets); {
+		next = h.pushFrom(next, m)
+	}
+	h.settle()
+}
+
+// aim makes the sessions that watch a receiver of m the targets.
+func (h *Hub) aim(m *proto.Message) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.targets = h.targets[:0]
 	h.head = m.ID
 	h.recent.add(m) // under the lock: a session that comes too late to be among the targets is to find m here
 	for _, id := range m.Receivers {
@@ -159,17 +176,36 @@ func (h *Hub) Dispatch(m *proto.Message) {
 			}
 		}
 	}
-	h.mu.Unlock()
-	for _, s := range h.targets {
-		s.push(m)
+}
+
+// pushFrom pushes m to the targets from the first one on, and returns which is next. After a panic in one it returns early; that
+// session reads the log, so that it misses nothing.
+func (h *Hub) pushFrom(first int, m *proto.Message) (next int) {
+	defer h.config.Panics.Recover("push", func() {
+		next++
+		h.targets[next-1].spoil()
+	})
+	for next = first; next < len(h.targets); next++ {
+		h.targets[next].push(m)
 	}
-	h.settle()
+	return next
 }
 
 // Resync makes every inbox stale: any notification may have been missed.
 func (h *Hub) Resync(head proto.ID) {
 	h.stats.Resyncs.Add(1)
+	h.aimAtAll(head)
+	for _, s := range h.targets {
+		s.resync(head)
+	}
+	h.settle()
+}
+
+// aimAtAll notes the newest id of the log and makes every session a target.
+func (h *Hub) aimAtAll(head proto.ID) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.targets = h.targets[:0]
 	if !h.placed {
 		close(h.synced)
 	}
@@ -182,11 +218,6 @@ func (h *Hub) Resync(head proto.ID) {
 			}
 		}
 	}
-	h.mu.Unlock()
-	for _, s := range h.targets {
-		s.resync(head)
-	}
-	h.settle()
 }
 
 // Down notes why notifications have stopped. Sessions stay: the next Resync makes good what they miss.

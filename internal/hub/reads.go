@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -80,6 +81,12 @@ func (r *reading) attempt() {
 	}
 }
 
+// attemptLater is attempt in a goroutine of its own.
+func (r *reading) attemptLater() {
+	defer r.session.hub.config.Panics.Recover("replay", func() { r.answered(proto.Answer{Err: errPanic}) })
+	r.attempt()
+}
+
 // answered takes the answer to an attempt. It does not block.
 func (r *reading) answered(a proto.Answer) {
 	s := r.session
@@ -91,14 +98,21 @@ func (r *reading) answered(a proto.Answer) {
 	r.asked = nil
 	if a.Err == nil {
 		r.page = &a.Page
-		s.rouse()
+		wake := s.wakeLocked()
+		s.mu.Unlock()
+		if wake {
+			s.wake()
+		}
 		return
 	}
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
-	time.AfterFunc(r.pause/2+rand.N(r.pause), r.attempt) // not the same for all
+	time.AfterFunc(r.pause/2+rand.N(r.pause), r.attemptLater) // not the same for all
 	r.pause = min(2*r.pause, mostPause)
 }
+
+// errPanic is the answer to an attempt that ended in a panic, which has been reported.
+var errPanic = errors.New("a panic")
 
 // recall answers a question from what was notified of late, if that holds the answer.
 func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
@@ -137,12 +151,29 @@ func (h *Hub) trip(some []*read) {
 		questions[i] = r.Question
 	}
 	h.stats.Trips.Add(1)
-	answers := h.log.Histories(context.Background(), questions)
+	answers := h.histories(questions)
 	for i, r := range some {
 		for _, a := range r.askers {
-			a.answered(answers[i])
+			h.answer(a, answers[i])
 		}
 	}
+}
+
+// histories asks the log. After a panic every answer is an error, so that all are asked again after a pause.
+func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
+	defer h.config.Panics.Recover("history", func() {
+		answers = make([]proto.Answer, len(questions))
+		for i := range answers {
+			answers[i].Err = errPanic
+		}
+	})
+	return h.log.Histories(context.Background(), questions)
+}
+
+// answer hands an answer to one of those who asked; a panic in one must not keep it from the others.
+func (h *Hub) answer(a *reading, answer proto.Answer) {
+	defer h.config.Panics.Recover("replay", nil)
+	a.answered(answer)
 }
 
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its

@@ -48,12 +48,12 @@ func (r *recent) add(m *proto.Message) {
 	if !m.ID.After(r.through) {
 		return // appended between a subscription and its question for the head, which covers it
 	}
-	r.through = m.ID
 	if m.Transient() {
+		r.through = m.ID
 		return // the log does not hold it either
 	}
 	if r.limit == 0 {
-		r.since = m.ID
+		r.since, r.through = m.ID, m.ID
 		return
 	}
 	if r.newest == nil {
@@ -65,6 +65,7 @@ func (r *recent) add(m *proto.Message) {
 	}
 	r.bytes += cost(m)
 	r.shrink()
+	r.through = m.ID // last: had anything above panicked, the next resync would find that this message is missing
 }
 
 // shrink drops the oldest messages while there are too many. r.mu is held.

@@ -251,12 +251,19 @@ func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
 	return out
 }
 
-// push puts m into the inbox. One that is full is dropped: the log has it all.
+// push puts m into the inbox, and wakes s if it rests.
 func (s *Session) push(m *proto.Message) {
+	if s.put(m) {
+		s.wake()
+	}
+}
+
+// put puts m into the inbox, and reports whether wake is to be called. An inbox that is full is dropped: the log has it all.
+func (s *Session) put(m *proto.Message) (wake bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !m.ID.After(s.newest) { // it came by another of our channels already
-		s.mu.Unlock()
-		return
+		return false
 	}
 	s.newest = m.ID
 	if s.inbox != nil && s.hub.full(s.inbox, m) {
@@ -269,7 +276,7 @@ func (s *Session) push(m *proto.Message) {
 	}
 	s.inbox.messages = append(s.inbox.messages, m)
 	s.inbox.bytes += m.Size()
-	s.rouse()
+	return s.wakeLocked()
 }
 
 // resync makes the inbox stale, or gives a session that could not be placed its place.
@@ -282,25 +289,41 @@ func (s *Session) resync(head proto.ID) {
 		return
 	}
 	s.stale = true
-	s.rouse()
+	wake := s.wakeLocked()
+	s.mu.Unlock()
+	if wake {
+		s.wake()
+	}
+}
+
+// spoil makes the inbox stale after a panic in push.
+func (s *Session) spoil() {
+	s.mu.Lock()
+	s.stale = true
+	wake := s.wakeLocked()
+	s.mu.Unlock()
+	if wake {
+		s.wake()
+	}
 }
 
 // Nudge sees to it that Next is called again after this, even if nothing has come for s, so that its caller gets a turn.
 func (s *Session) Nudge() {
 	s.mu.Lock()
 	s.nudged = true
-	s.rouse()
-}
-
-// rouse unlocks s.mu, which must be held, and wakes s if it rests: no callback runs under a lock. While the log is read for it, only a nudge
-// does so.
-func (s *Session) rouse() {
-	wake := s.resting && (s.nudged || s.reading == nil || s.reading.page != nil)
-	s.resting = s.resting && !wake
+	wake := s.wakeLocked()
 	s.mu.Unlock()
 	if wake {
 		s.wake()
 	}
+}
+
+// wakeLocked ends the rest of s if something is due, and reports whether the caller must call wake once it has released s.mu,
+// which is held. While the log is read for s, only a nudge is due.
+func (s *Session) wakeLocked() bool {
+	wake := s.resting && (s.nudged || s.reading == nil || s.reading.page != nil)
+	s.resting = s.resting && !wake
+	return wake
 }
 
 // giveBack ends the life of the last batch.

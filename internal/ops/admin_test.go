@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// TestAdminPortSharesNoCeiling: whoever counts and cuts the connections of the service, as an edge that
+// TestAdminPortSharesNoCeiling: a service that closes the connections of its own port, as an edge that
 // is full does, does not hear of those of the admin port.
 func TestAdminPortSharesNoCeiling(t *testing.T) {
 	var told atomic.Int32
-	addr, admin, leave := start(t, Service{ConnState: func(conn net.Conn, state http.ConnState) {
+	addr, admin, leave := start(t, Service{Accept: func(conn net.Conn) {
 		told.Add(1)
 		conn.Close()
 	}})
@@ -26,7 +26,7 @@ func TestAdminPortSharesNoCeiling(t *testing.T) {
 		}
 	}
 	if n := told.Load(); n != 0 {
-		t.Errorf("%d states of connections of the admin port were told", n)
+		t.Errorf("%d connections of the admin port were told", n)
 	}
 	if _, err := http.Get("http://" + addr.String()); err == nil {
 		t.Error("the service itself is not cut")

@@ -40,9 +40,7 @@ type Service struct {
 	AdminListen string                                     // for [Listen]; "" is no admin port
 	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
 	Handler     http.Handler
-	ConnState   func(net.Conn, http.ConnState) // of connections at Listen, for [http.Server.ConnState]; nil is nobody
 	Accept      func(net.Conn)                 // has the connections that come at Listen; nil is net/http, and then Handler
-	Returned    net.Listener                   // connections that Accept or Handler has had and net/http is to have; nil is none
 	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
 	Run         func(context.Context) error    // works until its context ends; ending before is a failure. nil is none
 	Drain       func(context.Context)          // tells sessions to go, and returns when they are gone or its context ends
@@ -92,7 +90,6 @@ func (s Service) Serve(ctx context.Context) error {
 	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRun()
 	server := s.server(s.Handler)
-	server.ConnState = s.ConnState
 	refused := newRefused(s.Registry)
 	defer s.Registry.Unregister(refused.counter)
 	refused.watch(server)
@@ -103,9 +100,6 @@ func (s Service) Serve(ctx context.Context) error {
 			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
 		}
 	})
-	if s.Returned != nil {
-		parts.Go(func() { server.Serve(s.Returned) }) // until server is shut down
-	}
 	admin.serve(&parts, func(err error) { fail(fmt.Errorf("%s: admin port: %w", s.Name, err)) })
 	parts.Go(func() {
 		defer close(ended)

@@ -150,21 +150,6 @@ func TestLeavesInOrder(t *testing.T) {
 	}
 }
 
-// Counting what net/http refuses once took the states of connections from whoever was to be told of them: an edge no longer knew how many it had.
-func TestStatesOfConnectionsAreTold(t *testing.T) {
-	states := make(chan http.ConnState, 3)
-	addr, _, leave := start(t, Service{ConnState: func(_ net.Conn, state http.ConnState) { states <- state }})
-	get(t, addr, "/")
-	for _, want := range []http.ConnState{http.StateNew, http.StateActive, http.StateClosed} {
-		if got := <-states; got != want {
-			t.Errorf("%v, want %v", got, want)
-		}
-	}
-	if err := leave(); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestRunEndsService(t *testing.T) {
 	broken := errors.New("broken")
 	for _, c := range []struct{ give, want error }{{broken, broken}, {nil, errEarly}} {

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"pushgate/internal/contain"
 )
 
 // Member is a connection as [Heartbeats] and a drain see it. Its methods must not block.
@@ -23,7 +25,8 @@ const heartbeatSlots = 50
 // Heartbeats is the one clock of all connections. Instead of a timer of its own, each connection has
 // a slot and is ticked once an interval. All methods may be called concurrently.
 type Heartbeats struct {
-	interval time.Duration // immutable
+	interval time.Duration  // immutable
+	panics   contain.Report // immutable
 
 	mu     sync.Mutex
 	slots  [heartbeatSlots]map[Member]struct{}
@@ -31,8 +34,9 @@ type Heartbeats struct {
 }
 
 // NewHeartbeats makes a clock that ticks each member once an interval while [Heartbeats.Run] runs.
-func NewHeartbeats(interval time.Duration) *Heartbeats {
-	h := &Heartbeats{interval: interval}
+// A panic of a member's method is reported to panics, and the member is cut.
+func NewHeartbeats(interval time.Duration, panics contain.Report) *Heartbeats {
+	h := &Heartbeats{interval: interval, panics: panics}
 	for i := range h.slots {
 		h.slots[i] = make(map[Member]struct{})
 	}
@@ -82,8 +86,14 @@ func (h *Heartbeats) Close() {
 	h.closed = true
 	h.mu.Unlock()
 	for _, m := range h.Members() {
-		m.Cut()
+		h.Call(m, m.Cut)
 	}
+}
+
+// Call calls a method of m. After a panic it cuts m.
+func (h *Heartbeats) Call(m Member, method func()) {
+	defer h.panics.Recover("tick", m.Cut)
+	method()
 }
 
 // Run ticks the members, slot by slot, until ctx ends. It is called once.
@@ -104,7 +114,7 @@ func (h *Heartbeats) Run(ctx context.Context) {
 		}
 		h.mu.Unlock()
 		for _, m := range due {
-			m.Tick(now)
+			h.Call(m, func() { m.Tick(now) })
 		}
 		clear(due)
 		due = due[:0]

@@ -87,8 +87,12 @@ func (f *frames) slot(m *Message, via int) *atomic.Pointer[Frame] {
 // aroundBody is what a record has beside its body, about, in bytes.
 const aroundBody = 200
 
-// frame gives the form for a reader that has m by way of m.Receivers[via]; the first call writes it.
+// frame returns the form for a reader that has m by way of m.Receivers[via]; the first call writes it. It is nil where via
+// is negative: the log can hold a record whose receivers lack the channel in whose list it stands.
 func (f *frames) frame(m *Message, via int, write func(b []byte, m *Message, via int) []byte) *Frame {
+	if via < 0 {
+		return nil
+	}
 	slot := f.slot(m, via)
 	if made := slot.Load(); made != nil {
 		return made
@@ -105,8 +109,8 @@ const (
 	textEnd   = "#!NGINXNME!#"
 )
 
-// Text gives the text record of m for a reader that has it by way of m.Receivers[via] (docs/protocol.md, Text records).
-// The frame is made at the first call for each receiver and cached.
+// Text returns the text record of m for a reader that has it by way of m.Receivers[via] (docs/protocol.md, Text records), or
+// nil if via is negative. The frame is made at the first call for each receiver and cached.
 func (m *Message) Text(via int) *Frame { return m.text.frame(m, via, appendText) }
 
 // timeFormat is the date of HTTP (RFC 9110, 5.6.7), for times in UTC.

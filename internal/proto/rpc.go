@@ -5,8 +5,9 @@ import (
 	"strconv"
 )
 
-// JSON gives m in the array of records that format=json stands for (docs/protocol.md, JSON records), for a reader that has it by way
-// of m.Receivers[via]. The frame is made at the first call for each receiver and cached. Several are joined by their [Element]s.
+// JSON returns m in the array of records that format=json stands for (docs/protocol.md, JSON records), for a reader that has
+// it by way of m.Receivers[via], or nil if via is negative. The frame is made at the first call for each receiver and cached.
+// Several are joined by their [Element]s.
 func (m *Message) JSON(via int) *Frame { return m.json.frame(m, via, appendJSON) }
 
 // appendJSON writes the record of a text reader as an element that always parses, and the body's extra beside it.
@@ -34,8 +35,12 @@ func appendJSONValue(b, body []byte) []byte {
 	return appendJSONString(b, string(body))
 }
 
-// AppendSSE appends m as an event of a text/event-stream, whose id is the message's and whose data is the element of [Message.JSON].
+// AppendSSE appends m as an event of a text/event-stream, whose id is the message's and whose data is the element of
+// [Message.JSON]. It appends nothing if via is negative.
 func (m *Message) AppendSSE(b []byte, via int) []byte {
+	if via < 0 {
+		return b
+	}
 	b, _ = m.ID.AppendText(append(b, "id: "...))
 	b = append(b, "\ndata: "...)
 	return append(append(b, Element(m.JSON(via))...), "\n\n"...)

@@ -143,7 +143,8 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 		return nil, nil, err
 	}
 	st := store.New(rdb, store.Config{ChannelCap: cfg.ChannelCap, WriteWindow: cfg.WriteWindow, Replicas: cfg.Replicas,
-		Damaged: ops.DamagedRecords(registry, logger), Heard: ops.Canary(registry)})
+		Damaged: ops.DamagedRecords(registry, logger), Heard: ops.Canary(registry),
+		Panics: ops.Panics(registry, logger)})
 	return st, func() { _ = rdb.Close() }, nil
 }
 
@@ -175,6 +176,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		Rebalance:      cfg.Rebalance,
 
 		Commands: commands,
+		Panics:   ops.Panics(registry, logger),
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
 

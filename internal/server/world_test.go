@@ -107,7 +107,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	e, err := NewEdge(edgeConfig, st, logger, registry)
 	w.must(err)
-	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, AdminListen: edgeConfig.AdminListen, Handler: e.Handler(), Ready: e.Ready,
+	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, AdminListen: edgeConfig.AdminListen, Accept: e.Accept, Ready: e.Ready,
 		Run: e.Run, Drain: e.Drain, DrainTimeout: time.Second, Reload: reload(edgeConfig.Portals, e), Registry: registry, Logger: logger})
 
 	publisherConfig, err := config.LoadPublisher(environ)

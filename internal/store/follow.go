@@ -49,10 +49,13 @@ type subscription struct {
 	newest     proto.ID // that the follower was told of, by Dispatch or Resync
 	dispatched bool     // since the last Resync
 	down       bool     // the follower was told Down, and not yet Resync
+	failed     error    // why nothing may be dispatched before the next Resync; nil if all is well
 }
 
 // run listens until something fails that the link does not put right by itself, or ctx ends.
-func (s *subscription) run(ctx context.Context) error {
+func (s *subscription) run(ctx context.Context) (err error) {
+	defer s.log.cfg.Panics.Recover("follow", func() { err = errPanic })
+	s.failed = nil
 	place, err := s.log.links.listen(ctx, s.log.topic, s.act)
 	if err != nil {
 		return fmt.Errorf("find who keeps %s: %w", s.log.topic, err)
@@ -76,6 +79,9 @@ func (s *subscription) run(ctx context.Context) error {
 
 // hear acts upon one event. An error means that the place is to be left.
 func (s *subscription) hear(ctx context.Context, place *listener, e event) error {
+	if s.failed != nil {
+		return s.failed
+	}
 	switch e.kind {
 	case message:
 		return s.dispatch(ctx, e.payload)
@@ -134,6 +140,7 @@ func (s *subscription) cross(ctx context.Context, first proto.ID) error {
 var (
 	errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
 	errHole  = errors.New("an id is missing: Redis has notified, and it did not come")
+	errPanic = errors.New("what came was not dispatched because of a panic")
 	errEpoch = errors.New("ids have begun anew: Redis was replaced by another, or restarted")
 )
 
@@ -171,6 +178,16 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		return nil
 	}
 	s.dispatched = true
+	return s.hand(m)
+}
+
+// hand hands a message to the follower. After a panic it may have reached some readers and not others, so a Resync must come next:
+// then all read the log.
+func (s *subscription) hand(m *proto.Message) (err error) {
+	defer s.log.cfg.Panics.Recover("dispatch", func() {
+		s.failed = errPanic
+		err = errPanic
+	})
 	s.follower.Dispatch(m)
 	return nil
 }

@@ -134,7 +134,8 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // connect makes a connection, subscribes to all topics, and listens until something fails or ctx ends.
-func (k *link) connect(ctx context.Context) error {
+func (k *link) connect(ctx context.Context) (err error) {
+	defer k.links.cfg.Panics.Recover("link", func() { err = errPanic })
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	ctx, fail := context.WithCancelCause(ctx)
@@ -154,8 +155,13 @@ func (k *link) connect(ctx context.Context) error {
 	if err := k.write(ctx, pubsub); err != nil {
 		return err
 	}
-	writing.Go(func() { fail(k.keep(ctx, pubsub)) })
+	panicked := func() { fail(errPanic) }
 	writing.Go(func() {
+		defer k.links.cfg.Panics.Recover("link", panicked)
+		fail(k.keep(ctx, pubsub))
+	})
+	writing.Go(func() {
+		defer k.links.cfg.Panics.Recover("link", panicked)
 		if err := k.canary(ctx); err != nil {
 			fail(err)
 		}

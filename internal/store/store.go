@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/proto"
 )
 
@@ -40,6 +41,9 @@ type Config struct {
 	Damaged func(id proto.ID, err error)
 	// Heard is told how long each message to oneself took. It may be called concurrently. Nil: nobody is told.
 	Heard func(took time.Duration)
+	// Panics is told of panics in what follows the log, which are recovered: the follower is told Down, and Resync after a new
+	// subscription. Nil: none is recovered.
+	Panics contain.Report
 }
 
 // WithDefaults gives c with its zero fields filled in.

@@ -68,6 +68,8 @@ type sender interface {
 
 // Delivery takes what a session has to its connection. It is a part of each transport's connection.
 type Delivery struct {
+	victim contain.Victim
+
 	// Immutable after the first turn.
 	shared  *Shared
 	owner   Owner
@@ -86,6 +88,7 @@ type Delivery struct {
 
 // init makes a delivery ready for its first turn.
 func (d *Delivery) init(shared *Shared, owner Owner, reader *wire.Reader, conn sender, most int) {
+	d.victim = contain.NewVictim()
 	d.shared, d.owner, d.reader, d.conn, d.most = shared, owner, reader, conn, most
 }
 
@@ -110,6 +113,7 @@ func (d *Delivery) start() {
 // used any more.
 func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
 	defer d.shared.Panics.Recover("turn", d.conn.abandon)
+	d.victim.Strike("turn")
 	return d.turn(e), true
 }
 

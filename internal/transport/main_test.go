@@ -21,23 +21,35 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 var alice = channel.FromBytes([16]byte{1})
 
 // owner is an owner that wants nothing.
-type owner struct{ ended int }
+type owner struct {
+	ended int
+	fault bool // Messages panics
+}
 
-func (o *owner) Messages(b hub.Batch) []*proto.Message { return b.Messages }
-func (o *owner) Over(time.Time) *Reason                { return nil }
-func (o *owner) Ended()                                { o.ended++ }
-func (o *owner) Limit() int64                          { return 1 << 20 }
-func (o *owner) Wants() bool                           { return false }
-func (o *owner) Receive(*WebSocket, []byte) bool       { return true }
+func (o *owner) Messages(b hub.Batch) []*proto.Message {
+	if o.fault && len(b.Messages) > 0 {
+		panic("fault")
+	}
+	return b.Messages
+}
+
+func (o *owner) Over(time.Time) *Reason          { return nil }
+func (o *owner) Ended()                          { o.ended++ }
+func (o *owner) Limit() int64                    { return 1 << 20 }
+func (o *owner) Wants() bool                     { return false }
+func (o *owner) Receive(*WebSocket, []byte) bool { return true }
 
 // newWorld makes a hub that the log notifies, and what its connections share.
 func newWorld(start func(func())) (*hub.Hub, *Shared) {
 	h := hub.New(storetest.NewMemory(store.Config{}), hub.Config{})
 	h.Resync(proto.ID{})
 	conns := park.New(start)
-	return h, &Shared{Conns: conns, Heartbeats: park.NewHeartbeats(time.Second), Queue: NewQueue(conns.Start, 2), Incoming: NewIncoming(0),
+	return h, &Shared{Conns: conns, Heartbeats: park.NewHeartbeats(time.Second, nil), Queue: NewQueue(conns.Start, 2, nil), Incoming: NewIncoming(0),
 		Metrics: NewMetrics(prometheus.NewRegistry()), PingTicks: 25, BeatTicks: 10}
 }
+
+// attacher makes a session.
+type attacher = func(wake func()) *hub.Session
 
 // attach makes what a transport attaches its session with.
 func attach(h *hub.Hub, r *wire.Reader) func(wake func()) *hub.Session {

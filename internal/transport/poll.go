@@ -25,8 +25,8 @@ type PollRequest struct {
 	Cursor  *proto.ID     // that the client brought; nil if it brought none
 	Timeout time.Duration // until it is answered with 304
 
-	// HideID leaves the id out of the 304, for clients that trip over it (docs/differences.md).
-	HideID bool
+	// Revision is that the client named a revision of the protocol, as web clients do.
+	Revision bool
 }
 
 // Held is a request that is answered later. Its methods may be called concurrently.
@@ -60,9 +60,15 @@ func NewPoll(shared *Shared, owner Owner, request PollRequest, attach func(wake 
 // the other methods.
 func (p *Poll) Start(held Held) {
 	p.held = held
-	p.timer = time.AfterFunc(p.request.Timeout, func() { p.stop(ReasonTimeout) })
+	p.timer = time.AfterFunc(p.request.Timeout, func() {
+		defer p.shared.Panics.Recover("timer", nil)
+		p.stop(ReasonTimeout)
+	})
 	p.start()
 }
+
+// Drop ends a poll that has not been started, and leaves its request alone.
+func (p *Poll) Drop() { p.takeDown() }
 
 // stop has the next turn answer that nothing has happened, or that there are too many.
 func (p *Poll) stop(reason *Reason) {
@@ -121,21 +127,24 @@ func (p *Poll) finish(reason *Reason) {
 	}
 }
 
-// nothingHappened fills in the header of a 304, from which the client takes the id that it is to come
-// back with. A client without an id is told none where the log has none; but one that asks for
-// everything is told again to do so.
+// nothingHappened fills in the header of a 304. The client takes from it the id that it is to come
+// back with, unless it is empty.
 func (p *Poll) nothingHappened(header http.Header) {
 	cursor := p.session.Cursor()
-	if p.request.Cursor != nil && !p.withheld { // else the next poll would read again what this reader must not have
-		cursor = *p.request.Cursor
+	last := cursor.String()
+	switch brought := p.request.Cursor; {
+	case brought == nil && cursor.IsZero():
+		last = "" // the log has none
+	case brought == nil, p.withheld: // with its old id, the next poll would read again what this reader must not have
+	case p.request.Revision: // the portal's newer web client polls no more after an id that it is told; all of them keep their own
+		last = ""
+	default:
+		last = brought.String()
 	}
 	// Under its usual spelling net/http would take this header off a 304; the original sends it.
 	header["content-type"] = []string{wire.PlainText}
 	header.Set("Expires", pollExpires)
-	header.Set(LastMessageID, "")
-	if p.request.Cursor != nil || !cursor.IsZero() {
-		header.Set(LastMessageID, cursor.String())
-	}
+	header.Set(LastMessageID, last)
 }
 
 // takeDown ends the session.
@@ -144,7 +153,9 @@ func (p *Poll) takeDown() {
 		return
 	}
 	p.down = true
-	p.timer.Stop()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	p.session.Detach()
 	p.owner.Ended()
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/wire"
 )
 
@@ -41,7 +42,10 @@ type Queue struct {
 
 // NewQueue makes a queue that is served by at most so many workers at a time. start starts a goroutine
 // that its caller waits for: it is the Go of a [sync.WaitGroup].
-func NewQueue(start func(func()), workers int) *Queue { return &Queue{start: start, most: workers} }
+// Panics over single messages are reported to panics.
+func NewQueue(start func(func()), workers int, panics contain.Report) *Queue {
+	return &Queue{start: start, most: workers, pool: wire.Pool{Panics: panics}}
+}
 
 // add appends a connection, which must not be in the queue.
 func (q *Queue) add(d turner) {

@@ -20,6 +20,8 @@ func (c *tracked) run(*wire.Encoder) (again, ok bool) {
 	return c.turns > 0, true
 }
 
+func (c *tracked) crash() {}
+
 // startedLater collects what is started.
 type startedLater struct{ all []func() }
 
@@ -51,7 +53,7 @@ func TestQueue(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var later startedLater
-			q := NewQueue(later.start, most)
+			q := NewQueue(later.start, most, nil)
 			var order, want []int
 			end := q.Defer()
 			for i := range c.woken {
@@ -84,7 +86,7 @@ func TestQueue(t *testing.T) {
 func TestQueueOutsideOfADispatch(t *testing.T) {
 	var later startedLater
 	var order []int
-	q := NewQueue(later.start, 1)
+	q := NewQueue(later.start, 1, nil)
 	q.add(&tracked{1, 1, &order})
 	q.add(&tracked{2, 1, &order})
 	if len(later.all) != 1 {

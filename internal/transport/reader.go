@@ -65,6 +65,7 @@ func (c *WebSocket) read() (rest bool) {
 		c.abort(ReasonPanic)
 		c.takeDown()
 	})
+	c.victim.Strike("read")
 	return c.readFrames()
 }
 

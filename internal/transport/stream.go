@@ -125,12 +125,23 @@ func (s *Stream) read() (rest bool) {
 		s.end(ReasonClientClosed)
 	}
 	s.end(ReasonLost)
+	s.takeDown()
+	return false
+}
+
+// takeDown ends everything. It is called by the reader, once.
+func (s *Stream) takeDown() {
 	s.net.Close()
 	s.session.Detach()
 	s.shared.Heartbeats.Remove(s, s.slot)
 	s.owner.Ended()
 	s.shared.Metrics.Ended(s.reason.Load())
-	return false
+}
+
+// Drop ends a stream that has not been started.
+func (s *Stream) Drop() {
+	s.end(ReasonPanic)
+	s.takeDown()
 }
 
 // stop has the next turn end the answer.
@@ -141,6 +152,7 @@ func (s *Stream) stop(reason *Reason) {
 
 // Tick implements [park.Member].
 func (s *Stream) Tick(now time.Time) {
+	s.victim.Strike("tick")
 	if reason := s.owner.Over(now); reason != nil {
 		s.stop(reason)
 		return

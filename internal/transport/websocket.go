@@ -90,6 +90,12 @@ func (c *WebSocket) Start() {
 	c.net.Serve(c.read)
 }
 
+// Drop ends a connection that has not been started.
+func (c *WebSocket) Drop() {
+	c.abort(ReasonPanic)
+	c.takeDown()
+}
+
 // Kept reports whether the successor of this process does not take the connection.
 func (c *WebSocket) Kept() bool { return c.kept }
 
@@ -159,6 +165,7 @@ func (c *WebSocket) dropReply() {
 
 // Tick implements [park.Member]: it ends what is stuck or dead, and pings when it is time.
 func (c *WebSocket) Tick(now time.Time) {
+	c.victim.Strike("tick")
 	if reason := c.owner.Over(now); reason != nil {
 		c.closeSoon(reason)
 		return

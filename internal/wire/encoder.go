@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/proto"
 )
 
@@ -52,7 +53,11 @@ type sharedFrame struct {
 }
 
 // Pool lends encoders and the memory of packets. The zero value is ready. It may be used concurrently.
-type Pool struct{ encoders, shared sync.Pool }
+type Pool struct {
+	Panics contain.Report // of the encoding of messages; set before the first use
+
+	encoders, shared sync.Pool
+}
 
 // Encoder makes packets. It is used by one goroutine at a time. Readers of the same channels are often
 // sent the same one after another, so it keeps the last frame that it has made of several messages.
@@ -93,19 +98,11 @@ func (e *Encoder) keep(f *sharedFrame) {
 func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packet, rest []*proto.Message) {
 	e.frames, e.messages = e.frames[:0], e.messages[:0]
 	size := 0 // of the elements
-	for i, m := range batch {
-		f := r.Codec.frame(m, r)
-		if f == nil {
-			continue
-		}
-		n := len(r.Codec.element(f))
-		if len(e.frames) > 0 && size+n > most {
-			rest = batch[i:]
-			break
-		}
-		e.frames, e.messages = append(e.frames, f), append(e.messages, m)
-		out.count(m)
-		size += n
+	for full := false; !full && len(batch) > 0; {
+		size, full, batch = e.collect(&out, r, batch, size, most)
+	}
+	if len(batch) > 0 {
+		rest = batch
 	}
 	switch {
 	case len(e.frames) == 0:
@@ -121,6 +118,29 @@ func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packe
 	e.last.users.Add(1)
 	out.Frame, out.header, out.shared = e.last.bytes, e.last.header, e.last
 	return out, rest
+}
+
+// collect takes the frames of messages for a reader, from the first one of a batch on. It returns how
+// many bytes their elements have, whether that is as much as goes into the packet, and the messages
+// that are left. It returns early after a panic over a message, which is skipped: it would end every
+// connection that it is for, again whenever they come back.
+func (e *Encoder) collect(out *Packet, r *Reader, batch []*proto.Message, before, most int) (size int, full bool, rest []*proto.Message) {
+	size, rest = before, batch
+	defer e.pool.Panics.Recover("encode", func() { rest = rest[1:] })
+	for ; len(rest) > 0; rest = rest[1:] {
+		f := r.Codec.frame(rest[0], r)
+		if f == nil {
+			continue
+		}
+		n := len(r.Codec.element(f))
+		if len(e.frames) > 0 && size+n > most {
+			return size, true, rest
+		}
+		e.frames, e.messages = append(e.frames, f), append(e.messages, rest[0])
+		out.count(rest[0])
+		size += n
+	}
+	return size, false, nil
 }
 
 // join makes one frame of e's, whose elements have size bytes. It has one user.

@@ -42,6 +42,7 @@ type Conn struct {
 	phase   phase
 	fresh   bool // no request has come yet
 	stopped bool // nothing is read until the held request is answered
+	last    bool // the connection is never kept
 	keep    bool // the request lets the connection be kept
 	minor   int8 // of the request: HTTP/1.0 or HTTP/1.1
 }
@@ -52,6 +53,7 @@ var readBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
 // read implements the reading of a connection at rest: it reads what there is and serves what is
 // complete. It reports true if the connection may rest.
 func (c *Conn) read() (rest bool) {
+	defer c.server.config.Panics.Recover("head", c.abandon)
 	buffer := readBuffers.Get().(*[8 << 10]byte)
 	n, err := c.net.Read(buffer[:])
 	head, rest := c.arrived(buffer[:n], err)
@@ -65,6 +67,7 @@ func (c *Conn) read() (rest bool) {
 
 // resume serves what a client has sent ahead, and then lets the connection rest.
 func (c *Conn) resume() {
+	defer c.server.config.Panics.Recover("head", c.abandon)
 	head, rest := c.next()
 	for head != nil {
 		c.serve(head)
@@ -194,13 +197,19 @@ func (c *Conn) serve(head []byte) {
 	r.RemoteAddr = c.net.RemoteAddr().String()
 	w := newResponse(c, r)
 	c.mu.Lock()
-	c.minor, c.keep = int8(r.ProtoMinor), keeps(r)
+	c.minor, c.keep = int8(r.ProtoMinor), keeps(r) && !c.last
 	c.mu.Unlock()
-	if c.server.handle(w, r) {
+	if c.handle(w, r) {
 		w.finish()
-	} else {
-		c.abandon()
 	}
+}
+
+// handle runs the handler. It reports false if the handler panicked: then the connection is closed
+// without a word, because any answer would say something to the client.
+func (c *Conn) handle(w http.ResponseWriter, r *http.Request) (ok bool) {
+	defer c.server.config.Panics.Recover("request", c.abandon)
+	c.server.config.Handler.ServeHTTP(w, r)
+	return true
 }
 
 // refuse answers a head that no handler sees, and lets the connection linger.
@@ -257,7 +266,7 @@ func (c *Conn) answered(err error) {
 	}
 }
 
-// abandon closes a connection whose handler panicked, wherever it had got to. A hijacker that is at
+// abandon closes a connection after a panic, wherever it had got to. A hijacker that is at
 // work already reads the end.
 func (c *Conn) abandon() {
 	c.mu.Lock()

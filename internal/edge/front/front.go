@@ -16,14 +16,14 @@
 package front
 
 import (
-	"context"
-	"log/slog"
+	"bytes"
+	"fmt"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"pushgate/internal/contain"
 	"pushgate/internal/park"
 )
 
@@ -44,16 +44,15 @@ const (
 	leaveGrace    = time.Second // how long a new connection may still send its request while the server leaves
 )
 
-// Config is what a [Server] is made of. Handler, Conns, Heartbeats and Logger are required.
+// Config is what a [Server] is made of. Handler, Conns and Heartbeats are required.
 type Config struct {
 	Handler    http.Handler
 	Conns      *park.Set        // where connections rest
 	Heartbeats *park.Heartbeats // ticks all connections that are neither hijacked nor closed
-	Logger     *slog.Logger
 
-	Admit    func() bool      // reports whether one more connection can be afforded; nil admits all
-	Refused  func(status int) // counts heads that no handler has seen; nil counts nothing
-	Panicked func()           // counts panics of handlers; nil counts nothing
+	Admit   func() bool      // reports whether one more connection can be afforded; nil admits all
+	Refused func(status int) // counts heads that no handler has seen; nil counts nothing
+	Panics  contain.Report   // of requests, whose connections are closed
 
 	MaxPending int64 // bytes of heads in parts and of requests sent ahead, all connections together; 0 is 16 MiB
 }
@@ -84,21 +83,45 @@ func (s *Server) Accept(conn net.Conn) {
 	c.net.Serve(c.read)
 }
 
+// TakeOver serves a request that another server has read, and the rest of its connection, which the
+// server hijacks from it. It is for programs that serve more than subscribers on one port: they keep
+// no connection after a subscription. A request with a body gets no further here than any other.
+func (s *Server) TakeOver(w http.ResponseWriter, r *http.Request) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	_ = conn.SetDeadline(time.Time{}) // that of the other server
+	head := fmt.Appendf(nil, "%s %s HTTP/1.%d\r\nHost: %s\r\n", r.Method, r.RequestURI, min(r.ProtoMinor, 1), r.Host)
+	head = append(head, headerText(r.Header)...)
+	if r.ContentLength > 0 {
+		head = fmt.Appendf(head, "Content-Length: %d\r\n", r.ContentLength)
+	}
+	head = append(head, "\r\n"...)
+	ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: park.RandomSlot(), since: time.Now(), fresh: true, last: true}
+	if s.config.Admit != nil && !s.config.Admit() {
+		c.net.Close()
+		return
+	}
+	c.mu.Lock()
+	kept := c.keepLocked(append(head, ahead...))
+	c.mu.Unlock()
+	s.config.Heartbeats.Add(c, c.slot)
+	if !kept {
+		c.Cut()
+		return
+	}
+	s.config.Conns.Start(c.resume)
+}
+
+func headerText(header http.Header) []byte {
+	var b bytes.Buffer
+	_ = header.Write(&b) // a bytes.Buffer takes all
+	return b.Bytes()
+}
+
 // Leave has no connection kept after its next answer. It does not close those that wait: that is the
 // drain's part, by [Conn.Leave].
 func (s *Server) Leave() { s.leaving.Store(true) }
-
-// handle runs the handler. It reports false if the handler panicked.
-func (s *Server) handle(w http.ResponseWriter, r *http.Request) (ok bool) {
-	defer func() {
-		if ok {
-			return
-		}
-		if s.config.Panicked != nil {
-			s.config.Panicked()
-		}
-		s.config.Logger.Error("handler panicked", "panic", recover(), "stack", string(debug.Stack()))
-	}()
-	s.config.Handler.ServeHTTP(w, r.WithContext(context.Background()))
-	return true
-}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -34,12 +33,11 @@ type world struct {
 func inWorld(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup
-		w := &world{t: t, heartbeats: park.NewHeartbeats(5 * time.Second), refused: make(map[int]int)}
+		w := &world{t: t, heartbeats: park.NewHeartbeats(5*time.Second, nil), refused: make(map[int]int)}
 		ctx, stop := context.WithCancel(t.Context())
 		conns := park.New(running.Go)
 		w.server = New(Config{Handler: handler, Conns: conns, Heartbeats: w.heartbeats,
-			Logger:  slog.New(slog.DiscardHandler),
-			Refused: func(status int) { w.refused[status]++ }, Panicked: func() { w.panics++ },
+			Refused: func(status int) { w.refused[status]++ }, Panics: func(string, any, []byte) { w.panics++ },
 			MaxPending: 100_000})
 		running.Go(func() { w.heartbeats.Run(ctx) })
 		test(t, w)

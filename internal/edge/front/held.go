@@ -12,7 +12,9 @@ func Hold(w http.ResponseWriter, holder Holder) *Conn {
 	for {
 		switch inner := w.(type) {
 		case *response:
-			return inner.conn.hold(holder)
+			c := inner.conn.hold(holder)
+			inner.taken = inner.taken || c != nil
+			return c
 		case interface{ Unwrap() http.ResponseWriter }: // of a middleware
 			w = inner.Unwrap()
 		default:

@@ -15,7 +15,8 @@ type response struct {
 	conn   *Conn
 	head   bool // the request's method is HEAD: no body is sent
 	header http.Header
-	status int // 0 until it is set
+	status int  // 0 until it is set
+	taken  bool // the request is held or the connection hijacked: the answer is not ours
 	body   bytes.Buffer
 }
 
@@ -43,7 +44,7 @@ func (w *response) Write(b []byte) (int, error) {
 func (w *response) finish() {
 	c := w.conn
 	c.mu.Lock()
-	mine := c.phase == handling
+	mine := c.phase == handling && !w.taken
 	keep := c.keep && !c.server.leaving.Load() && w.header.Get("Connection") != "close"
 	if mine {
 		c.keep = keep
@@ -76,7 +77,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		c.mu.Unlock()
 		return nil, nil, http.ErrHijacked
 	}
-	c.phase = owned
+	c.phase, w.taken = owned, true
 	ahead := bytes.Clone(c.pending)
 	c.dropPendingLocked()
 	minor := c.minor

@@ -1,0 +1,32 @@
+//go:build faultinject
+
+package contain
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+)
+
+// oneIn is of how many connections one panics; PUSHGATE_FAULT_ONE_IN, or none.
+var oneIn, _ = strconv.Atoi(os.Getenv("PUSHGATE_FAULT_ONE_IN"))
+
+var places = []string{"turn", "read", "tick"}
+
+// Victim is a connection in which a panic may happen, at one place. Only builds with the tag faultinject have such.
+type Victim struct{ place string }
+
+// NewVictim makes one connection in PUSHGATE_FAULT_ONE_IN a victim, at a place by chance.
+func NewVictim() Victim {
+	if oneIn <= 0 || rand.IntN(oneIn) > 0 {
+		return Victim{}
+	}
+	return Victim{places[rand.IntN(len(places))]}
+}
+
+// Strike panics if v is to panic at a place.
+func (v Victim) Strike(place string) {
+	if v.place == place {
+		panic("injected at " + place)
+	}
+}

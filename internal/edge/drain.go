@@ -1,0 +1,72 @@
+package edge
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"pushgate/internal/park"
+)
+
+// Drain asks all connections to go, evenly over the window of the configuration and each once, and returns when they are gone or
+// ctx ends. Whoever comes meanwhile is served, and asked in turn: it found no other edge. Those that have not gone some seconds
+// after the window are cut: a client has that long to answer a close frame.
+func (e *Edge) Drain(ctx context.Context) {
+	e.draining.Store(true)
+	e.front.Leave()
+	end := time.Now().Add(e.config.Drain)
+	asked := make(map[park.Member]struct{})
+	for {
+		all := e.shared.Heartbeats.Members()
+		if len(all) == 0 {
+			return
+		}
+		if time.Now().After(end.Add(drainGrace)) {
+			for _, m := range all {
+				e.shared.Heartbeats.Call(m, m.Cut)
+			}
+			return
+		}
+		asked = stillAsked(asked, all)
+		if !e.ask(ctx, all, asked, end) || wait(ctx, drainInterval) != nil {
+			return
+		}
+	}
+}
+
+const (
+	// drainGrace is how long after the window connections have to go that were asked last: a client has 5 s to answer a close frame.
+	drainGrace    = 6 * time.Second
+	drainInterval = 20 * time.Millisecond // between two looks at who is left
+)
+
+// stillAsked returns those of the connections that have been asked to go before, and forgets all others.
+func stillAsked(asked map[park.Member]struct{}, all []park.Member) map[park.Member]struct{} {
+	still := make(map[park.Member]struct{}, len(all))
+	for _, m := range all {
+		if _, ok := asked[m]; ok {
+			still[m] = struct{}{}
+		}
+	}
+	return still
+}
+
+// ask asks the connections that have not been asked to go, spread over the time until end, and adds them to asked. It reports false if ctx ends.
+func (e *Edge) ask(ctx context.Context, all []park.Member, asked map[park.Member]struct{}, end time.Time) bool {
+	all = slices.DeleteFunc(all, func(m park.Member) bool {
+		_, ok := asked[m]
+		return ok
+	})
+	start := time.Now()
+	step := max(end.Sub(start), 0) / time.Duration(max(len(all), 1))
+	for i, m := range all {
+		// Somewhere within its step of the window.
+		at := start.Add(time.Duration(i)*step + jitter(step) - step/2)
+		if wait(ctx, time.Until(at)) != nil {
+			return false
+		}
+		asked[m] = struct{}{}
+		e.shared.Heartbeats.Call(m, m.Leave)
+	}
+	return true
+}
