@@ -63,9 +63,18 @@ func (s *Signer) Verify(ref Ref) bool {
 	return s.verifyHex(ref.Signature, ref.signed())
 }
 
-// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys.
+// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys. It reports false for
+// a body that is a list of channel ids, a public id as [Signer.SignPublic] signs it, or the signed part of a token: portals post
+// none, and clients hold the signatures of some.
 func (s *Signer) VerifyBody(body []byte, signature string) bool {
-	return !hasTimedTag(body) && s.verifyHex(signature, body)
+	return !signedForOther(body) && s.verifyHex(signature, body)
+}
+
+// VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question about the channels of a list,
+// by any of the keys. It reports false for what has not the form of a list. A portal signs a question about one channel as it
+// signs the list of that channel alone, so whoever may subscribe to it may ask about it too.
+func (s *Signer) VerifyQuestion(list, signature string) bool {
+	return isList([]byte(list)) && s.verifyHex(signature, []byte(list))
 }
 
 // SignPublic gives the signature of the right to write to a public id: the raw digest, as the binary dialect carries it.
@@ -80,7 +89,7 @@ func (s *Signer) VerifyPublic(id ID, signature []byte) bool {
 }
 
 func publicSubject(id ID) []byte {
-	return append([]byte("public:"), id.text[:]...)
+	return append([]byte(publicTag), id.text[:]...)
 }
 
 // LogValue keeps the keys out of logs.

@@ -160,6 +160,25 @@ func TestSignedPosts(t *testing.T) {
 	}
 }
 
+// TestSubscribersSignatureIsNoPosts: what a subscriber was signed does not publish; the portal's self-test, which posts 32 hexadecimal
+// digits without a signature from an allowed network, does.
+func TestSubscribersSignatureIsNoPosts(t *testing.T) {
+	for text, signed := range map[string]int{idA: 403, idA + ":" + idB: 403, "public:" + idB: 403, `{"id":"` + idA + `"}`: 200} {
+		for peer, want := range map[string]int{"192.0.2.1:1": signed, "127.0.0.1:1": 200} {
+			f := &fake{}
+			query := "/pub/?CHANNEL_ID=" + idA
+			if peer != "127.0.0.1:1" {
+				query += "&signature=" + signer(t, testKey).SignBody([]byte(text))
+			}
+			r := request("POST", query, text)
+			r.RemoteAddr = peer
+			if w := newPublisher(config(t), f).do(r); w.Code != want || (len(f.got) == 1) != (want == 200) {
+				t.Errorf("%q from %s: %d and %d messages, want %d", text, peer, w.Code, len(f.got), want)
+			}
+		}
+	}
+}
+
 // untouched is a body that must not be read.
 type untouched struct{ t *testing.T }
 

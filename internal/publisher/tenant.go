@@ -92,13 +92,13 @@ func (t *tenant) unsigned(q query) *refusal {
 // usualWindow is how far from now the time of a signature may be where none is demanded.
 const usualWindow = 5 * time.Minute
 
-// authenticate gives nil for a request that is signed: in the portals' own way over plain, or with a time over its channels and body. Else
-// it gives no, or its like for a signature that is right and whose time is not.
-func (t *tenant) authenticate(q query, plain, body []byte, no *refusal) *refusal {
+// authenticate returns nil for a request that is signed: in the portals' own way, as plain reports, or with a time over its channels
+// and body. Else it returns no, or the refusal with the same answer for a right signature whose time is not.
+func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refusal) *refusal {
 	window := t.publisher.config.Window
 	if q.time == "" {
 		switch {
-		case !t.Signer.VerifyBody(plain, q.signature):
+		case !plain():
 			return no
 		case window != 0:
 			return no.stale()
