@@ -24,6 +24,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/redisurl"
 	"pushgate/internal/server"
+	"pushgate/internal/urlpath"
 )
 
 // devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
@@ -179,7 +180,13 @@ func (d *devServer) handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	d.page.register(mux)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if urlpath.Ambiguous(r.URL) { // mux would answer with the path that it makes of this one
+			http.NotFound(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (d *devServer) ready() error { return errors.Join(d.edge.Ready(), d.publisher.Ready()) }

@@ -22,6 +22,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/urlpath"
 )
 
 // Log is what an edge needs of a portal's log. It is called concurrently.
@@ -134,7 +135,8 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 // subscribePaths are those for polls and WebSockets, which know one another only by their headers. The rest of a path is the proxies' business.
 var subscribePaths = []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"}
 
-// Handler serves the public paths. No middleware is around them: it would hold state for as long as a subscriber stays.
+// Handler serves the public paths. No middleware is around them that would hold state for as long as a subscriber stays. A path that
+// a proxy may have taken for another one is not found.
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
 	for _, prefix := range subscribePaths {
@@ -147,7 +149,13 @@ func (e *Edge) Handler() http.Handler {
 	}
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
-	return r
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if urlpath.Ambiguous(request.URL) {
+			notFound(w, request)
+			return
+		}
+		r.ServeHTTP(w, request)
+	})
 }
 
 // Returned gives the listener of the connections that were for the edge at first, and are for net/http after all: the server of the handler must

@@ -41,6 +41,8 @@ func TestHeadsThatAreServedAtOnce(t *testing.T) {
 		{"another method", "POST /sub/ HTTP/1.1\r\nHost: a\r\n\r\n", false},
 		{"another path", "GET /bitrix/sse/ HTTP/1.1\r\nHost: a\r\n\r\n", false},
 		{"an escaped path", "GET /sub/%2f HTTP/1.1\r\nHost: a\r\n\r\n", false},
+		{"a dot segment", "GET /sub/../x HTTP/1.1\r\nHost: a\r\n\r\n", false},
+		{"an empty segment", "GET /sub//x HTTP/1.1\r\nHost: a\r\n\r\n", false},
 		{"a whole address", "GET http://a/sub/ HTTP/1.1\r\nHost: a\r\n\r\n", false},
 		{"letters of the world", path + "Host: a\r\nX: \xc3\xa4\r\n\r\n", false},
 		{"a zero byte", path + "Host: a\r\nX: \x00\r\n\r\n", false},

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"pushgate/internal/urlpath"
 )
 
 // longestHead is how many bytes the head of a request may have that is served without net/http.
@@ -48,7 +50,7 @@ func (h *head) request() *http.Request {
 	switch {
 	case err != nil, h.buffered.Buffered() > 0, // more than one
 		!r.ProtoAtLeast(1, 1), r.Host == "", r.ContentLength != 0, r.Header["Expect"] != nil,
-		r.URL.RawPath != "", !subscribes(r.URL.Path):
+		r.URL.RawPath != "", urlpath.Ambiguous(r.URL), !subscribes(r.URL.Path):
 		return nil
 	}
 	for name := range r.Header {

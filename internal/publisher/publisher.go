@@ -19,6 +19,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/urlpath"
 )
 
 // Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
@@ -119,14 +120,19 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return p
 }
 
-// Handler serves the public paths, each with all that begins with it. Every other path or method is not found.
+// Handler serves the public paths, each with all that lies below it. Every other path or method is not found.
 func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 
-// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler leaves of it.
+// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler leaves of it. A path that a proxy may
+// have taken for another one is not found.
 func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// An error means that w has no connection, in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
+	}
+	if urlpath.Ambiguous(r.URL) {
+		notFound(w, r)
+		return
 	}
 	p.router.ServeHTTP(w, r)
 }
