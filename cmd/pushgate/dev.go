@@ -166,7 +166,7 @@ func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/",
 		"/bitrix/api/", "/api/", "/server-stat/"} {
-		mux.Handle(path, d.publisher.Handler())
+		mux.Handle(path, ownPage(d.publisher.Handler()))
 	}
 	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/bitrix/sse/", "/sub/", "/subws/", "/sse/"} {
 		mux.Handle(path, d.edge.Handler())
@@ -186,6 +186,24 @@ func (d *devServer) handler() http.Handler {
 			return
 		}
 		mux.ServeHTTP(w, r)
+	})
+}
+
+// ownPage has the posts of this server's own page accepted, which publishers take for those of any page. The page must be known by an
+// address or as localhost, which nobody else's name can be made to resolve to.
+func ownPage(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		own := name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
+		origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+		if own && (origin == "" || origin == "http://"+r.Host) && (site == "" || site == "same-origin") {
+			r.Header.Del("Origin")
+			r.Header.Del("Sec-Fetch-Site")
+		}
+		handler.ServeHTTP(w, r)
 	})
 }
 

@@ -20,6 +20,8 @@ type refusal struct {
 // The refusals.
 var (
 	forbidden      = &refusal{"forbidden", http.StatusForbidden, "", true}
+	crossSite      = &refusal{"cross_site", http.StatusForbidden, proto.ErrRequestSignature.Text, true} // by a page, unsigned
+	unknownHost    = &refusal{"unknown_host", http.StatusForbidden, "", true}
 	tooLarge       = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
 	slowUpload     = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
 	brokenUpload   = &refusal{"broken_upload", http.StatusBadRequest, "", true}
@@ -134,7 +136,7 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 		refused: make(map[*refusal]prometheus.Counter),
 	}
 	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
-	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
+	for _, r := range []*refusal{forbidden, crossSite, unknownHost, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}

@@ -60,9 +60,9 @@ func (t *tenant) read(r *http.Request, q query) (body []byte, owner string, no *
 		body, no = readBody(r, t.Limits.Payload)
 		return body, unsignedSender, no
 	case q.signature == "":
-		return nil, "", t.unsigned(query{client: q.client})
+		return nil, "", t.unsigned(r, q)
 	default:
-		return t.readSigned(r, q, t.Limits.Payload, t.unsigned(q))
+		return t.readSigned(r, q, t.Limits.Payload, t.wrongSignature(q))
 	}
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 	Rules         proto.TTLRules  // how long messages live by their type
 	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
 	Signed        bool            // posts need a signature wherever they come from
+	Hosts         []string        // host patterns by which the publisher may be known, beside addresses and localhost; nil: any
 	Window        time.Duration   // a signature needs a time, at most so far from now; 0: a time may be left out, and is held to five minutes if not
 	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
 	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
@@ -132,6 +133,10 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if urlpath.Ambiguous(r.URL) {
 		notFound(w, r)
+		return
+	}
+	if !p.hostAllowed(r) {
+		p.refuse(w, unknownHost)
 		return
 	}
 	p.router.ServeHTTP(w, r)
