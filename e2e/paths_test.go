@@ -57,3 +57,43 @@ func TestDotSegmentsThroughNginx(t *testing.T) {
 		}
 	}
 }
+
+// TestPathsWithoutASlash asks nginx for every path with and without a slash before the query, as deployments do.
+func TestPathsWithoutASlash(t *testing.T) {
+	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
+	id := NewChannel()
+	signed := "CHANNEL_ID=" + w.Signed(id)
+	const call = `{"jsonrpc":"2.0","method":"publish","params":{"userList":[5],"body":{}}}`
+	signature := "signature=" + w.Signer.SignBody([]byte(call))
+	for _, slash := range []string{"", "/", "/x"} {
+		for _, c := range []struct {
+			at, method, route, query, body string
+			want                           int
+		}{
+			{w.Internal, "POST", "/bitrix/pub", "CHANNEL_ID=" + id.String(), "hello", 200},
+			{w.Internal, "POST", "/pub", "CHANNEL_ID=" + id.String(), "hello", 200},
+			{w.Internal, "GET", "/bitrix/pub", "CHANNEL_ID=" + id.String(), "", 200},
+			{w.Internal, "GET", "/server-stat", "", "", 200},
+			{w.Internal, "POST", "/bitrix/api", signature, call, 200},
+			{w.Public, "POST", "/bitrix/api", signature, call, 200},
+			{w.Public, "POST", "/bitrix/rest", signed, "x", 400}, // said of the missing public id
+			{w.Public, "POST", "/bitrix/pubweb", signed, "x", 400},
+			{w.Public, "POST", "/bitrix/pub", "CHANNEL_ID=" + id.String(), "hello", 404},
+			{w.Public, "POST", "/rest", signed, "x", 404}, // the portal's own
+			{w.Public, "GET", "/bitrix/sub", signed, "", 304},
+			{w.Public, "GET", "/bitrix/subws", signed, "", 304},
+			{w.Public, "GET", "/sub", signed, "", 304},
+			{w.Public, "GET", "/bitrix/sse", "CHANNEL_ID=x", "", 400},
+			{w.Internal, "GET", "/bitrix/sub", signed, "", 304},
+		} {
+			if status := askRaw(t, c.at, c.method, c.route+slash, c.query, c.body); status != c.want {
+				t.Errorf("%s %s%s at %s: %d, want %d", c.method, c.route, slash, c.at, status, c.want)
+			}
+		}
+	}
+	for path, want := range map[string]int{"/bitrix/pubx": 403, "/bitrix/subx": 403} {
+		if status := askRaw(t, w.Internal, "GET", path, signed, ""); status != want {
+			t.Errorf("%s: %d, want %d", path, status, want)
+		}
+	}
+}

@@ -164,12 +164,14 @@ func randomID() channel.ID {
 
 func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/",
-		"/bitrix/api/", "/api/", "/server-stat/"} {
-		mux.Handle(path, ownPage(d.publisher.Handler()))
+	for _, route := range []string{"/bitrix/pub", "/pub", "/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb", "/bitrix/api", "/api", "/server-stat"} {
+		handler := ownPage(d.publisher.Handler())
+		mux.Handle(route, handler)
+		mux.Handle(route+"/", handler)
 	}
-	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/bitrix/sse/", "/sub/", "/subws/", "/sse/"} {
-		mux.Handle(path, d.edge.Handler())
+	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/bitrix/sse", "/sub", "/subws", "/sse"} {
+		mux.Handle(route, d.edge.Handler())
+		mux.Handle(route+"/", d.edge.Handler())
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

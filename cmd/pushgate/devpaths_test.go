@@ -48,3 +48,20 @@ func TestOwnPageMayPost(t *testing.T) {
 		}
 	}
 }
+
+// TestDevPaths: dev serves the paths that the programs serve, with and without a slash, and redirects none.
+func TestDevPaths(t *testing.T) {
+	url, _ := startDev(t, "127.0.0.1:0")
+	id := "?CHANNEL_ID=" + strings.Repeat("0", 32)
+	for path, want := range map[string]int{
+		"POST /bitrix/pub": 200, "POST /bitrix/pub/": 200, "POST /pub": 200, "GET /server-stat": 200, "GET /server-stat/": 200,
+		"POST /bitrix/rest": 400, "POST /rest": 400, "POST /bitrix/pubweb": 400, "POST /bitrix/api": 400, "POST /api": 400,
+		"GET /bitrix/sub": 400, "GET /bitrix/subws": 400, "GET /bitrix/sse": 400, "GET /sub": 400, "GET /subws": 400, "GET /sse": 400,
+		"POST /bitrix/pubx": 404, "GET /bitrix/subx": 404, "POST /bitrix/pub//": 404, "POST /bitrix//pub": 404, "POST /bitrix/rest/%2e%2e/pub/": 404,
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		if got := ask(t, method, strings.TrimSuffix(url, "/")+path+id, "hello"); got != want {
+			t.Errorf("%s %s: %d, want %d", method, path, got, want)
+		}
+	}
+}

@@ -132,20 +132,25 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return e
 }
 
-// subscribePaths are those for polls and WebSockets, which know one another only by their headers. The rest of a path is the proxies' business.
-var subscribePaths = []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"}
+// subscribePaths are those for polls and WebSockets, which know one another only by their headers. What follows a slash after them is
+// the proxies' business.
+var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
 
 // Handler serves the public paths. No middleware is around them that would hold state for as long as a subscriber stays. A path that
 // a proxy may have taken for another one is not found.
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
-	for _, prefix := range subscribePaths {
-		r.Get(prefix+"*", e.admitted(e.subscribe))
-		r.Options(prefix+"*", preflight)
+	handle := func(route string, get http.HandlerFunc) {
+		for _, pattern := range []string{route, route + "/*"} {
+			r.Get(pattern, e.admitted(get))
+			r.Options(pattern, preflight)
+		}
 	}
-	for _, prefix := range []string{"/bitrix/sse/", "/sse/"} {
-		r.Get(prefix+"*", e.admitted(e.stream))
-		r.Options(prefix+"*", preflight)
+	for _, route := range subscribePaths {
+		handle(route, e.subscribe)
+	}
+	for _, route := range []string{"/bitrix/sse", "/sse"} {
+		handle(route, e.stream)
 	}
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)

@@ -71,8 +71,8 @@ func unusual(r rune) bool { return r < ' ' && r != '\r' && r != '\n' || r > '~' 
 
 // subscribes reports whether a path is one for subscriptions by polls and WebSockets.
 func subscribes(path string) bool {
-	for _, prefix := range subscribePaths {
-		if strings.HasPrefix(path, prefix) {
+	for _, route := range subscribePaths {
+		if urlpath.Within(path, route) {
 			return true
 		}
 	}

@@ -6,6 +6,25 @@ import (
 	"testing"
 )
 
+// TestPathsWithoutASlash: every path is served with and without a slash before the query, by the front and by net/http, and none that
+// only begins alike.
+func TestPathsWithoutASlash(t *testing.T) {
+	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws", "/bitrix/sse", "/sse"} {
+		for rest, want := range map[string]int{"": 400, "/": 400, "/x": 400, "x": 404, "-/": 404} { // 400 is said of the missing list
+			for _, version := range []string{"1.1", "1.0"} { // the front leaves the latter to net/http
+				inFront(t, func(t *testing.T, w *world) {
+					conn, reader := w.front()
+					io.WriteString(conn, "GET "+route+rest+"?x=y HTTP/"+version+"\r\nHost: a\r\nConnection: close\r\n\r\n")
+					resp, err := http.ReadResponse(reader, nil)
+					if err != nil || resp.StatusCode != want {
+						t.Errorf("%s%s: %v, %v, want %d", route, rest, resp, err, want)
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestAmbiguousPathsAreNotFound asks the front, through which a request passes first, and net/http, which has the paths that the
 // front does not know.
 func TestAmbiguousPathsAreNotFound(t *testing.T) {

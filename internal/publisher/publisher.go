@@ -102,23 +102,29 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	p.metrics = newMetrics(reg, &p.load)
 	p.Serve(table)
 	r := chi.NewRouter()
-	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
-		r.Post(prefix+"*", p.publish)
-		r.Get(prefix+"*", p.online)
+	for _, route := range []string{"/bitrix/pub", "/pub"} {
+		handle(r, http.MethodPost, route, p.publish)
+		handle(r, http.MethodGet, route, p.online)
 	}
-	for _, prefix := range []string{"/bitrix/api/", "/api/"} {
-		r.Post(prefix+"*", p.api)
+	for _, route := range []string{"/bitrix/api", "/api"} {
+		handle(r, http.MethodPost, route, p.api)
 	}
-	for _, prefix := range []string{"/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/"} {
-		r.Post(prefix+"*", p.clientBatch)
-		r.Options(prefix+"*", preflight)
+	for _, route := range []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"} {
+		handle(r, http.MethodPost, route, p.clientBatch)
+		handle(r, http.MethodOptions, route, preflight)
 	}
-	r.Get("/server-stat/*", p.processes)
-	r.Post("/register-client/*", p.register)
+	handle(r, http.MethodGet, "/server-stat", p.processes)
+	handle(r, http.MethodPost, "/register-client", p.register)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 	p.router = r
 	return p
+}
+
+// handle has a handler serve a route and all that lies below it: portals have it with and without a slash before the query.
+func handle(r chi.Router, method, route string, handler http.HandlerFunc) {
+	r.Method(method, route, handler)
+	r.Method(method, route+"/*", handler)
 }
 
 // Handler serves the public paths, each with all that lies below it. Every other path or method is not found.
