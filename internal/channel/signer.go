@@ -17,6 +17,7 @@ import (
 // wrong. Comparisons take constant time. Its methods may be called concurrently.
 type Signer struct {
 	newHash func() hash.Hash
+	size    int // of a digest, in bytes
 	keys    [][]byte
 }
 
@@ -44,7 +45,7 @@ func NewSigner(algorithm string, keys ...[]byte) (*Signer, error) {
 			return nil, fmt.Errorf("signature key %d is empty", i+1)
 		}
 	}
-	return &Signer{newHash: newHash, keys: keys}, nil
+	return &Signer{newHash: newHash, size: newHash().Size(), keys: keys}, nil
 }
 
 // Sign gives ref with the signature that a portal would give it: over "PRIVATE:PUBLIC", or over the private id alone.
@@ -68,6 +69,12 @@ func (s *Signer) Verify(ref Ref) bool {
 // none, and clients hold the signatures of some.
 func (s *Signer) VerifyBody(body []byte, signature string) bool {
 	return !signedForOther(body) && s.verifyHex(signature, body)
+}
+
+// WellFormed reports whether signature has the form of one of this signer's algorithm in hexadecimal digits. It takes no key to know
+// that another one is wrong.
+func (s *Signer) WellFormed(signature string) bool {
+	return len(signature) == 2*s.size && allows(Hex, signature)
 }
 
 // VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question about the channels of a list,

@@ -28,7 +28,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	body, owner, no := t.readAPI(r, q)
+	body, owner, no := t.readAPI(w, r, q)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -54,12 +54,13 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 }
 
 // readAPI returns the body of a post that is signed, which here is always demanded, and to whom its idempotency key belongs.
-func (t *tenant) readAPI(r *http.Request, q query) (body []byte, owner string, no *refusal) {
+func (t *tenant) readAPI(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	no = refusalOf[proto.ErrRequestSignature]
 	if q.signature == "" {
+		leaveUnread(w)
 		return nil, "", no
 	}
-	return t.readSigned(r, q, t.Limits.Payload*bytesPerCharacter, no)
+	return t.readSigned(w, r, q, t.Limits.Payload*bytesPerCharacter, no)
 }
 
 // execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to

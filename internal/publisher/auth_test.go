@@ -187,8 +187,8 @@ func (u untouched) Read([]byte) (int, error) {
 	return 0, errors.New("untouched")
 }
 
-// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a signature to be checked, its
-// body is not even read.
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a signature, or with what cannot be
+// one, its body is not even read.
 func TestOutsidersLearnNothing(t *testing.T) {
 	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
 		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {
@@ -198,10 +198,16 @@ func TestOutsidersLearnNothing(t *testing.T) {
 			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != "text/plain" {
 				t.Errorf("%q %q: %d %q", query, body, w.Code, w.Body)
 			}
-			r = request("POST", "/pub/?signature=00&"+query, body)
-			r.RemoteAddr = "192.0.2.1:1"
-			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 {
-				t.Errorf("%q %q, signed wrongly: %d %q", query, body, w.Code, w.Body)
+			for signature, possible := range map[string]bool{strings.Repeat("0", 40): true, "x": false, "00": false, strings.Repeat("0", 39): false,
+				strings.Repeat("0", 41): false, strings.Repeat("0", 64): false, strings.Repeat("F", 40): false, strings.Repeat("g", 40): false} {
+				r = request("POST", "/pub/?signature="+signature+"&"+query, body)
+				r.RemoteAddr = "192.0.2.1:1"
+				if !possible {
+					r.Body = io.NopCloser(untouched{t})
+				}
+				if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 {
+					t.Errorf("%q %q, signed by %q: %d %q", query, body, signature, w.Code, w.Body)
+				}
 			}
 		}
 	}

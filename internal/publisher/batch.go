@@ -38,7 +38,7 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
 		return
 	}
-	batch, no := readBody(r, t.Limits.Payload)
+	batch, no := readBody(r, t.Limits.Payload, nil)
 	if no != nil {
 		p.refuse(w, no)
 		return

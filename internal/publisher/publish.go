@@ -20,7 +20,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	body, owner, no := t.read(r, query)
+	body, owner, no := t.read(w, r, query)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -54,21 +54,29 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 
 // read returns the body of a post that is authorized, and to whom its idempotency key belongs. An outsider who brings no signature
 // is refused before any of the body is read.
-func (t *tenant) read(r *http.Request, q query) (body []byte, owner string, no *refusal) {
+func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	switch {
 	case t.trusts(r):
-		body, no = readBody(r, t.Limits.Payload)
+		body, no = readBody(r, t.Limits.Payload, nil)
 		return body, unsignedSender, no
 	case q.signature == "":
+		leaveUnread(w)
 		return nil, "", t.unsigned(r, q)
 	default:
-		return t.readSigned(r, q, t.Limits.Payload, t.wrongSignature(q))
+		return t.readSigned(w, r, q, t.Limits.Payload, t.wrongSignature(q))
 	}
 }
 
-// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key belongs, or no.
-func (t *tenant) readSigned(r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
-	if body, fault = readBody(r, limit); fault != nil {
+// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key belongs, or no. What cannot be a
+// signature is refused before any of the body is read.
+func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
+	if !t.Signer.WellFormed(q.signature) {
+		leaveUnread(w)
+		return nil, "", no
+	}
+	hold := t.publisher.reserve(w, r)
+	defer hold.release()
+	if body, fault = readBody(r, limit, hold); fault != nil {
 		return nil, "", fault
 	}
 	plain := func() bool { return t.Signer.VerifyBody(body, q.signature) }

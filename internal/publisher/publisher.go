@@ -47,6 +47,7 @@ type Config struct {
 	Window        time.Duration   // a signature needs a time, at most so far from now; 0: a time may be left out, and is held to five minutes if not
 	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
 	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
+	MaxUnproven   int64           // bytes of bodies of outsiders' posts whose signature has not been checked; 64 MiB. Beyond it, likewise
 	Book          *tally.Book     // counts what is accepted, and has the name of the process; nil: one of its own without a name
 	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
@@ -58,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPostsBytes == 0 {
 		c.MaxPostsBytes = 256 << 20
+	}
+	if c.MaxUnproven == 0 {
+		c.MaxUnproven = 64 << 20
 	}
 	if c.Book == nil {
 		c.Book = tally.NewBook("", portal.Limits{}, time.Local)
@@ -84,6 +88,8 @@ type Publisher struct {
 	tenants atomic.Pointer[tenants]
 	load    load
 
+	unproven unproven
+
 	mu    sync.Mutex
 	gates map[string]*gate // by the names of portals, those that are not served any more too
 
@@ -99,7 +105,8 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		logger: logger,
 		gates:  make(map[string]*gate),
 	}
-	p.metrics = newMetrics(reg, &p.load)
+	p.unproven.limit = p.config.MaxUnproven
+	p.metrics = newMetrics(reg, &p.load, &p.unproven)
 	p.Serve(table)
 	r := chi.NewRouter()
 	for _, route := range []string{"/bitrix/pub", "/pub"} {

@@ -263,7 +263,7 @@ func (w *world) thorough(text string) {
 		}
 	}
 	apart := map[string][]string{
-		"pushgate_publish_refused_total": {"slow_upload", "too_many_messages", "invalid_channel", "no_public_id", "wrong_command"},
+		"pushgate_publish_refused_total": {"slow_upload", "unproven", "too_many_messages", "invalid_channel", "no_public_id", "wrong_command"},
 		"pushgate_session_ends_total": {"client_closed", "connection_lost", "ping_timeout", "write_timeout", "websocket_protocol_error", "leaving", "token_expired",
 			"portal_removed", "rebalanced", "handed_over", "command_no_public_id", "command_too_many_messages", "command_no_channels", "command_too_many_channels"},
 	}
