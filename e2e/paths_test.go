@@ -22,8 +22,9 @@ func askRaw(t *testing.T, addr, method, path, query, body string) int {
 	return resp.StatusCode
 }
 
-// TestDotSegmentsThroughNginx tries to reach publishing, statistics and registration by paths that nginx takes for others, at both of
-// its listeners and past it. Everybody here is in an allowed network.
+// TestDotSegmentsThroughNginx tries to reach publishing, statistics and registration by paths that
+// nginx takes for others, at both of its listeners and past it. Everybody here is in an allowed
+// network.
 func TestDotSegmentsThroughNginx(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
 	id := NewChannel()
@@ -58,7 +59,8 @@ func TestDotSegmentsThroughNginx(t *testing.T) {
 	}
 }
 
-// TestPathsWithoutASlash asks nginx for every path with and without a slash before the query, as deployments do.
+// TestPathsWithoutASlash asks nginx for every path with and without a slash before the query, as
+// deployments do.
 func TestPathsWithoutASlash(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
 	id := NewChannel()

@@ -191,8 +191,9 @@ func (d *devServer) handler() http.Handler {
 	})
 }
 
-// ownPage has the posts of this server's own page accepted, which publishers take for those of any page. The page must be known by an
-// address or as localhost, which nobody else's name can be made to resolve to.
+// ownPage has the posts of this server's own page accepted, which publishers take for those of any
+// page. The page must be known by an address or as localhost, which nobody else's name can be made
+// to resolve to.
 func ownPage(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.Host

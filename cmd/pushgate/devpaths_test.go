@@ -49,7 +49,8 @@ func TestOwnPageMayPost(t *testing.T) {
 	}
 }
 
-// TestDevPaths: dev serves the paths that the programs serve, with and without a slash, and redirects none.
+// TestDevPaths: dev serves the paths that the programs serve, with and without a slash, and
+// redirects none.
 func TestDevPaths(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0")
 	id := "?CHANNEL_ID=" + strings.Repeat("0", 32)

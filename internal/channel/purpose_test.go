@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestBodyThatIsSignedForOtherPurposes: no text that a portal signs for a client, or to ask a question, verifies as a body, in either
-// generation of ids. What portals post does, and what only resembles the former.
+// TestBodyThatIsSignedForOtherPurposes: no text that a portal signs for a client, or to ask a
+// question, verifies as a body, in either generation of ids. What portals post does, and what only
+// resembles the former.
 func TestBodyThatIsSignedForOtherPurposes(t *testing.T) {
 	signer := newSigner(t, "sha256", "a key")
 	signature := strings.Repeat("0f", 20)

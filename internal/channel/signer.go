@@ -64,22 +64,24 @@ func (s *Signer) Verify(ref Ref) bool {
 	return s.verifyHex(ref.Signature, ref.signed())
 }
 
-// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys. It reports false for
-// a body that is a list of channel ids, a public id as [Signer.SignPublic] signs it, or the signed part of a token: portals post
-// none, and clients hold the signatures of some.
+// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of
+// the keys. It reports false for a body that is a list of channel ids, a public id as
+// [Signer.SignPublic] signs it, or the signed part of a token: portals post none, and clients hold
+// the signatures of some.
 func (s *Signer) VerifyBody(body []byte, signature string) bool {
 	return !signedForOther(body) && s.verifyHex(signature, body)
 }
 
-// WellFormed reports whether signature has the form of one of this signer's algorithm in hexadecimal digits. It takes no key to know
-// that another one is wrong.
+// WellFormed reports whether signature has the form of one of this signer's algorithm in
+// hexadecimal digits. It takes no key to know that another one is wrong.
 func (s *Signer) WellFormed(signature string) bool {
 	return len(signature) == 2*s.size && allows(Hex, signature)
 }
 
-// VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question about the channels of a list,
-// by any of the keys. It reports false for what has not the form of a list. A portal signs a question about one channel as it
-// signs the list of that channel alone, so whoever may subscribe to it may ask about it too.
+// VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question
+// about the channels of a list, by any of the keys. It reports false for what has not the form of a
+// list. A portal signs a question about one channel as it signs the list of that channel alone, so
+// whoever may subscribe to it may ask about it too.
 func (s *Signer) VerifyQuestion(list, signature string) bool {
 	return isList([]byte(list)) && s.verifyHex(signature, []byte(list))
 }

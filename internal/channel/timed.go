@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// timedTag begins what is signed for a limited time. [Signer.VerifyBody] refuses a body that begins so, and [Signer.VerifyQuestion]
-// such a list, so neither kind of signature passes for the other.
+// timedTag begins what is signed for a limited time. [Signer.VerifyBody] refuses a body that begins
+// so, and [Signer.VerifyQuestion] such a list, so neither kind of signature passes for the other.
 const timedTag = "pushgate-timestamp:"
 
 // Post is what a signature with a time is over: unlike that of a body alone, also where the body is to go.

@@ -132,12 +132,12 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return e
 }
 
-// subscribePaths are those for polls and WebSockets, which know one another only by their headers. What follows a slash after them is
-// the proxies' business.
+// subscribePaths are those for polls and WebSockets, which know one another only by their headers.
+// What follows a slash after them is the proxies' business.
 var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
 
-// Handler serves the public paths. No middleware is around them that would hold state for as long as a subscriber stays. A path that
-// a proxy may have taken for another one is not found.
+// Handler serves the public paths. No middleware is around them that would hold state for as long
+// as a subscriber stays. A path that a proxy may have taken for another one is not found.
 func (e *Edge) Handler() http.Handler {
 	r := chi.NewRouter()
 	handle := func(route string, get http.HandlerFunc) {

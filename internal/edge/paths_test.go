@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestPathsWithoutASlash: every path is served with and without a slash before the query, by the front and by net/http, and none that
-// only begins alike.
+// TestPathsWithoutASlash: every path is served with and without a slash before the query, by the
+// front and by net/http, and none that only begins alike.
 func TestPathsWithoutASlash(t *testing.T) {
 	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws", "/bitrix/sse", "/sse"} {
 		for rest, want := range map[string]int{"": 400, "/": 400, "/x": 400, "x": 404, "-/": 404} { // 400 is said of the missing list
@@ -25,8 +25,8 @@ func TestPathsWithoutASlash(t *testing.T) {
 	}
 }
 
-// TestAmbiguousPathsAreNotFound asks the front, through which a request passes first, and net/http, which has the paths that the
-// front does not know.
+// TestAmbiguousPathsAreNotFound asks the front, through which a request passes first, and net/http,
+// which has the paths that the front does not know.
 func TestAmbiguousPathsAreNotFound(t *testing.T) {
 	for _, path := range []string{"/bitrix/sub/../sub/", "/bitrix/sub/./", "/bitrix/sub//", "/bitrix/sub/%2e%2e/sub/", "/bitrix/subws/..%2fsub/",
 		`/bitrix/subws/..\sub/`, "/bitrix/sse/../sub/", "/bitrix//sse/", "/sse/%252e/"} {

@@ -53,7 +53,8 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 }
 
-// readAPI returns the body of a post that is signed, which here is always demanded, and to whom its idempotency key belongs.
+// readAPI returns the body of a post that is signed, which here is always demanded, and to whom its
+// idempotency key belongs.
 func (t *tenant) readAPI(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	no = refusalOf[proto.ErrRequestSignature]
 	if q.signature == "" {

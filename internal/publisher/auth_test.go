@@ -160,8 +160,8 @@ func TestSignedPosts(t *testing.T) {
 	}
 }
 
-// TestSubscribersSignatureIsNoPosts: what a subscriber was signed does not publish; the portal's self-test, which posts 32 hexadecimal
-// digits without a signature from an allowed network, does.
+// TestSubscribersSignatureIsNoPosts: what a subscriber was signed does not publish; the portal's
+// self-test, which posts 32 hexadecimal digits without a signature from an allowed network, does.
 func TestSubscribersSignatureIsNoPosts(t *testing.T) {
 	for text, signed := range map[string]int{idA: 403, idA + ":" + idB: 403, "public:" + idB: 403, `{"id":"` + idA + `"}`: 200} {
 		for peer, want := range map[string]int{"192.0.2.1:1": signed, "127.0.0.1:1": 200} {
@@ -187,8 +187,8 @@ func (u untouched) Read([]byte) (int, error) {
 	return 0, errors.New("untouched")
 }
 
-// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a signature, or with what cannot be
-// one, its body is not even read.
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a
+// signature, or with what cannot be one, its body is not even read.
 func TestOutsidersLearnNothing(t *testing.T) {
 	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
 		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {

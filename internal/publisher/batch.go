@@ -14,7 +14,8 @@ const allowOrigin = "Access-Control-Allow-Origin"
 // maxOwnChannels is how many ids a client may name as its own. A browser names two or three.
 const maxOwnChannels = 128
 
-// portalBatch carries out a batch of a post that is authorized. Its idempotency key belongs to owner.
+// portalBatch carries out a batch of a post that is authorized. Its idempotency key belongs to
+// owner.
 func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, owner string, batch []byte) {
 	// As with any post, the portal may hang up.
 	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, owner), t.publisher.config.Timeout)

@@ -52,8 +52,8 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read returns the body of a post that is authorized, and to whom its idempotency key belongs. An outsider who brings no signature
-// is refused before any of the body is read.
+// read returns the body of a post that is authorized, and to whom its idempotency key belongs. An
+// outsider who brings no signature is refused before any of the body is read.
 func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	switch {
 	case t.trusts(r):
@@ -67,8 +67,8 @@ func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []b
 	}
 }
 
-// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key belongs, or no. What cannot be a
-// signature is refused before any of the body is read.
+// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key
+// belongs, or no. What cannot be a signature is refused before any of the body is read.
 func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
 	if !t.Signer.WellFormed(q.signature) {
 		leaveUnread(w)

@@ -128,17 +128,19 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return p
 }
 
-// handle has a handler serve a route and all that lies below it: portals have it with and without a slash before the query.
+// handle has a handler serve a route and all that lies below it: portals have it with and without a
+// slash before the query.
 func handle(r chi.Router, method, route string, handler http.HandlerFunc) {
 	r.Method(method, route, handler)
 	r.Method(method, route+"/*", handler)
 }
 
-// Handler serves the public paths, each with all that lies below it. Every other path or method is not found.
+// Handler serves the public paths, each with all that lies below it. Every other path or method is
+// not found.
 func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 
-// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler leaves of it. A path that a proxy may
-// have taken for another one is not found.
+// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler
+// leaves of it. A path that a proxy may have taken for another one is not found.
 func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// An error means that w has no connection, in tests.

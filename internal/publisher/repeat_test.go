@@ -83,7 +83,8 @@ func TestIdempotencyKey(t *testing.T) {
 	count("ten at once", 1)
 }
 
-// TestKeysOfSendersAreApart: a key belongs to one kind of sender, so that the post of another kind is not taken for a repeated one.
+// TestKeysOfSendersAreApart: a key belongs to one kind of sender, so that the post of another kind
+// is not taken for a repeated one.
 func TestKeysOfSendersAreApart(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))

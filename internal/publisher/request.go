@@ -116,8 +116,9 @@ func forwarded(values []string) netip.Addr {
 // firstRead is how much memory an announced body gets before any of it has come.
 const firstRead = 64 << 10
 
-// readBody reads the whole body of a request, at most limit bytes, into memory that is reserved from hold, if any. The body is never parsed as a form, whatever the Content-Type says:
-// the portal's HTTP client claims that every post is one.
+// readBody reads the whole body of a request, at most limit bytes, into memory that is reserved
+// from hold, if any. The body is never parsed as a form, whatever the Content-Type says: the
+// portal's HTTP client claims that every post is one.
 func readBody(r *http.Request, limit int64, hold *reservation) ([]byte, *refusal) {
 	size := r.ContentLength
 	if size > limit {

@@ -76,8 +76,8 @@ func (p *Publisher) tenantOfCall(q query) (*tenant, *refusal) {
 	return found, nil
 }
 
-// trusts reports whether a request may come without a signature. Among many portals none may: where it comes from does not say from
-// whom. Nor may one that a page has made.
+// trusts reports whether a request may come without a signature. Among many portals none may: where
+// it comes from does not say from whom. Nor may one that a page has made.
 func (t *tenant) trusts(r *http.Request) bool { return t.allows(r) && !byPage(r) }
 
 // allows reports whether a request comes from a network from which no signature is needed.
@@ -104,8 +104,9 @@ func (t *tenant) unsigned(r *http.Request, q query) *refusal {
 // usualWindow is how far from now the time of a signature may be where none is demanded.
 const usualWindow = 5 * time.Minute
 
-// authenticate returns nil for a request that is signed: in the portals' own way, as plain reports, or with a time over its channels
-// and body. Else it returns no, or the refusal with the same answer for a right signature whose time is not.
+// authenticate returns nil for a request that is signed: in the portals' own way, as plain reports,
+// or with a time over its channels and body. Else it returns no, or the refusal with the same
+// answer for a right signature whose time is not.
 func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refusal) *refusal {
 	window := t.publisher.config.Window
 	if q.time == "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestSlowOutsiders goes through a whole server with bodies that stop. An outsider has less time, and none if its post cannot be
-// signed.
+// TestSlowOutsiders goes through a whole server with bodies that stop. An outsider has less time,
+// and none if its post cannot be signed.
 func TestSlowOutsiders(t *testing.T) {
 	const outside = "X-Forwarded-For: 192.0.2.1\r\n"
 	possible := "signature=" + strings.Repeat("0", 40)
@@ -85,8 +85,9 @@ func (s stopping) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestUnprovenBodiesAreBounded has hundreds of outsiders send most of a mebibyte each and stop. What is held is bounded, the others are
-// told to come again, a portal in an allowed network is not held up, and in the end nothing is held.
+// TestUnprovenBodiesAreBounded has hundreds of outsiders send most of a mebibyte each and stop.
+// What is held is bounded, the others are told to come again, a portal in an allowed network is not
+// held up, and in the end nothing is held.
 func TestUnprovenBodiesAreBounded(t *testing.T) {
 	const senders, limit = 300, 16 << 20
 	part := strings.Repeat("x", 1<<20-1)

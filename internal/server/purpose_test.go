@@ -17,11 +17,12 @@ import (
 	"pushgate/internal/proto/pb"
 )
 
-// signedText is a text that a portal signs for one purpose, and its signature in hexadecimal digits.
+// signedText is a text that a portal signs for one purpose, and its signature in hexadecimal
+// digits.
 type signedText struct{ text, signature string }
 
-// TestSignatureServesOnePurpose tries every kind of signature at every place that takes one. Places whose text is free, such as the
-// body of a post, are given the very text that was signed.
+// TestSignatureServesOnePurpose tries every kind of signature at every place that takes one. Places
+// whose text is free, such as the body of a post, are given the very text that was signed.
 func TestSignatureServesOnePurpose(t *testing.T) {
 	for _, algorithm := range []string{"sha1", "sha256"} { // the latter signs tokens too
 		t.Run(algorithm, func(t *testing.T) { trySignatures(t, algorithm) })
@@ -66,7 +67,8 @@ func trySignatures(t *testing.T, algorithm string) {
 		"token":          {token[:dot], hex.EncodeToString(raw)},
 	}
 	attempt := 0
-	// do makes a request from an address of its own: repeated refusals of one address are answered later and later.
+	// do makes a request from an address of its own: repeated refusals of one address are answered
+	// later and later.
 	do := func(method, addr, path, body string) (int, string) {
 		attempt++
 		return w.do(method, addr, path, body, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", attempt%250))
@@ -120,8 +122,8 @@ func trySignatures(t *testing.T, algorithm string) {
 		"timed call": {[]string{"timed call"}, func(k signedText) bool {
 			return status(200)(do("POST", w.publisher.addr, "/bitrix/api/?timestamp="+stamp+"&signature="+k.signature, call))
 		}},
-		// A portal signs a question about one channel as it signs the list of that channel: one text for two purposes. It changes
-		// nothing, and tells its subscriber what it knows.
+		// A portal signs a question about one channel as it signs the list of that channel: one
+		// text for two purposes. It changes nothing, and tells its subscriber what it knows.
 		"question": {[]string{"question", "id"}, func(k signedText) bool {
 			return status(200)(do("GET", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+url.QueryEscape(k.text)+"&signature="+k.signature, ""))
 		}},

@@ -147,7 +147,8 @@ func TestTimedPostReachesReadersOnce(t *testing.T) {
 	w.expect(conn, "second")
 }
 
-// TestCrossSitePostIsNotPublished posts as the page of another site makes a browser on this machine do.
+// TestCrossSitePostIsNotPublished posts as the page of another site makes a browser on this machine
+// do.
 func TestCrossSitePostIsNotPublished(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_HOSTS=push.example.com")
 	target := "/bitrix/pub/?CHANNEL_ID=" + madeUp(5).String()
