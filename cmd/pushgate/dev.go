@@ -24,6 +24,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/redisurl"
 	"pushgate/internal/server"
+	"pushgate/internal/urlpath"
 )
 
 // devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
@@ -163,12 +164,14 @@ func randomID() channel.ID {
 
 func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, path := range []string{"/bitrix/pub/", "/pub/", "/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/",
-		"/bitrix/api/", "/api/", "/server-stat/"} {
-		mux.Handle(path, d.publisher.Handler())
+	for _, route := range []string{"/bitrix/pub", "/pub", "/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb", "/bitrix/api", "/api", "/server-stat"} {
+		handler := ownPage(d.publisher.Handler())
+		mux.Handle(route, handler)
+		mux.Handle(route+"/", handler)
 	}
-	for _, path := range []string{"/bitrix/sub/", "/bitrix/subws/", "/bitrix/sse/", "/sub/", "/subws/", "/sse/"} {
-		mux.Handle(path, d.edge.Handler())
+	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/bitrix/sse", "/sub", "/subws", "/sse"} {
+		mux.Handle(route, d.edge.Handler())
+		mux.Handle(route+"/", d.edge.Handler())
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +182,32 @@ func (d *devServer) handler() http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	d.page.register(mux)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if urlpath.Ambiguous(r.URL) { // mux would answer with the path that it makes of this one
+			http.NotFound(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// ownPage has the posts of this server's own page accepted, which publishers take for those of any
+// page. The page must be known by an address or as localhost, which nobody else's name can be made
+// to resolve to.
+func ownPage(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+		own := name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
+		origin, site := r.Header.Get("Origin"), r.Header.Get("Sec-Fetch-Site")
+		if own && (origin == "" || origin == "http://"+r.Host) && (site == "" || site == "same-origin") {
+			r.Header.Del("Origin")
+			r.Header.Del("Sec-Fetch-Site")
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 func (d *devServer) ready() error { return errors.Join(d.edge.Ready(), d.publisher.Ready()) }

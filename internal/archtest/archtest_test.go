@@ -76,6 +76,7 @@ func rules() []forbidden {
 		"pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
 		"pushgate/internal/ops", "pushgate/internal/park")
 	not("sockets are the same whatever travels over them", "internal/socket", "net/http", redis, "github.com/coder/websocket/...")
+	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules

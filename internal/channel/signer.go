@@ -17,6 +17,7 @@ import (
 // wrong. Comparisons take constant time. Its methods may be called concurrently.
 type Signer struct {
 	newHash func() hash.Hash
+	size    int // of a digest, in bytes
 	keys    [][]byte
 }
 
@@ -44,7 +45,7 @@ func NewSigner(algorithm string, keys ...[]byte) (*Signer, error) {
 			return nil, fmt.Errorf("signature key %d is empty", i+1)
 		}
 	}
-	return &Signer{newHash: newHash, keys: keys}, nil
+	return &Signer{newHash: newHash, size: newHash().Size(), keys: keys}, nil
 }
 
 // Sign gives ref with the signature that a portal would give it: over "PRIVATE:PUBLIC", or over the private id alone.
@@ -63,9 +64,26 @@ func (s *Signer) Verify(ref Ref) bool {
 	return s.verifyHex(ref.Signature, ref.signed())
 }
 
-// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of the keys.
+// VerifyBody reports whether signature, in lower-case hexadecimal digits, is that of body by any of
+// the keys. It reports false for a body that is a list of channel ids, a public id as
+// [Signer.SignPublic] signs it, or the signed part of a token: portals post none, and clients hold
+// the signatures of some.
 func (s *Signer) VerifyBody(body []byte, signature string) bool {
-	return !hasTimedTag(body) && s.verifyHex(signature, body)
+	return !signedForOther(body) && s.verifyHex(signature, body)
+}
+
+// WellFormed reports whether signature has the form of one of this signer's algorithm in
+// hexadecimal digits. It takes no key to know that another one is wrong.
+func (s *Signer) WellFormed(signature string) bool {
+	return len(signature) == 2*s.size && allows(Hex, signature)
+}
+
+// VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question
+// about the channels of a list, by any of the keys. It reports false for what has not the form of a
+// list. A portal signs a question about one channel as it signs the list of that channel alone, so
+// whoever may subscribe to it may ask about it too.
+func (s *Signer) VerifyQuestion(list, signature string) bool {
+	return isList([]byte(list)) && s.verifyHex(signature, []byte(list))
 }
 
 // SignPublic gives the signature of the right to write to a public id: the raw digest, as the binary dialect carries it.
@@ -80,7 +98,7 @@ func (s *Signer) VerifyPublic(id ID, signature []byte) bool {
 }
 
 func publicSubject(id ID) []byte {
-	return append([]byte("public:"), id.text[:]...)
+	return append([]byte(publicTag), id.text[:]...)
 }
 
 // LogValue keeps the keys out of logs.

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// timedTag is what the subject of a signature begins with that holds for a time only. No body of its own has it, as far as
-// [Signer.VerifyBody] is concerned, so neither kind of signature ever passes for the other.
+// timedTag begins what is signed for a limited time. [Signer.VerifyBody] refuses a body that begins
+// so, and [Signer.VerifyQuestion] such a list, so neither kind of signature passes for the other.
 const timedTag = "pushgate-timestamp:"
 
 // Post is what a signature with a time is over: unlike that of a body alone, also where the body is to go.

@@ -73,6 +73,7 @@ type Publisher struct {
 	MaxPosts      int           `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
 	MaxPostsBytes int64         `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
 	Window        time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"demand that signatures of posts and questions name a time at most so far from now, which PHP portals cannot; '0' leaves it to who signs"`
+	Hosts         Origins       `env:"HOSTS" default:"any" doc:"names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'; addresses and 'localhost' always may. It keeps pages whose name was made to resolve to this machine from reading statistics"`
 	Signed        bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 

@@ -26,6 +26,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
 	"pushgate/internal/transport"
+	"pushgate/internal/urlpath"
 )
 
 // Log is what an edge needs of a portal's log. It is called concurrently.
@@ -140,8 +141,9 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	return e
 }
 
-// subscribePaths are those for polls and WebSockets, which know one another only by their headers. The rest of a path is the proxies' business.
-var subscribePaths = []string{"/bitrix/sub/", "/bitrix/subws/", "/sub/", "/subws/"}
+// subscribePaths are those for polls and WebSockets, which know one another only by their headers.
+// What follows a slash after them is the proxies' business.
+var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
 
 // newShared makes what all connections have in common.
 func newShared(conns *park.Set, config Config, handOver func(*transport.WebSocket) bool, reg prometheus.Registerer) *transport.Shared {
@@ -186,20 +188,30 @@ func (e *Edge) Handler() http.Handler {
 	})
 }
 
-// routes serves the public paths.
+// routes serves the public paths. A path that a proxy may have taken for another one is not found.
 func (e *Edge) routes() http.Handler {
 	r := chi.NewRouter()
-	for _, prefix := range subscribePaths {
-		r.Get(prefix+"*", e.admitted(e.subscribe))
-		r.Options(prefix+"*", preflight)
+	handle := func(route string, get http.HandlerFunc) {
+		for _, pattern := range []string{route, route + "/*"} {
+			r.Get(pattern, e.admitted(get))
+			r.Options(pattern, preflight)
+		}
 	}
-	for _, prefix := range []string{"/bitrix/sse/", "/sse/"} {
-		r.Get(prefix+"*", e.admitted(e.stream))
-		r.Options(prefix+"*", preflight)
+	for _, route := range subscribePaths {
+		handle(route, e.subscribe)
+	}
+	for _, route := range []string{"/bitrix/sse", "/sse"} {
+		handle(route, e.stream)
 	}
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
-	return r
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if urlpath.Ambiguous(request.URL) {
+			notFound(w, request)
+			return
+		}
+		r.ServeHTTP(w, request)
+	})
 }
 
 // admitted lets a handler serve those for whom there is room and whose page may subscribe.

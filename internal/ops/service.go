@@ -40,11 +40,11 @@ type Service struct {
 	AdminListen string                                     // for [Listen]; "" is no admin port
 	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
 	Handler     http.Handler
-	Accept      func(net.Conn)                 // has the connections that come at Listen; nil is net/http, and then Handler
-	Ready       func() error                   // nil if the service can do its work; else why not. nil is always ready
-	Run         func(context.Context) error    // works until its context ends; ending before is a failure. nil is none
-	Drain       func(context.Context)          // tells sessions to go, and returns when they are gone or its context ends
-	Reload      func() error                   // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
+	Accept      func(net.Conn)              // has the connections that come at Listen; nil is net/http, and then Handler
+	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
+	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
+	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
+	Reload      func() error                // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 

@@ -28,7 +28,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	body, no := t.readAPI(r, q)
+	body, owner, no := t.readAPI(w, r, q)
 	if no != nil {
 		p.refuse(w, no)
 		return
@@ -40,7 +40,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages count all the same.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
@@ -53,13 +53,15 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 }
 
-// readAPI gives the body of a post that is signed, which here is always demanded.
-func (t *tenant) readAPI(r *http.Request, q query) ([]byte, *refusal) {
-	no := refusalOf[proto.ErrRequestSignature]
+// readAPI returns the body of a post that is signed, which here is always demanded, and to whom its
+// idempotency key belongs.
+func (t *tenant) readAPI(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
+	no = refusalOf[proto.ErrRequestSignature]
 	if q.signature == "" {
-		return nil, no
+		leaveUnread(w)
+		return nil, "", no
 	}
-	return t.readSigned(r, q, t.Limits.Payload*bytesPerCharacter, no)
+	return t.readSigned(w, r, q, t.Limits.Payload*bytesPerCharacter, no)
 }
 
 // execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to

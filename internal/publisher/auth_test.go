@@ -160,6 +160,25 @@ func TestSignedPosts(t *testing.T) {
 	}
 }
 
+// TestSubscribersSignatureIsNoPosts: what a subscriber was signed does not publish; the portal's
+// self-test, which posts 32 hexadecimal digits without a signature from an allowed network, does.
+func TestSubscribersSignatureIsNoPosts(t *testing.T) {
+	for text, signed := range map[string]int{idA: 403, idA + ":" + idB: 403, "public:" + idB: 403, `{"id":"` + idA + `"}`: 200} {
+		for peer, want := range map[string]int{"192.0.2.1:1": signed, "127.0.0.1:1": 200} {
+			f := &fake{}
+			query := "/pub/?CHANNEL_ID=" + idA
+			if peer != "127.0.0.1:1" {
+				query += "&signature=" + signer(t, testKey).SignBody([]byte(text))
+			}
+			r := request("POST", query, text)
+			r.RemoteAddr = peer
+			if w := newPublisher(config(t), f).do(r); w.Code != want || (len(f.got) == 1) != (want == 200) {
+				t.Errorf("%q from %s: %d and %d messages, want %d", text, peer, w.Code, len(f.got), want)
+			}
+		}
+	}
+}
+
 // untouched is a body that must not be read.
 type untouched struct{ t *testing.T }
 
@@ -168,8 +187,8 @@ func (u untouched) Read([]byte) (int, error) {
 	return 0, errors.New("untouched")
 }
 
-// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a signature to be checked, its
-// body is not even read.
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a
+// signature, or with what cannot be one, its body is not even read.
 func TestOutsidersLearnNothing(t *testing.T) {
 	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
 		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {
@@ -179,10 +198,16 @@ func TestOutsidersLearnNothing(t *testing.T) {
 			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 || w.Header().Get("Content-Type") != "text/plain" {
 				t.Errorf("%q %q: %d %q", query, body, w.Code, w.Body)
 			}
-			r = request("POST", "/pub/?signature=00&"+query, body)
-			r.RemoteAddr = "192.0.2.1:1"
-			if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 {
-				t.Errorf("%q %q, signed wrongly: %d %q", query, body, w.Code, w.Body)
+			for signature, possible := range map[string]bool{strings.Repeat("0", 40): true, "x": false, "00": false, strings.Repeat("0", 39): false,
+				strings.Repeat("0", 41): false, strings.Repeat("0", 64): false, strings.Repeat("F", 40): false, strings.Repeat("g", 40): false} {
+				r = request("POST", "/pub/?signature="+signature+"&"+query, body)
+				r.RemoteAddr = "192.0.2.1:1"
+				if !possible {
+					r.Body = io.NopCloser(untouched{t})
+				}
+				if w := p.do(r); w.Code != 403 || w.Body.Len() != 0 {
+					t.Errorf("%q %q, signed by %q: %d %q", query, body, signature, w.Code, w.Body)
+				}
 			}
 		}
 	}

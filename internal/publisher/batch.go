@@ -14,10 +14,11 @@ const allowOrigin = "Access-Control-Allow-Origin"
 // maxOwnChannels is how many ids a client may name as its own. A browser names two or three.
 const maxOwnChannels = 128
 
-// portalBatch carries out a batch of a post that is authorized.
-func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, batch []byte) {
+// portalBatch carries out a batch of a post that is authorized. Its idempotency key belongs to
+// owner.
+func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, owner string, batch []byte) {
 	// As with any post, the portal may hang up.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, ""), t.publisher.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, owner), t.publisher.config.Timeout)
 	defer cancel()
 	reply, err := t.batches.Portal(ctx, batch)
 	w.Header().Set(allowOrigin, "*")
@@ -38,7 +39,7 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
 		return
 	}
-	batch, no := readBody(r, t.Limits.Payload)
+	batch, no := readBody(r, t.Limits.Payload, nil)
 	if no != nil {
 		p.refuse(w, no)
 		return

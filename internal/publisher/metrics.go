@@ -19,24 +19,27 @@ type refusal struct {
 
 // The refusals.
 var (
-	forbidden      = &refusal{"forbidden", http.StatusForbidden, "", true}
-	tooLarge       = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
-	slowUpload     = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
-	brokenUpload   = &refusal{"broken_upload", http.StatusBadRequest, "", true}
-	noChannelID    = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
-	badChannelID   = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
-	noChannels     = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
-	tooMany        = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
-	emptyPost      = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
-	frameMarker    = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
-	closed         = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
-	staleForbidden = &refusal{"signature_time", http.StatusForbidden, "", true}
-	staleRequest   = &refusal{"signature_time", http.StatusBadRequest, proto.ErrRequestSignature.Text, false}
-	wrongHost      = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
-	badCall        = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
-	notRegistered  = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
-	busy           = &refusal{"busy", http.StatusTooManyRequests, "", false}
-	unavailable    = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	forbidden       = &refusal{"forbidden", http.StatusForbidden, "", true}
+	crossSite       = &refusal{"cross_site", http.StatusForbidden, proto.ErrRequestSignature.Text, true} // by a page, unsigned
+	unknownHost     = &refusal{"unknown_host", http.StatusForbidden, "", true}
+	tooLarge        = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
+	tooManyUnproven = &refusal{"unproven", http.StatusTooManyRequests, "", true}
+	slowUpload      = &refusal{"slow_upload", http.StatusRequestTimeout, "", true}
+	brokenUpload    = &refusal{"broken_upload", http.StatusBadRequest, "", true}
+	noChannelID     = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannelID.Text, false}
+	badChannelID    = &refusal{"channel", http.StatusBadRequest, proto.ErrChannelID.Text, false}
+	noChannels      = &refusal{"channel", http.StatusBadRequest, proto.ErrNoChannels.Text, false}
+	tooMany         = &refusal{"channel", http.StatusBadRequest, proto.ErrTooManyChannels.Text, false}
+	emptyPost       = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
+	frameMarker     = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
+	closed          = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	staleForbidden  = &refusal{"signature_time", http.StatusForbidden, "", true}
+	staleRequest    = &refusal{"signature_time", http.StatusBadRequest, proto.ErrRequestSignature.Text, false}
+	wrongHost       = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
+	badCall         = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
+	notRegistered   = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
+	busy            = &refusal{"busy", http.StatusTooManyRequests, "", false}
+	unavailable     = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
 // refusalOf gives the refusal of a batch for what an executor has found wrong with it.
@@ -109,7 +112,9 @@ func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 	panic(err) // as MustRegister does
 }
 
-func newMetrics(reg prometheus.Registerer, l *load) *metrics {
+func newMetrics(reg prometheus.Registerer, l *load, u *unproven) *metrics {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_unproven_bytes",
+		Help: "Memory of the bodies of outsiders' posts whose signature has not been checked."}, func() float64 { return float64(u.held.Load()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
 		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
@@ -134,7 +139,7 @@ func newMetrics(reg prometheus.Registerer, l *load) *metrics {
 		refused: make(map[*refusal]prometheus.Counter),
 	}
 	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
-	for _, r := range []*refusal{forbidden, tooLarge, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
+	for _, r := range []*refusal{forbidden, crossSite, unknownHost, tooLarge, tooManyUnproven, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}

@@ -18,7 +18,12 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !t.trusts(r) {
-		if no := t.authenticate(q, []byte(q.channels), nil, t.unsigned(query{client: q.client})); no != nil {
+		if q.signature == "" {
+			p.refuse(w, t.unsigned(r, q))
+			return
+		}
+		plain := func() bool { return t.Signer.VerifyQuestion(q.channels, q.signature) }
+		if no := t.authenticate(q, plain, nil, t.wrongSignature(query{client: q.client})); no != nil {
 			p.refuse(w, no)
 			return
 		}

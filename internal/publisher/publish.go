@@ -20,13 +20,13 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	body, no := t.read(r, query)
+	body, owner, no := t.read(w, r, query)
 	if no != nil {
 		p.refuse(w, no)
 		return
 	}
 	if query.binary {
-		t.portalBatch(w, r.Header, body)
+		t.portalBatch(w, r.Header, owner, body)
 		return
 	}
 	m, no := t.message(r.Header, query, body)
@@ -35,7 +35,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its message counts all the same.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, ""), p.config.Timeout)
+	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
 	defer cancel()
 	receipts, err := t.log.Append(ctx, m)
 	switch {
@@ -52,26 +52,38 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read gives the body of a post that is authorized. An outsider who brings no signature is refused before any of the body is read.
-func (t *tenant) read(r *http.Request, q query) ([]byte, *refusal) {
+// read returns the body of a post that is authorized, and to whom its idempotency key belongs. An
+// outsider who brings no signature is refused before any of the body is read.
+func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	switch {
 	case t.trusts(r):
-		return readBody(r, t.Limits.Payload)
+		body, no = readBody(r, t.Limits.Payload, nil)
+		return body, unsignedSender, no
 	case q.signature == "":
-		return nil, t.unsigned(query{client: q.client})
+		leaveUnread(w)
+		return nil, "", t.unsigned(r, q)
 	default:
-		return t.readSigned(r, q, t.Limits.Payload, t.unsigned(q))
+		return t.readSigned(w, r, q, t.Limits.Payload, t.wrongSignature(q))
 	}
 }
 
-// readSigned gives a body of at most limit bytes that is signed, or no.
-func (t *tenant) readSigned(r *http.Request, q query, limit int64, no *refusal) ([]byte, *refusal) {
-	body, fault := readBody(r, limit)
-	if fault == nil {
-		fault = t.authenticate(q, body, body, no)
-		once(r, q)
+// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key
+// belongs, or no. What cannot be a signature is refused before any of the body is read.
+func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
+	if !t.Signer.WellFormed(q.signature) {
+		leaveUnread(w)
+		return nil, "", no
 	}
-	return body, fault
+	hold := t.publisher.reserve(w, r)
+	defer hold.release()
+	if body, fault = readBody(r, limit, hold); fault != nil {
+		return nil, "", fault
+	}
+	plain := func() bool { return t.Signer.VerifyBody(body, q.signature) }
+	if fault = t.authenticate(q, plain, body, no); fault != nil {
+		return nil, "", fault
+	}
+	return body, once(r, q), nil
 }
 
 // message makes the message of a post.

@@ -19,6 +19,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/urlpath"
 )
 
 // Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
@@ -42,9 +43,11 @@ type Config struct {
 	Rules         proto.TTLRules  // how long messages live by their type
 	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
 	Signed        bool            // posts need a signature wherever they come from
+	Hosts         []string        // host patterns by which the publisher may be known, beside addresses and localhost; nil: any
 	Window        time.Duration   // a signature needs a time, at most so far from now; 0: a time may be left out, and is held to five minutes if not
 	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
 	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
+	MaxUnproven   int64           // bytes of bodies of outsiders' posts whose signature has not been checked; 64 MiB. Beyond it, likewise
 	Book          *tally.Book     // counts what is accepted, and has the name of the process; nil: one of its own without a name
 	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
 }
@@ -56,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPostsBytes == 0 {
 		c.MaxPostsBytes = 256 << 20
+	}
+	if c.MaxUnproven == 0 {
+		c.MaxUnproven = 64 << 20
 	}
 	if c.Book == nil {
 		c.Book = tally.NewBook("", portal.Limits{}, time.Local)
@@ -82,6 +88,8 @@ type Publisher struct {
 	tenants atomic.Pointer[tenants]
 	load    load
 
+	unproven unproven
+
 	mu    sync.Mutex
 	gates map[string]*gate // by the names of portals, those that are not served any more too
 
@@ -97,36 +105,54 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		logger: logger,
 		gates:  make(map[string]*gate),
 	}
-	p.metrics = newMetrics(reg, &p.load)
+	p.unproven.limit = p.config.MaxUnproven
+	p.metrics = newMetrics(reg, &p.load, &p.unproven)
 	p.Serve(table)
 	r := chi.NewRouter()
-	for _, prefix := range []string{"/bitrix/pub/", "/pub/"} {
-		r.Post(prefix+"*", p.publish)
-		r.Get(prefix+"*", p.online)
+	for _, route := range []string{"/bitrix/pub", "/pub"} {
+		handle(r, http.MethodPost, route, p.publish)
+		handle(r, http.MethodGet, route, p.online)
 	}
-	for _, prefix := range []string{"/bitrix/api/", "/api/"} {
-		r.Post(prefix+"*", p.api)
+	for _, route := range []string{"/bitrix/api", "/api"} {
+		handle(r, http.MethodPost, route, p.api)
 	}
-	for _, prefix := range []string{"/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/"} {
-		r.Post(prefix+"*", p.clientBatch)
-		r.Options(prefix+"*", preflight)
+	for _, route := range []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"} {
+		handle(r, http.MethodPost, route, p.clientBatch)
+		handle(r, http.MethodOptions, route, preflight)
 	}
-	r.Get("/server-stat/*", p.processes)
-	r.Post("/register-client/*", p.register)
+	handle(r, http.MethodGet, "/server-stat", p.processes)
+	handle(r, http.MethodPost, "/register-client", p.register)
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 	p.router = r
 	return p
 }
 
-// Handler serves the public paths, each with all that begins with it. Every other path or method is not found.
+// handle has a handler serve a route and all that lies below it: portals have it with and without a
+// slash before the query.
+func handle(r chi.Router, method, route string, handler http.HandlerFunc) {
+	r.Method(method, route, handler)
+	r.Method(method, route+"/*", handler)
+}
+
+// Handler serves the public paths, each with all that lies below it. Every other path or method is
+// not found.
 func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 
-// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler leaves of it.
+// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler
+// leaves of it. A path that a proxy may have taken for another one is not found.
 func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// An error means that w has no connection, in tests.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(uploadTimeout))
+	}
+	if urlpath.Ambiguous(r.URL) {
+		notFound(w, r)
+		return
+	}
+	if !p.hostAllowed(r) {
+		p.refuse(w, unknownHost)
+		return
 	}
 	p.router.ServeHTTP(w, r)
 }

@@ -216,7 +216,7 @@ func TestEverythingElseIsNotFound(t *testing.T) {
 	p := newPublisher(config(t), &fake{})
 	for _, target := range []string{
 		"DELETE /bitrix/pub/", "HEAD /bitrix/pub/", "HEAD /server-stat/", "PUT /pub/", "OPTIONS /pub/", "POST /server-stat/", "PROPFIND /pub/",
-		"POST /bitrix/sub/", "GET /", "POST /", "GET /bitrix/pub", "POST /pub", "GET /server-stat", "GET /bitrix/Pub/", "OPTIONS *", "GET ",
+		"POST /bitrix/sub/", "GET /", "POST /", "GET /bitrix/pubx", "POST /pubx/", "GET /server-state", "GET /bitrix/Pub/", "OPTIONS *", "GET ",
 	} {
 		method, path, _ := strings.Cut(target, " ")
 		w := p.do(request(method, path+"?CHANNEL_ID="+idA, "hello"))

@@ -22,7 +22,9 @@ type registration struct {
 
 // register hands a portal its key. It is open to the world: who knows the licence key that an operator has noted is the portal.
 func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
-	body, no := readBody(r, maxRegistration)
+	hold := p.reserve(w, r)
+	defer hold.release()
+	body, no := readBody(r, maxRegistration, hold)
 	if no != nil {
 		p.refuse(w, no)
 		return

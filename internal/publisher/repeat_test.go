@@ -3,8 +3,10 @@ package publisher_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -79,4 +81,36 @@ func TestIdempotencyKey(t *testing.T) {
 		<-done
 	}
 	count("ten at once", 1)
+}
+
+// TestKeysOfSendersAreApart: a key belongs to one kind of sender, so that the post of another kind
+// is not taken for a repeated one.
+func TestKeysOfSendersAreApart(t *testing.T) {
+	s := start(t, store.Config{Timeout: inTime})
+	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := channel.FromBytes([16]byte{8})
+	now := time.Now().Unix()
+	const body = `{"n":1}`
+	timed := signer.SignPost(channel.Post{Time: now, Channels: id.String(), Body: []byte(body)})
+	target := "/pub/?CHANNEL_ID=" + id.String()
+	for i, c := range []struct{ name, peer, query, key string }{
+		{"unsigned", "127.0.0.1:5000", "", timed},
+		{"signed", "192.0.2.1:5000", "&signature=" + signer.SignBody([]byte(body)), timed},
+		{"signed with a time", "192.0.2.1:5000", "&signature=" + timed + "&timestamp=" + strconv.FormatInt(now, 10), ""},
+	} {
+		for range 2 {
+			r := httptest.NewRequest("POST", target+c.query, strings.NewReader(body))
+			r.RemoteAddr = c.peer
+			r.Header.Set("Idempotency-Key", c.key)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			page, err := s.log.History(t.Context(), []channel.ID{id}, proto.ID{})
+			if w.Code != http.StatusOK || err != nil || len(page.Messages) != i+1 {
+				t.Errorf("%s: %d, and %d messages, want %d (%v)", c.name, w.Code, len(page.Messages), i+1, err)
+			}
+		}
+	}
 }

@@ -116,9 +116,10 @@ func forwarded(values []string) netip.Addr {
 // firstRead is how much memory an announced body gets before any of it has come.
 const firstRead = 64 << 10
 
-// readBody reads the whole body of a request, at most limit bytes. The body is never parsed as a form, whatever the Content-Type says:
-// the portal's HTTP client claims that every post is one.
-func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
+// readBody reads the whole body of a request, at most limit bytes, into memory that is reserved
+// from hold, if any. The body is never parsed as a form, whatever the Content-Type says: the
+// portal's HTTP client claims that every post is one.
+func readBody(r *http.Request, limit int64, hold *reservation) ([]byte, *refusal) {
 	size := r.ContentLength
 	if size > limit {
 		return nil, tooLarge
@@ -126,7 +127,15 @@ func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
 	if size < 0 {
 		size = min(limit, 4<<10)
 	}
-	body := make([]byte, 0, min(size, firstRead)+1) // and one, so that a body of the announced size ends without growing
+	first := min(size, firstRead)
+	if hold != nil {
+		first = min(first, firstUnproven)
+	}
+	first++ // so that a body of the announced size ends without growing
+	if !hold.grow(first) {
+		return nil, tooManyUnproven
+	}
+	body := make([]byte, 0, first)
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -141,7 +150,11 @@ func readBody(r *http.Request, limit int64) ([]byte, *refusal) {
 			return nil, brokenUpload
 		}
 		if len(body) == cap(body) {
-			body = slices.Grow(body, len(body))
+			next := min(2*int64(cap(body)), limit+1)
+			if !hold.grow(next) {
+				return nil, tooManyUnproven
+			}
+			body = append(make([]byte, 0, next), body...)
 		}
 	}
 }
@@ -167,7 +180,7 @@ func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
 	p.metrics.refused[no].Inc()
 	h := w.Header()
 	switch {
-	case no == unavailable, no == busy:
+	case no == unavailable, no == busy, no == tooManyUnproven:
 		h.Set("Retry-After", "1")
 	case no == tooLarge:
 		h.Set("Access-Control-Allow-Origin", "*")

@@ -14,6 +14,10 @@ func (p *Publisher) processes(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, forbidden)
 		return
 	}
+	if byPage(r) {
+		p.refuse(w, crossSite)
+		return
+	}
 	told := view{stats: p.stats}
 	if q := parseQuery(r.URL.RawQuery); q.client != "" && p.tenants.Load().table.Shared() {
 		t, no := p.tenant(q)

@@ -76,29 +76,42 @@ func (p *Publisher) tenantOfCall(q query) (*tenant, *refusal) {
 	return found, nil
 }
 
-// trusts reports whether a request may come without a signature. Among many portals none may: where it comes from does not say from whom.
-func (t *tenant) trusts(r *http.Request) bool {
+// trusts reports whether a request may come without a signature. Among many portals none may: where
+// it comes from does not say from whom. Nor may one that a page has made.
+func (t *tenant) trusts(r *http.Request) bool { return t.allows(r) && !byPage(r) }
+
+// allows reports whether a request comes from a network from which no signature is needed.
+func (t *tenant) allows(r *http.Request) bool {
 	return t.ClientID == "" && !t.publisher.config.Signed && t.publisher.allowed(r)
 }
 
-// unsigned is what a portal is told whose signature is missing or wrong.
-func (t *tenant) unsigned(q query) *refusal {
+// wrongSignature returns the refusal of a request whose signature is wrong.
+func (t *tenant) wrongSignature(q query) *refusal {
 	if q.binary || t.ClientID != "" {
 		return refusalOf[proto.ErrRequestSignature]
 	}
 	return forbidden
 }
 
+// unsigned returns the refusal of a request that has no signature and needs one.
+func (t *tenant) unsigned(r *http.Request, q query) *refusal {
+	if t.allows(r) { // then it is by a page
+		return crossSite
+	}
+	return t.wrongSignature(query{client: q.client})
+}
+
 // usualWindow is how far from now the time of a signature may be where none is demanded.
 const usualWindow = 5 * time.Minute
 
-// authenticate gives nil for a request that is signed: in the portals' own way over plain, or with a time over its channels and body. Else
-// it gives no, or its like for a signature that is right and whose time is not.
-func (t *tenant) authenticate(q query, plain, body []byte, no *refusal) *refusal {
+// authenticate returns nil for a request that is signed: in the portals' own way, as plain reports,
+// or with a time over its channels and body. Else it returns no, or the refusal with the same
+// answer for a right signature whose time is not.
+func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refusal) *refusal {
 	window := t.publisher.config.Window
 	if q.time == "" {
 		switch {
-		case !t.Signer.VerifyBody(plain, q.signature):
+		case !plain():
 			return no
 		case window != 0:
 			return no.stale()

@@ -54,7 +54,7 @@ func TestPostsOfManyPortals(t *testing.T) {
 		{"unsigned, from an allowed address", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA, body, 400, "4026: Wrong request signature.", ""},
 		{"nobody's", "POST", "/pub/?CHANNEL_ID=" + idA, body, 400, "4025: Client Id is required.", ""},
 		{"unknown", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + strings.Repeat("0", 32), body, 400, "4025: Client Id is required.", ""},
-		{"larger than b may", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=00", strings.Repeat(" ", 101), 413, "", ""},
+		{"larger than b may", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + strings.Repeat("0", 40), strings.Repeat(" ", 101), 413, "", ""},
 		{"statistics", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + signer(t, keyA).SignBody([]byte(idA)), "", 200, "infos", ""},
 		{"statistics by b's key", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + signer(t, keyB).SignBody([]byte(idA)), "",
 			400, "4026: Wrong request signature.", ""},

@@ -78,7 +78,7 @@ func serverStats() string {
 // TestNothingSecretIsTold makes both programs refuse in every way that they know, and fail in every way that their Redis can, and reads
 // all that they have logged at the lowest level, their metrics and their readiness.
 func TestNothingSecretIsTold(t *testing.T) {
-	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_MAX_CHANNELS=2")
+	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_HOSTS=x", "PUSHGATE_MAX_CHANNELS=2")
 	s := signerOf(personalKey)
 	private, public, foreign, closed := madeUp(1), madeUp(2), madeUp(3), madeUp(4)
 	ref := s.Sign(channel.Ref{Private: private, Public: public})
@@ -146,6 +146,8 @@ func TestNothingSecretIsTold(t *testing.T) {
 		w.do("GET", w.publisher.addr, "/server-stat/?"+list, "")
 		w.do("GET", w.publisher.addr, "/server-stat/?"+list, "", outside...)
 		w.do("GET", w.publisher.addr, "/"+list, "")
+		post("/bitrix/pub/?CHANNEL_ID="+list, body, "Origin", "https://"+private.String()+".test")
+		w.raw(w.publisher, "GET /server-stat/?CHANNEL_ID="+list+" HTTP/1.1\r\nHost: "+private.String()+".test\r\n\r\n")
 		w.raw(w.publisher, "POST /bitrix/pub/?CHANNEL_ID="+list+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"+body)
 		w.raw(w.publisher, "POST /bitrix/pub/?CHANNEL_ID="+list+"\x00 HTTP/1.1\r\nHost: x\r\n\r\n")
 
@@ -261,7 +263,7 @@ func (w *world) thorough(text string) {
 		}
 	}
 	apart := map[string][]string{
-		"pushgate_publish_refused_total": {"slow_upload", "too_many_messages", "invalid_channel", "no_public_id", "wrong_command"},
+		"pushgate_publish_refused_total": {"slow_upload", "unproven", "too_many_messages", "invalid_channel", "no_public_id", "wrong_command"},
 		"pushgate_session_ends_total": {"client_closed", "connection_lost", "ping_timeout", "write_timeout", "websocket_protocol_error", "leaving", "token_expired",
 			"portal_removed", "rebalanced", "handed_over", "command_no_public_id", "command_too_many_messages", "command_no_channels", "command_too_many_channels"},
 	}

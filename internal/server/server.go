@@ -191,6 +191,7 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		Rules:   cfg.TTLRules,
 		Allow:   cfg.Allow,
 		Signed:  cfg.Signed,
+		Hosts:   cfg.Hosts,
 		Window:  cfg.Window,
 		Book: tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels},
 			time.Local),

@@ -146,3 +146,23 @@ func TestTimedPostReachesReadersOnce(t *testing.T) {
 	}
 	w.expect(conn, "second")
 }
+
+// TestCrossSitePostIsNotPublished posts as the page of another site makes a browser on this machine
+// do.
+func TestCrossSitePostIsNotPublished(t *testing.T) {
+	w := start(t, onePortal(key), "PUSHGATE_HOSTS=push.example.com")
+	target := "/bitrix/pub/?CHANNEL_ID=" + madeUp(5).String()
+	status, text := w.do("POST", w.publisher.addr, target, "hello", "Content-Type", "text/plain", "Origin", "https://evil.test", "Sec-Fetch-Site", "cross-site")
+	if status != 403 || !strings.HasPrefix(text, "4026") || w.publisher.metric(t, "pushgate_publish_refused_total", "cross_site") != 1 {
+		t.Errorf("%d %q", status, text)
+	}
+	if line := w.raw(w.publisher, "GET /server-stat/ HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"); !strings.Contains(line, "403") {
+		t.Errorf("statistics for another name: %s", line)
+	}
+	if line := w.raw(w.publisher, "GET /server-stat/ HTTP/1.1\r\nHost: push.example.com\r\nConnection: close\r\n\r\n"); !strings.Contains(line, "200") {
+		t.Errorf("statistics for the right name: %s", line)
+	}
+	if n := w.publisher.metric(t, "pushgate_published_total", ""); n != 0 {
+		t.Errorf("%v published", n)
+	}
+}

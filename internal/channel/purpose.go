@@ -1,0 +1,51 @@
+package channel
+
+import "bytes"
+
+// A portal signs texts of several kinds with one key and, but for tokens, one algorithm. Clients
+// hold the signatures of their own channel list, of public ids and of their token. What keeps those
+// from passing for the signature of a post is that no post has such a text as its body: all that
+// portals post begins with a brace, a bracket, or a tag of protobuf.
+
+// publicTag begins what is signed for the right to write to a public id.
+const publicTag = "public:"
+
+// signedForOther reports whether text is what a portal signs for another purpose than a post: a
+// list of channels, the right to write to a public id, a token, or a post with a time.
+func signedForOther(text []byte) bool {
+	ids, _ := bytes.CutPrefix(text, []byte(publicTag))
+	return isList(ids) || isToken(text) || hasTimedTag(text)
+}
+
+// isList reports whether text has the form of a CHANNEL_ID of either generation, whatever its
+// length is.
+func isList(text []byte) bool {
+	for part := range bytes.SplitSeq(text, []byte("/")) {
+		ids, signature, _ := bytes.Cut(part, []byte("."))
+		if !allows(Alphanumeric, signature) {
+			return false
+		}
+		for id := range bytes.SplitSeq(ids, []byte(":")) {
+			if len(id) != IDLen || !allows(Alphanumeric, id) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isToken reports whether text has the form of the signed part of a token: two words of base64url
+// with a dot between them.
+func isToken(text []byte) bool {
+	dot := false
+	for i, c := range text {
+		switch {
+		case c == '-', c == '_', allows(Alphanumeric, text[i:i+1]):
+		case c == '.' && !dot && i > 0 && i < len(text)-1:
+			dot = true
+		default:
+			return false
+		}
+	}
+	return dot
+}
