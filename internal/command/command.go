@@ -189,11 +189,15 @@ func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time
 	return m, nil
 }
 
-// receivers gives the channels of a list that has been checked, each once: the log wants them distinct.
+// receivers returns the channels of a list that has been checked, each once: the log wants them distinct.
 func receivers(list []*pb.Receiver) []channel.ID {
 	refs := make([]channel.Ref, len(list))
 	for i, r := range list {
-		refs[i].Private = channel.FromBytes([channel.IDLen / 2]byte(r.GetId()))
+		if r.GetIsPrivate() {
+			refs[i].Private = idOf(r)
+		} else {
+			refs[i].Public = idOf(r)
+		}
 	}
 	return channel.IDs(refs)
 }

@@ -52,6 +52,9 @@ func (f *fake) Append(_ context.Context, msgs ...*proto.Message) ([]proto.Receip
 func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	sessions := make([]int, len(ids))
 	for i, id := range ids {
+		if public, ok := id.PublicID(); ok {
+			id = public
+		}
 		if raw, _ := id.Bytes(); raw[0]%2 == 0 {
 			sessions[i] = 2
 		}

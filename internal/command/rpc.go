@@ -114,7 +114,7 @@ func (x *Executor) clientReceivers(c Caller, p rpc.Publish) ([]channel.ID, *prot
 		if err != nil || id.IsZero() || !x.config.Signer.VerifyPublic(id, raw) {
 			return nil, proto.ErrChannelSignature
 		}
-		refs = append(refs, channel.Ref{Private: id})
+		refs = append(refs, channel.Ref{Public: id})
 	}
 	for _, user := range p.Users {
 		refs = append(refs, channel.Ref{Private: channel.ForUser(user)})

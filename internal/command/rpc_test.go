@@ -34,8 +34,8 @@ func TestCallPublishes(t *testing.T) {
 	}{
 		"to users": {Caller{User: 5}, `{"userList":[7,"8",0,7],` + good + `}`, []channel.ID{channel.ForUser(7), channel.ForUser(8)}, `"id":"5"`, 24 * time.Hour},
 		"to public ids": {Caller{User: 5, Public: mine}, `{"channelList":["` + signed(2) + `",{"publicId":"` + id(4).String() + `","signature":"` +
-			hex.EncodeToString(signer.SignPublic(id(4))) + `"}],` + good + `,"expiry":60}`, []channel.ID{id(2), id(4)}, `"id":"5"`, time.Minute},
-		"of a guest": {Caller{Public: mine}, `{"channelList":["` + signed(2) + `"],` + good + `,"expiry":0}`, []channel.ID{id(2)}, `"id":"` + mine.String() + `"`, 0},
+			hex.EncodeToString(signer.SignPublic(id(4))) + `"}],` + good + `,"expiry":60}`, []channel.ID{channel.ForPublic(id(2)), channel.ForPublic(id(4))}, `"id":"5"`, time.Minute},
+		"of a guest": {Caller{Public: mine}, `{"channelList":["` + signed(2) + `"],` + good + `,"expiry":0}`, []channel.ID{channel.ForPublic(id(2))}, `"id":"` + mine.String() + `"`, 0},
 		"what is for portals is not looked at": {Caller{User: 5}, `{"userList":[7],` + good + `,"user_params":{"7":{"a":1}},"dictionary":{"b":1},"type":"x"}`,
 			[]channel.ID{channel.ForUser(7)}, `"id":"5"`, 24 * time.Hour},
 	} {

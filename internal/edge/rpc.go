@@ -152,6 +152,9 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 func (c *wsConn) listChannels() json.RawMessage {
 	list := make([]string, 0, len(c.sub.channels))
 	for _, id := range c.sub.channels {
+		if public, ok := id.PublicID(); ok {
+			id = public
+		}
 		if !id.IsReserved() {
 			list = append(list, id.String())
 		}

@@ -105,6 +105,9 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 		sub.channels = append([]channel.ID{id}, sub.channels...)
 	case len(token.Channels) == 2: // a guest's: the private id and its public twin
 		sub.public = token.Channels[1]
+		if sub.channels = token.Channels[:1]; !channel.ForPublic(sub.public).IsZero() {
+			sub.channels = append(sub.channels, channel.ForPublic(sub.public))
+		}
 	}
 	return nil
 }
