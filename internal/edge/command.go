@@ -8,6 +8,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 	"pushgate/internal/rpc"
 )
@@ -15,9 +16,10 @@ import (
 // Commands carries out what clients send. It is called concurrently, but by each connection for one batch at a time.
 type Commands interface {
 	// Client carries out a batch of a client that is known by its public id, which may be zero. The reply is nil if there is
-	// none. The error is a *[proto.Error] if the client is at fault.
+	// none. The error is a *[proto.Error] if the client is at fault, and [intake.ErrBusy] if there are too many posts.
 	Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error)
-	// Call carries out a call of version 5 that is not about the connection itself. The error is not the client's fault.
+	// Call carries out a call of version 5 that is not about the connection itself. The error is not the client's fault, but for
+	// [intake.ErrBusy].
 	Call(ctx context.Context, who command.Caller, call rpc.Call) (rpc.Reply, error)
 }
 
@@ -50,6 +52,9 @@ func (c *wsConn) receive(message io.Reader) bool {
 	case err == nil:
 		c.edge.metrics.commands[commandDone].Inc()
 		return reply == nil || c.reply(reply)
+	case errors.Is(err, intake.ErrBusy): // a batch of messages has no reply that could say so, and what goes too fast need not go
+		c.edge.metrics.commands[commandBusy].Inc()
+		return true
 	case errors.As(err, &refusal) && reasonOf[refusal] != nil:
 		c.edge.metrics.commands[commandRefused].Inc()
 		c.close(reasonOf[refusal])
@@ -103,4 +108,5 @@ const (
 	commandDone    = "done"
 	commandRefused = "refused"
 	commandFailed  = "failed"
+	commandBusy    = "busy" // over the limits of its portal or of the process
 )

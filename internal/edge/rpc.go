@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 	"pushgate/internal/rpc"
 )
@@ -133,6 +135,9 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 		}
 	}
 	switch {
+	case errors.Is(err, intake.ErrBusy):
+		c.edge.metrics.commands[commandBusy].Inc()
+		reply.Fault = rpc.ErrInternal.With(proto.ErrTooManyMessages.Text)
 	case err != nil:
 		c.edge.metrics.commands[commandFailed].Inc()
 		c.edge.logger.Warn("a client's call was not carried out", "method", call.Method, "error", err)

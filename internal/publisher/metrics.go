@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 )
 
@@ -85,7 +86,7 @@ type metrics struct {
 
 // failure gives the refusal of a post that the log has not taken.
 func failure(err error) *refusal {
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, intake.ErrBusy) {
 		return busy
 	}
 	return unavailable
@@ -109,9 +110,9 @@ func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 	panic(err) // as MustRegister does
 }
 
-func newMetrics(reg prometheus.Registerer, l *load) *metrics {
+func newMetrics(reg prometheus.Registerer, gates *intake.Gates) *metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
-		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
+		Help: "Posts on their way into the log."}, func() float64 { return float64(gates.Posts()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
 		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
 	m := &metrics{
