@@ -94,6 +94,29 @@ func TestCallRefuses(t *testing.T) {
 	}
 }
 
+// TestClientsAskAboutFewUsers: of users a client asks about no more at a time than of channels; a portal may ask about all that it has.
+func TestClientsAskAboutFewUsers(t *testing.T) {
+	x := newExecutor(t, &fake{})
+	for n, allowed := range map[int]bool{1: true, 100: true, 101: false, 10_000: false} {
+		users := make([]int, n)
+		for i := range users {
+			users[i] = i + 1
+		}
+		list, err := json.Marshal(users)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := json.RawMessage(`{"userList":` + string(list) + `}`)
+		reply, err := x.Call(t.Context(), Caller{User: 5}, rpc.Call{Method: "getUsersLastSeen", Params: params})
+		if err != nil || (reply.Fault == nil) != allowed || !allowed && reply.Fault.Data != "too many users" {
+			t.Errorf("%d users: %v, %v", n, reply.Fault, err)
+		}
+		if reply, err := x.LastSeen(t.Context(), params); err != nil || reply.Fault != nil {
+			t.Errorf("a portal, %d users: %v, %v", n, reply.Fault, err)
+		}
+	}
+}
+
 func TestCallWithoutALog(t *testing.T) {
 	away := errors.New("away")
 	x := newExecutor(t, &fake{appends: away, onlines: away})

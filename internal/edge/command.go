@@ -64,9 +64,17 @@ func (c *wsConn) receive(message io.Reader) bool {
 		return true
 	default:
 		c.edge.metrics.commands[commandFailed].Inc()
-		c.edge.logger.Warn("a client's batch was not carried out", "error", err)
+		c.tenant.commandFailed(&c.tenant.batchLog, "a client's batch was not carried out", err)
 		c.close(ReasonCommandFailed)
 		return false
+	}
+}
+
+// commandFailed writes that what a client sent was not carried out, unless the last line by the same limiter is too young. The metric
+// counts all.
+func (t *tenant) commandFailed(limiter *logLimiter, what string, err error, more ...any) {
+	if failures, due := limiter.count(time.Now()); due {
+		t.edge.logger.Warn(what, append(more, "portal", t.name, "failures", failures, "error", err)...)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/intake"
@@ -24,6 +26,13 @@ const (
 	maxCalls = 100
 	// maxStatuses is how many users one connection may wait for.
 	maxStatuses = 1000
+)
+
+// How many times a second one connection, and all of a portal here, may ask who was last seen when, and how many times at once. A page asks
+// now and then, for what it shows.
+const (
+	askRate, askBurst             = 5, 10
+	portalAskRate, portalAskBurst = 200, 400
 )
 
 // The words of version 5 that are not JSON.
@@ -43,6 +52,7 @@ type rpcState struct {
 	// Owned by the reader.
 	acked    proto.ID // newest that the client has acknowledged
 	statuses map[int64]struct{}
+	asks     *rate.Limiter // nil until it asks for the first time
 }
 
 // beat sends a heartbeat when it is time. Heartbeats do not wait for the writer, who may be reading the log for as long as Redis is
@@ -128,6 +138,12 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 			reply.Fault = c.watchStatus(call.Params)
 		case "unsubscribeStatusChange":
 			reply.Fault = c.unwatchStatus(call.Params)
+		case "getUsersLastSeen":
+			if ours = false; !c.mayAsk() {
+				err = intake.ErrBusy
+				break
+			}
+			fallthrough
 		default:
 			who := command.Caller{User: c.sub.user, Public: c.sub.public}
 			ours = false // and counted elsewhere
@@ -140,7 +156,7 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 		reply.Fault = rpc.ErrInternal.With(proto.ErrTooManyMessages.Text)
 	case err != nil:
 		c.edge.metrics.commands[commandFailed].Inc()
-		c.edge.logger.Warn("a client's call was not carried out", "method", call.Method, "error", err)
+		c.tenant.commandFailed(&c.tenant.callLog, "a client's call was not carried out", err, "method", call.Method)
 		reply.Fault = rpc.ErrInternal
 	case reply.Fault != nil:
 		c.edge.metrics.commands[commandRefused].Inc()
@@ -151,6 +167,14 @@ func (c *wsConn) call(ctx context.Context, call rpc.Call) rpc.Reply {
 		}
 	}
 	return reply
+}
+
+// mayAsk reports whether the client may ask who was last seen when, and counts that it does. Called by the reader only.
+func (c *wsConn) mayAsk() bool {
+	if c.rpc.asks == nil {
+		c.rpc.asks = rate.NewLimiter(askRate, askBurst)
+	}
+	return c.rpc.asks.Allow() && c.tenant.asks.Allow()
 }
 
 // listChannels gives the ids that the client was given by its portal; how its user is addressed is no channel to it.

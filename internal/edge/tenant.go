@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"pushgate/internal/hub"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -40,7 +42,10 @@ type tenant struct {
 	removed atomic.Bool             // it is not served any more
 	recent  recent
 	gapLog  gapLog
-	numbers struct{ webSockets, polls atomic.Int64 } // of connections
+	asks    *rate.Limiter // immutable: of all its connections
+
+	batchLog, callLog logLimiter                               // of those that failed
+	numbers           struct{ webSockets, polls atomic.Int64 } // of connections
 
 	// Guarded by edge.mu.
 	connections int
@@ -108,6 +113,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		pinned:   s.ClientID == "",
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
+		asks:     rate.NewLimiter(portalAskRate, portalAskBurst),
 	}
 	t.serving.Store(s)
 	e.tenants[name] = t

@@ -147,10 +147,10 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 }
 
 // LastSeen implements [Log].
-func (m measured) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
-	times, err := m.log.LastSeen(ctx, users)
+func (m measured) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
+	sessions, times, err := m.log.LastSeen(ctx, users)
 	m.note(err)
-	return times, err
+	return sessions, times, err
 }
 
 // SetSeen implements [Log].
