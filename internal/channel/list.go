@@ -23,7 +23,7 @@ const (
 
 // Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over both.
 type Ref struct {
-	Private   ID
+	Private   ID     // zero only in what the wire does not write: a public id alone
 	Public    ID     // zero if the part has none
 	Signature string // hexadecimal digits as they were written, unchecked; empty if the part has none
 }
@@ -52,7 +52,8 @@ func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
 	return refs, nil
 }
 
-// IDs gives the ids that refs name, private and public ones, each once, in the order of the list.
+// IDs returns the channels that refs name, each once, in the order of the list: a private id is its own, a public one has that of
+// [ForPublic].
 func IDs(refs []Ref) []ID {
 	ids := make([]ID, 0, len(refs))
 	seen := make(map[ID]struct{}, len(refs))
@@ -65,7 +66,7 @@ func IDs(refs []Ref) []ID {
 	}
 	for _, ref := range refs {
 		add(ref.Private)
-		add(ref.Public)
+		add(ForPublic(ref.Public))
 	}
 	return ids
 }

@@ -42,9 +42,17 @@ func (id ID) User() (user int64, ok bool) {
 	return user, err == nil && ForUser(user) == id
 }
 
-// Restore reads the text of an id that this service wrote down itself: of a wire's grammar, or one that it gave a name to. What comes
-// from outside goes through [Parse].
+// Restore reads the text of an id that this service wrote down itself: of a wire's grammar, of a public id's channel, or one that it
+// gave a name to. What comes from outside goes through [Parse].
 func Restore(s string) (ID, error) {
+	if len(s) == IDLen && s[0] == publicMark {
+		var id ID
+		copy(id.text[:], s)
+		if _, ok := id.PublicID(); !ok {
+			return ID{}, ErrMalformed
+		}
+		return id, nil
+	}
 	if len(s) != IDLen || s[0] != reserved {
 		return Parse(s)
 	}

@@ -57,7 +57,9 @@ func (x *Executor) Online(ctx context.Context, channels []channel.ID) ([]byte, e
 func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.Response, error) {
 	ids := make([]channel.ID, len(list))
 	for i, asked := range list {
-		ids[i] = idOf(asked)
+		if ids[i] = idOf(asked); !asked.GetIsPrivate() {
+			ids[i] = channel.ForPublic(ids[i])
+		}
 	}
 	sessions, err := x.log.Online(ctx, ids)
 	if err != nil {

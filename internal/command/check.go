@@ -180,7 +180,7 @@ func checkChannels[T address](x *Executor, c caller, rights rights, list []T) er
 	return nil
 }
 
-// idOf gives the id of an address that has the right length.
+// idOf returns the id of an address that has the right length.
 func idOf(a address) channel.ID {
 	return channel.FromBytes([channel.IDLen / 2]byte(a.GetId()))
 }

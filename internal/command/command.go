@@ -21,8 +21,8 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Online gives for each channel how many sessions watch it.
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
-	// LastSeen gives for each user when it was last seen, the zero time if never.
-	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
+	// LastSeen returns for each user how many sessions it has, and when it was last seen, the zero time if never.
+	LastSeen(ctx context.Context, users []int64) (sessions []int, seen []time.Time, err error)
 }
 
 // Stats is what the processes tell of themselves, as far as the portal may know it. It is called concurrently.
@@ -189,11 +189,15 @@ func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time
 	return m, nil
 }
 
-// receivers gives the channels of a list that has been checked, each once: the log wants them distinct.
+// receivers returns the channels of a list that has been checked, each once: the log wants them distinct.
 func receivers(list []*pb.Receiver) []channel.ID {
 	refs := make([]channel.Ref, len(list))
 	for i, r := range list {
-		refs[i].Private = channel.FromBytes([channel.IDLen / 2]byte(r.GetId()))
+		if r.GetIsPrivate() {
+			refs[i].Private = idOf(r)
+		} else {
+			refs[i].Public = idOf(r)
+		}
 	}
 	return channel.IDs(refs)
 }

@@ -52,6 +52,9 @@ func (f *fake) Append(_ context.Context, msgs ...*proto.Message) ([]proto.Receip
 func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	sessions := make([]int, len(ids))
 	for i, id := range ids {
+		if public, ok := id.PublicID(); ok {
+			id = public
+		}
 		if raw, _ := id.Bytes(); raw[0]%2 == 0 {
 			sessions[i] = 2
 		}
@@ -59,15 +62,18 @@ func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	return sessions, f.onlines
 }
 
-// LastSeen has users with an odd number been here a minute ago.
-func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
+// LastSeen has users with an odd number been here a minute ago, and all others be here.
+func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, error) {
+	sessions := make([]int, len(users))
 	times := make([]time.Time, len(users))
 	for i, user := range users {
 		if user%2 == 1 {
 			times[i] = time.Now().Add(-time.Minute)
+		} else {
+			sessions[i] = 1
 		}
 	}
-	return times, f.onlines
+	return sessions, times, f.onlines
 }
 
 func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }

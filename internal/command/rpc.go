@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func (x *Executor) Call(ctx context.Context, c Caller, call rpc.Call) (rpc.Reply
 	case call.Method == "publish":
 		return x.publish(ctx, c, call.Params)
 	case call.Method == "getUsersLastSeen":
-		return x.LastSeen(ctx, call.Params)
+		return x.lastSeen(ctx, call.Params, x.config.MaxChannels)
 	default:
 		return rpc.Reply{Fault: rpc.ErrMethodNotFound}, nil
 	}
@@ -114,7 +115,7 @@ func (x *Executor) clientReceivers(c Caller, p rpc.Publish) ([]channel.ID, *prot
 		if err != nil || id.IsZero() || !x.config.Signer.VerifyPublic(id, raw) {
 			return nil, proto.ErrChannelSignature
 		}
-		refs = append(refs, channel.Ref{Private: id})
+		refs = append(refs, channel.Ref{Public: id})
 	}
 	for _, user := range p.Users {
 		refs = append(refs, channel.Ref{Private: channel.ForUser(user)})
@@ -140,21 +141,21 @@ func publicChannel(value json.RawMessage) (channel.ID, string) {
 	return refs[0].Private, signature
 }
 
-// LastSeen carries out getUsersLastSeen for portals and clients alike. The error is of the log.
+// LastSeen carries out a portal's getUsersLastSeen. The error is of the log.
 func (x *Executor) LastSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
+	return x.lastSeen(ctx, params, math.MaxInt)
+}
+
+// lastSeen carries out getUsersLastSeen of at most limit users.
+func (x *Executor) lastSeen(ctx context.Context, params json.RawMessage, limit int) (rpc.Reply, error) {
 	users, fault := rpc.ParseUsers(params)
+	if fault == nil && len(users) > limit {
+		fault = rpc.ErrInvalidParams.With("too many users")
+	}
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	ids := make([]channel.ID, len(users))
-	for i, user := range users {
-		ids[i] = channel.ForUser(user)
-	}
-	sessions, err := x.log.Online(ctx, ids)
-	if err != nil {
-		return rpc.Reply{}, fmt.Errorf("ask who of %d users is online: %w", len(users), err)
-	}
-	seen, err := x.log.LastSeen(ctx, users)
+	sessions, seen, err := x.log.LastSeen(ctx, users)
 	if err != nil {
 		return rpc.Reply{}, fmt.Errorf("ask when %d users were last seen: %w", len(users), err)
 	}

@@ -34,8 +34,8 @@ func TestCallPublishes(t *testing.T) {
 	}{
 		"to users": {Caller{User: 5}, `{"userList":[7,"8",0,7],` + good + `}`, []channel.ID{channel.ForUser(7), channel.ForUser(8)}, `"id":"5"`, 24 * time.Hour},
 		"to public ids": {Caller{User: 5, Public: mine}, `{"channelList":["` + signed(2) + `",{"publicId":"` + id(4).String() + `","signature":"` +
-			hex.EncodeToString(signer.SignPublic(id(4))) + `"}],` + good + `,"expiry":60}`, []channel.ID{id(2), id(4)}, `"id":"5"`, time.Minute},
-		"of a guest": {Caller{Public: mine}, `{"channelList":["` + signed(2) + `"],` + good + `,"expiry":0}`, []channel.ID{id(2)}, `"id":"` + mine.String() + `"`, 0},
+			hex.EncodeToString(signer.SignPublic(id(4))) + `"}],` + good + `,"expiry":60}`, []channel.ID{channel.ForPublic(id(2)), channel.ForPublic(id(4))}, `"id":"5"`, time.Minute},
+		"of a guest": {Caller{Public: mine}, `{"channelList":["` + signed(2) + `"],` + good + `,"expiry":0}`, []channel.ID{channel.ForPublic(id(2))}, `"id":"` + mine.String() + `"`, 0},
 		"what is for portals is not looked at": {Caller{User: 5}, `{"userList":[7],` + good + `,"user_params":{"7":{"a":1}},"dictionary":{"b":1},"type":"x"}`,
 			[]channel.ID{channel.ForUser(7)}, `"id":"5"`, 24 * time.Hour},
 	} {
@@ -90,6 +90,29 @@ func TestCallRefuses(t *testing.T) {
 	} {
 		if reply, err := x.Call(t.Context(), Caller{User: 5}, *call); err != nil || !errors.Is(reply.Fault, want) {
 			t.Errorf("%s: %v, %v", call.Method, reply.Fault, err)
+		}
+	}
+}
+
+// TestClientsAskAboutFewUsers: of users a client asks about no more at a time than of channels; a portal may ask about all that it has.
+func TestClientsAskAboutFewUsers(t *testing.T) {
+	x := newExecutor(t, &fake{})
+	for n, allowed := range map[int]bool{1: true, 100: true, 101: false, 10_000: false} {
+		users := make([]int, n)
+		for i := range users {
+			users[i] = i + 1
+		}
+		list, err := json.Marshal(users)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := json.RawMessage(`{"userList":` + string(list) + `}`)
+		reply, err := x.Call(t.Context(), Caller{User: 5}, rpc.Call{Method: "getUsersLastSeen", Params: params})
+		if err != nil || (reply.Fault == nil) != allowed || !allowed && reply.Fault.Data != "too many users" {
+			t.Errorf("%d users: %v, %v", n, reply.Fault, err)
+		}
+		if reply, err := x.LastSeen(t.Context(), params); err != nil || reply.Fault != nil {
+			t.Errorf("a portal, %d users: %v, %v", n, reply.Fault, err)
 		}
 	}
 }

@@ -37,6 +37,8 @@ type Common struct {
 	MaxPayload    int64              `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"bytes that a message may have"`
 	MaxMessages   int                `env:"MAX_MESSAGES" envDefault:"100" doc:"messages that a batch of the binary dialect may have"`
 	MaxChannels   int                `env:"MAX_CHANNELS" envDefault:"100" doc:"receivers that a message of a batch may have, and channels of a question who is online"`
+	MaxPosts      int                `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, those of clients over WebSocket too, and of one portal unless it has a limit of its own; beyond it the answer of a publisher is 429 with 'Retry-After'"`
+	MaxPostsBytes int64              `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
 	TTLRules      proto.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
 	Replicas      proto.ReplicaRules `env:"WAIT_REPLICAS" default:"none" doc:"how many replicas must have a message before its sender is told of success, by its type, such as 'im_message=1'; with fewer the answer is 503"`
 	AdminListen   string             `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'; port 0 is any free one, which the log names"`
@@ -68,13 +70,11 @@ type Edge struct {
 // Publisher is the environment of a publisher. A loaded one is complete and within bounds.
 type Publisher struct {
 	Common
-	Listen        string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
-	Allow         Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
-	MaxPosts      int           `env:"MAX_POSTS" envDefault:"4096" doc:"posts on their way into Redis at a time, and of one portal unless it has a limit of its own; beyond it the answer is 429 with 'Retry-After'"`
-	MaxPostsBytes int64         `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"likewise, bytes of their bodies"`
-	Window        time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"demand that signatures of posts and questions name a time at most so far from now, which PHP portals cannot; '0' leaves it to who signs"`
-	Hosts         Origins       `env:"HOSTS" default:"any" doc:"names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'; addresses and 'localhost' always may. It keeps pages whose name was made to resolve to this machine from reading statistics"`
-	Signed        bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
+	Listen string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program serves: 'host:port' or 'unix:/path'"`
+	Allow  Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that post without a signature; unix sockets count as loopback"`
+	Window time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"demand that signatures of posts and questions name a time at most so far from now, which PHP portals cannot; '0' leaves it to who signs"`
+	Hosts  Origins       `env:"HOSTS" default:"any" doc:"names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'; addresses and 'localhost' always may. It keeps pages whose name was made to resolve to this machine from reading statistics"`
+	Signed bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"demand a signature of every post, wherever it comes from"`
 }
 
 // LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
@@ -93,7 +93,7 @@ func LoadEdge(environ []string) (Edge, error) {
 	if e.Handover != "" && (!filepath.IsAbs(e.Handover) || len(e.Handover) > maxSocketPath) {
 		l.fault(Prefix+"HANDOVER", fmt.Sprintf("%q is no path of a socket", e.Handover), fmt.Sprintf("/run/pushgate/edge.sock: absolute, at most %d bytes", maxSocketPath))
 	}
-	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections})
+	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections, Posts: e.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Edge{}, err
 	}
@@ -106,8 +106,6 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	p := parse[Publisher](l)
 	l.common(&p.Common)
 	l.address("LISTEN", p.Listen)
-	within(l, "MAX_POSTS", p.MaxPosts, 1, maxPosts)
-	within(l, "MAX_POSTS_BYTES", p.MaxPostsBytes, 1<<20, 1<<40)
 	if p.Window != 0 {
 		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, maxWindow)
 	}

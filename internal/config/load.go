@@ -158,6 +158,8 @@ func (l *loader) common(c *Common) {
 	within(l, "MAX_PAYLOAD", c.MaxPayload, 1, maxPayload)
 	within(l, "MAX_MESSAGES", c.MaxMessages, 1, maxMessages)
 	within(l, "MAX_CHANNELS", c.MaxChannels, 1, maxChannels)
+	within(l, "MAX_POSTS", c.MaxPosts, 1, maxPosts)
+	within(l, "MAX_POSTS_BYTES", c.MaxPostsBytes, 1<<20, 1<<40)
 	within(l, "DRAIN", c.Drain, 0, time.Hour)
 	l.address("ADMIN_LISTEN", c.AdminListen)
 	if !c.AdminPublic && !local(c.AdminListen) {

@@ -33,13 +33,13 @@ func TestPortals(t *testing.T) {
 	}
 	p := table.Find("fcda45d0859442735f07b8bb5825ded1")
 	if p == nil || p.HostID != "a" || string(p.Key) != "0123456789abcdef" || p.Licence == "" ||
-		p.Limits != (portal.Limits{Payload: 1 << 20, Messages: 7, Channels: 50, Connections: 0}) {
+		p.Limits != (portal.Limits{Payload: 1 << 20, Messages: 7, Channels: 50, Connections: 0, Posts: 4096}) {
 		t.Errorf("%#v %+v", p, p.Limits)
 	}
 	if old := p.Signer.SignBody([]byte("x")); !table.Shared() || table.Personal().Signer.VerifyBody([]byte("x"), old) {
 		t.Error("a portal verifies by another's key")
 	}
-	if got := table.Personal().Limits; got != (portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 50, Connections: 100}) {
+	if got := table.Personal().Limits; got != (portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 50, Connections: 100, Posts: 4096}) {
 		t.Errorf("%+v", got)
 	}
 

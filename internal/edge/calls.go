@@ -3,12 +3,16 @@ package edge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 	"pushgate/internal/rpc"
 	"pushgate/internal/transport"
@@ -24,6 +28,13 @@ const (
 	maxStatuses = 1000
 )
 
+// How many times a second one connection, and all of a portal here, may ask who was last seen when, and
+// how many times at once. A page asks now and then, for what it shows.
+const (
+	askRate, askBurst             = 5, 10
+	portalAskRate, portalAskBurst = 200, 400
+)
+
 // The words of version 5 that are not JSON.
 const (
 	pongText  = "pong"
@@ -34,6 +45,7 @@ const (
 type calls struct {
 	acked    proto.ID // newest that the client has acknowledged
 	statuses map[int64]struct{}
+	asks     *rate.Limiter // nil until it asks for the first time
 }
 
 // receiveCalls takes a message of a client of version 5, and reports false if the connection ends by
@@ -86,6 +98,12 @@ func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 			reply.Fault = s.watchStatus(call.Params)
 		case "unsubscribeStatusChange":
 			reply.Fault = s.unwatchStatus(call.Params)
+		case "getUsersLastSeen":
+			if ours = false; !s.mayAsk() {
+				err = intake.ErrBusy
+				break
+			}
+			fallthrough
 		default:
 			who := command.Caller{User: s.reader.User, Public: s.public}
 			ours = false // and counted elsewhere
@@ -93,9 +111,12 @@ func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 		}
 	}
 	switch {
+	case errors.Is(err, intake.ErrBusy):
+		s.edge.metrics.commands[commandBusy].Inc()
+		reply.Fault = rpc.ErrInternal.With(proto.ErrTooManyMessages.Text)
 	case err != nil:
 		s.edge.metrics.commands[commandFailed].Inc()
-		s.edge.logger.Warn("client's call failed", "method", call.Method, "error", err)
+		s.tenant.commandFailed(&s.tenant.callLog, "client's call failed", err, "method", call.Method)
 		reply.Fault = rpc.ErrInternal
 	case reply.Fault != nil:
 		s.edge.metrics.commands[commandRefused].Inc()
@@ -108,10 +129,22 @@ func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 	return reply
 }
 
+// mayAsk reports whether the client may ask who was last seen when, and counts that it does. It is
+// called by the reader only.
+func (s *subscriber) mayAsk() bool {
+	if s.calls.asks == nil {
+		s.calls.asks = rate.NewLimiter(askRate, askBurst)
+	}
+	return s.calls.asks.Allow() && s.tenant.asks.Allow()
+}
+
 // listChannels gives the ids that the client was given by its portal; how its user is addressed is no channel to it.
 func (s *subscriber) listChannels() json.RawMessage {
 	list := make([]string, 0, len(s.reader.Channels))
 	for _, id := range s.reader.Channels {
+		if public, ok := id.PublicID(); ok {
+			id = public
+		}
 		if !id.IsReserved() {
 			list = append(list, id.String())
 		}

@@ -7,6 +7,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 	"pushgate/internal/rpc"
 	"pushgate/internal/transport"
@@ -16,10 +17,11 @@ import (
 // batch at a time.
 type Commands interface {
 	// Client carries out a batch of a client that is known by its public id, which may be zero. The
-	// reply is nil if there is none. The error is a *[proto.Error] if the client is at fault.
+	// reply is nil if there is none. The error is a *[proto.Error] if the client is at fault, and
+	// [intake.ErrBusy] if there are too many posts.
 	Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error)
 	// Call carries out a call of version 5 that is not about the connection itself. The error is not
-	// the client's fault.
+	// the client's fault, but for [intake.ErrBusy].
 	Call(ctx context.Context, who command.Caller, call rpc.Call) (rpc.Reply, error)
 }
 
@@ -50,6 +52,9 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 	case err == nil:
 		m.commands[commandDone].Inc()
 		return reply == nil || c.Reply(reply)
+	case errors.Is(err, intake.ErrBusy): // a batch of messages has no reply that could say so, and what goes too fast need not go
+		m.commands[commandBusy].Inc()
+		return true
 	case errors.As(err, &refusal) && transport.ReasonOf[refusal] != nil:
 		m.commands[commandRefused].Inc()
 		c.Close(transport.ReasonOf[refusal])
@@ -59,9 +64,17 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 		return true
 	default:
 		m.commands[commandFailed].Inc()
-		s.edge.logger.Warn("client's batch failed", "error", err)
+		s.tenant.commandFailed(&s.tenant.batchLog, "client's batch failed", err)
 		c.Close(transport.ReasonCommandFailed)
 		return false
+	}
+}
+
+// commandFailed writes that what a client sent was not carried out, unless the last line by the same
+// limiter is too young. The metric counts all.
+func (t *tenant) commandFailed(limiter *logLimiter, what string, err error, more ...any) {
+	if failures, due := limiter.count(time.Now()); due {
+		t.edge.logger.Warn(what, append(more, "portal", t.name, "failures", failures, "error", err)...)
 	}
 }
 
@@ -70,4 +83,5 @@ const (
 	commandDone    = "done"
 	commandRefused = "refused"
 	commandFailed  = "failed"
+	commandBusy    = "busy" // over the limits of its portal or of the process
 )

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"pushgate/internal/hub"
@@ -13,12 +12,8 @@ import (
 	"pushgate/internal/wire"
 )
 
-const (
-	// gapSpread is the window over which pages that heard of a gap come to the portal, which has to serve them all.
-	gapSpread = time.Minute
-	// gapLogInterval is the time between two lines in the log about gaps: when Redis loses data, every session has one.
-	gapLogInterval = 10 * time.Second
-)
+// gapSpread is the window over which pages that heard of a gap come to the portal, which has to serve them all.
+const gapSpread = time.Minute
 
 // withNote gives the messages of a batch with the note of its gap among them, if it has one. Known clients hand a module that they do not
 // know to whoever subscribed to it and to nobody else, so a note costs the portal nothing unless a page wants it to.
@@ -53,25 +48,13 @@ func gapNote(reader *wire.Reader, gap *hub.Gap, now time.Time) *proto.Message {
 	}
 }
 
-// gapLog writes about the gaps of one portal, and not of each. Its method may be called concurrently.
-type gapLog struct {
-	mu    sync.Mutex
-	since int // gaps that no line has told of
-	at    time.Time
-}
+// gapLog writes about the gaps of one portal, and not of each: when Redis loses data, every session
+// has one. Its method may be called concurrently.
+type gapLog struct{ limiter logLimiter }
 
 // note counts a gap, and writes a line unless the last one is too young. The metric counts all.
 func (g *gapLog) note(logger *slog.Logger, portal string, gap *hub.Gap) {
-	now := time.Now()
-	g.mu.Lock()
-	g.since++
-	gaps := g.since
-	due := g.at.IsZero() || now.Sub(g.at) >= gapLogInterval
-	if due {
-		g.since, g.at = 0, now
-	}
-	g.mu.Unlock()
-	if due {
+	if gaps, due := g.limiter.count(time.Now()); due {
 		logger.Warn("history is incomplete", "portal", portal, "gaps", gaps, "after", gap.After, "before", gap.Before)
 	}
 }

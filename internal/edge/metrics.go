@@ -53,7 +53,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	for _, what := range []string{fullConnections, fullMemory} {
 		m.full[what] = full.WithLabelValues(what)
 	}
-	for _, outcome := range []string{commandDone, commandRefused, commandFailed} {
+	for _, outcome := range []string{commandDone, commandRefused, commandFailed, commandBusy} {
 		m.commands[outcome] = commands.WithLabelValues(outcome)
 	}
 	registerHubs(reg, e)

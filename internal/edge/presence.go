@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"pushgate/internal/channel"
@@ -22,12 +23,16 @@ func (t *tenant) keepPresence(ctx context.Context) {
 	written := time.Now()
 	for wait(ctx, presenceStep) == nil {
 		now := time.Now()
+		var whole []proto.Presence
+		if replace {
+			whole = t.hub.Presence() // before the changes are taken, which are newer
+		}
 		changes := t.presenceChanges(now, leaving)
 		if len(changes) == 0 && !replace && now.Sub(written) < presenceRenew {
 			continue
 		}
 		if replace {
-			changes = t.hub.Presence()
+			changes = withGrace(whole, changes, leaving)
 		}
 		moved, kept, err := t.log.SetPresence(ctx, e.config.ID, changes, replace)
 		t.announce(ctx, moved)
@@ -50,6 +55,25 @@ func (t *tenant) keepPresence(ctx context.Context) {
 		t.announce(ctx, moved)
 		return err
 	})
+}
+
+// withGrace returns all that is to be on record: the channels that have sessions, with newer changes, and those that have none any more and
+// stay for their grace.
+func withGrace(whole, changes []proto.Presence, leaving map[channel.ID]time.Time) []proto.Presence {
+	sessions := make(map[channel.ID]int, len(whole)+len(leaving))
+	for _, p := range slices.Concat(whole, changes) {
+		sessions[p.Channel] = p.Sessions
+	}
+	for id := range leaving {
+		sessions[id] = 1
+	}
+	all := make([]proto.Presence, 0, len(sessions))
+	for id, n := range sessions {
+		if n > 0 {
+			all = append(all, proto.Presence{Channel: id, Sessions: n})
+		}
+	}
+	return all
 }
 
 // presenceChanges gives what is to be written now, and holds back for a while what lost its last session.

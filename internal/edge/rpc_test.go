@@ -136,8 +136,8 @@ func TestRPCGuestToken(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		text := signer.SignToken(channel.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
 		guest := w.dial(rpcURL("/subws/", text))
-		other := w.dial(rpcURL("/subws/", token(6, bob)))
-		right := bob.String() + "." + signer.SignBody([]byte("public:"+bob.String()))
+		other := w.dial(w.url("/subws/", pair(bob, bobPublic), "jsonRpc", "true"))
+		right := bobPublic.String() + "." + signer.SignBody([]byte("public:"+bobPublic.String()))
 		const call = `{"jsonrpc":"2.0","method":"publish","params":{%s,"body":{"module_id":"im","command":"x","params":{}}},"id":1}`
 		if reply := w.ask(guest, fmt.Sprintf(call, `"channelList":["`+right+`"]`)); reply != `{"jsonrpc":"2.0","id":1,"result":{}}` {
 			t.Error(reply)

@@ -91,6 +91,9 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 		sub.reader.Channels = append([]channel.ID{id}, sub.reader.Channels...)
 	case len(token.Channels) == 2: // a guest's: the private id and its public twin
 		sub.public = token.Channels[1]
+		if sub.reader.Channels = token.Channels[:1]; !channel.ForPublic(sub.public).IsZero() {
+			sub.reader.Channels = append(sub.reader.Channels, channel.ForPublic(sub.public))
+		}
 	}
 	return nil
 }

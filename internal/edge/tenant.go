@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"pushgate/internal/hub"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -33,7 +35,6 @@ type tenant struct {
 	hub      *hub.Hub
 	users    *userLimits
 	tally    *tally.Tally
-	pinned   bool            // it is followed whether it has connections or not
 	before   <-chan struct{} // closed when an earlier tenant of the same name has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
 
@@ -41,9 +42,13 @@ type tenant struct {
 	removed atomic.Bool             // it is not served any more
 	recent  recent
 	gapLog  gapLog
-	numbers struct{ webSockets, polls atomic.Int64 } // of connections
+	asks    *rate.Limiter // immutable: of all its connections
+
+	batchLog, callLog logLimiter                               // of those that failed
+	numbers           struct{ webSockets, polls atomic.Int64 } // of connections
 
 	// Guarded by edge.mu.
+	pinned      bool // it is followed whether it has connections or not: it is personal, and served
 	connections int
 	resting     *time.Timer        // ends the tenant; nil unless it has no connections
 	stop        context.CancelFunc // nil until it runs
@@ -75,6 +80,7 @@ func (e *Edge) Serve(table *portal.Table) {
 		if !removed {
 			t.serving.Store(now)
 		}
+		t.pin(!removed && t.clientID == "")
 	}
 	if personal := table.Personal(); personal != nil {
 		e.tenant(next[personal])
@@ -106,11 +112,12 @@ func (e *Edge) tenant(s *serving) *tenant {
 		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics}),
 		users:    newUserLimits(),
 		tally:    e.config.Book.Of(name),
-		pinned:   s.ClientID == "",
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
+		asks:     rate.NewLimiter(portalAskRate, portalAskBurst),
 	}
 	t.serving.Store(s)
+	t.pin(s.ClientID == "")
 	e.tenants[name] = t
 	e.shareMemory()
 	if e.running != nil && !e.closed {
@@ -125,12 +132,10 @@ func (e *Edge) join(ctx context.Context, s *serving) *tenant {
 	e.mu.Lock()
 	t := e.tenant(s)
 	t.connections++
-	if t.resting != nil {
-		t.resting.Stop()
-		t.resting = nil
-	}
+	t.rest()
+	pinned := t.pinned
 	e.mu.Unlock()
-	if t.pinned { // an edge that has it says that it is not ready, and is given subscribers all the same only if there is no other
+	if pinned { // an edge that has it says that it is not ready, and is given subscribers all the same only if there is no other
 		return t
 	}
 	select {
@@ -151,10 +156,25 @@ func (t *tenant) part() {
 	t.edge.mu.Lock()
 	defer t.edge.mu.Unlock()
 	t.connections--
-	if t.connections > 0 || t.pinned || t.edge.running == nil {
-		return
+	t.rest()
+}
+
+// pin says whether a tenant is followed without connections too. e.mu is held.
+func (t *tenant) pin(yes bool) {
+	t.pinned = yes
+	t.rest()
+}
+
+// rest has the tenant end some time from now if nothing keeps it, and not otherwise. e.mu is held.
+func (t *tenant) rest() {
+	idle := t.connections == 0 && !t.pinned && t.edge.running != nil
+	switch {
+	case idle && t.resting == nil:
+		t.resting = time.AfterFunc(tenantRest, t.end)
+	case !idle && t.resting != nil:
+		t.resting.Stop()
+		t.resting = nil
 	}
-	t.resting = time.AfterFunc(tenantRest, t.end)
 }
 
 // end ends a tenant that nobody has come back to.

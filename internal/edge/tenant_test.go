@@ -283,6 +283,40 @@ func TestServeAnew(t *testing.T) {
 	})
 }
 
+// TestPersonalPortalThatIsRemoved: the portal that needs no name is followed as long as it is served, and has no say in readiness after that.
+func TestPersonalPortalThatIsRemoved(t *testing.T) {
+	personal := storetest.NewMemory(store.Config{})
+	inMany(t, func(c *settings) {
+		personal = storetest.NewMemory(store.Config{})
+		c.Portal = portal.Portal{Signer: signer, Limits: limits}
+		c.Logs[portal.Default] = personal
+	}, func(t *testing.T, s *manyWorld) {
+		both := s.settings.table()
+		next := s.settings
+		next.Portal = portal.Portal{}
+		s.edge.Serve(next.table())
+		time.Sleep(tenantRest / 2)
+		s.edge.Serve(both) // it has changed its mind
+		time.Sleep(2 * tenantRest)
+		if n := s.value("portals_followed", ""); n != 1 {
+			t.Errorf("%v portals are followed of 1", n)
+		}
+		personal.SetDown(true)
+		synctest.Wait()
+		if s.edge.Ready() == nil {
+			t.Error("ready without the log of the personal portal")
+		}
+		s.edge.Serve(next.table())
+		time.Sleep(tenantRest + time.Second)
+		if err := s.edge.Ready(); err != nil {
+			t.Errorf("not ready because of a portal that is not served: %v", err)
+		}
+		if n := s.value("portals_followed", ""); n != 0 {
+			t.Errorf("%v portals are followed that are not served", n)
+		}
+	})
+}
+
 // TestPersonalAmongMany: the portal that needs no name is followed from the start.
 func TestPersonalAmongMany(t *testing.T) {
 	inMany(t, func(c *settings) { c.Portal = portal.Portal{Signer: signer, Limits: limits} }, func(t *testing.T, s *manyWorld) {

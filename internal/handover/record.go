@@ -90,6 +90,11 @@ func (s *session) record() (Record, error) {
 		if r.Public, err = channel.Restore(s.Public); err != nil {
 			return Record{}, err
 		}
+		// A predecessor of an older build lists its public id itself, and not the channel of it.
+		own, public := slices.Index(r.Channels, r.Public), channel.ForPublic(r.Public)
+		if own >= 0 && !public.IsZero() && !slices.Contains(r.Channels, public) {
+			r.Channels[own] = public
+		}
 	}
 	if r.Cursor, err = proto.ParseID(s.Cursor); err != nil {
 		return Record{}, err

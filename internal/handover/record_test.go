@@ -46,6 +46,19 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// TestRecordOfAnOlderBuild: there a public id stood for itself among the channels.
+func TestRecordOfAnOlderBuild(t *testing.T) {
+	r := Record{Dialect: "binary", Channels: []channel.ID{alice, bob}, Public: bob}
+	got, err := again(t, r)
+	r.Channels = []channel.ID{alice, channel.ForPublic(bob)}
+	if diff := cmp.Diff(r, got, sameIDs); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if same, err := again(t, got); err != nil || !cmp.Equal(got, same, sameIDs) {
+		t.Errorf("sent on, it came as %v, %v", same, err)
+	}
+}
+
 // TestRecordsThatAreRefused: what is not whole, or says more than this version knows, is no session.
 func TestRecordsThatAreRefused(t *testing.T) {
 	text, err := json.Marshal(message{Session: full.session()})

@@ -155,7 +155,7 @@ func (s *Succession) Run(ctx context.Context, e Edge, leave func()) error {
 			continue
 		}
 		if err := s.bequeath(ctx, newLink(conn), e, leave); err != nil && ctx.Err() == nil {
-			s.logger.Warn("not handed over; all is as before", "error", err)
+			s.logger.Warn("hand-over failed; this process goes on", "error", err)
 		}
 	}
 	return nil
@@ -169,8 +169,11 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 	if err == nil {
 		s.logger.Info("handing over")
 		g := &giver{successor: successor, patience: s.patience}
-		err = e.HandOver(ctx, g.give)
-		s.logger.Info("handed over", "sessions", g.given.Load())
+		if err = e.HandOver(ctx, g.give); err == nil {
+			s.logger.Info("handed over", "sessions", g.given.Load())
+		} else {
+			err = fmt.Errorf("after %d sessions: %w", g.given.Load(), err)
+		}
 	}
 	if err != nil {
 		s.own(true)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -169,6 +170,49 @@ func predecessor(t *testing.T, path string, act func(l link, door int)) {
 		running.Wait()
 		door.Close()
 	})
+}
+
+// TestFailedHandOverIsLogged: an operator who reads "handed over" may rely on it, and reads why it has not been.
+func TestFailedHandOverIsLogged(t *testing.T) {
+	descriptors(t)
+	path := socketPath(t)
+	var log lines
+	p := start(t, path, func(p *process) { p.logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	p.clients(t, 3)
+	l := raw(t, path)
+	l.say(t, message{Version: version})
+	l.hear(t)
+	l.say(t, message{Ready: true})
+	l.hear(t) // a session
+	l.conn.Close()
+	eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "hand-over failed") })
+	if text := log.String(); strings.Contains(text, `"handed over"`) || !strings.Contains(text, "level=WARN") || !strings.Contains(text, "after 0 sessions: ") {
+		t.Error(text)
+	}
+	start(t, path, nil)
+	<-p.left
+	if text := log.String(); strings.Count(text, `"handed over" sessions=3`) != 1 || strings.Count(text, "level=WARN") != 1 {
+		t.Error(text)
+	}
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements [io.Writer].
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // TestPredecessorsThatFail: a successor without one goes on alone, and gives way to one that stays.

@@ -20,8 +20,8 @@ type Limits struct {
 	Messages    int   // messages of a batch
 	Channels    int   // receivers of a message of a batch, and channels of a question who is online
 	Connections int   // of one user that one edge holds; 0 is no limit
-	Posts       int   // on their way into the log at one publisher
-	Rate        int   // posts a second at one publisher; 0 is no limit
+	Posts       int   // on their way into the log at one process
+	Rate        int   // posts a second at one process, those of clients too; 0 is no limit
 }
 
 // Portal is one tenant. It is immutable: what changes is which portals a [Table] holds.

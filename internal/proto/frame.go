@@ -145,6 +145,9 @@ func appendVia(b []byte, id channel.ID) []byte {
 	if id.IsReserved() {
 		return append(b, '-')
 	}
+	if public, ok := id.PublicID(); ok {
+		id = public
+	}
 	b, _ = id.AppendText(b)
 	return b
 }

@@ -33,6 +33,7 @@ const (
 //	ttl      uvarint, milliseconds
 //	type     uvarint length, bytes
 //	receivers uvarint count, 16 bytes each (32 with flagText)
+//	          with flagClient: 16 bytes are a public id, for clients write to no private one
 //	sender   with flagSenderID: 16 bytes (32 with flagText)
 //	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
 //	body     the rest
@@ -45,7 +46,7 @@ func AppendRecord(b []byte, m *Message) []byte {
 	b = append(b, m.Type...)
 	b = binary.AppendUvarint(b, uint64(len(m.Receivers)))
 	for _, id := range m.Receivers {
-		b = appendChannel(b, id, flags)
+		b = appendChannel(b, written(m, id), flags)
 	}
 	if flags&flagSenderID != 0 {
 		b = appendChannel(b, m.Sender.ID, flags)
@@ -78,11 +79,20 @@ func recordFlags(m *Message) (flags byte) {
 		flags |= flagParams
 	}
 	for _, id := range m.Receivers {
-		if _, ok := id.Bytes(); !ok {
+		if _, ok := written(m, id).Bytes(); !ok {
 			flags |= flagText
 		}
 	}
 	return flags
+}
+
+// written returns a receiver of m as its record has it. Records of clients' messages have always held plain ids, and older builds read
+// and write them so; that they are public ones goes without saying.
+func written(m *Message, id channel.ID) channel.ID {
+	if public, ok := id.PublicID(); ok && m.Sender.Type == SenderClient {
+		return public
+	}
+	return id
 }
 
 func appendChannel(b []byte, id channel.ID, flags byte) []byte {
@@ -112,6 +122,9 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	m.Receivers = make([]channel.ID, d.count(MaxReceivers))
 	for i := range m.Receivers {
 		m.Receivers[i] = d.channel(flags&flagText != 0)
+		if public := channel.ForPublic(m.Receivers[i]); flags&flagClient != 0 && !public.IsZero() {
+			m.Receivers[i] = public
+		}
 	}
 	switch {
 	case flags&flagClient != 0:

@@ -1,6 +1,7 @@
 package proto_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,6 +55,12 @@ func TestRecord(t *testing.T) {
 	oldClient.Sender = proto.Sender{Type: proto.SenderClient, ID: old.Receivers[2]}
 	nobody.Sender = proto.Sender{Type: proto.SenderClient}
 	portal.Sender = proto.Sender{Type: proto.SenderBackend}
+	portal.Receivers = append(portal.Receivers, channel.ForPublic(channel.FromBytes([16]byte{9})))
+	for _, m := range []*proto.Message{client, oldClient, nobody} { // clients write to public ids
+		for i, id := range m.Receivers {
+			m.Receivers[i] = channel.ForPublic(id)
+		}
+	}
 	for name, m := range map[string]*proto.Message{"for users": users, "client": client, "first generation client": oldClient, "client without id": nobody, "portal": portal,
 		"ordinary": message(`{"a":1}`, 2), "first generation": old, "transient": transient, "longest": longest, "bare": bare} {
 		t.Run(name, func(t *testing.T) {
@@ -137,6 +144,22 @@ func TestOldRecord(t *testing.T) {
 	m, err := proto.DecodeRecord(proto.ID{}, []byte(old))
 	if err != nil || string(m.Body) != `{"a":1}` || m.Sender != (proto.Sender{}) || len(m.Receivers) != 1 || m.TTL != time.Hour {
 		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestOldRecordOfAClient: what an earlier build has stored of a client names its receivers by plain ids, and they are public ones. What is
+// stored now is the same, for that build to read.
+func TestOldRecordOfAClient(t *testing.T) {
+	old := message("x", 1)
+	old.Receivers = append(old.Receivers, channel.ForUser(5))
+	record := proto.AppendRecord(nil, old)
+	record[1] |= 1 << 1 // the sender is a client
+	m, err := proto.DecodeRecord(proto.ID{}, record)
+	if err != nil || len(m.Receivers) != 2 || m.Receivers[0] != channel.ForPublic(old.Receivers[0]) || m.Receivers[1] != channel.ForUser(5) {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if again := proto.AppendRecord(nil, m); !bytes.Equal(again, record) {
+		t.Errorf("stored as %x, want %x", again, record)
 	}
 }
 

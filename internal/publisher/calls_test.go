@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
 
@@ -48,7 +49,7 @@ func TestClientTexts(t *testing.T) {
 			t.Errorf("%s: %v refused", c.body, refused)
 		}
 		for _, m := range f.got {
-			if m.Sender != (proto.Sender{Type: proto.SenderClient, ID: ref(t, idC).Private}) || len(m.Receivers) != 1 || m.Receivers[0].String() != idB {
+			if m.Sender != (proto.Sender{Type: proto.SenderClient, ID: ref(t, idC).Private}) || len(m.Receivers) != 1 || m.Receivers[0] != channel.ForPublic(ref(t, idB).Private) {
 				t.Errorf("%+v", m)
 			}
 		}

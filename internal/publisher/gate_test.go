@@ -114,7 +114,7 @@ func TestRate(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if got := p.load.posts.Load(); got != 0 {
+		if got := p.gates.Posts(); got != 0 {
 			t.Errorf("%d posts are still counted", got)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/intake"
 	"pushgate/internal/proto"
 )
 
@@ -88,7 +89,7 @@ type metrics struct {
 
 // failure gives the refusal of a post that the log has not taken.
 func failure(err error) *refusal {
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, intake.ErrBusy) {
 		return busy
 	}
 	return unavailable
@@ -112,11 +113,11 @@ func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 	panic(err) // as MustRegister does
 }
 
-func newMetrics(reg prometheus.Registerer, l *load, u *unproven) *metrics {
+func newMetrics(reg prometheus.Registerer, gates *intake.Gates, u *unproven) *metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_unproven_bytes",
 		Help: "Memory of the bodies of outsiders' posts whose signature has not been checked."}, func() float64 { return float64(u.held.Load()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
-		Help: "Posts on their way into the log."}, func() float64 { return float64(l.posts.Load()) }))
+		Help: "Posts on their way into the log."}, func() float64 { return float64(gates.Posts()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
 		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
 	m := &metrics{

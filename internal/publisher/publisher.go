@@ -16,6 +16,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -86,27 +87,27 @@ type Publisher struct {
 	router  http.Handler
 
 	tenants atomic.Pointer[tenants]
-	load    load
+	gates   *intake.Gates
 
 	unproven unproven
 
-	mu    sync.Mutex
-	gates map[string]*gate // by the names of portals, those that are not served any more too
+	mu sync.Mutex // held while tenants is replaced
 
 	failing atomic.Bool // the last answer of the log was an error
 }
 
 // New makes a publisher for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
+	config = config.withDefaults()
 	p := &Publisher{
-		config: config.withDefaults(),
+		config: config,
 		logs:   logs,
 		stats:  stats,
 		logger: logger,
-		gates:  make(map[string]*gate),
+		gates:  intake.New(config.MaxPosts, config.MaxPostsBytes),
 	}
 	p.unproven.limit = p.config.MaxUnproven
-	p.metrics = newMetrics(reg, &p.load, &p.unproven)
+	p.metrics = newMetrics(reg, p.gates, &p.unproven)
 	p.Serve(table)
 	r := chi.NewRouter()
 	for _, route := range []string{"/bitrix/pub", "/pub"} {

@@ -37,7 +37,12 @@ type fake struct {
 	seen []proto.Seen
 }
 
-func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
+func (f *fake) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
+	channels := make([]channel.ID, len(users))
+	for i, user := range users {
+		channels[i] = channel.ForUser(user)
+	}
+	sessions, err := f.Online(ctx, channels)
 	times := make([]time.Time, len(users))
 	for i, user := range users {
 		for _, s := range f.seen {
@@ -46,7 +51,7 @@ func (f *fake) LastSeen(_ context.Context, users []int64) ([]time.Time, error) {
 			}
 		}
 	}
-	return times, nil
+	return sessions, times, err
 }
 
 func (f *fake) SetSeen(_ context.Context, seen ...proto.Seen) error {

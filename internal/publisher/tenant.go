@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/intake"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -37,12 +38,7 @@ func (p *Publisher) Serve(table *portal.Table) {
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
 	for _, served := range table.All() {
 		name := served.Name()
-		if g := p.gates[name]; g != nil {
-			g.limit(served.Limits)
-		} else {
-			p.gates[name] = newGate(&p.load, served.Limits)
-		}
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates[name], p}, tally: p.config.Book.Of(name)}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name)}
 		told := view{stats: p.stats}
 		if table.Shared() { // one portal knows nothing of the others
 			told.portal = name
@@ -132,20 +128,16 @@ func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refus
 // measured is a log, with a bound and a count of what it takes.
 type measured struct {
 	log  Log
-	gate *gate
+	gate *intake.Gate
 	*Publisher
 }
 
-// Append implements [Log]. Its error may be errBusy.
+// Append implements [Log]. Its error may be [intake.ErrBusy].
 func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
-	size := int64(0)
-	for _, msg := range msgs {
-		size += int64(msg.Size())
+	if !m.gate.Enter(msgs) {
+		return nil, intake.ErrBusy
 	}
-	if !m.gate.enter(size, &m.config) {
-		return nil, errBusy
-	}
-	defer m.gate.leave(size)
+	defer m.gate.Leave(msgs)
 	setKeys(ctx, msgs)
 	start := time.Now()
 	receipts, err := m.log.Append(ctx, msgs...)
@@ -168,10 +160,10 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 }
 
 // LastSeen implements [Log].
-func (m measured) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
-	times, err := m.log.LastSeen(ctx, users)
+func (m measured) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
+	sessions, times, err := m.log.LastSeen(ctx, users)
 	m.note(err)
-	return times, err
+	return sessions, times, err
 }
 
 // SetSeen implements [Log].

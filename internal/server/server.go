@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/handover"
+	"pushgate/internal/intake"
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
@@ -156,10 +157,11 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 	}
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnections}, time.Local)
+	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
 			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels, Tally: book.Of(p.Name())},
-			st.Log(p.Name()), nil)
+			intake.Log{Log: st.Log(p.Name()), Gate: gates.Of(p.Name(), p.Limits)}, nil)
 	}
 	return edge.New(edge.Config{
 		ID:           cfg.ID,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -84,12 +85,19 @@ func (l *Log) ask(ctx context.Context, questions []proto.Question) []proto.Answe
 		reply, err := cmd.Slice()
 		if err == nil {
 			answers[i].Page, err = l.page(reply)
+			answers[i].Page.Messages = slices.DeleteFunc(answers[i].Page.Messages, func(m *proto.Message) bool { return strayed(m, questions[i].Channels) })
 		}
 		if err != nil {
 			answers[i] = proto.Answer{Err: fmt.Errorf("read the history of portal %q: %w", l.portal, err)}
 		}
 	}
 	return answers
+}
+
+// strayed reports whether a client's message is not for channels that it was stored under. Earlier builds stored what was sent to a public
+// id as if it were a private one.
+func strayed(m *proto.Message, channels []channel.ID) bool {
+	return m.Sender.Type == proto.SenderClient && m.Via(channels) < 0
 }
 
 // page reads the answer of the history script.

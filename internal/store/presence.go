@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
@@ -68,16 +70,25 @@ func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) 
 	for i, id := range channels {
 		args[i] = id.String()
 	}
-	sums, err := run(ctx, l.rdb, onlineScript, l.head, args...).Int64Slice()
-	if err == nil && len(sums) != len(channels) {
-		err = errReply
-	}
+	online, err := counts(run(ctx, l.rdb, onlineScript, l.head, args...), len(channels))
 	if err != nil {
 		return nil, fmt.Errorf("read who is online: %w", err)
 	}
-	online := make([]int, len(sums))
-	for i, n := range sums {
-		online[i] = int(n)
-	}
 	return online, nil
+}
+
+// counts reads n counts.
+func counts(cmd *redis.Cmd, n int) ([]int, error) {
+	sums, err := cmd.Int64Slice()
+	if err == nil && len(sums) != n {
+		err = errReply
+	}
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int, n)
+	for i, sum := range sums {
+		all[i] = int(sum)
+	}
+	return all, nil
 }

@@ -6,36 +6,51 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
 
 // seenBatch bounds the users that one call of the script takes.
 const seenBatch = 1000
 
-// LastSeen gives for each user when it was last seen, to the second: when it came or left, or what SetSeen said. It is the zero time for
-// who has not been for SeenLife. Who is here now is what [Log.Online] tells of the users' channels.
-func (l *Log) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
+// LastSeen returns for each user how many sessions of all edges it has, as [Log.Online] does of its channel, and when it was last seen, to
+// the second: when it came or left, or what SetSeen said. That is the zero time for who has not been for SeenLife. It takes one round trip
+// as a rule.
+func (l *Log) LastSeen(ctx context.Context, users []int64) (sessions []int, seen []time.Time, err error) {
 	if len(users) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	names := make([]string, len(users))
+	channels, names := make([]any, len(users)), make([]string, len(users))
 	for i, user := range users {
-		names[i] = strconv.FormatInt(user, 10)
+		channels[i], names[i] = channel.ForUser(user).String(), strconv.FormatInt(user, 10)
 	}
-	scores, err := l.rdb.ZMScore(ctx, l.seen, names...).Result()
-	if err == nil && len(scores) != len(users) {
+	pipe := l.rdb.Pipeline()
+	online := command(ctx, "evalsha", onlineScript.hash, l.head, channels)
+	_ = pipe.Process(ctx, once{online})
+	scores := pipe.ZMScore(ctx, l.seen, names...)
+	_, _ = pipe.Exec(ctx) // the errors stay in the commands
+	if redis.HasErrorPrefix(online.Err(), "NOSCRIPT") {
+		online = process(ctx, l.rdb, "eval", onlineScript.source, l.head, channels)
+	}
+	if sessions, err = counts(online, len(users)); err != nil {
+		return nil, nil, fmt.Errorf("read which users are online: %w", err)
+	}
+	times, err := scores.Result()
+	if err == nil && len(times) != len(users) {
 		err = errReply
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read who was last seen when: %w", err)
+		return nil, nil, fmt.Errorf("read when users were last seen: %w", err)
 	}
-	times := make([]time.Time, len(users))
-	for i, score := range scores {
+	seen = make([]time.Time, len(users))
+	for i, score := range times {
 		if score > 0 {
-			times[i] = time.Unix(int64(score), 0)
+			seen[i] = time.Unix(int64(score), 0)
 		}
 	}
-	return times, nil
+	return sessions, seen, nil
 }
 
 // SetSeen notes when users were seen, to the second. It never makes a time earlier than what is known, nor later than the present.

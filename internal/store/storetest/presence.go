@@ -97,17 +97,22 @@ func (m *Memory) see(user int64, at, now time.Time) {
 }
 
 // LastSeen is as [store.Log.LastSeen].
-func (m *Memory) LastSeen(ctx context.Context, users []int64) ([]time.Time, error) {
+func (m *Memory) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
+	channels := make([]channel.ID, len(users))
+	for i, user := range users {
+		channels[i] = channel.ForUser(user)
+	}
+	sessions, err := m.Online(ctx, channels)
+	if err != nil {
+		return nil, nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.fault(ctx); err != nil {
-		return nil, err
-	}
 	times := make([]time.Time, len(users))
 	for i, user := range users {
 		times[i] = m.seen[user]
 	}
-	return times, nil
+	return sessions, times, nil
 }
 
 // SetSeen is as [store.Log.SetSeen].

@@ -21,7 +21,7 @@ type Log interface {
 	Follow(ctx context.Context, f proto.Follower) error
 	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
-	LastSeen(ctx context.Context, users []int64) ([]time.Time, error)
+	LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error)
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 

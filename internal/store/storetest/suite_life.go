@@ -145,7 +145,7 @@ func writeWindow(b *bench) {
 	b.Advance(2 * time.Minute) // channel 1 is closed, 2 and 3 are open for six hours more
 
 	some := msg(time.Hour, "some", ch(4), ch(1), ch(2))
-	some.Sender = proto.Sender{Type: proto.SenderClient, ID: ch(77)}
+	some.Sender = proto.Sender{Type: proto.SenderBackend, ID: ch(77)}
 	receipts := b.append(
 		msg(time.Hour, "none", ch(1)),
 		some,

@@ -47,12 +47,12 @@ func logCases() []testCase {
 			b.want("a b c", proto.ID{}, ch(1), ch(2))
 		}},
 		{"a message comes back whole", store.Config{}, func(b *bench) {
-			receivers := []channel.ID{ch(1), ch(2)}
+			receivers := []channel.ID{channel.ForPublic(ch(1)), channel.ForPublic(ch(2))} // clients write to public ids
 			odd, err := channel.Parse(strings.Repeat("Zz", 16))
 			if err != nil {
 				b.Fatal(err)
 			}
-			for _, receivers := range [][]channel.ID{receivers, {odd, ch(3)}} {
+			for _, receivers := range [][]channel.ID{receivers, {odd, channel.ForPublic(ch(3))}} {
 				sent := msg(90*time.Minute, "\x00\xff#!", receivers...)
 				sent.Sender = proto.Sender{Type: proto.SenderClient, ID: receivers[0]}
 				id := b.append(sent)[0].ID

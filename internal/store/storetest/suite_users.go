@@ -83,10 +83,15 @@ func seenCase(b *bench) {
 	began := time.Now()
 	ages := func(want ...int) { // seconds; -1 is never
 		b.Helper()
-		times, err := b.Log.LastSeen(b.Context(), users)
+		sessions, times, err := b.Log.LastSeen(b.Context(), users)
 		if err != nil {
 			b.Fatal(err)
 		}
+		channels := make([]channel.ID, len(users))
+		for i, user := range users {
+			channels[i] = channel.ForUser(user)
+		}
+		b.online(sessions, channels...)
 		now := b.Now()
 		got := make([]int, len(times))
 		for i, at := range times {
@@ -124,7 +129,7 @@ func seenCase(b *bench) {
 	b.Advance(3 * time.Minute)
 	set(proto.Seen{User: 2, At: b.Now()})
 	ages(-1, 0, 30*86400-3540, -1)
-	if times, err := b.Log.LastSeen(b.Context(), nil); err != nil || len(times) != 0 {
+	if _, times, err := b.Log.LastSeen(b.Context(), nil); err != nil || len(times) != 0 {
 		b.Error(times, err)
 	}
 }

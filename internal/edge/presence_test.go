@@ -1,0 +1,40 @@
+package edge
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pushgate/internal/channel"
+)
+
+// TestGraceOutlivesAWriteOfTheWhole: when presence is written anew, whole, because a write failed, who has just left stays on record for as
+// long as otherwise.
+func TestGraceOutlivesAWriteOfTheWhole(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		online := func() int {
+			n, err := w.log.Online(t.Context(), []channel.ID{alice})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n[0]
+		}
+		conn := w.dial(w.url("/subws/", signed(alice)))
+		time.Sleep(2 * presenceStep)
+		conn.CloseNow()
+		left := time.Now()
+		time.Sleep(2 * presenceStep)
+		w.log.Fail(errors.New("away"))
+		w.dial(w.url("/subws/", signed(bob))) // has something to be written
+		time.Sleep(2 * presenceStep)
+		w.log.Fail(nil)
+		for online() > 0 {
+			time.Sleep(presenceStep)
+			synctest.Wait()
+		}
+		if took := time.Since(left); took < presenceGrace || took > presenceGrace+3*presenceStep {
+			t.Errorf("gone after %v, want %v", took, presenceGrace)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"pushgate/internal/channel"
+)
+
+// TestClientsAreHeldToTheLimitsOfTheirPortal: what clients publish over WebSocket counts as a portal's posts do, in both dialects. What is
+// too much is refused and counted, and the connection stays.
+func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
+	portal := fmt.Sprintf(`{"portals": [{"keys": [%q], "limits": {"rate": 1}}]}`, personalKey)
+	w := start(t, portal)
+	s := signerOf(personalKey)
+	private, public := madeUp(1), madeUp(2)
+	list := "CHANNEL_ID=" + url.QueryEscape(s.Sign(channel.Ref{Private: private, Public: public}).String())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	busy := func() float64 { return w.edge.metric(t, "pushgate_client_commands_total", "busy") }
+
+	calls, err := w.dial(list + "&jsonRpc=true")
+	w.must(err)
+	defer calls.CloseNow()
+	right := public.String() + "." + fmt.Sprintf("%x", s.SignPublic(public))
+	call := `{"jsonrpc":"2.0","id":1,"method":"publish","params":{"channelList":["` + right + `"],"expiry":0,"body":{"module_id":"im","command":"x","params":{}}}}`
+	w.must(calls.Write(ctx, websocket.MessageText, []byte("["+call+strings.Repeat(","+call, 99)+"]")))
+	for {
+		frame, err := w.read(calls)
+		w.must(err)
+		var replies []struct {
+			Error *struct {
+				Code int    `json:"code"`
+				Data string `json:"data"`
+			} `json:"error"`
+		}
+		if json.Unmarshal([]byte(frame), &replies) != nil || len(replies) != 100 {
+			continue // a message, or a heartbeat
+		}
+		refused := 0
+		for _, r := range replies {
+			if r.Error == nil {
+				continue
+			}
+			if refused++; r.Error.Code != -32603 || r.Error.Data != "4016: Request exceeded the maximum number of messages." {
+				t.Errorf("refused with %+v", r.Error)
+			}
+		}
+		if refused == 0 || refused == 100 || busy() != float64(refused) {
+			t.Errorf("%d of 100 calls refused, %v counted", refused, busy())
+		}
+		break
+	}
+	w.must(calls.Write(ctx, websocket.MessageText, []byte(`{"jsonrpc":"2.0","id":"still here","method":"ping","params":{}}`)))
+	for frame := ""; !strings.Contains(frame, "still here"); {
+		frame, err = w.read(calls)
+		w.must(err)
+	}
+
+	batches, err := w.dial(list + "&binaryMode=true")
+	w.must(err)
+	defer batches.CloseNow()
+	before := busy()
+	for range 50 {
+		w.must(batches.Write(ctx, websocket.MessageBinary, []byte(batch(public, s.SignPublic(public), false, `{"module_id":"im","command":"x"}`))))
+	}
+	w.eventually("refused", func() bool { return busy() > before })
+	if n := w.edge.metric(t, "pushgate_connections", "websocket"); n != 2 {
+		t.Errorf("%v connections are left of 2", n)
+	}
+}
