@@ -67,6 +67,8 @@ type Config struct {
 
 	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
 
+	RefusedHeads prometheus.Counter // of requests that no handler has seen; nil: one of its own
+
 	// Panics is told of panics in the work for one connection or one message, which are recovered: the
 	// connection ends, the message is skipped. Nil: none is recovered.
 	Panics contain.Report
@@ -117,6 +119,9 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 
 func newEdge(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer,
 	newConns func(start func(func())) *park.Set) *Edge {
+	if config.RefusedHeads == nil {
+		config.RefusedHeads = prometheus.NewCounter(prometheus.CounterOpts{Name: "refused_heads"})
+	}
 	if config.Book == nil {
 		config.Book = tally.NewBook(config.ID, portal.Limits{}, time.Local)
 	}
@@ -135,7 +140,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	e.shared = newShared(conns, config, e.handOverLate, reg)
 	e.metrics = newMetrics(reg, e)
 	e.front = front.New(front.Config{Handler: e.routes(), Conns: conns, Heartbeats: e.shared.Heartbeats, Panics: config.Panics,
-		Admit: e.admit, Refused: func(int) { e.metrics.badHeads.Inc() }})
+		Admit: e.admit, Refused: func(int) { config.RefusedHeads.Inc() }})
 	e.Serve(table)
 	e.connections.Add(1)
 	return e

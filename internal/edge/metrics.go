@@ -12,7 +12,6 @@ type metrics struct {
 	streams           prometheus.Gauge
 	refused, paused   prometheus.Counter
 	origins           prometheus.Counter
-	badHeads          prometheus.Counter
 	full              map[string]prometheus.Counter // subscribers turned away, by what there was too much of
 	commands          map[string]prometheus.Counter // by outcome
 	presenceErrors    prometheus.Counter
@@ -41,7 +40,6 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		polls:          connections.WithLabelValues(string(transport.KindPoll)),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
 		origins:        counter("origins_refused_total", "Subscriptions refused because of the page that they came from."),
-		badHeads:       counter("http_refused_total", "Requests that were no HTTP, or whose head was too long, too slow or broken off."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
 		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -20,10 +21,22 @@ type refused struct {
 type connKey struct{}
 
 func newRefused(registry prometheus.Registerer) *refused {
-	r := &refused{counter: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_http_refused_total",
-		Help: "Requests that were no HTTP, or whose head was too long, too slow or broken off."})}
-	registry.MustRegister(r.counter)
-	return r
+	return &refused{counter: RefusedHeads(registry)}
+}
+
+// RefusedHeads returns the counter of requests that no handler has seen. It may be called several times
+// with the same registry: an edge counts what it refuses itself.
+func RefusedHeads(registry prometheus.Registerer) prometheus.Counter {
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_http_refused_total",
+		Help: "Requests that were no HTTP, or whose head was too long, too slow or broken off."})
+	if err := registry.Register(counter); err != nil {
+		var before prometheus.AlreadyRegisteredError
+		if !errors.As(err, &before) {
+			panic(err) // as MustRegister does
+		}
+		return before.ExistingCollector.(prometheus.Counter)
+	}
+	return counter
 }
 
 // watch has the requests of a server counted, and connections closed after which a proxy may see other requests than net/http does. Whoever was

@@ -179,6 +179,8 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 
 		Commands: commands,
 		Panics:   ops.Panics(registry, logger),
+
+		RefusedHeads: ops.RefusedHeads(registry),
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
 

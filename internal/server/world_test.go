@@ -61,6 +61,7 @@ type program struct {
 
 // world is one of each, over a Redis in memory.
 type world struct {
+	clients         int // of the edge, that have asked by do
 	t               *testing.T
 	redis           *miniredis.Miniredis
 	rdb             *redis.Client
@@ -165,6 +166,10 @@ func (w *world) do(method, addr, path, body string, header ...string) (status in
 	w.must(err)
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 	r.Close = true
+	if addr == w.edge.addr { // repeated refusals of one client come late
+		w.clients++
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", w.clients/256, w.clients%256))
+	}
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}

@@ -144,7 +144,7 @@ func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
 	}
 	end := endOfHead(all, c.scanned)
 	switch {
-	case end == 0 && len(all) > MaxHead:
+	case end > MaxHead, end == 0 && len(all) > MaxHead:
 		c.mu.Unlock()
 		c.refuse(http.StatusRequestHeaderFieldsTooLarge)
 		return nil, true
@@ -290,8 +290,11 @@ func (c *Conn) finish(wait func() error) error {
 	return err
 }
 
-// closeLocked closes the connection and unlocks c.mu.
+// closeLocked closes the connection and unlocks c.mu. A head that has not come whole counts as refused.
 func (c *Conn) closeLocked() {
+	if c.phase == waiting && len(c.pending) > 0 && c.server.config.Refused != nil {
+		c.server.config.Refused(http.StatusRequestTimeout)
+	}
 	c.phase, c.holder = closed, nil
 	c.dropPendingLocked()
 	c.mu.Unlock()

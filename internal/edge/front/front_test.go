@@ -193,6 +193,11 @@ func TestHeadTooLong(t *testing.T) {
 		if status, _, _ := conn.answer(); status != 431 {
 			t.Errorf("a longer one: %d", status)
 		}
+		conn = w.dial()
+		conn.send("GET /a HTTP/1.1\r\nHost: a\r\nX: ", strings.Repeat("x", MaxHead-1000), strings.Repeat("x", 1000)+"\r\n\r\n")
+		if status, _, _ := conn.answer(); status != 431 {
+			t.Errorf("one whose end comes with what is too much: %d", status)
+		}
 	})
 }
 
