@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -34,6 +33,9 @@ type reads struct {
 	line     []*read          // in order of arrival
 	open     map[string]*read // those in the line, by what they ask
 	carriers int              // goroutines that take it to the log
+	closed   bool             // nothing is asked any more
+
+	carrying sync.WaitGroup // those goroutines
 }
 
 // read is one question on its way, and all who want to know.
@@ -51,11 +53,11 @@ type read struct {
 type reading struct {
 	session  *Session
 	question proto.Question
-	pause    time.Duration // before the next attempt
 
 	// Guarded by session.mu.
-	asked *read       // nil before and between the attempts
-	page  *proto.Page // nil until there is one
+	pause time.Duration // before the next attempt
+	asked *read         // nil before and between the attempts
+	page  *proto.Page   // nil until there is one
 }
 
 // The pauses between two attempts to read the log, which has failed.
@@ -94,10 +96,11 @@ func (r *reading) answered(a proto.Answer) {
 		s.rouse()
 		return
 	}
+	pause := r.pause/2 + rand.N(r.pause) // not the same for all
+	r.pause = min(2*r.pause, mostPause)  // before the next attempt can begin
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
-	time.AfterFunc(r.pause/2+rand.N(r.pause), r.attempt) // not the same for all
-	r.pause = min(2*r.pause, mostPause)
+	time.AfterFunc(pause, r.attempt)
 }
 
 // recall answers a question from what was notified of late, if that holds the answer.
@@ -113,7 +116,10 @@ func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 func (h *Hub) ask(q proto.Question, a *reading) *read {
 	r, carry := h.reads.enter(q, a, cap(h.pace.trips))
 	if carry {
-		go h.carry()
+		go func() {
+			defer h.reads.carrying.Done()
+			h.carry()
+		}()
 	}
 	return r
 }
@@ -121,7 +127,11 @@ func (h *Hub) ask(q proto.Question, a *reading) *read {
 // carry takes the head of the line to the log as often as the pace allows, until the line is empty.
 func (h *Hub) carry() {
 	for more := true; more; {
-		h.pace.trips <- struct{}{}
+		select {
+		case h.pace.trips <- struct{}{}:
+		case <-h.life.Done():
+			return // the hub is closed: nothing is asked any more
+		}
 		var some []*read
 		if some, more = h.reads.take(h.pace.questions); more {
 			h.trip(some)
@@ -137,7 +147,7 @@ func (h *Hub) trip(some []*read) {
 		questions[i] = r.Question
 	}
 	h.stats.Trips.Add(1)
-	answers := h.log.Histories(context.Background(), questions)
+	answers := h.log.Histories(h.life, questions)
 	for i, r := range some {
 		for _, a := range r.askers {
 			a.answered(answers[i])
@@ -147,6 +157,7 @@ func (h *Hub) trip(some []*read) {
 
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
 // snapshot may be older than the session that asks. It reports whether the caller is to start one more carrier, of so many at most.
+// A hub that is closed takes no question: r is nil.
 func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
@@ -154,6 +165,9 @@ func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry b
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if rs.closed {
+		return nil, false
+	}
 	r = rs.open[string(name)]
 	if r == nil {
 		r = &read{Question: q, name: string(name)}
@@ -164,10 +178,22 @@ func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry b
 		rs.line = append(rs.line, r)
 		if carry = rs.carriers < most; carry {
 			rs.carriers++
+			rs.carrying.Add(1) // under the lock: close begins to wait after it
 		}
 	}
 	r.askers = append(r.askers, a)
 	return r, carry
+}
+
+// close ends the line: nobody starts a carrier any more, and none finds a question.
+func (rs *reads) close() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.closed = true
+	for _, r := range rs.line {
+		r.taken = true
+	}
+	rs.line, rs.open = nil, nil
 }
 
 // take takes so many questions at most from the head of the line. If there are none, it reports false, and the carrier is to end.

@@ -293,3 +293,36 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 		}
 	})
 }
+
+// Whoever closes a hub waits for the goroutines that read the log for it, and nothing is read later.
+func TestCloseWaitsForReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		reads := 0
+		h := New(logFunc(func(ctx context.Context, _ []channel.ID, _ proto.ID) (proto.Page, error) {
+			reads++
+			<-ctx.Done()
+			time.Sleep(time.Second) // as long as Redis takes to notice
+			ended.Store(true)
+			return proto.Page{}, ctx.Err()
+		}), Config{Pace: NewPace(1, 1)})
+		h.Resync(id(1000))
+		for n := range 3 {
+			s := h.Attach([]channel.ID{alice}, new(id(n)), func() { t.Error("woken by a hub that is closed") })
+			defer s.Detach()
+			s.Next()
+			synctest.Wait()
+		}
+		h.Close()
+		if !ended.Load() {
+			t.Error("closed while the log was read")
+		}
+		late := h.Attach([]channel.ID{alice}, new(id(7)), func() {})
+		late.Next()
+		late.Detach()
+		time.Sleep(time.Minute)
+		if reads != 1 {
+			t.Errorf("%d reads, want none but that which was under way", reads)
+		}
+	})
+}
