@@ -136,7 +136,7 @@ func New(log Log, config Config) *Hub {
 func (h *Hub) Close() {
 	h.end()
 	h.reads.close()
-	h.reads.carrying.Wait()
+	h.reads.workers.Wait()
 }
 
 // Stats gives where h counts.

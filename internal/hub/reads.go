@@ -10,32 +10,21 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Pace bounds what hubs ask of their logs at a time, all together: Redis does one thing at a time, and whoever publishes waits behind
-// what it was asked before. It is made by [NewPace], and immutable but for the tokens.
-type Pace struct {
-	trips     chan struct{} // a token for each round trip under way
-	questions int
-}
-
-// NewPace allows so many round trips to logs at a time, each with so many questions at most.
-func NewPace(trips, questions int) *Pace {
-	return &Pace{trips: make(chan struct{}, trips), questions: questions}
-}
-
-// DefaultPace is right for one process. A question costs Redis about 0.1 ms if a session missed 20 messages, so that what others ask waits
-// for some milliseconds in the worst storm.
-func DefaultPace() *Pace { return NewPace(4, 16) }
-
-// reads is the line of the questions that sessions have for the log. A few goroutines take its head to the log, again and again until nobody
-// stands in it; so the longer the line, the more goes with one trip.
+// reads is the queue of the questions that sessions have for the log. A few workers take its head to
+// the log, until it is empty; so the longer the queue, the more goes with one trip. Not more than one of
+// them waits for a place at a time, so that hubs that share a Pace have turns.
 type reads struct {
-	mu       sync.Mutex
-	line     []*read          // in order of arrival
-	open     map[string]*read // those in the line, by what they ask
-	carriers int              // goroutines that take it to the log
-	closed   bool             // nothing is asked any more
+	mu     sync.Mutex
+	line   []*read          // in order of arrival
+	open   map[string]*read // those in the line, by what they ask
+	closed bool             // nothing is asked any more
 
-	carrying sync.WaitGroup // those goroutines
+	working int  // workers
+	waiting bool // one of them waits for a place
+	late    int  // trips under way that took too long, and have no place any more
+	hangs   bool // the last trip that took too long failed
+
+	workers sync.WaitGroup
 }
 
 // read is one question on its way, and all who want to know.
@@ -114,51 +103,17 @@ func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 
 // ask puts a question into the line, and sees to it that somebody takes it to the log.
 func (h *Hub) ask(q proto.Question, a *reading) *read {
-	r, carry := h.reads.enter(q, a, cap(h.pace.trips))
-	if carry {
-		go func() {
-			defer h.reads.carrying.Done()
-			h.carry()
-		}()
+	r, start := h.reads.enter(q, a, cap(h.pace.trips))
+	if start {
+		go h.work()
 	}
 	return r
 }
 
-// carry takes the head of the line to the log as often as the pace allows, until the line is empty.
-func (h *Hub) carry() {
-	for more := true; more; {
-		select {
-		case h.pace.trips <- struct{}{}:
-		case <-h.life.Done():
-			return // the hub is closed: nothing is asked any more
-		}
-		var some []*read
-		if some, more = h.reads.take(h.pace.questions); more {
-			h.trip(some)
-		}
-		<-h.pace.trips
-	}
-}
-
-// trip has the log answer some questions.
-func (h *Hub) trip(some []*read) {
-	questions := make([]proto.Question, len(some))
-	for i, r := range some {
-		questions[i] = r.Question
-	}
-	h.stats.Trips.Add(1)
-	answers := h.log.Histories(h.life, questions)
-	for i, r := range some {
-		for _, a := range r.askers {
-			a.answered(answers[i])
-		}
-	}
-}
-
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
-// snapshot may be older than the session that asks. It reports whether the caller is to start one more carrier, of so many at most.
+// snapshot may be older than the session that asks. It reports whether the caller is to start one more worker, of so many at most.
 // A hub that is closed takes no question: r is nil.
-func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry bool) {
+func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, start bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
 		name, _ = id.AppendText(name)
@@ -176,16 +131,13 @@ func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry b
 		}
 		rs.open[r.name] = r
 		rs.line = append(rs.line, r)
-		if carry = rs.carriers < most; carry {
-			rs.carriers++
-			rs.carrying.Add(1) // under the lock: close begins to wait after it
-		}
+		start = rs.startLocked(most)
 	}
 	r.askers = append(r.askers, a)
-	return r, carry
+	return r, start
 }
 
-// close ends the line: nobody starts a carrier any more, and none finds a question.
+// close ends the line: nobody starts a worker any more, and none finds a question.
 func (rs *reads) close() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -194,23 +146,6 @@ func (rs *reads) close() {
 		r.taken = true
 	}
 	rs.line, rs.open = nil, nil
-}
-
-// take takes so many questions at most from the head of the line. If there are none, it reports false, and the carrier is to end.
-func (rs *reads) take(most int) (some []*read, ok bool) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if len(rs.line) == 0 {
-		rs.carriers--
-		return nil, false
-	}
-	some = slices.Clone(rs.line[:min(most, len(rs.line))])
-	rs.line = slices.Delete(rs.line, 0, len(some))
-	for _, r := range some {
-		r.taken = true
-		delete(rs.open, r.name)
-	}
-	return some, true
 }
 
 // abandon takes an asker off a question, and the question out of the line with the last one. One on its way is answered all the same.
