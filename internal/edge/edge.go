@@ -87,6 +87,7 @@ type Edge struct {
 	metrics  *metrics
 	wheel    *wheel
 	pacer    *pacer
+	replays  *replays
 	resting  *park.Set
 	returned *returned
 
@@ -123,6 +124,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		logger:   logger,
 		wheel:    newWheel(config.PingInterval),
 		pacer:    newPacer(),
+		replays:  newReplays(),
 		returned: newReturned(),
 		hubPace:  hub.DefaultPace(),
 		ceiling:  ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory},

@@ -22,6 +22,7 @@ type metrics struct {
 	publishToAck        prometheus.Histogram
 	sentBytes, received prometheus.Counter
 	readsPaused         prometheus.Counter
+	replaysPaused       prometheus.Counter
 }
 
 // transport is how a session talks.
@@ -72,6 +73,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
 		publishToAck:   ackLatency,
 		sentBytes:      counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		replaysPaused:  counter("replays_paused_total", "Pages of history that waited, because the same client had been given them many times."),
 		readsPaused:    counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
 		received:       counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
 	}

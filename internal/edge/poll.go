@@ -110,7 +110,7 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 		p.handed, again.taken = again.handed, true
 	}
 	p.ctx, p.end = context.WithCancelCause(context.Background()) // of its own: net/http ends the request's with the handler
-	p.session = p.tenant.hub.Attach(sub.channels, sub.cursor, p.wake)
+	p.session = p.tenant.attach(&p.sub, p.wake)
 	p.slot = e.wheel.add(p)
 	rest := e.config.PollTimeout
 	if !sub.expires.IsZero() {

@@ -63,7 +63,7 @@ func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscript
 	t := e.join(ctx, sub.portal)
 	defer t.part()
 	placed := sub.cursor != nil || t.hub.Ready() == nil // else the zero cursor may be a place that is not known yet
-	session := t.hub.Attach(sub.channels, sub.cursor, func() { wake <- struct{}{} })
+	session := t.attach(&sub, func() { wake <- struct{}{} })
 	defer session.Detach()
 	s := &streamConn{end: end, tenant: t, beat: make(chan struct{}, 1), sub: &sub, pings: e.wheel.pings}
 	slot := e.wheel.add(s)

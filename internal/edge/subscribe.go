@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/hub"
 	"pushgate/internal/proto"
 )
 
@@ -24,6 +25,7 @@ type subscription struct {
 	public   channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
 	cursor   *proto.ID  // the last id that the client saw; nil if it brought none
 	codec    *codec
+	client   uint64 // whose replays are paced as one; 0 if they are not
 
 	user    int64     // whose token it brought; 0 if it is nobody in particular
 	expires time.Time // when its token does; zero if it brought none
@@ -88,9 +90,23 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 		sub.cursor = &id
 	}
 	if token := query.Get("token"); token != "" {
-		return sub, e.parseToken(&sub, token)
+		refusal = e.parseToken(&sub, token)
+	} else {
+		refusal = e.parseList(&sub, query.Get("CHANNEL_ID"))
 	}
-	return sub, e.parseList(&sub, query.Get("CHANNEL_ID"))
+	if refusal == nil {
+		sub.client = e.replays.client(sub.portal.Name(), clientAddress(r), sub.channels)
+	}
+	return sub, refusal
+}
+
+// attach returns a session for a subscription; its replay is paced.
+func (t *tenant) attach(sub *subscription, wake func()) *hub.Session {
+	session := t.hub.Attach(sub.channels, sub.cursor, wake)
+	if sub.client != 0 && sub.cursor != nil {
+		session.Meter(replayMeter{t.edge, sub.client})
+	}
+	return session
 }
 
 // parseToken reads who the client is and what it may watch from a token of version 5.

@@ -77,7 +77,7 @@ func (e *Edge) connect(t *tenant, sub subscription, conn net.Conn, before earlie
 	if sub.codec.calls {
 		c.rpc = new(rpcState)
 	}
-	c.session = c.tenant.hub.Attach(sub.channels, sub.cursor, func() { e.writers.add(c) })
+	c.session = c.tenant.attach(&c.sub, func() { e.writers.add(c) })
 	if c.rpc != nil {
 		c.rpc.late.Store(before.resumed) // the client may have waited for its next heartbeat long enough
 		for _, user := range before.statuses {

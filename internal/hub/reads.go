@@ -45,6 +45,7 @@ type reading struct {
 
 	// Guarded by session.mu.
 	pause time.Duration // before the next attempt
+	timer *time.Timer   // of the next attempt; nil if there was no pause yet
 	asked *read         // nil before and between the attempts
 	page  *proto.Page   // nil until there is one
 }
@@ -54,6 +55,24 @@ const (
 	firstPause = 50 * time.Millisecond
 	mostPause  = 2 * time.Second
 )
+
+// start makes the first attempt, at once or when the meter allows it. The caller is that of Next.
+func (r *reading) start() {
+	s := r.session
+	var pause time.Duration
+	if s.meter != nil {
+		pause = s.meter.Pause(r.question.After)
+	}
+	if pause == 0 {
+		r.attempt()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading == r {
+		r.timer = time.AfterFunc(pause, r.attempt)
+	}
+}
 
 // attempt asks for the page, unless the session has given it up. Reads of the log are paced: a storm of sessions stands in the line, holding
 // nothing but its place.
@@ -87,9 +106,9 @@ func (r *reading) answered(a proto.Answer) {
 	}
 	pause := r.pause/2 + rand.N(r.pause) // not the same for all
 	r.pause = min(2*r.pause, mostPause)  // before the next attempt can begin
+	r.timer = time.AfterFunc(pause, r.attempt)
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
-	time.AfterFunc(pause, r.attempt)
 }
 
 // recall answers a question from what was notified of late, if that holds the answer.
