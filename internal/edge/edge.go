@@ -1,14 +1,20 @@
 // Package edge is the subscribers' side: it holds their connections and writes to each what its session gives.
+//
+// Of its locks only Edge.mu is held while another is taken: that of tally.Book and that of the store
+// when a tenant is made, and the hub's lock of recent messages when their memory is shared anew. None
+// of those who hold these locks takes Edge.mu.
 package edge
 
 import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,6 +99,7 @@ type Edge struct {
 	shared  *transport.Shared
 	front   *front.Server
 	pacer   *pacer
+	replays *replays
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -131,6 +138,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 		stats:   stats,
 		logger:  logger,
 		pacer:   newPacer(),
+		replays: newReplays(),
 		hubPace: hub.DefaultPace(),
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
@@ -285,15 +293,14 @@ func (e *Edge) Ready() error {
 
 // subscribed says why the log of a portal that has been followed for a while does not notify this edge; nil if all do.
 func (e *Edge) subscribed() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.tenants) == 0 { // nobody's log says whether Redis is there
+	tenants := e.present()
+	if len(tenants) == 0 { // nobody's log says whether Redis is there
 		if err := e.told.Load(); err != nil {
 			return *err
 		}
 		return hub.ErrNotSynced
 	}
-	for _, t := range e.tenants {
+	for _, t := range tenants {
 		if err := t.hub.Ready(); err != nil && (t.pinned || !errors.Is(err, hub.ErrNotSynced)) {
 			return err
 		}
@@ -301,11 +308,16 @@ func (e *Edge) subscribed() error {
 	return nil
 }
 
-// channels gives the number of channels that have a session here.
-func (e *Edge) channels() (n int) {
+// present returns the tenants there are, so that their hubs can be asked without Edge.mu.
+func (e *Edge) present() []*tenant {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, t := range e.tenants {
+	return slices.Collect(maps.Values(e.tenants))
+}
+
+// channels gives the number of channels that have a session here.
+func (e *Edge) channels() (n int) {
+	for _, t := range e.present() {
 		n += t.hub.Channels()
 	}
 	return n
@@ -338,15 +350,13 @@ func (e *Edge) keepStats(ctx context.Context) {
 // process gives what this edge tells of itself now.
 func (e *Edge) process() proto.Process {
 	here := make(map[string]proto.Numbers)
-	e.mu.Lock()
-	for name, t := range e.tenants {
-		here[name] = proto.Numbers{
+	for _, t := range e.present() {
+		here[t.name] = proto.Numbers{
 			Channels:   t.hub.Channels(),
 			WebSockets: int(t.numbers.webSockets.Load()),
 			Polls:      int(t.numbers.polls.Load()),
 		}
 	}
-	e.mu.Unlock()
 	p := e.config.Book.Process(e.portals.Load().table, here)
 	p.Edge = true
 	return p

@@ -17,6 +17,7 @@ type metrics struct {
 	presenceErrors    prometheus.Counter
 	acks              prometheus.Counter
 	publishToAck      prometheus.Histogram
+	replaysPaused     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
@@ -47,6 +48,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		streams:        connections.WithLabelValues(string(transport.KindStream)),
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
 		publishToAck:   ackLatency,
+		replaysPaused:  counter("replays_paused_total", "Pages of history that waited, because the same client had been given them many times."),
 	}
 	for _, what := range []string{fullConnections, fullMemory} {
 		m.full[what] = full.WithLabelValues(what)

@@ -25,15 +25,14 @@ const (
 )
 
 // pacer says how long a refusal waits. A client that comes back at once with the ids that were just refused (the oldest browsers
-// do, for ever) is held back by its own connection. Its memory is bounded: two generations, of which the older one is
-// forgotten when the younger one is full or old. Its methods may be called concurrently.
+// do, for ever) is held back by its own connection. Its memory is bounded. Its methods may be called
+// concurrently.
 type pacer struct {
 	seed maphash.Seed // immutable
 
-	mu         sync.Mutex
-	young, old map[uint64]refusals
-	since      time.Time // when young began
-	pausing    int
+	mu      sync.Mutex
+	clients generations[refusals]
+	pausing int
 }
 
 // refusals is how often one client was refused.
@@ -43,7 +42,7 @@ type refusals struct {
 }
 
 func newPacer() *pacer {
-	return &pacer{seed: maphash.MakeSeed(), young: make(map[uint64]refusals)}
+	return &pacer{seed: maphash.MakeSeed(), clients: newGenerations[refusals](rememberedRefused, refusalMemory)}
 }
 
 // pause gives how long the refusal of a client, by what it said and where it is, is to wait. A pause that is not 0 is ended with
@@ -52,13 +51,7 @@ func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 	key := maphash.String(p.seed, said+"\x00"+address)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.young) >= rememberedRefused || now.Sub(p.since) > refusalMemory {
-		p.old, p.young, p.since = p.young, make(map[uint64]refusals), now
-	}
-	r, ok := p.young[key]
-	if !ok {
-		r = p.old[key]
-	}
+	r := p.clients.get(key, now)
 	if now.Sub(r.last) > refusalMemory {
 		r.count = 0
 	}
@@ -69,7 +62,7 @@ func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 	}
 	r.count++
 	r.last = now.Add(pause) // that is when it is told
-	p.young[key] = r
+	p.clients.put(key, r)
 	return pause
 }
 

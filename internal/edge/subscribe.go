@@ -20,7 +20,8 @@ type subscription struct {
 	public channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
 	cursor *proto.ID  // the last id that the client saw; nil if it brought none
 
-	revision bool // it named the revision of the protocol, as web clients do
+	revision bool   // it named the revision of the protocol, as web clients do
+	client   uint64 // whose replays are paced as one; 0 if they are not
 
 	expires time.Time // when its token does; zero if it brought none
 }
@@ -74,9 +75,14 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 		sub.cursor = &id
 	}
 	if token := query.Get("token"); token != "" {
-		return sub, e.parseToken(&sub, token)
+		refusal = e.parseToken(&sub, token)
+	} else {
+		refusal = e.parseList(&sub, query.Get("CHANNEL_ID"))
 	}
-	return sub, e.parseList(&sub, query.Get("CHANNEL_ID"))
+	if refusal == nil {
+		sub.client = e.replays.client(sub.portal.Name(), clientAddress(r), sub.reader.Channels)
+	}
+	return sub, refusal
 }
 
 // parseToken reads who the client is and what it may watch from a token of version 5.

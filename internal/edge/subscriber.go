@@ -46,9 +46,12 @@ func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber 
 // drop ends a subscriber whose connection has come to nothing.
 func (s *subscriber) drop() { s.tenant.part() }
 
-// attach makes the session.
+// attach makes the session, whose replay is paced.
 func (s *subscriber) attach(wake func()) *hub.Session {
 	s.session = s.tenant.hub.Attach(s.reader.Channels, s.cursor, wake)
+	if s.client != 0 && s.cursor != nil {
+		s.session.Meter(replayMeter{s.edge, s.client})
+	}
 	return s.session
 }
 

@@ -226,6 +226,7 @@ func (t *tenant) run(ctx context.Context) {
 	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, e.shared.Queue, logger}) }) // its error is that of ctx
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
+	t.hub.Close()
 }
 
 // follower is the hub, with a word to the log about its link, and with the queue.

@@ -176,7 +176,7 @@ func TestPacerIsBounded(t *testing.T) {
 	for i := range 10 * rememberedRefused {
 		p.pause(fmt.Sprint(i), "a", now)
 	}
-	if n := len(p.young) + len(p.old); n > 2*rememberedRefused {
+	if n := len(p.clients.young) + len(p.clients.old); n > 2*rememberedRefused {
 		t.Errorf("%d remembered", n)
 	}
 	paused := 0

@@ -3,6 +3,13 @@
 // A session is a cursor into the log and an inbox, a bounded cache of what was notified since. Whatever makes the inbox
 // doubtful (a reconnect, a slow reader, a lost notification) is one and the same event here: the inbox is stale, and the log is
 // read after the cursor. [Session.Next] is the whole of it.
+//
+// Locks are taken in this order, and none is held while a wake is called or the log is read:
+//
+//	Hub.mu, then recent.mu
+//	Session.mu, then reads.mu
+//
+// Hub.mu and Session.mu are never held together.
 package hub
 
 import (
@@ -68,6 +75,9 @@ type Hub struct {
 	recent recent
 	reads  reads
 
+	life context.Context // of the reading of the log; Close ends it
+	end  context.CancelFunc
+
 	mu      sync.Mutex
 	topics  map[channel.ID]*topic
 	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
@@ -92,7 +102,7 @@ type watcher struct {
 // ErrNotSynced says why a new hub is not ready.
 var ErrNotSynced = errors.New("not yet subscribed to the log")
 
-// New makes a hub over a portal's log.
+// New returns a hub over a portal's log. Close it after its last use.
 func New(log Log, config Config) *Hub {
 	if config.InboxMessages == 0 {
 		config.InboxMessages = 256
@@ -109,7 +119,10 @@ func New(log Log, config Config) *Hub {
 	if config.Stats == nil {
 		config.Stats = new(Stats)
 	}
+	life, end := context.WithCancel(context.Background())
 	return &Hub{
+		life:    life,
+		end:     end,
 		log:     log,
 		stats:   config.Stats,
 		synced:  make(chan struct{}),
@@ -120,6 +133,14 @@ func New(log Log, config Config) *Hub {
 		changed: make(map[channel.ID]struct{}),
 		down:    ErrNotSynced,
 	}
+}
+
+// Close ends the reading of the log, and returns when no goroutine of h is left. Sessions that still
+// wait for a page are not woken any more; they can be detached as before.
+func (h *Hub) Close() {
+	h.end()
+	h.reads.close()
+	h.reads.workers.Wait()
 }
 
 // Stats gives where h counts.

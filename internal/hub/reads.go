@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -12,29 +11,21 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Pace bounds what hubs ask of their logs at a time, all together: Redis does one thing at a time, and whoever publishes waits behind
-// what it was asked before. It is made by [NewPace], and immutable but for the tokens.
-type Pace struct {
-	trips     chan struct{} // a token for each round trip under way
-	questions int
-}
-
-// NewPace allows so many round trips to logs at a time, each with so many questions at most.
-func NewPace(trips, questions int) *Pace {
-	return &Pace{trips: make(chan struct{}, trips), questions: questions}
-}
-
-// DefaultPace is right for one process. A question costs Redis about 0.1 ms if a session missed 20 messages, so that what others ask waits
-// for some milliseconds in the worst storm.
-func DefaultPace() *Pace { return NewPace(4, 16) }
-
-// reads is the line of the questions that sessions have for the log. A few goroutines take its head to the log, again and again until nobody
-// stands in it; so the longer the line, the more goes with one trip.
+// reads is the queue of the questions that sessions have for the log. A few workers take its head to
+// the log, until it is empty; so the longer the queue, the more goes with one trip. Not more than one of
+// them waits for a place at a time, so that hubs that share a Pace have turns.
 type reads struct {
-	mu       sync.Mutex
-	line     []*read          // in order of arrival
-	open     map[string]*read // those in the line, by what they ask
-	carriers int              // goroutines that take it to the log
+	mu     sync.Mutex
+	line   []*read          // in order of arrival
+	open   map[string]*read // those in the line, by what they ask
+	closed bool             // nothing is asked any more
+
+	working int  // workers
+	waiting bool // one of them waits for a place
+	late    int  // trips under way that took too long, and have no place any more
+	hangs   bool // the last trip that took too long failed
+
+	workers sync.WaitGroup
 }
 
 // read is one question on its way, and all who want to know.
@@ -52,11 +43,12 @@ type read struct {
 type reading struct {
 	session  *Session
 	question proto.Question
-	pause    time.Duration // before the next attempt
 
 	// Guarded by session.mu.
-	asked *read       // nil before and between the attempts
-	page  *proto.Page // nil until there is one
+	pause time.Duration // before the next attempt
+	timer *time.Timer   // of the next attempt; nil if there was no pause yet
+	asked *read         // nil before and between the attempts
+	page  *proto.Page   // nil until there is one
 }
 
 // The pauses between two attempts to read the log, which has failed.
@@ -64,6 +56,24 @@ const (
 	firstPause = 50 * time.Millisecond
 	mostPause  = 2 * time.Second
 )
+
+// start makes the first attempt, at once or when the meter allows it. The caller is that of Next.
+func (r *reading) start() {
+	s := r.session
+	var pause time.Duration
+	if s.meter != nil {
+		pause = s.meter.Pause(r.question.After)
+	}
+	if pause == 0 {
+		r.attempt()
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reading == r {
+		r.timer = time.AfterFunc(pause, r.attemptLater)
+	}
+}
 
 // attempt asks for the page, unless the session has given it up. Reads of the log are paced: a storm of sessions stands in the line, holding
 // nothing but its place.
@@ -105,10 +115,11 @@ func (r *reading) answered(a proto.Answer) {
 		}
 		return
 	}
+	pause := r.pause/2 + rand.N(r.pause) // not the same for all
+	r.pause = min(2*r.pause, mostPause)  // before the next attempt can begin
+	r.timer = time.AfterFunc(pause, r.attemptLater)
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
-	time.AfterFunc(r.pause/2+rand.N(r.pause), r.attemptLater) // not the same for all
-	r.pause = min(2*r.pause, mostPause)
 }
 
 // errPanic is the answer to an attempt that ended in a panic, which has been reported.
@@ -125,38 +136,11 @@ func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 
 // ask puts a question into the line, and sees to it that somebody takes it to the log.
 func (h *Hub) ask(q proto.Question, a *reading) *read {
-	r, carry := h.reads.enter(q, a, cap(h.pace.trips))
-	if carry {
-		go h.carry()
+	r, start := h.reads.enter(q, a, cap(h.pace.trips))
+	if start {
+		go h.work()
 	}
 	return r
-}
-
-// carry takes the head of the line to the log as often as the pace allows, until the line is empty.
-func (h *Hub) carry() {
-	for more := true; more; {
-		h.pace.trips <- struct{}{}
-		var some []*read
-		if some, more = h.reads.take(h.pace.questions); more {
-			h.trip(some)
-		}
-		<-h.pace.trips
-	}
-}
-
-// trip has the log answer some questions.
-func (h *Hub) trip(some []*read) {
-	questions := make([]proto.Question, len(some))
-	for i, r := range some {
-		questions[i] = r.Question
-	}
-	h.stats.Trips.Add(1)
-	answers := h.histories(questions)
-	for i, r := range some {
-		for _, a := range r.askers {
-			h.answer(a, answers[i])
-		}
-	}
 }
 
 // histories asks the log. After a panic every answer is an error, so that all are asked again after a pause.
@@ -167,7 +151,7 @@ func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
 			answers[i].Err = errPanic
 		}
 	})
-	return h.log.Histories(context.Background(), questions)
+	return h.log.Histories(h.life, questions)
 }
 
 // answer hands an answer to one of those who asked; a panic in one must not keep it from the others.
@@ -177,14 +161,18 @@ func (h *Hub) answer(a *reading, answer proto.Answer) {
 }
 
 // enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
-// snapshot may be older than the session that asks. It reports whether the caller is to start one more carrier, of so many at most.
-func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry bool) {
+// snapshot may be older than the session that asks. It reports whether the caller is to start one more worker, of so many at most.
+// A hub that is closed takes no question: r is nil.
+func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, start bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
 		name, _ = id.AppendText(name)
 	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if rs.closed {
+		return nil, false
+	}
 	r = rs.open[string(name)]
 	if r == nil {
 		r = &read{Question: q, name: string(name)}
@@ -193,29 +181,21 @@ func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, carry b
 		}
 		rs.open[r.name] = r
 		rs.line = append(rs.line, r)
-		if carry = rs.carriers < most; carry {
-			rs.carriers++
-		}
+		start = rs.startLocked(most)
 	}
 	r.askers = append(r.askers, a)
-	return r, carry
+	return r, start
 }
 
-// take takes so many questions at most from the head of the line. If there are none, it reports false, and the carrier is to end.
-func (rs *reads) take(most int) (some []*read, ok bool) {
+// close ends the line: nobody starts a worker any more, and none finds a question.
+func (rs *reads) close() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if len(rs.line) == 0 {
-		rs.carriers--
-		return nil, false
-	}
-	some = slices.Clone(rs.line[:min(most, len(rs.line))])
-	rs.line = slices.Delete(rs.line, 0, len(some))
-	for _, r := range some {
+	rs.closed = true
+	for _, r := range rs.line {
 		r.taken = true
-		delete(rs.open, r.name)
 	}
-	return some, true
+	rs.line, rs.open = nil, nil
 }
 
 // abandon takes an asker off a question, and the question out of the line with the last one. One on its way is answered all the same.

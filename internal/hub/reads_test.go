@@ -14,7 +14,10 @@ import (
 	"pushgate/internal/proto"
 )
 
-// slowLog answers each round trip after a second with a message of the cursor's next id, and notes what it was asked.
+// tripTime is how long a trip to a slowLog takes.
+const tripTime = 100 * time.Millisecond
+
+// slowLog answers each round trip after tripTime with a message of the cursor's next id, and notes what it was asked.
 type slowLog struct {
 	mu    sync.Mutex
 	asked [][]proto.Question
@@ -28,7 +31,7 @@ func (l *slowLog) Histories(ctx context.Context, questions []proto.Question) []p
 	l.now++
 	l.most = max(l.most, l.now)
 	l.mu.Unlock()
-	time.Sleep(time.Second)
+	time.Sleep(tripTime)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now--
@@ -77,13 +80,13 @@ func TestReadsTravelTogether(t *testing.T) {
 		}
 		start := time.Now()
 		for range 60 {
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(tripTime / 10)
 			synctest.Wait()
 			if got.Load() == 102 {
 				break
 			}
 		}
-		if took := time.Since(start); got.Load() != 102 || took > 6*time.Second || log.most != 2 || len(log.asked) != 12 {
+		if took := time.Since(start); got.Load() != 102 || took > 6*tripTime || log.most != 2 || len(log.asked) != 12 {
 			t.Errorf("%d of 102 after %v, %d trips at a time, %d in all", got.Load(), took, log.most, len(log.asked))
 		}
 		if n := h.Stats().Trips.Load(); n != 12 {
@@ -258,8 +261,8 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 			t.Error(batch)
 		}
 		// The first was on its way, the second of its kind not; then those who asked for what the last one did.
-		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.carriers != 0 || len(h.pace.trips) != 0 {
-			t.Errorf("%d questions, %d in the line, %d open, %d carriers, %d trips under way", n, len(h.reads.line), len(h.reads.open), h.reads.carriers, len(h.pace.trips))
+		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.working != 0 || len(h.pace.trips) != 0 {
+			t.Errorf("%d questions, %d in the line, %d open, %d workers, %d trips under way", n, len(h.reads.line), len(h.reads.open), h.reads.working, len(h.pace.trips))
 		}
 	})
 }
@@ -290,6 +293,90 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 		synctest.Wait()
 		if got.Load() != 6 {
 			t.Errorf("%d had an answer, want 6", got.Load())
+		}
+	})
+}
+
+// Whoever closes a hub waits for the goroutines that read the log for it, and nothing is read later.
+func TestCloseWaitsForReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		reads := 0
+		h := New(logFunc(func(ctx context.Context, _ []channel.ID, _ proto.ID) (proto.Page, error) {
+			reads++
+			<-ctx.Done()
+			time.Sleep(time.Second) // as long as Redis takes to notice
+			ended.Store(true)
+			return proto.Page{}, ctx.Err()
+		}), Config{Pace: NewPace(1, 1)})
+		h.Resync(id(1000))
+		for n := range 3 {
+			s := h.Attach([]channel.ID{alice}, new(id(n)), func() { t.Error("woken by a hub that is closed") })
+			defer s.Detach()
+			s.Next()
+			synctest.Wait()
+		}
+		h.Close()
+		if !ended.Load() {
+			t.Error("closed while the log was read")
+		}
+		late := h.Attach([]channel.ID{alice}, new(id(7)), func() {})
+		late.Next()
+		late.Detach()
+		time.Sleep(time.Minute)
+		if reads != 1 {
+			t.Errorf("%d reads, want none but that which was under way", reads)
+		}
+	})
+}
+
+// Portals whose logs hang (a dead node) may not hold the places of those whose logs answer.
+func TestHungPortalsDoNotStarveOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dead atomic.Bool
+		dead.Store(true)
+		node := logFunc(func(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
+			if dead.Load() {
+				time.Sleep(3 * time.Second)
+				return proto.Page{}, errors.New("i/o timeout")
+			}
+			return proto.Page{Through: id(1000), Head: id(1000), Messages: stored(1)}, nil
+		})
+		pace := NewPace(4, 1)
+		var back atomic.Int32
+		const hung, each = 8, 10
+		for range hung {
+			h := New(node, Config{Pace: pace})
+			defer h.Close()
+			h.Resync(id(1000))
+			for n := range each {
+				s := h.Attach([]channel.ID{alice}, new(proto.ID), func() { back.Add(1) })
+				s.channels = []channel.ID{channel.FromBytes([16]byte{byte(n + 1)})}
+				defer s.Detach()
+				s.Next()
+			}
+		}
+		synctest.Wait()
+		h := New(new(slowLog), Config{Pace: pace})
+		defer h.Close()
+		h.Resync(id(1000))
+		for n := range 60 {
+			began, got := time.Now(), make(chan time.Duration, 1)
+			returns(h, n, func(Batch) { got <- time.Since(began) }, alice)
+			// The first may find all places taken by those whose logs nobody knows to hang.
+			if took := <-got; took > tripTime && n > 0 || took > hung/4*tripPatience+tripTime {
+				t.Errorf("reading %d of a healthy portal took %v", n, took)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		dead.Store(false)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if n := back.Load(); n != hung*each {
+			t.Errorf("%d sessions have their page after the node came back, want %d", n, hung*each)
+		}
+		if len(pace.trips)+len(pace.trials) != 0 {
+			t.Errorf("%d places and %d trials still held", len(pace.trips), len(pace.trials))
 		}
 	})
 }

@@ -33,7 +33,8 @@ type Session struct {
 	gone     bool     // it has been detached
 	reading  *reading // of the log; nil if there is none
 
-	given *box // what the last Next gave; owned by the caller of Next
+	given *box  // what the last Next gave; owned by the caller of Next
+	meter Meter // of the replay under way; nil if it is not paced; owned by the caller of Next
 }
 
 // box is the memory of an inbox. It comes from a pool, so that a session at rest has none.
@@ -51,6 +52,29 @@ type Batch struct {
 
 // Channels gives the channels that s watches. They must not be changed.
 func (s *Session) Channels() []channel.ID { return s.channels }
+
+// Meter paces the replay of a session: what it is given from the log until it has caught up for the
+// first time. Its methods are called without locks.
+type Meter interface {
+	// Pause returns how long to wait before the page after an id is read.
+	Pause(after proto.ID) time.Duration
+	// Replayed is called with the messages of each page that was read. They must not be changed.
+	Replayed(messages []*proto.Message)
+}
+
+// Meter has the replay of s paced by m. It is called before the first Next.
+func (s *Session) Meter(m Meter) { s.meter = m }
+
+// measure has the page of a reading, if there is one, counted by the meter.
+func (s *Session) measure(read *reading) {
+	if read == nil || s.meter == nil {
+		return
+	}
+	s.meter.Replayed(read.page.Messages)
+	if !read.page.More {
+		s.meter = nil
+	}
+}
 
 // Watch has s be given what is dispatched on one more channel from now on, in its order with all else. The channel must carry
 // transient messages only: the log is not read for it.
@@ -95,6 +119,9 @@ func (s *Session) Detach() {
 	var asked *read
 	if r != nil {
 		asked = r.asked
+		if r.timer != nil {
+			r.timer.Stop()
+		}
 	}
 	s.mu.Unlock()
 	if asked != nil {
@@ -117,9 +144,10 @@ func (s *Session) Next() Batch {
 		case nothingDue, nudgeDue:
 			return Batch{Nudged: what == nudgeDue}
 		case readDue:
-			reading.attempt()
+			reading.start()
 			continue
 		}
+		s.measure(reading)
 		if batch := s.collect(reading); len(batch.Messages) > 0 || batch.Gap != nil {
 			return batch
 		}

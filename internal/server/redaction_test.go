@@ -256,7 +256,7 @@ func (w *world) reloads(files ...string) {
 // thorough checks that what had to be provoked has been: else nothing is shown by silence.
 func (w *world) thorough(text string) {
 	w.t.Helper()
-	for _, line := range []string{"a client's batch was not carried out", "a client's call was not carried out", "record not read", "the log does not notify", "not reloaded",
+	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "the log does not notify", "not reloaded",
 		"presence not written", "the log in Redis does not answer", "subscribed to the log"} {
 		if !strings.Contains(text, line) {
 			w.t.Errorf("nothing had it log: %s", line)
@@ -265,7 +265,7 @@ func (w *world) thorough(text string) {
 	apart := map[string][]string{
 		"pushgate_publish_refused_total": {"slow_upload", "unproven", "too_many_messages", "invalid_channel", "no_public_id", "wrong_command"},
 		"pushgate_session_ends_total": {"client_closed", "connection_lost", "ping_timeout", "write_timeout", "websocket_protocol_error", "leaving", "token_expired",
-			"portal_removed", "rebalanced", "handed_over", "command_no_public_id", "command_too_many_messages", "command_no_channels", "command_too_many_channels"},
+			"portal_removed", "rebalanced", "handed_over", "message_timeout", "message_no_room", "panic", "command_no_public_id", "command_too_many_messages", "command_no_channels", "command_too_many_channels"},
 	}
 	for line := range strings.Lines(text) {
 		for name, known := range apart {

@@ -21,9 +21,12 @@ const (
 // all of it is done or nothing. Their ids are in the receipts; messages themselves are not changed. Receivers must be
 // distinct. A message with a key that was appended within KeyLife is not appended again: its receipt is that of the first one.
 //
-// It is answered within Config.Timeout, or by the deadline of ctx if that is sooner. An error does not say that nothing was done: an answer may have been lost on its
-// way. Appends that come while Redis is busy with others travel together; the one that leads them is not cut short by its
-// context, the others are. Messages that replicas must have, as Config.Replicas says, wait for them alone.
+// It returns by the deadline of ctx, or within Config.Timeout if ctx has none. A round trip to Redis
+// takes Config.Timeout at most. An error does not say that nothing was done: an answer may have been
+// lost on its way. Appends that come while Redis is busy with others share the next round trip, which
+// lasts until the latest of their deadlines; each of them returns by its own. An append whose
+// goroutine is on a round trip does not return when ctx is cancelled. Messages that replicas must
+// have, as Config.Replicas says, wait for them alone.
 func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
 	limit := time.Now().Add(l.cfg.Timeout)
 	p, err := newPost(msgs)
@@ -31,6 +34,10 @@ func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Recei
 		err = ctx.Err()
 	}
 	if err == nil {
+		p.deadline = limit
+		if own, ok := ctx.Deadline(); ok {
+			p.deadline = own
+		}
 		err = l.enqueue(ctx, p)
 	}
 	if err == nil {
@@ -49,6 +56,7 @@ type post struct {
 	args     []any            // what the script takes of them: four for each message
 	keyed    bool             // a message has a key
 	bytes    int
+	deadline time.Time // when its Append returns at the latest
 	receipts []proto.Receipt
 	err      error
 
@@ -114,7 +122,7 @@ func (p *post) encode(m *proto.Message) {
 	p.bytes += len(b)
 }
 
-// enqueue stands p in the line and returns when p is done: by its own hand, if the line is free or p comes to its head.
+// enqueue queues p and returns when p is done, or when ctx ends while another goroutine works for p.
 func (l *Log) enqueue(ctx context.Context, p *post) error {
 	if len(p.msgs) == 0 {
 		return nil
@@ -124,57 +132,75 @@ func (l *Log) enqueue(ctx context.Context, p *post) error {
 	free := !l.busy
 	l.busy = true
 	l.mu.Unlock()
-	if free {
-		l.lead(ctx)
+	if free && l.lead(ctx, p) {
 		return p.err
 	}
-	select {
-	case t := <-p.turn:
-		if t == lead {
-			l.lead(ctx)
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, p.deadline)
+		defer cancel()
+	}
+	for {
+		select {
+		case t := <-p.turn:
+			if t == done || l.lead(ctx, p) {
+				return p.err
+			}
+		case <-ctx.Done():
+			l.abandon(p)
+			return ctx.Err()
 		}
-		return p.err
-	case <-ctx.Done():
-		l.abandon(p)
-		return ctx.Err()
 	}
 }
 
-// lead sends the head of the line, the caller's post first of all, and then names the next to lead.
-func (l *Log) lead(ctx context.Context) {
+// lead sends the head of the line, of which p is the first, and reports whether p is done. It is not
+// if the round trip may last longer than p can wait: then a goroutine of its own makes it, and p is
+// told like the others. The goroutine ends by the latest deadline of those it works for.
+func (l *Log) lead(ctx context.Context, p *post) bool {
 	l.mu.Lock()
 	batch := l.takeLocked()
 	known := l.known
 	l.mu.Unlock()
 
-	limit := time.Now().Add(l.cfg.Timeout)
-	if own, ok := ctx.Deadline(); ok && own.Before(limit) {
-		limit = own // the leader may have waited in the line; its caller is promised an answer all the same
+	limit := p.deadline
+	for _, other := range batch {
+		if other.deadline.After(limit) {
+			limit = other.deadline
+		}
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
+	if most := time.Now().Add(l.cfg.Timeout); limit.After(most) {
+		limit = most
+	}
+	ctx = context.WithoutCancel(ctx)
+	if p.deadline.Before(limit) {
+		go l.roundTrip(ctx, limit, batch, batch, known)
+		return false
+	}
+	l.roundTrip(ctx, limit, batch, batch[1:], known)
+	return true
+}
+
+// roundTrip sends a batch, names the next to lead, and tells the waiting posts of the batch that they
+// are done.
+func (l *Log) roundTrip(ctx context.Context, limit time.Time, batch, waiting []*post, known proto.ID) {
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
 	newest, err := l.send(ctx, batch, known)
-	stalled := err != nil && ctx.Err() != nil
-	cancel()
 
 	l.mu.Lock()
 	if newest.After(l.known) {
 		l.known = newest
 	}
-	if stalled {
-		// Those who came meanwhile have waited up to as long, and would wait as long again.
-		batch = append(batch, l.line...)
-		l.line = nil
-	}
 	l.passOnLocked()
 	l.mu.Unlock()
 
-	for i, p := range batch {
+	for _, p := range batch {
 		if err != nil {
 			p.err = err
 		}
-		if i > 0 {
-			p.turn <- done
-		}
+	}
+	for _, p := range waiting {
+		p.turn <- done
 	}
 }
 

@@ -229,32 +229,73 @@ func TestLeaderIsNotCutShort(t *testing.T) {
 	})
 }
 
+// Redis stalls: every append fails when its own time is over, and none before.
 func TestStalledRedisFailsEveryAppendInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})
-		began := time.Now()
-		results := []*result{background(t.Context(), l, "a"), background(t.Context(), l, "b")}
-		time.Sleep(500 * time.Millisecond)
-		results = append(results, background(t.Context(), l, "c"))
-		time.Sleep(200*time.Millisecond - 1)
-		synctest.Wait()
-		for i, r := range results {
-			if r.over.Load() {
-				t.Errorf("append %d failed early: %v", i, r.err)
+		over := func(r *result, want bool) {
+			t.Helper()
+			synctest.Wait()
+			if r.over.Load() != want || want && !errors.Is(r.err, context.DeadlineExceeded) {
+				t.Errorf("over %v, %v, want over %v", r.over.Load(), r.err, want)
 			}
+		}
+		a, b := background(t.Context(), l, "a"), background(t.Context(), l, "b")
+		time.Sleep(500 * time.Millisecond)
+		c := background(t.Context(), l, "c")
+		time.Sleep(200*time.Millisecond - 1)
+		for _, r := range []*result{a, b, c} {
+			over(r, false)
 		}
 		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		for i, r := range results {
-			if !r.over.Load() || !errors.Is(r.err, context.DeadlineExceeded) {
-				t.Errorf("append %d after %v: over %v, %v", i, time.Since(began), r.over.Load(), r.err)
-			}
-		}
+		over(a, true)
+		over(b, true)
+		time.Sleep(500*time.Millisecond - 1)
+		over(c, false)
+		time.Sleep(time.Nanosecond)
+		over(c, true)
 		d := background(t.Context(), l, "d")
 		s.answer <- nil
-		wantCalls(t, s, "a", "d")
-		if d.err != nil {
-			t.Errorf("after the stall: %v", d.err)
+		synctest.Wait()
+		if calls := s.calls(); calls[len(calls)-1] != "d" || d.err != nil {
+			t.Errorf("after the stall: calls %q, %v", calls, d.err)
+		}
+	})
+}
+
+// A post that has waited in the line leads the next round trip with little time left. Those who share
+// the trip have their own time, and so have those who came during it.
+func TestLateLeaderDoesNotFailFreshPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t, store.Config{})
+		within := func(d time.Duration) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return ctx
+		}
+		background(within(800*time.Millisecond), l, "a")
+		b := background(within(610*time.Millisecond), l, "b")
+		time.Sleep(600 * time.Millisecond)
+		c := background(within(800*time.Millisecond), l, "c")
+		s.answer <- nil // to a; b leads with 10 ms left
+		wantCalls(t, s, "a", "b c")
+		d := background(within(800*time.Millisecond), l, "d")
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if !b.over.Load() || !errors.Is(b.err, context.DeadlineExceeded) {
+			t.Errorf("the late leader: over %v, %v", b.over.Load(), b.err)
+		}
+		if c.over.Load() || d.over.Load() {
+			t.Fatalf("fresh posts failed after 10 ms: %v, %v", c.err, d.err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		s.answer <- nil
+		s.answer <- nil
+		wantCalls(t, s, "a", "b c", "d")
+		for _, r := range []*result{c, d} {
+			if !r.over.Load() || r.err != nil || len(r.receipts) != 1 {
+				t.Errorf("over %v: %v, %v", r.over.Load(), r.receipts, r.err)
+			}
 		}
 	})
 }

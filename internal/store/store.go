@@ -1,5 +1,13 @@
 // Package store is the log in Redis: messages that live until they expire, lists of them by channel, notifications of them, and
 // what processes tell of themselves.
+//
+// Locks are taken in this order:
+//
+//	listener.turn, then whatever lock the follower takes, Log.mu, links.mu, link.mu
+//	link.mu, then listener.mu
+//
+// Log.mu, links.mu and link.mu are never held together. Whoever has link.mu must not wait for a turn:
+// the link takes it with TryLock, and only while it holds no lock.
 package store
 
 import (
