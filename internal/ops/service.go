@@ -50,9 +50,9 @@ type Service struct {
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
-	// Brief is that each request is little work for one goroutine, and that Handler needs neither bare connections nor to be told by a request's
-	// context that the client has hung up. The service then works on one processor for as long as it is not busy, unless GOMAXPROCS is in the
-	// environment, and its connections are those of package socket, without net/http's watch over them.
+	// Brief says that each request is little work for one goroutine, and that Handler does not need
+	// connections of package net. The service then works on one processor for as long as it is not
+	// busy, unless GOMAXPROCS is in the environment, and its connections are those of package socket.
 	Brief bool
 
 	DrainTimeout time.Duration              // bound of Drain
@@ -76,7 +76,7 @@ func (s Service) Serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	if s.Brief {
-		listener = unwatched{socket.Listener{Listener: listener}}
+		listener = socket.Listener{Listener: listener}
 	}
 	if s.Accept != nil {
 		listener = diverted{listener, s.Accept}
