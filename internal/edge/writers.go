@@ -120,16 +120,6 @@ func (w *writers) takeLocked(some []writable) int {
 	return n
 }
 
-// idle reports whether nobody stands in line.
-func (w *writers) idle() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.working == 0 && len(w.line) == 0
-}
-
-// Prompt implements [proto.PromptFollower].
-func (f follower) Prompt() bool { return f.writers.idle() }
-
 // Dispatch implements [proto.Follower].
 func (f follower) Dispatch(m *proto.Message) {
 	f.writers.begin()
