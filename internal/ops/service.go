@@ -50,9 +50,8 @@ type Service struct {
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
-	// Brief says that each request is little work for one goroutine, and that Handler does not need
-	// connections of package net. The service then works on one processor for as long as it is not
-	// busy, unless GOMAXPROCS is in the environment, and its connections are those of package socket.
+	// Brief says that each request is little work, and that Handler does not need connections of
+	// package net: the connections at Listen are then those of package socket.
 	Brief bool
 
 	DrainTimeout time.Duration              // bound of Drain
@@ -119,9 +118,6 @@ func (s Service) Serve(ctx context.Context) error {
 			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
 		}
 	})
-	if s.Brief {
-		parts.Go(func() { newProcessors().run(running) })
-	}
 	parts.Go(func() { s.reload(running, hangups) })
 	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
 	if s.Started != nil {
