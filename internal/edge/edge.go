@@ -18,7 +18,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -81,7 +81,7 @@ type Edge struct {
 	metrics  *metrics
 	wheel    *wheel
 	pacer    *pacer
-	resting  *park.Set
+	resting  *netpoll.Set
 	returned *returned
 
 	portals  atomic.Pointer[portals]
@@ -123,7 +123,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 		tenants:  make(map[string]*tenant),
 		ending:   make(map[string]<-chan struct{}),
 	}
-	e.resting = park.New(e.connections.Go)
+	e.resting = netpoll.New(e.connections.Go)
 	e.writers = writers{start: e.connections.Go, most: runtime.GOMAXPROCS(0), packets: &e.packets}
 	e.metrics = newMetrics(reg, e)
 	e.Serve(table)

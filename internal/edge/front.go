@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // newcomer is a connection that has not sent anything yet. It rests, and is read once.
 type newcomer struct {
 	edge  *Edge
-	conn  *park.Conn
+	conn  *netpoll.Conn
 	since time.Time
 	slot  int
 	over  atomic.Bool // it has been read, or is being closed
@@ -73,7 +73,7 @@ func (n *newcomer) close(now time.Time, age time.Duration) {
 }
 
 // serveHead serves what h has read on a connection that net/http does not have, or gives the connection to net/http.
-func (e *Edge) serveHead(conn *park.Conn, h *head) {
+func (e *Edge) serveHead(conn *netpoll.Conn, h *head) {
 	r := h.request()
 	if r == nil {
 		e.giveBack(conn, h.copied())
@@ -90,7 +90,7 @@ func (e *Edge) serveHead(conn *park.Conn, h *head) {
 }
 
 // dropHeld closes a connection that net/http does not have.
-func (e *Edge) dropHeld(conn *park.Conn) {
+func (e *Edge) dropHeld(conn *netpoll.Conn) {
 	e.ceiling.apart.Add(-1)
 	conn.Close()
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 const (
@@ -152,12 +152,12 @@ func (p *poll) drop() {
 // handed is a connection that net/http does not have, and what the last request on it said of the answer. It is immutable.
 type handed struct {
 	edge  *Edge
-	conn  *park.Conn
+	conn  *netpoll.Conn
 	minor int  // HTTP/1.0 or HTTP/1.1
 	keeps bool // the client would keep the connection
 }
 
-func newHanded(e *Edge, conn *park.Conn, r *http.Request) handed {
+func newHanded(e *Edge, conn *netpoll.Conn, r *http.Request) handed {
 	keeps := r.ProtoAtLeast(1, 1) && !r.Close && r.ContentLength == 0 && e.returned.served()
 	return handed{e, conn, r.ProtoMinor, keeps}
 }

@@ -5,18 +5,18 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 // giveBack has net/http serve a connection, of which the next request has been read so far.
-func (e *Edge) giveBack(conn *park.Conn, early []byte) {
+func (e *Edge) giveBack(conn *netpoll.Conn, early []byte) {
 	e.ceiling.apart.Add(-1)
 	e.returned.offer(&returnedConn{conn, early})
 }
 
 // returnedConn is a connection that net/http has after us, and of which something has been read.
 type returnedConn struct {
-	*park.Conn
+	*netpoll.Conn
 	early []byte // owned by the reader
 }
 

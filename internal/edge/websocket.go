@@ -12,7 +12,7 @@ import (
 
 	"pushgate/internal/frame"
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 )
 
@@ -36,7 +36,7 @@ type wsConn struct {
 	edge    *Edge
 	tenant  *tenant
 	sub     subscription
-	net     *park.Conn // whose Close has the reader take everything down
+	net     *netpoll.Conn // whose Close has the reader take everything down
 	session *hub.Session
 	ctx     context.Context         // ends with the connection; its cause is the Reason
 	end     context.CancelCauseFunc // the first call counts

@@ -327,7 +327,7 @@ func (l frontListener) Accept() (net.Conn, error) {
 	}
 }
 
-// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [park.Notifier].
+// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [netpoll.Notifier].
 type restingPipe struct {
 	net.Conn
 	mu    sync.Mutex

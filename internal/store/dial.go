@@ -5,7 +5,7 @@ import (
 	"net"
 	"time"
 
-	"pushgate/internal/socket"
+	"pushgate/internal/netpoll/socket"
 )
 
 // keepAlive is the interval of TCP's own probes of a connection at rest: go-redis's default.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/socket"
+	"pushgate/internal/netpoll/socket"
 )
 
 // pair gives both ends of a connection, the first of them wrapped.
