@@ -70,12 +70,12 @@ func rules() []forbidden {
 	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
 	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
-	not("what rests is a connection, whatever is said on it", "internal/park", "net/http", "github.com/coder/websocket/...",
+	not("what rests is a connection, whatever is said on it", "internal/netpoll", "net/http", "github.com/coder/websocket/...",
 		"pushgate/internal/frame", "pushgate/internal/hub", "pushgate/internal/edge")
 	not("connections are handed over the same, whoever serves them", "internal/handover", "net/http", redis, "github.com/coder/websocket/...",
 		"pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
-		"pushgate/internal/ops", "pushgate/internal/park")
-	not("sockets are the same whatever travels over them", "internal/socket", "net/http", redis, "github.com/coder/websocket/...")
+		"pushgate/internal/ops", "pushgate/internal/netpoll")
+	not("sockets are the same whatever travels over them", "internal/netpoll/socket", "net/http", redis, "github.com/coder/websocket/...")
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 // Drain asks all connections to go, evenly over the window of the configuration and each once, and returns when they are gone or
@@ -15,7 +15,7 @@ func (e *Edge) Drain(ctx context.Context) {
 	e.draining.Store(true)
 	e.front.Leave()
 	end := time.Now().Add(e.config.Drain)
-	asked := make(map[park.Member]struct{})
+	asked := make(map[netpoll.Member]struct{})
 	for {
 		all := e.shared.Heartbeats.Members()
 		if len(all) == 0 {
@@ -41,8 +41,8 @@ const (
 )
 
 // stillAsked returns those of the connections that have been asked to go before, and forgets all others.
-func stillAsked(asked map[park.Member]struct{}, all []park.Member) map[park.Member]struct{} {
-	still := make(map[park.Member]struct{}, len(all))
+func stillAsked(asked map[netpoll.Member]struct{}, all []netpoll.Member) map[netpoll.Member]struct{} {
+	still := make(map[netpoll.Member]struct{}, len(all))
 	for _, m := range all {
 		if _, ok := asked[m]; ok {
 			still[m] = struct{}{}
@@ -52,8 +52,8 @@ func stillAsked(asked map[park.Member]struct{}, all []park.Member) map[park.Memb
 }
 
 // ask asks the connections that have not been asked to go, spread over the time until end, and adds them to asked. It reports false if ctx ends.
-func (e *Edge) ask(ctx context.Context, all []park.Member, asked map[park.Member]struct{}, end time.Time) bool {
-	all = slices.DeleteFunc(all, func(m park.Member) bool {
+func (e *Edge) ask(ctx context.Context, all []netpoll.Member, asked map[netpoll.Member]struct{}, end time.Time) bool {
+	all = slices.DeleteFunc(all, func(m netpoll.Member) bool {
 		_, ok := asked[m]
 		return ok
 	})

@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 // deafMember counts what it is asked, and does not go before it is cut.
 type deafMember struct {
-	heartbeats   *park.Heartbeats
+	heartbeats   *netpoll.Heartbeats
 	slot         int
 	leaves, cuts int
 	after        time.Duration // of the cut
@@ -29,7 +29,7 @@ func TestDrainAsksOnce(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		var all []*deafMember
 		for range 5 {
-			m := &deafMember{heartbeats: w.edge.shared.Heartbeats, slot: park.RandomSlot(), since: time.Now()}
+			m := &deafMember{heartbeats: w.edge.shared.Heartbeats, slot: netpoll.RandomSlot(), since: time.Now()}
 			w.edge.shared.Heartbeats.Add(m, m.slot)
 			all = append(all, m)
 		}

@@ -27,7 +27,7 @@ import (
 	"pushgate/internal/edge/front"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -121,11 +121,11 @@ type Edge struct {
 
 // New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
-	return newEdge(config, table, logs, stats, logger, reg, park.New)
+	return newEdge(config, table, logs, stats, logger, reg, netpoll.New)
 }
 
 func newEdge(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer,
-	newConns func(start func(func())) *park.Set) *Edge {
+	newConns func(start func(func())) *netpoll.Set) *Edge {
 	if config.RefusedHeads == nil {
 		config.RefusedHeads = prometheus.NewCounter(prometheus.CounterOpts{Name: "refused_heads"})
 	}
@@ -159,12 +159,12 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
 
 // newShared makes what all connections have in common.
-func newShared(conns *park.Set, config Config, handOver func(*transport.WebSocket) bool, reg prometheus.Registerer) *transport.Shared {
+func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSocket) bool, reg prometheus.Registerer) *transport.Shared {
 	pings := max(5, int((config.PingInterval+maxInterval-1)/maxInterval))
 	interval := config.PingInterval / time.Duration(pings)
 	return &transport.Shared{
 		Conns:      conns,
-		Heartbeats: park.NewHeartbeats(interval, config.Panics),
+		Heartbeats: netpoll.NewHeartbeats(interval, config.Panics),
 		Queue:      transport.NewQueue(conns.Start, runtime.GOMAXPROCS(0), config.Panics),
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),

@@ -18,7 +18,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/rpc"
 	"pushgate/internal/transport"
 )
@@ -158,7 +158,7 @@ func TestPanicInARequest(t *testing.T) {
 func TestPanicInATick(t *testing.T) {
 	inFaultyWorld(t, nil, func(t *testing.T, w *world, p *panics) {
 		m := new(faultyMember)
-		slot := park.RandomSlot()
+		slot := netpoll.RandomSlot()
 		w.edge.shared.Heartbeats.Add(m, slot)
 		conn := w.dial(w.url("/bitrix/subws/", signed(alice)))
 		time.Sleep(w.edge.shared.Heartbeats.Interval())

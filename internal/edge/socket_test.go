@@ -22,7 +22,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/edge/front"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
@@ -33,7 +33,7 @@ import (
 
 // onSockets runs test with an edge on sockets, once with connections that rest, and once with those that keep a goroutine.
 func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *socketWorld)) {
-	for name, set := range map[string]func(func(func())) *park.Set{"resting": park.New, "plain": park.NewPlain} {
+	for name, set := range map[string]func(func(func())) *netpoll.Set{"resting": netpoll.New, "plain": netpoll.NewPlain} {
 		t.Run(name, func(t *testing.T) {
 			config := settings{
 				Config: Config{ID: "edge-1", PollTimeout: time.Minute, PingInterval: 25 * time.Second, Drain: 100 * time.Millisecond, Origins: []string{"*"}},

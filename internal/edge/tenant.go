@@ -248,9 +248,6 @@ func (f follower) Down(err error) {
 	f.Hub.Down(err)
 }
 
-// Prompt implements [proto.PromptFollower].
-func (f follower) Prompt() bool { return f.queue.Idle() }
-
 // Dispatch implements [proto.Follower].
 func (f follower) Dispatch(m *proto.Message) {
 	defer f.queue.Defer()()

@@ -25,7 +25,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/edge/front"
 	"pushgate/internal/leaktest"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
@@ -92,10 +92,10 @@ func (s *settings) table() *portal.Table {
 
 // edgeOf makes an edge over a log in memory, which is that of all its portals unless they have others.
 func edgeOf(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
-	return edgeOn(s, log, reg, park.New)
+	return edgeOn(s, log, reg, netpoll.New)
 }
 
-func edgeOn(s settings, log *storetest.Memory, reg prometheus.Registerer, conns func(func(func())) *park.Set) *Edge {
+func edgeOn(s settings, log *storetest.Memory, reg prometheus.Registerer, conns func(func(func())) *netpoll.Set) *Edge {
 	if s.Commands != nil {
 		s.Config.Commands = func(*portal.Portal) Commands { return s.Commands }
 	}
@@ -335,7 +335,7 @@ func acceptAll(l net.Listener, e *Edge) {
 	}
 }
 
-// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [park.Notifier].
+// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [netpoll.Notifier].
 type restingPipe struct {
 	net.Conn
 	mu    sync.Mutex

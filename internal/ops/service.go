@@ -19,7 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"pushgate/internal/socket"
+	"pushgate/internal/netpoll/socket"
 )
 
 // Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
@@ -48,9 +48,8 @@ type Service struct {
 	Registry    *prometheus.Registry
 	Logger      *slog.Logger
 
-	// Brief is that each request is little work for one goroutine, and that Handler needs neither bare connections nor to be told by a request's
-	// context that the client has hung up. The service then works on one processor for as long as it is not busy, unless GOMAXPROCS is in the
-	// environment, and its connections are those of package socket, without net/http's watch over them.
+	// Brief says that each request is little work, and that Handler does not need connections of
+	// package net: the connections at Listen are then those of package socket.
 	Brief bool
 
 	DrainTimeout time.Duration              // bound of Drain
@@ -74,7 +73,7 @@ func (s Service) Serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	if s.Brief {
-		listener = unwatched{socket.Listener{Listener: listener}}
+		listener = socket.Listener{Listener: listener}
 	}
 	if s.Accept != nil {
 		listener = diverted{listener, s.Accept}
@@ -114,9 +113,6 @@ func (s Service) Serve(ctx context.Context) error {
 			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
 		}
 	})
-	if s.Brief {
-		parts.Go(func() { newProcessors().run(running) })
-	}
 	parts.Go(func() { s.reload(running, hangups) })
 	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
 	if s.Started != nil {

@@ -110,7 +110,7 @@ type Receipt struct {
 	Repeated bool // a message with the same key had been appended before: ID is that one's, and nothing was done
 }
 
-// Follower is told what a log notifies of, for one log, in one call at a time.
+// Follower receives the notifications of one log. One goroutine calls it.
 type Follower interface {
 	// Resync says that notifications come from now on, that any number may have been missed, and which id is the newest.
 	Resync(head ID)
@@ -118,13 +118,6 @@ type Follower interface {
 	Dispatch(m *Message)
 	// Down says that notifications have stopped and why; the next call is Resync.
 	Down(err error)
-}
-
-// PromptFollower is a [Follower] whose Dispatch may be called by who brings the messages of all logs, so that no other goroutine need be woken.
-type PromptFollower interface {
-	Follower
-	// Prompt reports whether Dispatch is little work at present. It may be called at any time, and does not block.
-	Prompt() bool
 }
 
 // Presence is how many sessions of one edge watch a channel; none takes the channel off the edge's list.

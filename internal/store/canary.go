@@ -26,7 +26,7 @@ func (k *link) canary(ctx context.Context) error {
 			return nil // the last listener is leaving
 		}
 		// By its hash tag a cluster keeps the topic where it keeps the portal's.
-		place := k.add(strings.TrimSuffix(tag, notifySuffix)+"canary:"+rand.Text(), nil)
+		place := k.add(strings.TrimSuffix(tag, notifySuffix) + "canary:" + rand.Text())
 		err := k.sing(ctx, ticker, place)
 		k.remove(place)
 		if err != nil {

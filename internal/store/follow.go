@@ -15,8 +15,8 @@ const (
 	maxBackoff = 2 * time.Second
 )
 
-// Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called by one goroutine at a
-// time, and not after the return. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
+// Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called from here and
+// from nowhere else. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
 // than one before it, f is told Down, and Resync once there is a new subscription. Dispatched ids rise, and are after
 // the id of the last Resync.
 //
@@ -56,7 +56,7 @@ type subscription struct {
 func (s *subscription) run(ctx context.Context) (err error) {
 	defer s.log.cfg.Panics.Recover("follow", func() { err = errPanic })
 	s.failed = nil
-	place, err := s.log.links.listen(ctx, s.log.topic, s.act)
+	place, err := s.log.links.listen(ctx, s.log.topic)
 	if err != nil {
 		return fmt.Errorf("find who keeps %s: %w", s.log.topic, err)
 	}
@@ -190,18 +190,6 @@ func (s *subscription) hand(m *proto.Message) (err error) {
 	})
 	s.follower.Dispatch(m)
 	return nil
-}
-
-// act dispatches the next message, if that is little work for the follower; what else there may be to do takes its time.
-func (s *subscription) act(payload string) bool {
-	if f, ok := s.follower.(proto.PromptFollower); !ok || len(payload) < proto.IDLen || !f.Prompt() {
-		return false
-	}
-	id, err := proto.ParseID(payload[:proto.IDLen])
-	if err != nil || !follows(id, s.newest) || id.Epoch != s.newest.Epoch {
-		return false
-	}
-	return s.dispatch(context.Background(), payload) == nil
 }
 
 // follows reports whether id was given next after another: it is the next one of its epoch, or the first one.

@@ -51,10 +51,9 @@ var (
 	errRemade = errors.New("the connection was made anew")
 )
 
-// add makes a place for a listener, who has the turn. It is told made at once if the topic comes already.
-func (k *link) add(name string, act func(payload string) bool) *listener {
-	n := &listener{link: k, topic: name, wake: make(chan struct{}, 1), act: act}
-	n.turn.Lock()
+// add adds a listener to a topic. It receives made at once if the subscription exists already.
+func (k *link) add(name string) *listener {
+	n := &listener{link: k, topic: name, wake: make(chan struct{}, 1)}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[name]
@@ -78,7 +77,7 @@ func (k *link) remove(n *listener) {
 	if t == nil || !slices.Contains(t.listeners, n) {
 		return // it was told gone
 	}
-	t.listeners = slices.DeleteFunc(slices.Clone(t.listeners), func(other *listener) bool { return other == n })
+	t.listeners = slices.DeleteFunc(t.listeners, func(other *listener) bool { return other == n })
 	if len(t.listeners) == 0 {
 		delete(k.topics, n.topic)
 		k.orderLocked(order{topic: n.topic})
@@ -254,13 +253,9 @@ func (k *link) send(ctx context.Context, pubsub *redis.PubSub, on bool, names []
 // dispatch hands a message on.
 func (k *link) dispatch(name, payload string) {
 	k.mu.Lock()
-	var listeners []*listener
+	defer k.mu.Unlock()
 	if t := k.topics[name]; t != nil && t.made {
-		listeners = t.listeners // which is appended to, or replaced
-	}
-	k.mu.Unlock() // or who acts on the message would hold up those who come and go
-	for _, n := range listeners {
-		n.message(payload)
+		t.tell(event{kind: message, payload: payload})
 	}
 }
 
@@ -359,7 +354,7 @@ func (ls *links) reload(ctx context.Context) {
 }
 
 // listen makes a place to listen to a topic, which must be left.
-func (ls *links) listen(ctx context.Context, name string, act func(payload string) bool) (*listener, error) {
+func (ls *links) listen(ctx context.Context, name string) (*listener, error) {
 	node, err := ls.node(ctx, name)
 	if err != nil {
 		ls.reload(ctx)
@@ -376,7 +371,7 @@ func (ls *links) listen(ctx context.Context, name string, act func(payload strin
 	}
 	k.holders++
 	ls.mu.Unlock()
-	return k.add(name, act), nil
+	return k.add(name), nil
 }
 
 // leave gives up a place. The last to leave a link waits for its end.

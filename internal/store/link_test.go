@@ -183,9 +183,6 @@ func (g *gapless) Dispatch(m *proto.Message) {
 
 func (g *gapless) Down(error) { g.up = false }
 
-// Prompt implements [proto.PromptFollower]. The race detector sees whether those who dispatch know of one another.
-func (g *gapless) Prompt() bool { return rand.N(2) == 0 }
-
 // Followers begin and end all the time, and the link is cut, while messages are appended.
 func TestFollowersComeAndGo(t *testing.T) {
 	const portals, each, rounds = 4, 6, 25

@@ -37,10 +37,6 @@ type listener struct {
 	topic string        // immutable
 	wake  chan struct{} // of capacity 1, never closed; immutable
 
-	// act acts on a message that is little work, and reports false if it is none. turn is held. Immutable; it may be nil.
-	act  func(payload string) bool
-	turn sync.Mutex // held by who acts on what has come: the follower, unless it waits, or the link
-
 	mu     sync.Mutex
 	events []event
 	bytes  int  // of events
@@ -68,39 +64,14 @@ func (n *listener) put(e event) {
 	}
 }
 
-// message tells n of a message. If the follower waits for one, and that is little work, it is acted on here: to wake it costs more.
-func (n *listener) message(payload string) {
-	if n.act == nil || !n.turn.TryLock() {
-		n.put(event{kind: message, payload: payload})
-		return
-	}
-	defer n.turn.Unlock()
-	if n.waiting() || !n.act(payload) {
-		n.put(event{kind: message, payload: payload})
-	}
-}
-
-// waiting reports whether there are events.
-func (n *listener) waiting() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(n.events) > 0
-}
-
-// take waits for events and gives all there are. It takes the slice that it gave before. The caller has the turn, but while it waits.
+// take waits for events and returns all there are. It reuses the slice that it returned before.
 func (n *listener) take(ctx context.Context, before []event) ([]event, error) {
 	clear(before)
 	for {
-		n.turn.Unlock()
-		var err error
 		select {
 		case <-ctx.Done():
-			err = ctx.Err()
+			return nil, ctx.Err()
 		case <-n.wake:
-		}
-		n.turn.Lock()
-		if err != nil {
-			return nil, err
 		}
 		if events := n.grab(before); len(events) > 0 {
 			return events, nil

@@ -15,7 +15,7 @@ import (
 
 	"pushgate/internal/contain"
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/wire"
 )
@@ -35,8 +35,8 @@ type Owner interface {
 // Shared is what the connections of one process have in common. All fields but Panics are required,
 // and none changes.
 type Shared struct {
-	Conns      *park.Set        // where connections rest
-	Heartbeats *park.Heartbeats // ticks WebSockets and streams
+	Conns      *netpoll.Set        // where connections rest
+	Heartbeats *netpoll.Heartbeats // ticks WebSockets and streams
 	Queue      *Queue
 	Incoming   *Incoming
 	Metrics    *Metrics

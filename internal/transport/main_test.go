@@ -9,7 +9,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
 	"pushgate/internal/leaktest"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
@@ -43,8 +43,8 @@ func (o *owner) Receive(*WebSocket, []byte) bool { return true }
 func newWorld(start func(func())) (*hub.Hub, *Shared) {
 	h := hub.New(storetest.NewMemory(store.Config{}), hub.Config{})
 	h.Resync(proto.ID{})
-	conns := park.New(start)
-	return h, &Shared{Conns: conns, Heartbeats: park.NewHeartbeats(time.Second, nil), Queue: NewQueue(conns.Start, 2, nil), Incoming: NewIncoming(0),
+	conns := netpoll.New(start)
+	return h, &Shared{Conns: conns, Heartbeats: netpoll.NewHeartbeats(time.Second, nil), Queue: NewQueue(conns.Start, 2, nil), Incoming: NewIncoming(0),
 		Metrics: NewMetrics(prometheus.NewRegistry()), PingTicks: 25, BeatTicks: 10}
 }
 

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"pushgate/internal/frame"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 )
 
 // refusal is a WebSocket that is going to be told that it is refused, and closed. It has no session.
 type refusal struct {
 	shared *Shared
-	net    *park.Conn
+	net    *netpoll.Conn
 	slot   int
 	reason *Reason
 	done   func()
@@ -25,7 +25,7 @@ type refusal struct {
 // owns conn, and closes it when the client has answered, or has had some seconds to. It returns at
 // once, and calls done when the pause is over or the client has gone.
 func Refuse(shared *Shared, conn net.Conn, reason *Reason, pause time.Duration, done func()) {
-	r := &refusal{shared: shared, net: shared.Conns.Hold(conn), slot: park.RandomSlot(), reason: reason, done: done}
+	r := &refusal{shared: shared, net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), reason: reason, done: done}
 	r.timer = time.AfterFunc(time.Hour, r.say)
 	r.timer.Reset(pause)
 	shared.Heartbeats.Add(r, r.slot)
@@ -64,11 +64,11 @@ func (r *refusal) read() (rest bool) {
 	return false
 }
 
-// Tick implements [park.Member].
+// Tick implements [netpoll.Member].
 func (r *refusal) Tick(time.Time) {}
 
-// Leave implements [park.Member]: the pause is over.
+// Leave implements [netpoll.Member]: the pause is over.
 func (r *refusal) Leave() { r.shared.Conns.Start(r.say) }
 
-// Cut implements [park.Member].
+// Cut implements [netpoll.Member].
 func (r *refusal) Cut() { r.net.Close() }

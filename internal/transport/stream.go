@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/wire"
 )
@@ -21,7 +21,7 @@ const comment = ":\n\n"
 // system allows it. Its reader waits for the client to go, and takes everything down.
 type Stream struct {
 	Delivery
-	net     *park.Conn
+	net     *netpoll.Conn
 	slot    int
 	chunked bool // the answer is in chunks (RFC 9112, 7.1); else it ends with the connection
 
@@ -33,7 +33,7 @@ type Stream struct {
 // NewStream makes a stream of conn, which it owns. head is that of the HTTP answer, which says whether
 // the answer is chunked. placed is whether the session's cursor is known; the client comes back with it.
 func NewStream(shared *Shared, conn net.Conn, owner Owner, reader *wire.Reader, head []byte, chunked, placed bool, attach func(wake func()) *hub.Session) *Stream {
-	s := &Stream{net: shared.Conns.Hold(conn), slot: park.RandomSlot(), chunked: chunked}
+	s := &Stream{net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), chunked: chunked}
 	s.init(shared, owner, reader, s, wire.PacketBytes)
 	s.session = attach(s.Wake)
 	head = append(head, s.chunk(streamHead(s.session.Cursor(), placed))...)
@@ -150,7 +150,7 @@ func (s *Stream) stop(reason *Reason) {
 	s.session.Nudge()
 }
 
-// Tick implements [park.Member].
+// Tick implements [netpoll.Member].
 func (s *Stream) Tick(now time.Time) {
 	s.victim.Strike("tick")
 	if reason := s.owner.Over(now); reason != nil {
@@ -170,10 +170,10 @@ func (s *Stream) Tick(now time.Time) {
 	s.session.Nudge()
 }
 
-// Leave implements [park.Member].
+// Leave implements [netpoll.Member].
 func (s *Stream) Leave() { s.stop(ReasonLeaving) }
 
-// Cut implements [park.Member].
+// Cut implements [netpoll.Member].
 func (s *Stream) Cut() {
 	s.end(ReasonLeaving)
 	s.net.Close()

@@ -7,7 +7,7 @@ import (
 
 	"pushgate/internal/frame"
 	"pushgate/internal/hub"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/wire"
 )
@@ -44,7 +44,7 @@ type Receiver interface {
 type WebSocket struct {
 	Delivery
 	receiver Receiver
-	net      *park.Conn // whose Close has the reader take everything down
+	net      *netpoll.Conn // whose Close has the reader take everything down
 	slot     int
 	beats    bool // the client waits for heartbeats of version 5
 	kept     bool // the successor of this process does not take it
@@ -76,7 +76,7 @@ type Resumed struct {
 // NewWebSocket makes a WebSocket of conn, whose handshake is done, and which it owns. attach makes its
 // session. Nothing is read or written before [WebSocket.Start].
 func NewWebSocket(shared *Shared, conn net.Conn, receiver Receiver, reader *wire.Reader, before Resumed, attach func(wake func()) *hub.Session) *WebSocket {
-	c := &WebSocket{receiver: receiver, net: shared.Conns.Hold(conn), slot: park.RandomSlot(), beats: reader.Codec.Calls, kept: before.Kept}
+	c := &WebSocket{receiver: receiver, net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), beats: reader.Codec.Calls, kept: before.Kept}
 	c.init(shared, receiver, reader, c, wire.PacketBytes)
 	c.beatDue.Store(c.beats && before.Beat)
 	c.session = attach(c.Wake)
@@ -163,7 +163,7 @@ func (c *WebSocket) dropReply() {
 	}
 }
 
-// Tick implements [park.Member]: it ends what is stuck or dead, and pings when it is time.
+// Tick implements [netpoll.Member]: it ends what is stuck or dead, and pings when it is time.
 func (c *WebSocket) Tick(now time.Time) {
 	c.victim.Strike("tick")
 	if reason := c.owner.Over(now); reason != nil {
@@ -202,7 +202,7 @@ func (c *WebSocket) Tick(now time.Time) {
 	}
 }
 
-// Leave implements [park.Member].
+// Leave implements [netpoll.Member].
 func (c *WebSocket) Leave() {
 	c.shared.Conns.Start(func() {
 		if c.kept || !c.shared.HandOver(c) {
@@ -211,7 +211,7 @@ func (c *WebSocket) Leave() {
 	})
 }
 
-// Cut implements [park.Member].
+// Cut implements [netpoll.Member].
 func (c *WebSocket) Cut() { c.abort(ReasonLeaving) }
 
 // Move asks the client to go to another process.

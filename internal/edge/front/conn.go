@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 // phase is the state of a connection, as drawn in the package's doc.
@@ -31,7 +31,7 @@ type Holder interface {
 // Conn is one connection of a [Server]. Its methods may be called concurrently.
 type Conn struct {
 	server *Server
-	net    *park.Conn
+	net    *netpoll.Conn
 	slot   int
 
 	mu      sync.Mutex
@@ -317,7 +317,7 @@ func (c *Conn) Abandon() {
 	c.mu.Unlock()
 }
 
-// Tick implements [park.Member]: it closes a connection on which nothing comes in time.
+// Tick implements [netpoll.Member]: it closes a connection on which nothing comes in time.
 func (c *Conn) Tick(now time.Time) {
 	c.mu.Lock()
 	var most time.Duration
@@ -339,7 +339,7 @@ func (c *Conn) Tick(now time.Time) {
 	c.closeLocked()
 }
 
-// Leave implements [park.Member]. A new connection is left for a moment, because its request may be
+// Leave implements [netpoll.Member]. A new connection is left for a moment, because its request may be
 // on its way.
 func (c *Conn) Leave() {
 	c.mu.Lock()
@@ -362,7 +362,7 @@ func (c *Conn) Leave() {
 	c.mu.Unlock()
 }
 
-// Cut implements [park.Member].
+// Cut implements [netpoll.Member].
 func (c *Conn) Cut() {
 	c.mu.Lock()
 	c.fresh = false

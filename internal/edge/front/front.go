@@ -11,7 +11,7 @@
 //	                      │ Hijack
 //	                      └────────► owned by the hijacker, which closes it
 //
-// A waiting or held connection is no goroutine (see package park). Requests on one connection are
+// A waiting or held connection is no goroutine (see package netpoll). Requests on one connection are
 // served one at a time. What a client sends ahead waits until the request before it is answered.
 package front
 
@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"pushgate/internal/contain"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 // Times and sizes of a connection.
@@ -47,8 +47,8 @@ const (
 // Config is what a [Server] is made of. Handler, Conns and Heartbeats are required.
 type Config struct {
 	Handler    http.Handler
-	Conns      *park.Set        // where connections rest
-	Heartbeats *park.Heartbeats // ticks all connections that are neither hijacked nor closed
+	Conns      *netpoll.Set        // where connections rest
+	Heartbeats *netpoll.Heartbeats // ticks all connections that are neither hijacked nor closed
 
 	Admit   func() bool      // reports whether one more connection can be afforded; nil admits all
 	Refused func(status int) // counts heads that no handler has seen; nil counts nothing
@@ -74,7 +74,7 @@ func New(config Config) *Server {
 
 // Accept serves conn, which belongs to the server from now on. It returns at once.
 func (s *Server) Accept(conn net.Conn) {
-	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: park.RandomSlot(), since: time.Now(), fresh: true}
+	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: netpoll.RandomSlot(), since: time.Now(), fresh: true}
 	if s.config.Admit != nil && !s.config.Admit() {
 		c.net.Close()
 		return
@@ -100,7 +100,7 @@ func (s *Server) TakeOver(w http.ResponseWriter, r *http.Request) {
 	}
 	head = append(head, "\r\n"...)
 	ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
-	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: park.RandomSlot(), since: time.Now(), fresh: true, last: true}
+	c := &Conn{server: s, net: s.config.Conns.Hold(conn), slot: netpoll.RandomSlot(), since: time.Now(), fresh: true, last: true}
 	if s.config.Admit != nil && !s.config.Admit() {
 		c.net.Close()
 		return

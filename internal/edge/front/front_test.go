@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"pushgate/internal/leaktest"
-	"pushgate/internal/park"
+	"pushgate/internal/netpoll"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 type world struct {
 	t          *testing.T
 	server     *Server
-	heartbeats *park.Heartbeats
+	heartbeats *netpoll.Heartbeats
 	refused    map[int]int
 	panics     int
 }
@@ -33,9 +33,9 @@ type world struct {
 func inWorld(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup
-		w := &world{t: t, heartbeats: park.NewHeartbeats(5*time.Second, nil), refused: make(map[int]int)}
+		w := &world{t: t, heartbeats: netpoll.NewHeartbeats(5*time.Second, nil), refused: make(map[int]int)}
 		ctx, stop := context.WithCancel(t.Context())
-		conns := park.New(running.Go)
+		conns := netpoll.New(running.Go)
 		w.server = New(Config{Handler: handler, Conns: conns, Heartbeats: w.heartbeats,
 			Refused: func(status int) { w.refused[status]++ }, Panics: func(string, any, []byte) { w.panics++ },
 			MaxPending: 100_000})

@@ -67,7 +67,7 @@ func (w *response) finish() {
 	c.answered(err)
 }
 
-// Hijack implements [http.Hijacker]. The connection is a *[park.Conn], which nobody serves: the caller
+// Hijack implements [http.Hijacker]. The connection is a *[netpoll.Conn], which nobody serves: the caller
 // must serve or close it. If a status has been set, the head of an answer is sent first. The buffers
 // are small, and the reader holds what the client has sent ahead.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {

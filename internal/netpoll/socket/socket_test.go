@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/socket"
+	"pushgate/internal/netpoll/socket"
 )
 
 // pair gives both ends of a connection, the first of them wrapped.
@@ -207,13 +207,41 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
+// TestSkipCheck looks through a connection as go-redis does.
+func TestSkipCheck(t *testing.T) {
+	eachNetwork(t, func(t *testing.T, wrapped, other net.Conn) {
+		raw, err := socket.SkipCheck(wrapped).(syscall.Conn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks := func() (called bool) {
+			_ = raw.Read(func(uintptr) bool {
+				called = true
+				return true
+			})
+			return called
+		}
+		if quietable := socket.Wrap(other) != other; looks() == quietable {
+			t.Error("at rest: the function was called or not:", !quietable)
+		}
+		other.Close()
+		for end := time.Now().Add(5 * time.Second); !looks(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("closed by the other end, and nobody may look")
+			}
+		}
+	})
+}
+
 // TestOthersAreLeftAlone: a pipe has no descriptor.
 func TestOthersAreLeftAlone(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if got := socket.Wrap(a); got != a {
-		t.Errorf("%T", got)
+	for name, wrap := range map[string]func(net.Conn) net.Conn{"Wrap": socket.Wrap, "SkipCheck": socket.SkipCheck} {
+		if got := wrap(a); got != a {
+			t.Errorf("%s: %T", name, got)
+		}
 	}
 }
 

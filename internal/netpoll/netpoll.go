@@ -1,11 +1,11 @@
-// Package park holds connections at rest, on which no goroutine waits.
+// Package netpoll holds connections at rest, on which no goroutine waits.
 //
 // A connection that is served here alternates between two states. While it is read, one goroutine calls its read function,
 // which may block as it likes. While it rests, there is only an entry in a table and in the kernel: when there is something to
 // read, or the connection is closed, a goroutine is started and reads again. Where that is not to be had (another system, a
 // connection without a descriptor, a kernel that refuses), the goroutine stays and blocks in the read function: the caller sees
 // no difference.
-package park
+package netpoll
 
 import (
 	"io"
@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"pushgate/internal/socket"
+	"pushgate/internal/netpoll/socket"
 )
 
 // Notifier is a connection that tells by itself when it can be read. Tests have such, where there are no descriptors.

@@ -2,7 +2,7 @@
 
 // The race detector makes pools forget at random, so that budgets cannot be held under it.
 
-package park
+package netpoll
 
 import (
 	"io"

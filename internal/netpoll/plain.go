@@ -1,6 +1,6 @@
 //go:build !linux
 
-package park
+package netpoll
 
 import (
 	"errors"

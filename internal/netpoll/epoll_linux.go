@@ -1,4 +1,4 @@
-package park
+package netpoll
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 // wakeups is how many connections are woken by one look at the kernel's list, at most.
@@ -78,9 +77,9 @@ func (p *poller) run() {
 	for {
 		n := 0
 		err := p.raw.Read(func(fd uintptr) bool {
-			var errno syscall.Errno
-			n, errno = look(fd, events[:])
-			return n > 0 || errno != 0 && errno != syscall.EINTR
+			var err error
+			n, err = syscall.EpollWait(int(fd), events[:], 0)
+			return n > 0 || err != nil && err != syscall.EINTR
 		})
 		if err != nil {
 			return
@@ -91,15 +90,6 @@ func (p *poller) run() {
 		}
 		clear(ready)
 	}
-}
-
-// look gives what has happened in an epoll set by now. It does not block, so the scheduler need not be told of it (see package socket).
-func look(fd uintptr, events []syscall.EpollEvent) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
 }
 
 // find appends the connections that events are about, but for those of an earlier generation.

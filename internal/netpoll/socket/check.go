@@ -1,0 +1,40 @@
+package socket
+
+import (
+	"net"
+	"syscall"
+)
+
+// SkipCheck returns a connection that does the same as c, except that nobody looks through its
+// SyscallConn whether it is still alive while it is open and nothing has come: its Read then returns
+// nil and does not call its function. go-redis looks so before each command, by a system call that
+// the scheduler knows of. A connection without a descriptor is returned as it is.
+func SkipCheck(c net.Conn) net.Conn {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return c
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return c
+	}
+	return unchecked{c, quietConn{raw}}
+}
+
+type unchecked struct {
+	net.Conn
+	raw quietConn
+}
+
+// SyscallConn implements [syscall.Conn].
+func (c unchecked) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+
+type quietConn struct{ syscall.RawConn }
+
+// Read implements [syscall.RawConn].
+func (c quietConn) Read(f func(fd uintptr) bool) error {
+	if Quiet(c.RawConn) {
+		return nil
+	}
+	return c.RawConn.Read(f)
+}
