@@ -14,7 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/faulty"
-	"pushgate/internal/load"
+	"pushgate/tools/load"
 )
 
 // slowReaders: fifty connections that take a byte a second, of a channel into which big messages go.

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"pushgate/internal/config"
-	"pushgate/internal/load"
+	"pushgate/tools/load"
 )
 
 // loadArgs is what the command line of load says beside what to do.

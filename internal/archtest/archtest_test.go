@@ -63,10 +63,10 @@ func rules() []forbidden {
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
-	not("what measures a server has nothing of it but the names of channels: a fault in both would not be seen", "internal/load",
+	not("what measures a server has nothing of it but the names of channels: a fault in both would not be seen", "tools/load",
 		"pushgate/internal/proto/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/portal", "github.com/coder/websocket/...", redis)
-	not("connections are the same whatever travels over them", "internal/load/loop", "net/http", "pushgate/internal/load", "pushgate/internal/channel")
+	not("connections are the same whatever travels over them", "tools/load/loop", "net/http", "pushgate/tools/load", "pushgate/internal/channel")
 	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
 	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")

@@ -8,7 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 // errKey is the answer to channels that this program has signed with another key than the server's. Trying again does not help.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 // tickEvery is how often progress is told, and noted for the plots.

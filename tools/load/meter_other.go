@@ -5,7 +5,7 @@ package load
 import (
 	"time"
 
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 func processTime(int) (time.Duration, error) { return 0, loop.ErrUnsupported }

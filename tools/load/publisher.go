@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 // post is a message that is due.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 const (

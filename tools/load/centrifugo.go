@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"pushgate/internal/load/loop"
+	"pushgate/tools/load/loop"
 )
 
 // What is spoken with Centrifugo is its client protocol in JSON: replies and pushes on lines of their own, any number of them in a frame. Replies are

@@ -19,11 +19,11 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/edge"
-	"pushgate/internal/load/loop"
 	"pushgate/internal/portal"
 	pub "pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/tools/load/loop"
 )
 
 // startPushgate runs an edge and a publisher over a log in memory until the test ends, and gives options to try them.
