@@ -115,7 +115,11 @@ func storm(d *drill) error {
 	for _, p := range d.Edges[1:] {
 		pids = append(pids, int(p.pid.Load()))
 	}
-	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: portal.Signer, Sign: true,
+	signer, err := load.NewSigner("sha1", portal.Keys[0])
+	if err != nil {
+		return err
+	}
+	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: signer, Sign: true,
 		ClientID: portal.ClientID, Connections: 2000, Missed: 5, PIDs: pids, StorePIDs: []int{int(d.Redis.pid.Load())}}, nil)
 	if err == nil {
 		report.Write(os.Stderr)

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"pushgate/internal/channel"
 )
 
 // Peer is a kind of server.
@@ -64,10 +62,10 @@ type Options struct {
 	Label     string // what a report calls the server; the peer if empty
 	Variant   string // what a report calls this kind of run; made of what was chosen if empty
 	Peer      Peer
-	Sub, Pub  []string        // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them, for Pushpin those of subscribers
-	Signer    *channel.Signer // of channel ids; only for Pushgate and Node
-	Sign      bool            // posts, too
-	ClientID  string          // of the portal, where several share the server; not for nchan
+	Sub, Pub  []string // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them, for Pushpin those of subscribers
+	Signer    *Signer  // of channel ids; only for Pushgate and Node
+	Sign      bool     // posts, too
+	ClientID  string   // of the portal, where several share the server; not for nchan
 	Form      Form
 	Transport Transport
 

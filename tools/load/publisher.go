@@ -112,7 +112,7 @@ func (p *publisher) appendRequest(b []byte) []byte {
 			b = append(append(b, "&clientId="...), p.run.ClientID...)
 		}
 		if p.run.Sign {
-			b = append(append(b, "&signature="...), p.run.Signer.SignBody(p.body)...)
+			b = append(append(b, "&signature="...), p.run.Signer.sign(p.body)...)
 		}
 	}
 	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), p.target.host...), "\r\n"...)

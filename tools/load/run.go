@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"time"
 
-	"pushgate/internal/channel"
 	"pushgate/tools/load/loop"
 )
 
@@ -132,13 +131,13 @@ func (r *run) source() netip.Addr {
 
 // newChannel gives names for a new channel: for a subscriber and for a publisher.
 func (r *run) newChannel() (subscribe, publish string) {
-	var raw [channel.IDLen / 2]byte
+	var raw [16]byte
 	rand.Read(raw[:])
-	id := channel.FromBytes(raw)
+	id := hex.EncodeToString(raw[:])
 	if !r.Peer.Signs() {
-		return hex.EncodeToString(raw[:]), hex.EncodeToString(raw[:])
+		return id, id
 	}
-	return r.Signer.Sign(channel.Ref{Private: id}).String(), id.String()
+	return id + "." + r.Signer.sign([]byte(id)), id
 }
 
 // newStream makes a stream that a publisher sends to channels.

@@ -29,14 +29,19 @@ import (
 // startPushgate runs an edge and a publisher over a log in memory until the test ends, and gives options to try them.
 func startPushgate(t *testing.T) Options {
 	t.Helper()
-	signer, err := channel.NewSigner("sha1", []byte("a key of the tests"))
+	const key = "a key of the tests"
+	verifier, err := channel.NewSigner("sha1", []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := NewSigner("sha1", key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := storetest.NewMemory(store.Config{})
 	registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
-	portals, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: limits})
+	portals, err := portal.NewTable(&portal.Portal{Signer: verifier, Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
