@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -24,17 +25,26 @@ func Main(m *testing.M, use func(bin string)) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	if raceBuilt() {
-		build = exec.Command("go", "build", "-race", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	}
-	build.Dir = Repository()
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+	if err := Build(dir, ".", "./cmd/edge", "./cmd/publisher"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	use(dir)
 	return m.Run()
+}
+
+// Build puts programs of one module of the repository into dir. The module is named by its directory, such as "." or "tools/load".
+func Build(dir, module string, packages ...string) error {
+	args := []string{"build", "-o", dir}
+	if raceBuilt() {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, packages...)...)
+	build.Dir = filepath.Join(Repository(), module)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build in %s: %w\n%s", build.Dir, err, out)
+	}
+	return nil
 }
 
 // raceBuilt reports whether the programs have the race detector in them, by the environment's will.
