@@ -21,7 +21,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkDelivery is all that this tool does for a message, but for the system call that brings it.
+// BenchmarkDelivery is all that this tool does for a message, but for the system call that brings
+// it.
 func BenchmarkDelivery(b *testing.B) {
 	const n = 100
 	s, frames := newLiveSubscriber(b, n)

@@ -8,10 +8,12 @@ import (
 	"pushgate/tools/load/loop"
 )
 
-// What is spoken with Centrifugo is its client protocol in JSON: replies and pushes on lines of their own, any number of them in a frame. Replies are
-// not decoded, but looked through for a few members: bodies have none of these names, and decoding would cost more than all else here.
+// Centrifugo's client protocol in JSON has replies and pushes on lines of their own, any number of
+// them in a frame. Replies are not decoded, but searched for a few members: bodies have none of
+// these names, and decoding would cost more than everything else here.
 
-// appendCommands appends the two commands by which s connects and subscribes, after its position if it has one.
+// appendCommands appends the two commands by which s connects and subscribes, after its position if
+// it has one.
 func (s *subscriber) appendCommands(b []byte) []byte {
 	b = append(b, `{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{"channel":"`...)
 	b = append(append(b, s.channels...), '"')
@@ -22,7 +24,7 @@ func (s *subscriber) appendCommands(b []byte) []byte {
 	return append(b, "}}"...)
 }
 
-// lines takes apart a frame of Centrifugo.
+// lines handles the lines of a frame of Centrifugo.
 func (s *subscriber) lines(c *loop.Conn, payload []byte, now time.Duration) error {
 	for line := range bytes.SplitSeq(payload, []byte("\n")) {
 		if len(line) == 0 {
@@ -55,7 +57,7 @@ func (s *subscriber) line(c *loop.Conn, line []byte, now time.Duration) error {
 	return nil
 }
 
-// subscribed takes the answer to the subscription, which has in it what was missed.
+// subscribed handles the answer to the subscription, which contains what was missed.
 func (s *subscriber) subscribed(reply []byte, now time.Duration) {
 	s.epoch = member(reply, `"epoch":"`)
 	if bytes.Contains(reply, []byte(`"was_recovering":true`)) && !bytes.Contains(reply, []byte(`"recovered":true`)) {
@@ -67,7 +69,8 @@ func (s *subscriber) subscribed(reply []byte, now time.Duration) {
 	}
 }
 
-// member gives what follows the last place of a name, up to the next quotation mark, comma or brace.
+// member returns what follows the last place of a name, up to the next quotation mark, comma or
+// brace.
 func member(line []byte, name string) string {
 	i := bytes.LastIndex(line, []byte(name))
 	if i < 0 {
@@ -80,7 +83,8 @@ func member(line []byte, name string) string {
 	return string(value)
 }
 
-// appendPublish appends the body of a post for Centrifugo's API: the message, and to which channel it goes.
+// appendPublish appends the body of a post for Centrifugo's API: the message, and to which channel
+// it goes.
 func appendPublish(b []byte, channel string, body []byte) []byte {
 	b = append(append(b, `{"channel":"`...), channel...)
 	b = append(append(b, `","data":`...), body...)

@@ -21,7 +21,8 @@ import (
 // fakeEpoch is longer than a real one, so that commands need a frame of the longer kind.
 var fakeEpoch = strings.Repeat("AbCd", 16)
 
-// fakeCentrifugo speaks as much of Centrifugo's protocol as is needed. What it writes is, to the byte, what the encoder of its version 6.9.1 writes.
+// fakeCentrifugo speaks as much of Centrifugo's protocol as is needed. What it writes is, to the
+// byte, what the encoder of its version 6.9.1 writes.
 type fakeCentrifugo struct {
 	forgets bool   // nobody gets what was missed
 	refuses string // the error of every subscription, if there is to be one
@@ -56,7 +57,7 @@ func startFakeCentrifugo(t *testing.T, f *fakeCentrifugo) Options {
 		Settle: 10 * time.Millisecond, Patience: 2 * time.Second, Connections: 40, Duration: 300 * time.Millisecond}
 }
 
-// channel gives a channel, with f.mu held.
+// channel returns a channel, with f.mu held.
 func (f *fakeCentrifugo) channel(name string) *fakeChannel {
 	ch := f.channels[name]
 	if ch == nil {

@@ -17,8 +17,9 @@ type Goal struct {
 	Set              bool // there is a goal
 	AtLeast          bool // and it is a lower bound
 	Value            float64
-	Peer             string  // label of a server whose value was known when the goal was set; "" if none was
-	PeerValue        float64 // that value; not 0 if there is a peer
+	// Label of a server whose value was known when the goal was set; "" if none was.
+	Peer      string
+	PeerValue float64 // that value; not 0 if there is a peer
 }
 
 // measures are what can be compared, by name.
@@ -41,8 +42,9 @@ func measures() map[string]func(r *Report) float64 {
 	}
 }
 
-// ReadGoals reads goals, one on a line, with tabs between variant, measure, goal, peer and title. A goal is "≤ 5" or "≥ 5", a peer "label 5", each "-" where there
-// is none. Lines that begin with # are skipped.
+// ReadGoals reads goals, one on a line, with tabs between variant, measure, goal, peer and title. A
+// goal is "≤ 5" or "≥ 5", a peer "label 5", each "-" where there is none. Lines that begin with #
+// are skipped.
 func ReadGoals(r io.Reader) ([]Goal, error) {
 	var goals []Goal
 	lines := bufio.NewScanner(r)
@@ -75,7 +77,7 @@ func ReadGoals(r io.Reader) ([]Goal, error) {
 	return goals, lines.Err()
 }
 
-// text gives the goal as it is written in a table.
+// text returns the goal as it is written in a table.
 func (g Goal) text() string {
 	switch {
 	case !g.Set:
@@ -87,7 +89,7 @@ func (g Goal) text() string {
 	}
 }
 
-// met says how a value compares to the goal.
+// met returns how a value compares to the goal.
 func (g Goal) met(value float64) string {
 	if !g.Set {
 		return ""
@@ -101,7 +103,8 @@ func (g Goal) met(value float64) string {
 	return "no, " + short(value/g.Value) + " ×"
 }
 
-// today gives the goal as it would have been set on a machine on which the peer takes what it takes in reports. It reports false if that is not known.
+// today returns the goal as it would have been set on a machine on which the peer takes what it
+// takes in reports. It reports false if that is not known.
 func (g Goal) today(reports []*Report) (Goal, bool) {
 	value, ok := median(reports, g, g.Peer)
 	if !g.Set || g.Peer == "" || !ok {
@@ -116,7 +119,7 @@ func more(measure string) bool {
 	return measure == "connects" || measure == "deliveries" || measure == "accepted"
 }
 
-// beside says how a value compares to the best of others: what is below 1 is better.
+// beside returns how a value compares to the best of others: below 1 is better.
 func (g Goal) beside(value float64, others []float64) string {
 	if len(others) == 0 {
 		return ""
@@ -131,8 +134,10 @@ func (g Goal) beside(value float64, others []float64) string {
 	return short(ratio) + " ×"
 }
 
-// Compare writes a table in Markdown: a line for each goal, with the median of the runs of each server beside it, and below it a line for each server on whether it
-// was correct. The first server is held to the goals, to what they are by their peers, and to the best of the others. Goals of which there is no run are left out.
+// Compare writes a table in Markdown: a line for each goal, with the median of the runs of each
+// server beside it, and below it a line for each server on whether it was correct. The first server
+// is held to the goals, to what they are by their peers, and to the best of the others. Goals of
+// which there is no run are left out.
 func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	var labels []string
 	for _, r := range reports {
@@ -185,7 +190,7 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	}
 }
 
-// median gives the middle value of a server's runs. It reports false if there were none.
+// median returns the middle value of a server's runs. It reports false if there were none.
 func median(reports []*Report, g Goal, label string) (float64, bool) {
 	var values []float64
 	for _, r := range reports {

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// stepBits says how fine a histogram is: each power of two has 2^stepBits steps, so that a value is told to about 1.6 %.
+// stepBits says how fine a histogram is: each power of two has 2^stepBits steps, so that a value is
+// known to about 1.6 %.
 const stepBits = 6
 
-// histogram counts durations in steps that grow with them. The zero one is empty.
+// histogram counts durations in steps that grow with them. The zero histogram is empty.
 type histogram struct {
 	counts   []uint64
 	total    uint64
@@ -30,19 +31,19 @@ func (h *histogram) add(d time.Duration) {
 	h.greatest = max(h.greatest, d)
 }
 
-// step gives the index of the step of n.
+// step returns the index of the step of n.
 func step(n uint64) int {
 	shift := max(bits.Len64(n)-1-stepBits, 0)
 	return shift<<stepBits + int(n>>shift)
 }
 
-// stepEnd gives the largest value of a step.
+// stepEnd returns the largest value of a step.
 func stepEnd(i int) uint64 {
 	shift := max(i>>stepBits-1, 0)
 	return uint64(i-shift<<stepBits+1)<<shift - 1
 }
 
-// quantile gives the value that a share q of all values does not exceed, 0 if there are none.
+// quantile returns the value that a share q of all values does not exceed, 0 if there are none.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := uint64(math.Ceil(q * float64(h.total)))
 	var seen uint64
@@ -60,7 +61,7 @@ func (h *histogram) reset() {
 	*h = histogram{counts: h.counts}
 }
 
-// Summary is what a report says of many durations, in milliseconds.
+// Summary describes many durations, in milliseconds.
 type Summary struct {
 	Count uint64  `json:"count"`
 	Mean  float64 `json:"mean_ms"`
@@ -85,7 +86,7 @@ type Point struct {
 	Ms    float64 `json:"ms"`
 }
 
-// curve gives the distribution for a plot, finer towards its end.
+// curve returns the distribution for a plot, finer towards its end.
 func (h *histogram) curve() []Point {
 	if h.total == 0 {
 		return nil

@@ -18,7 +18,7 @@ var pageText string
 // maxLine is how long one report may be: an hour has 3,600 samples.
 const maxLine = 16 << 20
 
-// ReadReports reads reports, one on a line.
+// ReadReports reads reports, one a line.
 func ReadReports(r io.Reader) ([]*Report, error) {
 	var reports []*Report
 	lines := bufio.NewScanner(r)
@@ -33,7 +33,7 @@ func ReadReports(r io.Reader) ([]*Report, error) {
 	return reports, lines.Err()
 }
 
-// WritePage writes reports as one page of HTML that needs nothing else: plots are drawings in it.
+// WritePage writes reports as one page of HTML without other files: its plots are inline SVG.
 func WritePage(w io.Writer, reports []*Report) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"plots": plots,
@@ -115,7 +115,8 @@ func plots(r *Report) []plot {
 	return all
 }
 
-// draw makes a plot, of which both axes begin at zero. It reports false if there is nothing to see.
+// draw makes a plot, of which both axes begin at zero. It reports false if there is nothing to
+// draw.
 func draw(title string, x []float64, rows ...row) (plot, bool) {
 	top := 0.0
 	for _, r := range rows {
@@ -150,7 +151,7 @@ func some(n float64) string {
 	return short(n)
 }
 
-// short writes a number with three digits that matter.
+// short writes a number with three significant digits.
 func short(n float64) string {
 	switch {
 	case n >= 1e6:

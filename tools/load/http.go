@@ -39,7 +39,7 @@ func parseHead(b []byte) (h head, err error) {
 	return h, nil
 }
 
-// field gives the value of the first field of a name, empty if there is none.
+// field returns the value of the first field of a name, empty if there is none.
 func (h head) field(name string) string {
 	for fields := h.fields; len(fields) > 0; {
 		var line []byte
@@ -89,7 +89,8 @@ func parseAnswer(b []byte) (a answer, err error) {
 	default:
 		length, err := strconv.Atoi(a.field("Content-Length"))
 		if err != nil || length < 0 {
-			return a, errAnswer // one that ends with its connection: no server of this kind answers so
+			// An answer that ends with its connection: no server of this kind sends one.
+			return a, errAnswer
 		}
 		if len(rest) >= length {
 			a.body, a.used = rest[:length], a.size+length
@@ -98,7 +99,8 @@ func parseAnswer(b []byte) (a answer, err error) {
 	return a, nil
 }
 
-// parseChunk reads one chunk (RFC 9112, 7.1). The data of the last one is nil. Used is 0 if it is not complete.
+// parseChunk reads one chunk (RFC 9112, 7.1). The data of the last one is nil. Used is 0 if it is
+// not complete.
 func parseChunk(b []byte) (data []byte, used int, err error) {
 	end := bytes.Index(b, []byte("\r\n"))
 	if end < 0 {

@@ -2,18 +2,20 @@ package load
 
 import "slices"
 
-// stream is a row of messages that one publisher sends to the same channels, one at a time, so that their order is known.
+// stream is a sequence of messages that one publisher sends to the same channels, one at a time, so
+// that their order is known.
 type stream struct {
 	number   uint32
 	channels string // as the publisher names them
 	watchers int    // subscribers that must get all of it
 	posted   uint32 // the place of the last message that was sent
 	accepted int
-	refused  []uint32 // places of messages that were not accepted: nobody needs to get them, somebody may
-	by       *publisher
+	// Places of messages that were not accepted: subscribers may get them, and need not.
+	refused []uint32
+	by      *publisher
 }
 
-// verdict is what a ledger says of a message.
+// verdict is what a ledger finds about a message.
 type verdict int
 
 const (
@@ -33,7 +35,7 @@ type cursor struct {
 	missing []span // below it, in order
 }
 
-// take notes that a message has come.
+// take records that a message has come.
 func (c *cursor) take(place uint32) verdict {
 	switch {
 	case place == 0 || place > c.stream.posted:

@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// markStart begins what a message says of itself. Its first byte is rare in all wire forms, so that looking for it is fast, and none of its bytes is
-// escaped in any of them.
+// markStart begins a mark. Its first byte is rare in all wire forms, so that
+// looking for it is fast, and none of its bytes is escaped in any of them.
 const markStart = "~load:"
 
-// markSize is the length of a mark: its start, stream and sequence of 8 hexadecimal digits each and the time of 16, with points between them.
+// markSize is the length of a mark: its start, stream and sequence of 8 hexadecimal digits each and
+// the time of 16, with points between them.
 const markSize = len(markStart) + 8 + 1 + 8 + 1 + 16
 
-// mark is what a message says of itself: the stream that it is of, its place in it, which begins at 1, and when it was due to be sent, by the clock of
-// the program. A place of 0 is a greeting.
+// mark identifies a message: its stream, its place in the stream, which begins at
+// 1, and when it was due to be sent, by the clock of the program. A place of 0 is a greeting.
 type mark struct {
 	stream, sequence uint32
 	sent             time.Duration
@@ -23,7 +24,8 @@ type mark struct {
 // minBody is how large a message is at least.
 var minBody = len(newBody(0))
 
-// newBody makes a message of size bytes, or of the smallest size that there is, whose mark is to be put at the place that bodyMark gives.
+// newBody makes a message of size bytes, or of the smallest size that there is, whose mark is to be
+// put at bodyMark.
 func newBody(size int) []byte {
 	const head, foot = `{"module_id":"load","command":"load","params":{"mark":"`, `"}}`
 	const fill = `","fill":"`
@@ -50,7 +52,8 @@ func putHex(b []byte, n uint64) {
 	}
 }
 
-// nextMark takes the first mark of b, and gives what is behind it. It reports false if there is none; rest is nil then if b has no sign of one either.
+// nextMark takes the first mark of b, and returns what is behind it. It reports false if there is
+// none; rest is nil then if b has no sign of one either.
 func nextMark(b []byte) (m mark, rest []byte, ok bool) {
 	i := bytes.Index(b, []byte(markStart))
 	if i < 0 {

@@ -22,7 +22,8 @@ type usage struct {
 	cpu, storeCPU, ownCPU time.Duration
 }
 
-// meter reads what the server uses: from /proc for processes of this machine, else from its /metrics.
+// meter reads what the server uses: from /proc for processes of this machine, else from its
+// /metrics.
 type meter struct {
 	server, store []int
 	metrics       []string
@@ -42,10 +43,10 @@ func newMeter(server, store []int, metrics []string) (*meter, error) {
 	return m, err
 }
 
-// local reports whether reading takes no time worth mentioning.
+// local reports whether reading takes next to no time.
 func (m *meter) local() bool { return len(m.metrics) == 0 }
 
-// read gives what has been used until now.
+// read returns what has been used until now.
 func (m *meter) read() (u usage, err error) {
 	for _, pid := range m.server {
 		if err := readProcess(pid, &u.memory, &u.cpu); err != nil {
@@ -89,7 +90,7 @@ func readProcess(pid int, memory *int64, cpu *time.Duration) error {
 	return err
 }
 
-// statFields gives the fields of a process behind its name, which may hold anything.
+// statFields returns the fields of a process behind its name, which may hold anything.
 func statFields(dir string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
@@ -102,7 +103,7 @@ func statFields(dir string) ([]string, error) {
 	return fields, nil
 }
 
-// descendants gives the children of every process.
+// descendants returns the children of every process.
 func descendants() (map[int][]int, error) {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -131,7 +132,7 @@ func withChildren(pids []int, children map[int][]int) (all []int) {
 	return all
 }
 
-// scrape adds what a process says of itself.
+// scrape adds the metrics of a process.
 func (m *meter) scrape(url string, memory *int64, cpu *time.Duration) error {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
 	if err != nil {
@@ -169,7 +170,7 @@ func parseMetrics(r io.Reader) (memory, cpu float64, err error) {
 		found++
 	}
 	if found != 2 {
-		return 0, 0, errors.New("no process_resident_memory_bytes and process_cpu_seconds_total there")
+		return 0, 0, errors.New("process_resident_memory_bytes and process_cpu_seconds_total are missing")
 	}
 	return memory, cpu, nil
 }

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processTime gives the processor time of a process and its threads, also those that have ended. The clock of a process is named by its id (clock_getcpuclockid(3)); it
-// is exact, whereas /proc counts in hundredths of a second.
+// processTime returns the processor time of a process and its threads, also those that have ended.
+// The clock of a process is named by its id (clock_getcpuclockid(3)); it is exact, whereas /proc
+// counts in hundredths of a second.
 func processTime(pid int) (time.Duration, error) {
 	const scheduled = 2
 	var t unix.Timespec

@@ -29,8 +29,9 @@ const (
 	longestBreak = 5 * time.Second
 )
 
-// mixed is a day in a minute: the rate grows to its peak and falls again. Everybody watches a channel of their own, the shared one, and those of
-// their group, who are addressed one by one in the list of a post.
+// mixed is a day in a minute: the rate grows to its peak and falls again. Every subscriber watches
+// a channel of their own, the shared one, and those of their group, who are addressed one by one in
+// the list of a post.
 func mixed(r *run) error {
 	private, group, shared := []*stream(nil), []*stream(nil), (*stream)(nil)
 	if err := r.start(func() {
@@ -72,7 +73,8 @@ func mixed(r *run) error {
 		return err
 	}
 	r.churn()
-	// Over a whole wave, the time between two posts is on average that much longer than at the peak: 1/√0.3.
+	// Over a whole wave, the time between two posts is on average that much longer than at the
+	// peak: 1/√0.3.
 	posts := int(math.Sqrt(0.3) * r.Rate * r.Duration.Seconds())
 	curve := func(i int) float64 {
 		return r.Rate * (0.3 + 0.7*math.Pow(math.Sin(math.Pi*float64(i)/float64(posts)), 2))
@@ -108,7 +110,7 @@ func pickCrowd(all []crowd, percent int) (Form, Transport) {
 	return all[0].form, all[0].transport
 }
 
-// churn lets people leave and come back, until nothing more is posted.
+// churn makes subscribers leave and come back, until nothing more is posted.
 func (r *run) churn() {
 	const every = 100 * time.Millisecond
 	var turn func()

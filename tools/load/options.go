@@ -1,7 +1,9 @@
-// Package load puts a push server under load and checks while it measures: that every subscriber gets every message once and in order.
+// Package load puts a push server under load and checks while it measures: that every subscriber
+// gets every message once and in order.
 //
-// Messages carry marks: of which stream they are, their place in it, and when they were sent. All connections of subscribers and publishers are held
-// by one goroutine, so that the clock is one and the tool stays far lighter than what it measures.
+// Messages carry marks: of which stream they are, their place in it, and when they were sent. All
+// connections of subscribers and publishers are held by one goroutine, so that the clock is one and
+// the tool stays far lighter than what it measures.
 package load
 
 import (
@@ -23,7 +25,8 @@ const (
 	Node       Peer = "node"       // the original server of the portal
 	Nchan      Peer = "nchan"      // the module of nginx
 	Centrifugo Peer = "centrifugo" // by WebSocket and JSON, anonymous, and by the HTTP API
-	Pushpin    Peer = "pushpin"    // by WebSocket, over a backend that subscribes whoever comes, and by the HTTP API
+	// By WebSocket, over a backend that subscribes every client, and by the HTTP API.
+	Pushpin Peer = "pushpin"
 )
 
 // Signs reports whether the channels of a peer are signed.
@@ -32,13 +35,14 @@ func (p Peer) Signs() bool { return p == Pushgate || p == Node }
 // Form is how messages look to subscribers.
 type Form string
 
-// The wire forms of docs/protocol.md. With nchan, Centrifugo and Pushpin bodies are raw, so that there is only Text, and with nchan SSE.
+// The wire forms of docs/protocol.md. With nchan, Centrifugo and Pushpin bodies are raw, so that
+// there is only Text, and with nchan SSE.
 const (
 	Text     Form = "text"
 	Protobuf Form = "protobuf"
 	JSONRPC  Form = "jsonrpc"
 	JSON     Form = "json"
-	SSE      Form = "sse" // which is a way to travel, too
+	SSE      Form = "sse" // which is a transport, too
 )
 
 // Forms are all of them.
@@ -56,16 +60,19 @@ const (
 // FlatOut as a rate means: as many posts as are accepted, each publisher one at a time.
 const FlatOut = -1
 
-// Options says what to do to which server. What is zero takes the default of the scenario, or none where that is sensible.
+// Options says what to do to which server. What is zero takes the default of the scenario, or none
+// where that is sensible.
 type Options struct {
-	Scenario  string
-	Label     string // what a report calls the server; the peer if empty
-	Variant   string // what a report calls this kind of run; made of what was chosen if empty
-	Peer      Peer
-	Sub, Pub  []string // URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they have "{channel}" in them, for Pushpin those of subscribers
-	Signer    *Signer  // of channel ids; only for Pushgate and Node
-	Sign      bool     // posts, too
-	ClientID  string   // of the portal, where several share the server; not for nchan
+	Scenario string
+	Label    string // what a report calls the server; the peer if empty
+	Variant  string // what a report calls this kind of run; made of what was chosen if empty
+	Peer     Peer
+	// URLs, of several servers in turns; a bare address stands for the usual paths. For nchan they
+	// have "{channel}" in them, for Pushpin those of subscribers.
+	Sub, Pub  []string
+	Signer    *Signer // of channel ids; only for Pushgate and Node
+	Sign      bool    // posts, too
+	ClientID  string  // of the portal, where several share the server; not for nchan
 	Form      Form
 	Transport Transport
 
@@ -81,17 +88,18 @@ type Options struct {
 	Settle      time.Duration // rest before memory is read
 	Patience    time.Duration // how long nothing may arrive before the missing is lost
 
-	Sources   []netip.Addr // addresses of this machine to connect from; chosen if empty and the server is on the loopback
-	PIDs      []int        // of the server; their children count too
-	StorePIDs []int        // of its Redis
-	Metrics   []string     // URLs of /metrics, where there are no process ids
+	// Addresses of this machine to connect from; chosen if empty and the server is on the loopback.
+	Sources   []netip.Addr
+	PIDs      []int    // of the server; their children count too
+	StorePIDs []int    // of its Redis
+	Metrics   []string // URLs of /metrics, where there are no process ids
 }
 
-// complete fills in what is not said.
+// complete fills in the defaults.
 func (o *Options) complete() (*scenario, error) {
 	i := slices.IndexFunc(scenarios(), func(s scenario) bool { return s.name == o.Scenario })
 	if i < 0 {
-		return nil, fmt.Errorf("there is no scenario %q", o.Scenario)
+		return nil, fmt.Errorf("unknown scenario %q", o.Scenario)
 	}
 	s := scenarios()[i]
 	d := s.defaults
@@ -130,13 +138,13 @@ func fill[T comparable](field *T, value T) {
 func (o *Options) check(s scenario) error {
 	switch {
 	case !slices.Contains([]Peer{Pushgate, Node, Nchan, Centrifugo, Pushpin}, o.Peer):
-		return fmt.Errorf("there is no peer %q", o.Peer)
+		return fmt.Errorf("unknown peer %q", o.Peer)
 	case !slices.Contains(Forms(), o.Form):
-		return fmt.Errorf("there is no form %q", o.Form)
+		return fmt.Errorf("unknown form %q", o.Form)
 	case o.Transport != WebSocket && o.Transport != Poll:
-		return fmt.Errorf("there is no transport %q", o.Transport)
+		return fmt.Errorf("unknown transport %q", o.Transport)
 	case o.Form == SSE && o.Transport == Poll:
-		return errors.New("server-sent events are no polls")
+		return errors.New("server-sent events cannot be polled")
 	case o.Peer == Nchan && o.Form != Text && o.Form != SSE:
 		return errors.New("nchan has the forms text, which is the bare body, and sse")
 	case (o.Peer == Centrifugo || o.Peer == Pushpin) && o.Form != Text:
@@ -144,13 +152,13 @@ func (o *Options) check(s scenario) error {
 	case o.Peer == Centrifugo && o.Transport == Poll:
 		return errors.New("centrifugo has no long poll")
 	case o.Peer == Pushpin && (o.Transport == Poll || s.defaults.Missed > 0):
-		return errors.New("pushpin keeps nothing for those who are away, be it between two polls")
+		return errors.New("pushpin keeps no messages for subscribers that are away, not even between two polls")
 	case !o.Peer.Signs() && s.manyChannels:
-		return fmt.Errorf("the scenario %s has subscribers of several channels, which %s is not asked for", s.name, o.Peer)
+		return fmt.Errorf("the scenario %s has subscribers of several channels, which is not implemented for %s", s.name, o.Peer)
 	case o.Peer == Node && o.Form != Text && o.Form != Protobuf:
 		return errors.New("node has the forms text and protobuf")
 	case o.Peer.Signs() && o.Signer == nil:
-		return errors.New("a signature key is needed")
+		return errors.New("a signature key is required")
 	case o.Connections < 1 || o.Publishers < 1 || o.Concurrency < 1 || o.Missed < 0 || o.Slow < 0 || o.Volume < 0 || o.Duration < 0:
 		return errors.New("sizes must be above zero")
 	case o.Rate < 0 && o.Rate != FlatOut:
@@ -158,20 +166,20 @@ func (o *Options) check(s scenario) error {
 	case o.Size < minBody:
 		return fmt.Errorf("a body has at least %d bytes", minBody)
 	case o.Slow >= o.Connections:
-		return errors.New("somebody must read")
+		return errors.New("at least one subscriber must read")
 	}
 	if len(o.Sub) == 0 || len(o.Pub) == 0 {
-		return errors.New("it must be said where to subscribe and where to publish")
+		return errors.New("addresses to subscribe and to publish are required")
 	}
 	for _, u := range o.templates() {
 		if !strings.Contains(u, channelPlace) {
-			return fmt.Errorf("%s: an address of %s must have %s where the channel stands", u, o.Peer, channelPlace)
+			return fmt.Errorf("%s: an address of %s must contain %s in place of the channel", u, o.Peer, channelPlace)
 		}
 	}
 	return nil
 }
 
-// templates gives the addresses that name the channel.
+// templates returns the addresses that name the channel.
 func (o *Options) templates() []string {
 	switch o.Peer {
 	case Nchan:
@@ -203,7 +211,7 @@ func parseTarget(text string, lookup func(host string) (netip.Addr, error)) (t t
 	switch u.Scheme {
 	case "http", "ws":
 	default:
-		return t, fmt.Errorf("%s: only plain http: put the load on the server, not on its TLS", text)
+		return t, fmt.Errorf("%s: only plain http is supported: put the load on the server, not on its TLS", text)
 	}
 	port := u.Port()
 	if port == "" {
@@ -228,7 +236,7 @@ func parseTarget(text string, lookup func(host string) (netip.Addr, error)) (t t
 	return t, err
 }
 
-// Quicken makes everything that was not said a tenth of what it would be, for a look at whether things work.
+// Quicken sets everything that is not set to a tenth of its default, to see whether things work.
 func (o *Options) Quicken() {
 	for _, s := range scenarios() {
 		if s.name != o.Scenario {

@@ -22,11 +22,13 @@ type post struct {
 
 // publisher is one connection that posts, one message at a time. It implements [loop.Handler].
 type publisher struct {
-	run     *run
-	target  target
-	body    []byte
-	queue   []post
-	refill  func() *stream // gives more to post when the queue is empty, nil at its end; nil if there is only the queue
+	run    *run
+	target target
+	body   []byte
+	queue  []post
+	// Returns the next stream to post to when the queue is empty, or nil at the end; nil if there
+	// is only the queue.
+	refill  func() *stream
 	streams []*stream
 
 	conn    *loop.Conn
@@ -39,10 +41,12 @@ type publisher struct {
 	call    []byte // the body of the request, where it says to which channel the message goes
 }
 
-// callFields are the header fields of a request that says in its body to which channel the message goes.
+// callFields are the header fields of a request that says in its body to which channel the message
+// goes.
 const callFields = "Content-Type: application/json\r\n"
 
-// enqueue posts a message as soon as all before it are answered. If that is later than now, the wait is part of its latency.
+// enqueue posts a message as soon as all before it are answered. If that is later than now, the
+// wait is part of its latency.
 func (p *publisher) enqueue(s *stream, greeting bool) {
 	p.queue = append(p.queue, post{s, p.run.loop.Now(), greeting})
 	p.run.pending++
@@ -99,7 +103,8 @@ func (p *publisher) appendRequest(b []byte) []byte {
 	case p.run.Peer == Centrifugo:
 		p.call = appendPublish(p.call[:0], to, p.body)
 		fields, body = callFields, p.call
-		b = append(b, cmp.Or(p.target.path, "/api/publish")...) // with the key of the API, if one is needed
+		// With the key of the API, if one is needed.
+		b = append(b, cmp.Or(p.target.path, "/api/publish")...)
 	case p.run.Peer == Pushpin:
 		p.call = appendItem(p.call[:0], to, p.body)
 		fields, body = callFields, p.call
@@ -170,7 +175,7 @@ type refusal struct {
 	text   string
 }
 
-// Error gives status and text of the answer.
+// Error returns status and text of the answer.
 func (r *refusal) Error() string { return strings.TrimSpace(strconv.Itoa(r.status) + " " + r.text) }
 
 // errUnanswered is about posts that had no answer when the run ended. Nothing was promised of them.
@@ -196,7 +201,8 @@ func (p *publisher) done(err error) {
 	}
 }
 
-// turns gives the streams of a publisher in turns, until the time is over or each has had so many.
+// turns returns the streams of a publisher in turns, until the time is over or each has had so
+// many.
 func (p *publisher) turns(until time.Duration, most uint32) func() *stream {
 	i := -1
 	own := slices.Clone(p.streams)

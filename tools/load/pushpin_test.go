@@ -16,7 +16,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// fakePushpin publishes as Pushpin does, which ends the connection with every answer, over a backend that subscribes whoever comes.
+// fakePushpin publishes as Pushpin does, which ends the connection with every answer, over a
+// backend that subscribes every client.
 type fakePushpin struct {
 	mu   sync.Mutex
 	subs map[string][]*websocket.Conn
@@ -92,9 +93,9 @@ func TestPushpin(t *testing.T) {
 	base.Scenario = "fanout"
 	for want, change := range map[string]func(o *Options){
 		"pushpin has the form": func(o *Options) { o.Form = SSE },
-		"keeps nothing":        func(o *Options) { o.Scenario = "return" },
+		"keeps no messages":        func(o *Options) { o.Scenario = "return" },
 		"between two polls":    func(o *Options) { o.Scenario = "poll" },
-		"not asked for":        func(o *Options) { o.Scenario = "mixed" },
+		"not implemented for pushpin":        func(o *Options) { o.Scenario = "mixed" },
 		"{channel}":            func(o *Options) { o.Sub = []string{server.URL} },
 		"a post is refused":    func(o *Options) { o.Pub = []string{server.URL + "/elsewhere/"} },
 	} {

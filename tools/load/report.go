@@ -18,7 +18,7 @@ type Report struct {
 	Peer        Peer      `json:"peer"`
 	Form        Form      `json:"form"`
 	Transport   Transport `json:"transport"`
-	Variant     string    `json:"variant"` // what tells runs of one scenario apart
+	Variant     string    `json:"variant"` // distinguishes runs of one scenario
 	Started     time.Time `json:"started"`
 	Processors  int       `json:"processors"`
 	Connections int       `json:"connections"`
@@ -35,14 +35,16 @@ type Report struct {
 	Doubled    int     `json:"doubled"`
 	Disordered int     `json:"disordered"`
 	Stray      int     `json:"stray"` // messages for somebody else, or that nobody sent
-	Gaps       int     `json:"gaps"`  // notes of a gap that subscribers were given
+	Gaps       int     `json:"gaps"`  // notes of a gap that subscribers received
 	Connects   int     `json:"connects"`
-	Broken     int     `json:"broken"`  // connections that the server ended, after which the subscriber came back with its position
-	CutOff     int     `json:"cut_off"` // slow readers that the server did not keep
+	// Connections that the server ended, after which the subscriber came back with its position.
+	Broken int `json:"broken"`
+	CutOff int `json:"cut_off"` // slow readers that the server did not keep
 
-	FaultCount int            `json:"faults"`
-	Faults     []string       `json:"first_faults,omitempty"`
-	Details    map[string]int `json:"details,omitempty"` // why posts were refused and connections broke
+	FaultCount int      `json:"faults"`
+	Faults     []string `json:"first_faults,omitempty"`
+	// Why posts were refused and connections broke.
+	Details map[string]int `json:"details,omitempty"`
 
 	ConnectsPerSecond   float64 `json:"connects_per_second"`
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
@@ -50,9 +52,11 @@ type Report struct {
 	Handshakes          Summary `json:"handshakes"`
 	Latency             Summary `json:"latency"`   // from when a message was due to its arrival
 	Accepting           Summary `json:"accepting"` // from a post to its answer
-	Lateness            Summary `json:"lateness"`  // of the pace itself: if it is large, this tool was too slow
+	// Of the pace itself: if it is large, this tool was too slow.
+	Lateness Summary `json:"lateness"`
 
-	Memory             int64   `json:"memory"`        // of the server, at the end of the measured part; resident bytes
+	// Of the server, at the end of the measured part; resident bytes.
+	Memory             int64   `json:"memory"`
 	MemoryBefore       int64   `json:"memory_before"` // before anything was done
 	MemoryPeak         int64   `json:"memory_peak"`
 	BytesPerConnection float64 `json:"bytes_per_connection"`
@@ -144,7 +148,8 @@ func (r *run) finish() {
 	}
 }
 
-// Correct gives an error that says what was wrong, if messages were lost, doubled or out of order, or the server did what no server may do.
+// Correct returns an error that says what was wrong, if messages were lost, doubled or out of
+// order, or the server did what no server may do.
 func (r *Report) Correct() error {
 	var wrong []string
 	for _, c := range []struct {
@@ -221,7 +226,7 @@ func (r *Report) Write(w io.Writer) {
 
 func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
 
-// tick notes the last second, and tells of it.
+// tick records the last second, and prints it.
 func (r *run) tick() {
 	now := r.loop.Now()
 	seconds := (now - r.now.at).Seconds()

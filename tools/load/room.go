@@ -10,11 +10,13 @@ import (
 const (
 	// spare is how many descriptors are needed beside connections.
 	spare = 32
-	// perSource is how many connections one address makes to one server; Linux has 28,232 ports for them unless told otherwise.
+	// perSource is how many connections one address makes to one server; Linux has 28,232 ports for
+	// them unless the settings say otherwise.
 	perSource = 25_000
 )
 
-// room makes sure that there are descriptors and ports for all connections, and says what to do if there are not.
+// room makes sure that there are descriptors and ports for all connections, and says what to do if
+// there are not.
 func (r *run) room() error {
 	limit, err := loop.Descriptors()
 	if err != nil {
@@ -36,7 +38,8 @@ func (r *run) room() error {
 	return nil
 }
 
-// loopbackSources gives as many addresses as so many connections need; none if the usual one will do.
+// loopbackSources returns as many addresses as so many connections need; none if the usual one will
+// do.
 func loopbackSources(connections int) (sources []netip.Addr) {
 	address := netip.MustParseAddr("127.0.0.1")
 	for n := 0; connections > perSource && n < connections; n += perSource {
@@ -46,7 +49,8 @@ func loopbackSources(connections int) (sources []netip.Addr) {
 	return sources
 }
 
-// loopback reports whether all servers are on this machine, where every address of 127.0.0.0/8 is one to connect from.
+// loopback reports whether all servers are on this machine, where every address of 127.0.0.0/8 is
+// one to connect from.
 func (r *run) loopback() bool {
 	for _, t := range append(r.subTargets, r.pubTargets...) {
 		if !t.addr.Addr().Is4() || !t.addr.Addr().IsLoopback() {

@@ -14,7 +14,7 @@ import (
 	"pushgate/tools/load/loop"
 )
 
-// tickEvery is how often progress is told, and noted for the plots.
+// tickEvery is how often progress is printed, and recorded for the plots.
 const tickEvery = time.Second
 
 // maxFaults is how many faults a report spells out: more of them are seldom others.
@@ -61,8 +61,9 @@ type tick struct {
 	usage             usage
 }
 
-// Run carries out a scenario and says how it went. Progress, if not nil, gets a line each second. An error means that the scenario could not be
-// carried out, or was interrupted; that messages were lost is in the report.
+// Run carries out a scenario and says how it went. Progress, if not nil, gets a line each second.
+// An error means that the scenario could not be carried out, or was interrupted; that messages were
+// lost is in the report.
 func Run(ctx context.Context, o Options, progress io.Writer) (*Report, error) {
 	s, err := o.complete()
 	if err != nil {
@@ -86,7 +87,7 @@ func Run(ctx context.Context, o Options, progress io.Writer) (*Report, error) {
 	return r.report, nil
 }
 
-// faultHint tells what went wrong before an error.
+// faultHint returns the first fault before an error, for the text of the error.
 func (r *run) faultHint() string {
 	if len(r.report.Faults) == 0 {
 		return ""
@@ -120,7 +121,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// source gives the address for the next connection to come from.
+// source returns the address for the next connection to come from.
 func (r *run) source() netip.Addr {
 	if len(r.Sources) == 0 {
 		return netip.Addr{}
@@ -129,7 +130,7 @@ func (r *run) source() netip.Addr {
 	return r.Sources[r.dials%len(r.Sources)]
 }
 
-// newChannel gives names for a new channel: for a subscriber and for a publisher.
+// newChannel returns names for a new channel: for a subscriber and for a publisher.
 func (r *run) newChannel() (subscribe, publish string) {
 	var raw [16]byte
 	rand.Read(raw[:])
@@ -173,10 +174,11 @@ func (r *run) publishers() {
 	}
 }
 
-// after has f called in some time.
+// after calls f after some time.
 func (r *run) after(d time.Duration, f func()) { r.loop.At(r.loop.Now()+d, f) }
 
-// until runs the loop until cond holds. It is an error if the context ends, or if that does not happen in time.
+// until runs the loop until cond holds. It is an error if the context ends, or if that does not
+// happen in time.
 func (r *run) until(what string, limit time.Duration, cond func() bool) error {
 	deadline := r.loop.Now() + limit
 	for !cond() {
@@ -203,7 +205,7 @@ func (r *run) rest(d time.Duration) error {
 	return r.until("rest", d+time.Minute, func() bool { return r.loop.Now() >= end })
 }
 
-// connect connects subscribers, so many at a time, until all are live.
+// connect connects subscribers, a number at a time, until all are live.
 func (r *run) connect(subs []*subscriber, atOnce int) error {
 	r.waiting = subs
 	pump := func() {
@@ -228,7 +230,7 @@ func (r *run) arrived(_ *subscriber, took time.Duration) {
 	r.report.Connects++
 }
 
-// left notes the end of a connection; the error is nil if it was wanted.
+// left records the end of a connection; the error is nil if it was wanted.
 func (r *run) left(s *subscriber, was phase, err error) {
 	switch was {
 	case dialing:
@@ -259,12 +261,12 @@ func (r *run) greet(s *subscriber) {
 	}
 }
 
-// greetAll sends greetings until every subscriber has had one: what is sent from then on must reach it. It is also what a subscriber knows its first
-// position by.
+// greetAll sends greetings until every subscriber has had one: what is sent from then on must reach
+// it. It is also what a subscriber knows its first position by.
 func (r *run) greetAll() error {
 	for attempt := 0; r.greetings < len(r.subs); attempt++ {
 		if attempt == 10 {
-			return fmt.Errorf("%d of %d subscribers got nothing in %d attempts", len(r.subs)-r.greetings, len(r.subs), attempt)
+			return fmt.Errorf("%d of %d subscribers received nothing in %d attempts", len(r.subs)-r.greetings, len(r.subs), attempt)
 		}
 		missed := make(map[*stream]bool)
 		for _, s := range r.subs {
@@ -284,78 +286,6 @@ func (r *run) greetAll() error {
 		}
 	}
 	return r.until("greetings are answered", time.Minute, func() bool { return r.pending == 0 })
-}
-
-func (r *run) delivery(v verdict, latency time.Duration) {
-	r.lastNews = r.loop.Now()
-	switch v {
-	case doubled:
-		r.report.Doubled++
-		return
-	case stray:
-		r.report.Stray++
-		return
-	case late:
-		r.report.Disordered++
-	}
-	r.delivered++
-	r.now.delivered++
-	if latency >= 0 {
-		r.latency.add(latency)
-		r.now.latency.add(latency)
-	}
-}
-
-func (r *run) accepted(s *stream, took time.Duration) {
-	r.accepting.add(took)
-	r.expected += s.watchers
-	r.report.Accepted++
-	r.lastNews = r.loop.Now()
-}
-
-func (r *run) refused(err error) {
-	r.report.Refused++
-	r.lastNews = r.loop.Now()
-	r.report.refusals[err.Error()]++
-}
-
-// settleDeliveries waits until everything that was accepted has come, or nothing comes any more.
-func (r *run) settleDeliveries() error {
-	r.lastNews = r.loop.Now()
-	checked := time.Duration(0)
-	return r.until("all deliveries", time.Hour, func() bool {
-		now := r.loop.Now()
-		if r.pending > 0 || r.delivered < r.expected {
-			return now-r.lastNews > r.Patience
-		}
-		if now-checked < 100*time.Millisecond {
-			return false
-		}
-		checked = now
-		return r.lost() == 0 || now-r.lastNews > r.Patience
-	})
-}
-
-func (r *run) lost() (n int) {
-	for _, s := range r.subs {
-		n += s.lost()
-	}
-	return n
-}
-
-// fault notes something that a correct server and network never do.
-func (r *run) fault(text string) {
-	r.report.FaultCount++
-	if len(r.report.Faults) < maxFaults {
-		r.report.Faults = append(r.report.Faults, text)
-	}
-}
-
-// fail ends the run: this machine has not got what it takes.
-func (r *run) fail(err error) {
-	if r.broke == nil {
-		r.broke = err
-	}
 }
 
 // begin starts the measured part.

@@ -16,10 +16,10 @@ type scenario struct {
 	run          func(r *run) error
 }
 
-// Info says what a scenario is.
+// Info describes a scenario.
 type Info struct{ Name, Summary, Defaults string }
 
-// Scenarios gives what there is, in the order of a session that tries all.
+// Scenarios returns all scenarios, in the order in which to try them.
 func Scenarios() []Info {
 	var all []Info
 	for _, s := range scenarios() {
@@ -67,7 +67,7 @@ func (r *run) start(create func()) error {
 	return nil
 }
 
-// each gives every subscriber a channel of its own.
+// each makes every subscriber a channel of its own.
 func (r *run) each() {
 	for i := range r.Connections {
 		subscribe, publish := r.newChannel()
@@ -75,7 +75,7 @@ func (r *run) each() {
 	}
 }
 
-// connectAll connects everybody, and notes how fast.
+// connectAll connects all subscribers, and records how fast.
 func (r *run) connectAll(atOnce int) error {
 	from := r.loop.Now()
 	if err := r.connect(r.subs, atOnce); err != nil {
@@ -161,8 +161,8 @@ func unicast(r *run) error {
 	return r.throughput(func(int) *stream { return r.streams[rand.IntN(len(r.streams))] })
 }
 
-// throughput connects and greets everybody, and posts for the duration: in pace, to the streams that pick gives for the number of the post, or flat out to all in
-// turns.
+// throughput connects and greets all subscribers, and posts for the duration: in pace, to the
+// streams that pick returns for the number of the post, or flat out to all in turns.
 func (r *run) throughput(pick func(i int) *stream) error {
 	if err := r.connectAll(r.Concurrency); err != nil {
 		return err
@@ -194,7 +194,7 @@ func (r *run) throughput(pick func(i int) *stream) error {
 	return r.end()
 }
 
-// pace posts so many messages, at a rate that may change from one to the next.
+// pace posts a number of messages, at a rate that may change from one to the next.
 func (r *run) pace(posts int, rate func(i int) float64, pick func(i int) *stream) error {
 	i := 0
 	due := r.loop.Now()

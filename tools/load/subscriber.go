@@ -11,10 +11,12 @@ import (
 	"pushgate/tools/load/loop"
 )
 
-// errKey is the answer to channels that this program has signed with another key than the server's. Trying again does not help.
+// errKey is the answer to channels that this program has signed with another key than the server's.
+// Trying again does not help.
 var errKey = errors.New("4010: the server has another signature key, or another algorithm")
 
-// gapNote is in what a server says when it has lost messages, or may have. Whether it has is seen by those that do not come.
+// gapNote is part of the note that a server sends when it has lost messages, or may have. Whether
+// it has shows in those that do not come.
 const gapNote = `"command":"gap"`
 
 // phase is how far a connection of a subscriber has got.
@@ -22,11 +24,12 @@ type phase int
 
 const (
 	absent  phase = iota
-	dialing       // on its way, or waiting for the answer
+	dialing       // connecting, or waiting for the answer
 	live          // what is sent now must come
 )
 
-// subscriber is one client over the whole run, in which it may have several connections, one at a time. It implements [loop.Handler].
+// subscriber is one client over the whole run, in which it may have several connections, one at a
+// time. It implements [loop.Handler].
 type subscriber struct {
 	run       *run
 	target    target
@@ -54,7 +57,7 @@ type subscriber struct {
 // Opened sends the request.
 func (s *subscriber) Opened(c *loop.Conn) {
 	c.Write(s.appendRequest(nil))
-	if s.transport == Poll && s.phase == dialing { // a held poll says nothing
+	if s.transport == Poll && s.phase == dialing { // a held poll has no answer yet
 		s.arrived()
 	}
 }
@@ -65,7 +68,7 @@ func (s *subscriber) arrived() {
 	s.run.arrived(s, s.since-s.dialed)
 }
 
-// Data takes what has come apart.
+// Data handles what has arrived.
 func (s *subscriber) Data(c *loop.Conn, b []byte) (used int) {
 	now := s.run.loop.Now()
 	for used < len(b) {
@@ -82,7 +85,7 @@ func (s *subscriber) Data(c *loop.Conn, b []byte) (used int) {
 	return used
 }
 
-// part takes one frame, answer or piece of a stream, and gives how many bytes it has.
+// part handles one frame, answer or piece of a stream, and returns how many bytes it has.
 func (s *subscriber) part(c *loop.Conn, b []byte, now time.Duration) (used int, err error) {
 	switch {
 	case s.transport == Poll:
@@ -114,7 +117,7 @@ func (s *subscriber) welcome(c *loop.Conn, b []byte) (used int, err error) {
 		return 0, fmt.Errorf("status %d", h.status)
 	}
 	if want == 101 && h.field("Sec-WebSocket-Accept") != handshakeAnswer {
-		return 0, errors.New("a wrong Sec-WebSocket-Accept")
+		return 0, errors.New("wrong Sec-WebSocket-Accept")
 	}
 	if s.run.Peer == Centrifugo {
 		s.upgraded = true
@@ -170,7 +173,7 @@ func (s *subscriber) answer(c *loop.Conn, b []byte, now time.Duration) (used int
 	switch a.status {
 	case 200:
 		s.take(a.body, now)
-	case 304, 408: // nchan says 408 where the protocol of the portal says 304
+	case 304, 408: // nchan answers 408 where the portal's protocol has 304
 	case 400, 403:
 		return 0, errKey
 	default:
@@ -178,7 +181,7 @@ func (s *subscriber) answer(c *loop.Conn, b []byte, now time.Duration) (used int
 	}
 	s.notePoll(a.head)
 	switch {
-	case s.conn != c: // it was sent away meanwhile
+	case s.conn != c: // it has left meanwhile
 	case a.keeps():
 		c.Write(s.appendRequest(nil))
 	default:
@@ -197,7 +200,7 @@ func (s *subscriber) piece(b []byte, now time.Duration) (used int, err error) {
 			return 0, err
 		}
 		if data == nil {
-			return 0, errors.New("the stream was ended by the server")
+			return 0, errors.New("the server ended the stream")
 		}
 	}
 	s.events = append(s.events, data...)
@@ -215,7 +218,7 @@ func (s *subscriber) piece(b []byte, now time.Duration) (used int, err error) {
 	return used, nil
 }
 
-// take notes all messages of a payload.
+// take records all messages of a payload.
 func (s *subscriber) take(payload []byte, now time.Duration) {
 	found := false
 	for b := payload; ; found = true {
@@ -261,7 +264,7 @@ func (s *subscriber) message(m mark, now time.Duration) {
 	s.run.delivery(stray, -1)
 }
 
-// Closed is an end that nobody wanted.
+// Closed handles the end of a connection that this program did not close.
 func (s *subscriber) Closed(c *loop.Conn, err error) {
 	if s.conn == c {
 		s.broken(c, err)
@@ -284,7 +287,7 @@ func (s *subscriber) broken(c *loop.Conn, err error) {
 	})
 }
 
-// dial begins a connection. An error is about this machine, and ends the run.
+// dial begins a connection. An error is a fault of this machine, and ends the run.
 func (s *subscriber) dial() {
 	s.away = false
 	s.dialed = s.run.loop.Now()
@@ -308,7 +311,7 @@ func (s *subscriber) leave() {
 	s.conn, s.phase, s.events, s.upgraded = nil, absent, nil, false
 }
 
-// lost counts what has not come.
+// lost counts the messages that have not come.
 func (s *subscriber) lost() (n int) {
 	for i := range s.cursors {
 		n += s.cursors[i].lost()

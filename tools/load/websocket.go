@@ -14,13 +14,14 @@ const (
 	opPong   = 0xa
 )
 
-// A client's key need not be random for the server to be right: what it answers to this one is in RFC 6455, 1.3.
+// A client's key need not be random for the server to be right: what it answers to this one is in
+// RFC 6455, 1.3.
 const (
 	handshakeKey    = "dGhlIHNhbXBsZSBub25jZQ=="
 	handshakeAnswer = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-var errFrame = errors.New("a frame that breaks RFC 6455, or is cut up")
+var errFrame = errors.New("a frame that breaks RFC 6455, or is fragmented")
 
 // frame is a message from the server.
 type frame struct {
@@ -29,8 +30,8 @@ type frame struct {
 	used    int
 }
 
-// parseFrame reads one frame. Used is 0 if it is not complete. Servers of this kind send every message as one frame, so one that is cut up is
-// taken for a fault.
+// parseFrame reads one frame. Used is 0 if it is not complete. Servers of this kind send every
+// message as one frame, so a fragmented one is a fault.
 func parseFrame(b []byte) (f frame, err error) {
 	if len(b) < 2 {
 		return f, nil
@@ -65,8 +66,9 @@ func parseFrame(b []byte) (f frame, err error) {
 	return f, nil
 }
 
-// appendFrame appends a frame of a client, of less than 64 KiB. Its mask is zero, which changes nothing: the mask is against caches on the way
-// that would take a frame for a request (RFC 6455, 10.3), and what is sent here is never one.
+// appendFrame appends a frame of a client, of less than 64 KiB. Its mask is zero, which changes
+// nothing: the mask is against caches on the way that would take a frame for a request (RFC 6455,
+// 10.3), and what is sent here is never one.
 func appendFrame(b []byte, opcode byte, payload []byte) []byte {
 	b = append(b, 0x80|opcode)
 	if len(payload) < 126 {

@@ -8,7 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// channelPlace stands for the channel in an address; channelMark stands for that while the address is read.
+// channelPlace stands for the channel in an address; channelMark stands for that while the address
+// is read.
 const (
 	channelPlace = "{channel}"
 	channelMark  = "CHANNEL-PLACE"
@@ -28,7 +29,7 @@ func usualPath(peer Peer, form Form, transport Transport) string {
 	}
 }
 
-// formQuery is how a form is asked for.
+// formQuery is the query that asks for a form.
 func formQuery(form Form) string {
 	switch form {
 	case Protobuf:
@@ -57,7 +58,7 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	}
 	fields := ""
 	switch {
-	case s.run.Peer == Centrifugo: // it is told in frames what is wanted
+	case s.run.Peer == Centrifugo: // what is wanted goes in frames
 	case !s.target.template:
 		add("CHANNEL_ID=" + s.channels + formQuery(s.form))
 		if s.run.ClientID != "" {
@@ -80,7 +81,8 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	return append(append(b, fields...), "\r\n"...)
 }
 
-// nchanFields gives the header fields that nchan wants besides. Each transport has another way to say where to go on.
+// nchanFields returns the header fields that nchan wants besides. Each transport has another way to
+// say where to go on.
 func (s *subscriber) nchanFields(add func(query string)) string {
 	if s.transport == Poll {
 		since, tag, ok := strings.Cut(s.position, "|")
@@ -131,7 +133,7 @@ func (s *subscriber) notePoll(h head) {
 	}
 }
 
-// lastLine gives the rest of the last line that begins with a word.
+// lastLine returns the rest of the last line that begins with a word.
 func lastLine(b []byte, word string) string {
 	for len(b) > 0 {
 		i := bytes.LastIndex(b, []byte(word))
@@ -150,7 +152,7 @@ func lastLine(b []byte, word string) string {
 // idSize is the length of a message id in text.
 const idSize = 26
 
-// lastTextID gives the id of the last record. Bodies have no member mid.
+// lastTextID returns the id of the last record. Bodies have no member mid.
 func lastTextID(b []byte) string {
 	const member = `"mid":"`
 	i := bytes.LastIndex(b, []byte(member))
@@ -160,8 +162,8 @@ func lastTextID(b []byte) string {
 	return string(b[i+len(member):][:idSize])
 }
 
-// lastBinaryID gives the id of the last message of a ResponseBatch: responses (1), outgoingMessages (1), messages (1), id (1). All of these happen to
-// have the same number.
+// lastBinaryID returns the id of the last message of a ResponseBatch: responses (1),
+// outgoingMessages (1), messages (1), id (1). All of these happen to have the same number.
 func lastBinaryID(b []byte) string {
 	for range 3 {
 		if b = lastField1(b); b == nil {
@@ -171,7 +173,7 @@ func lastBinaryID(b []byte) string {
 	return hex.EncodeToString(lastField1(b))
 }
 
-// lastField1 gives the last field of number 1 of a message, if it has bytes.
+// lastField1 returns the last field of number 1 of a message, if it has bytes.
 func lastField1(b []byte) (last []byte) {
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)

@@ -26,7 +26,8 @@ import (
 	"pushgate/tools/load/loop"
 )
 
-// startPushgate runs an edge and a publisher over a log in memory until the test ends, and gives options to try them.
+// startPushgate runs an edge and a publisher over a log in memory until the test ends, and returns
+// options to try them.
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
@@ -69,7 +70,8 @@ func startPushgate(t *testing.T) Options {
 	return Options{Sub: []string{edges.URL}, Pub: []string{publishers.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
 }
 
-// fake is a server that does wrong: it speaks as much of nchan as is needed, and gives what misdeed makes of each message.
+// fake is a server that does wrong: it speaks as much of nchan as is needed, and returns what
+// misdeed makes of each message.
 type fake struct {
 	misdeed func(n int, body []byte) [][]byte // n counts posts that are no greetings, from 1
 
@@ -109,7 +111,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Path[len("/sub/"):]
 	if r.Method == http.MethodGet {
 		f.mu.Lock()
-		defer f.mu.Unlock() // so that whoever posts next finds the connection
+		defer f.mu.Unlock() // so that the next post finds the connection
 		c, err := websocket.Accept(w, r, nil)
 		if err == nil {
 			f.conns[name] = append(f.conns[name], c)
@@ -139,7 +141,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusCreated)
 }
 
-// newLiveSubscriber gives a subscriber without a connection, and frames of a server with n messages for it.
+// newLiveSubscriber returns a subscriber without a connection, and frames of a server with n
+// messages for it.
 func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
 	tb.Helper()
 	l, err := loop.New()
@@ -159,7 +162,7 @@ func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
 	return s, frames
 }
 
-// closedPort gives an address at which nobody listens.
+// closedPort returns an address at which nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,4 +1,5 @@
-// Package loop holds very many outgoing TCP connections in one goroutine, without a goroutine or a buffer for each of them.
+// Package loop holds very many outgoing TCP connections in one goroutine, without a goroutine or a
+// buffer for each of them.
 package loop
 
 import (
@@ -12,33 +13,38 @@ import (
 // ErrUnsupported is the error of [New] on systems that have no epoll.
 var ErrUnsupported = errors.New("this needs epoll, which only Linux has")
 
-// readSize is what one read takes at most. A server that writes faster than it is read finds that many bytes gone at a time.
+// readSize is what one read takes at most. A server that writes faster than it is read finds that
+// many bytes gone at a time.
 const readSize = 256 << 10
 
 // maxEvents is how many connections one turn of the loop serves.
 const maxEvents = 512
 
-// Handler is told what happens to a connection. It is called by [Loop.Step], and may call everything of Loop and Conn but Step.
+// Handler receives the events of a connection. It is called by [Loop.Step], and may call
+// everything of Loop and Conn but Step.
 type Handler interface {
-	// Opened says that the connection is there.
+	// Opened is called once, when the connection is established.
 	Opened(c *Conn)
-	// Data gives what has arrived and was not used before. It returns how many bytes it has used; the rest comes again, with more behind it. The bytes
-	// are valid during the call.
+	// Data takes what has arrived and was not used before. It returns how many bytes it has used;
+	// the rest comes again, with more behind it. The bytes are valid during the call.
 	Data(c *Conn, b []byte) (used int)
-	// Closed says that the connection has ended, once, and not after [Conn.Close]. The error is [io.EOF] if the other side has ended it in order.
+	// Closed is called once, when the connection has ended, and not after [Conn.Close]. The error
+	// is [io.EOF] if the other side has closed it.
 	Closed(c *Conn, err error)
 }
 
-// Loop is a set of connections and timers. It is not for concurrent use: everything happens in the goroutine that calls Step.
+// Loop is a set of connections and timers. It is not for concurrent use: everything happens in the
+// goroutine that calls Step.
 type Loop struct {
 	poller *poller
 	start  time.Time
-	buffer []byte // shared by all connections that have no rest
+	buffer []byte // shared by all connections without unused bytes
 	conns  []*Conn
 	open   int
 	ready  []event
 	timers timers
-	due    uint64 // numbers timers, so that those of one moment run in the order in which they were made
+	// The number of the next timer: timers of one moment run in the order of their numbers.
+	due uint64
 }
 
 // New makes a loop, which must be closed.
@@ -50,7 +56,7 @@ func New() (*Loop, error) {
 	return &Loop{poller: p, start: time.Now(), buffer: make([]byte, readSize), ready: make([]event, maxEvents)}, nil
 }
 
-// Close closes all connections, without a word to their handlers, and ends the loop.
+// Close closes all connections, without events for their handlers, and ends the loop.
 func (l *Loop) Close() {
 	for _, c := range l.conns {
 		if c != nil {
@@ -60,20 +66,21 @@ func (l *Loop) Close() {
 	l.poller.close()
 }
 
-// Now gives the time since the loop was made, by a clock that never goes back.
+// Now returns the time since the loop was made, by a clock that never goes back.
 func (l *Loop) Now() time.Duration { return time.Since(l.start) }
 
-// Open gives how many connections there are, those that are only on their way included.
+// Open returns how many connections there are, including those that are not established yet.
 func (l *Loop) Open() int { return l.open }
 
-// At has f called when it is that late, by [Loop.Now].
+// At calls f at a time of [Loop.Now].
 func (l *Loop) At(at time.Duration, f func()) {
 	l.due++
 	heap.Push(&l.timers, timer{at, l.due, f})
 }
 
-// Dial begins a connection to an address, from an address of this machine or, if that is zero, from any. What becomes of it is told to h. An
-// error is about this machine: descriptors, ports, an address that it does not have.
+// Dial begins a connection to an address, from an address of this machine or, if that is zero, from
+// any. Its events go to h. An error is a fault of this machine: descriptors, ports, an
+// address that it does not have.
 func (l *Loop) Dial(to netip.AddrPort, from netip.Addr, h Handler) (*Conn, error) {
 	fd, err := dial(to, from)
 	if err != nil {
@@ -92,7 +99,7 @@ func (l *Loop) Dial(to netip.AddrPort, from netip.Addr, h Handler) (*Conn, error
 	return c, nil
 }
 
-// Step waits until something happens or the time is over, and handles what there is.
+// Step waits for events, at most for a time, and handles them.
 func (l *Loop) Step(wait time.Duration) error {
 	if l.timers.Len() > 0 {
 		wait = min(wait, max(l.timers[0].at-l.Now(), 0))
@@ -102,7 +109,8 @@ func (l *Loop) Step(wait time.Duration) error {
 		return err
 	}
 	for _, e := range l.ready[:n] {
-		// A descriptor may have been closed, and given to another connection, since the kernel spoke of it.
+		// A descriptor may have been closed, and reused for another connection, since the kernel
+		// reported the event.
 		if c := l.conns[e.fd]; c != nil && c.generation == e.generation {
 			c.serve(e)
 		}
@@ -126,7 +134,8 @@ type Conn struct {
 	unsent     []byte
 }
 
-// Write sends b, or keeps a copy of what the kernel does not take now. An error is told to the handler later.
+// Write sends b, or keeps a copy of what the kernel does not take now. An error goes to the
+// handler later.
 func (c *Conn) Write(b []byte) {
 	if c.closed {
 		return
@@ -134,7 +143,7 @@ func (c *Conn) Write(b []byte) {
 	if len(c.unsent) == 0 && !c.opening {
 		n, err := write(c.fd, b)
 		if err != nil {
-			return // reading tells
+			return // the next read fails
 		}
 		b = b[n:]
 	}
@@ -147,10 +156,11 @@ func (c *Conn) Write(b []byte) {
 // Pause stops reading: what arrives fills the kernel's buffers, and then those of the other side.
 func (c *Conn) Pause() { c.paused = true; c.interest() }
 
-// Resume begins to read again.
+// Resume reads again.
 func (c *Conn) Resume() { c.paused = false; c.interest() }
 
-// Close ends the connection at once and leaves no trace of it in the kernel: ports are free for the next one. The handler is not told. It may be called twice.
+// Close ends the connection at once and leaves no trace of it in the kernel: ports are free for the
+// next one. The handler gets no event. Close may be called twice.
 func (c *Conn) Close() {
 	if c.closed {
 		return
@@ -164,7 +174,8 @@ func (c *Conn) Close() {
 
 func (c *Conn) interest() {
 	if !c.closed {
-		_ = c.loop.poller.modify(c.fd, c.generation, !c.paused, c.opening || len(c.unsent) > 0) // it can only fail for descriptors that are not there
+		// It fails only for descriptors that are not open.
+		_ = c.loop.poller.modify(c.fd, c.generation, !c.paused, c.opening || len(c.unsent) > 0)
 	}
 }
 
@@ -205,7 +216,8 @@ func (c *Conn) serve(e event) {
 	}
 }
 
-// receive reads once. A connection that has a rest reads behind it; all others share one buffer.
+// receive reads once. A connection with unused bytes reads behind them; all others share one
+// buffer.
 func (c *Conn) receive() {
 	buffer, have := c.loop.buffer, len(c.rest)
 	if have > 0 {
@@ -219,7 +231,7 @@ func (c *Conn) receive() {
 	case err != nil:
 		c.end(err)
 		return
-	case n < 0: // nothing there after all
+	case n < 0: // there is nothing to read
 		return
 	case n == 0:
 		c.end(io.EOF)

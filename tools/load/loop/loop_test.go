@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// recorder notes what it is told. It uses whole lines.
+// recorder notes the events that it receives. It consumes whole lines.
 type recorder struct {
 	opened int
 	lines  []string
@@ -59,7 +59,7 @@ func start(t *testing.T) *fixture {
 	return &fixture{t, l, listener, listener.Addr().(*net.TCPAddr).AddrPort()}
 }
 
-// dial makes a connection and gives both ends.
+// dial makes a connection and returns both ends.
 func (f *fixture) dial(from netip.Addr, h Handler) (*Conn, *net.TCPConn) {
 	f.Helper()
 	c, err := f.loop.Dial(f.to, from, h)
@@ -153,7 +153,8 @@ func TestPausedConnectionIsNotRead(t *testing.T) {
 	f.until("told of the reset", func() bool { return len(r.ends) == 1 })
 }
 
-// A descriptor that is closed and used again within one turn must not get what was said of the old connection.
+// A descriptor that is closed and used again within one turn must not get what was said of the old
+// connection.
 func TestDescriptorReuse(t *testing.T) {
 	f := start(t)
 	second := &recorder{}
@@ -175,7 +176,8 @@ func TestDescriptorReuse(t *testing.T) {
 	first.then, other.then = swap(b), swap(a)
 	peerA.Write([]byte("x\n"))
 	peerB.Write([]byte("x\n"))
-	// Whichever is served first takes the other one's place; what was said of that one is not about the new connection.
+	// Whichever is served first takes the other one's place; what was said of that one is not about
+	// the new connection.
 	f.until("one served", func() bool { return c2 != nil })
 	if first.calls+other.calls != 1 || second.opened != 0 {
 		t.Errorf("%d and %d calls, and the new connection was opened by %d events of the old one", first.calls, other.calls, second.opened)

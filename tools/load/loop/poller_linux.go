@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// event is what the kernel says of one connection.
+// event is what the kernel reports of one connection.
 type event struct {
 	fd                         int
 	generation                 uint32
 	readable, writable, broken bool
 }
 
-// poller is an epoll set with a timer in it, for epoll itself waits in whole milliseconds.
+// poller is an epoll set with a timer in it, because epoll itself waits in whole milliseconds.
 type poller struct {
 	epoll, timer int
 	generation   uint32
@@ -48,7 +48,7 @@ func (p *poller) close() {
 	unix.Close(p.epoll)
 }
 
-// next gives the mark of a new connection; 0 is the timer's.
+// next returns the mark of a new connection; 0 is the timer's.
 func (p *poller) next() uint32 {
 	if p.generation++; p.generation == 0 {
 		p.generation = 1
@@ -56,7 +56,7 @@ func (p *poller) next() uint32 {
 	return p.generation
 }
 
-// add begins to watch a descriptor whose connection is on its way.
+// add begins to watch a descriptor whose connection is not established yet.
 func (p *poller) add(fd int, generation uint32) error {
 	return p.control(unix.EPOLL_CTL_ADD, fd, generation, true, generation != 0)
 }
@@ -76,7 +76,7 @@ func (p *poller) control(op, fd int, generation uint32, read, write bool) error 
 	return unix.EpollCtl(p.epoll, op, fd, &e)
 }
 
-// wait gives how many events there are in ready.
+// wait returns how many events there are in ready.
 func (p *poller) wait(ready []event, d time.Duration) (n int, err error) {
 	block := 0
 	if d > 0 {
@@ -95,7 +95,7 @@ func (p *poller) wait(ready []event, d time.Duration) (n int, err error) {
 	for _, e := range p.events[:got] {
 		if e.Pad == 0 {
 			var expirations [8]byte
-			_, _ = unix.Read(p.timer, expirations[:]) // that it is over is all that it says
+			_, _ = unix.Read(p.timer, expirations[:]) // the value is of no use
 			p.armed = time.Time{}
 			continue
 		}
@@ -110,7 +110,8 @@ func (p *poller) wait(ready []event, d time.Duration) (n int, err error) {
 	return n, nil
 }
 
-// arm lets the timer end a wait. One that ends sooner than it must is left as it is: it saves a system call for most waits.
+// arm sets the timer to end a wait. A timer that ends earlier is left as it is: that saves a
+// system call for most waits.
 func (p *poller) arm(now time.Time, d time.Duration) error {
 	if end := now.Add(d); p.armed.Before(now) || end.Before(p.armed) {
 		spec := unix.ItimerSpec{Value: unix.NsecToTimespec(d.Nanoseconds())}
@@ -122,7 +123,8 @@ func (p *poller) arm(now time.Time, d time.Duration) error {
 	return nil
 }
 
-// dial begins a connection. Where it comes from needs a port only once it is known where it goes, so that each pair of addresses has all ports.
+// dial begins a connection. Its source gets a port only when its destination is known,
+// so that each pair of addresses has all ports.
 func dial(to netip.AddrPort, from netip.Addr) (fd int, err error) {
 	family := unix.AF_INET
 	if to.Addr().Is6() {
@@ -138,7 +140,8 @@ func dial(to netip.AddrPort, from netip.Addr) (fd int, err error) {
 		}
 	}()
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // see Conn.Close
+	// See Conn.Close.
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	if from.IsValid() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))); err != nil {
@@ -161,7 +164,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 }
 
-// connectError gives what became of a connection that was on its way.
+// connectError returns the outcome of a connection attempt.
 func connectError(fd int) error {
 	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && code != 0 {
@@ -170,7 +173,7 @@ func connectError(fd int) error {
 	return err
 }
 
-// brokenError gives why a connection has ended that is not read.
+// brokenError returns why a connection that is not being read has ended.
 func brokenError(fd int) error {
 	if err := connectError(fd); err != nil {
 		return err
@@ -178,8 +181,9 @@ func brokenError(fd int) error {
 	return unix.ECONNRESET
 }
 
-// raw makes a system call that the scheduler of Go does not hear of: telling it costs as much as a short call does, and here is nobody else who
-// wants the processor. Reads and writes do not block, and a wait ends by the signal with which the scheduler asks for a goroutine's attention.
+// raw makes a system call without notifying the scheduler of Go, which costs as much as a
+// short call does. No other goroutine wants the processor. Reads and writes do not block,
+// and a wait ends by the signal with which the scheduler asks for a goroutine's attention.
 func raw(call uintptr, fd int, p unsafe.Pointer, size, more int) (int, error) {
 	n, _, errno := unix.RawSyscall6(call, uintptr(fd), uintptr(p), uintptr(size), uintptr(more), 0, 0)
 	if errno != 0 {
@@ -188,7 +192,7 @@ func raw(call uintptr, fd int, p unsafe.Pointer, size, more int) (int, error) {
 	return int(n), nil
 }
 
-// read gives -1 if there is nothing to read.
+// read returns -1 if there is nothing to read.
 func read(fd int, b []byte) (int, error) {
 	n, err := raw(unix.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b), 0)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -197,7 +201,7 @@ func read(fd int, b []byte) (int, error) {
 	return n, err
 }
 
-// write gives how many bytes the kernel has taken.
+// write returns how many bytes the kernel has taken.
 func write(fd int, b []byte) (int, error) {
 	n, err := raw(unix.SYS_WRITE, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b), 0)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
@@ -208,7 +212,8 @@ func write(fd int, b []byte) (int, error) {
 
 func closeFD(fd int) { unix.Close(fd) }
 
-// Descriptors gives how many descriptors this process may have, after asking for as many as it can get.
+// Descriptors returns how many descriptors this process may have, after asking for as many as it
+// can get.
 func Descriptors() (uint64, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

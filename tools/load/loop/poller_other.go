@@ -29,5 +29,5 @@ func read(int, []byte) (int, error)                      { return 0, ErrUnsuppor
 func write(int, []byte) (int, error)                     { return 0, ErrUnsupported }
 func closeFD(int)                                        {}
 
-// Descriptors gives how many descriptors this process may have.
+// Descriptors returns how many descriptors this process may have.
 func Descriptors() (uint64, error) { return 0, ErrUnsupported }

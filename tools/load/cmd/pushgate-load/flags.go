@@ -105,7 +105,7 @@ func rate(to *float64) func(string) error {
 		}
 		n, err := strconv.ParseFloat(s, 64)
 		if err == nil && n <= 0 {
-			err = errors.New("above zero, or max")
+			err = errors.New("must be above zero, or max")
 		}
 		*to = n
 		return err

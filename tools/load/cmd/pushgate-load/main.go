@@ -88,7 +88,7 @@ func runLoad(ctx context.Context, w world, args []string) error {
 		a.Scenario = flags.Arg(0)
 	case a.Scenario == "" || flags.NArg() > 0:
 		flags.Usage()
-		return usageError{errors.New("one scenario, please")}
+		return usageError{errors.New("exactly one scenario is required")}
 	}
 	switch a.Scenario {
 	case "page":

@@ -29,7 +29,7 @@ func TestLoadIsCalledWrongly(t *testing.T) {
 		{"fanout --rate 0", 2, "above zero, or max"},
 		{"fanout --sources x", 2, "sources"},
 		{"fanout unicast", 2, "usage"},
-		{"nothing --sub x --pub y", 1, `no scenario "nothing"`},
+		{"nothing --sub x --pub y", 1, `unknown scenario "nothing"`},
 		{"page", 1, "page needs --json"},
 		{"compare", 1, "compare needs --json"},
 	} {
