@@ -52,7 +52,8 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// TestEvents: a client of streams goes on from what it was told last, be it an id without an event; what breaks off is no event.
+// TestEvents: a client of streams goes on from the last id that it received, be it an id without an
+// event; what breaks off is no event.
 func TestEvents(t *testing.T) {
 	record := func(n int) string {
 		return fmt.Sprintf("id: %s\ndata: {\"id\":%d,\"mid\":%q,\"channel\":\"c\",\"tag\":\"1\",\"time\":\"now\",\"text\":{},\"extra\":{}}\n\n", mid(n), n, mid(n))

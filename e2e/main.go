@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package whose worlds need the programs: it builds them, tells use their directory, and gives the code to
-// exit with. E2E_RACE in the environment builds them with the race detector.
+// Main runs the tests of a package whose worlds need the programs: it builds them, passes their
+// directory to use, and returns the exit code. E2E_RACE in the environment builds them with the
+// race detector.
 func Main(m *testing.M, use func(bin string)) int {
 	flag.Parse()
 	for _, program := range []string{"redis-server", "nginx"} {
@@ -33,7 +34,8 @@ func Main(m *testing.M, use func(bin string)) int {
 	return m.Run()
 }
 
-// Build puts programs of one module of the repository into dir. The module is named by its directory, such as "." or "tools/load".
+// Build puts programs of one module of the repository into dir. The module is named by its
+// directory, such as "." or "tools/load".
 func Build(dir, module string, packages ...string) error {
 	args := []string{"build", "-o", dir}
 	if raceBuilt() {
@@ -50,7 +52,8 @@ func Build(dir, module string, packages ...string) error {
 // raceBuilt reports whether the programs have the race detector in them, by the environment's will.
 func raceBuilt() bool { return os.Getenv("E2E_RACE") != "" }
 
-// Missing ends a test for which the machine lacks something: skipped, or failed if the environment says CI=true.
+// Missing ends a test for which the machine lacks something: skipped, or failed if the environment
+// says CI=true.
 func Missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("CI") == "true" {

@@ -93,7 +93,7 @@ func (p *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// evaluate gives the value of a JavaScript expression, or what its promise gives.
+// evaluate returns the value of a JavaScript expression, or the result of its promise.
 func evaluate[T any](p *tab, expression string) T {
 	p.t.Helper()
 	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -145,7 +145,7 @@ func (p *tab) fill(text string, ttl int) {
 	}
 }
 
-// quoted gives text as JavaScript.
+// quoted returns text as JavaScript.
 func quoted(text string) string {
 	b, _ := json.Marshal(text) // strings always have a form in JSON
 	return string(b)
@@ -154,7 +154,7 @@ func quoted(text string) string {
 // card is a message as a column shows it.
 type card struct{ MID, Channel, Text, Type, Age, State string }
 
-// cards gives what a column shows, the newest first.
+// cards returns what a column shows, the newest first.
 func (p *tab) cards(column string) []card {
 	p.t.Helper()
 	return evaluate[[]card](p, fmt.Sprintf(`[...document.querySelectorAll('#%s-messages li')].map((li) => ({
@@ -163,7 +163,7 @@ func (p *tab) cards(column string) []card {
 		State: li.querySelector('.badge').textContent }))`, column))
 }
 
-// waitCard waits until a column shows a text in a state, and gives the card.
+// waitCard waits until a column shows a text in a state, and returns the card.
 func (p *tab) waitCard(column, text, state string) card {
 	p.t.Helper()
 	p.wait(fmt.Sprintf(`[...document.querySelectorAll('#%s-messages li')].some((li) =>
@@ -177,7 +177,7 @@ func (p *tab) waitCard(column, text, state string) card {
 	return card{}
 }
 
-// clipboard gives what has been copied.
+// clipboard returns what has been copied.
 func (p *tab) clipboard() string {
 	p.t.Helper()
 	return evaluate[string](p, "navigator.clipboard.readText()")
@@ -195,7 +195,8 @@ func (p *tab) allowClipboard() {
 	}
 }
 
-// screenshots writes how the page looks to DEV_SCREENSHOTS, if that is set: light and dark on a desk, and on a phone.
+// screenshots writes how the page looks to DEV_SCREENSHOTS, if that is set: light and dark on a
+// desk, and on a phone.
 func (p *tab) screenshots() {
 	p.t.Helper()
 	dir := os.Getenv("DEV_SCREENSHOTS")

@@ -1,4 +1,5 @@
-// Package dev tries "pushgate dev" and "pushgate load" as programs, the page of the former in a browser.
+// Package dev tries "pushgate dev" and "pushgate load" as programs, the page of the former in a
+// browser.
 package dev
 
 import (
@@ -44,7 +45,8 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// startDev runs "pushgate dev" until the test ends or stop is called, and returns the address of its page.
+// startDev runs "pushgate dev" until the test ends or stop is called, and returns the address of
+// its page.
 func startDev(t *testing.T, listen string, environ ...string) (url string, stop func()) {
 	t.Helper()
 	program := exec.Command(pushgate, "dev", "--listen", listen)
@@ -84,7 +86,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	return url, stop
 }
 
-// pageConfig is what /dev/config tells the page.
+// pageConfig is the part of /dev/config that the tests read.
 type pageConfig struct {
 	ChannelID string `json:"channel_id"` // both channels, signed
 	Channels  map[string]struct {

@@ -44,14 +44,15 @@ func TestPageShowsDelivery(t *testing.T) {
 	p.check()
 }
 
-// TestPageKeepsPolling has polls end all the time, with 304 until the first message: what is published between two of them must
-// be neither lost nor doubled.
+// TestPageKeepsPolling has polls end all the time, with 304 until the first message: what is
+// published between two of them must be neither lost nor doubled.
 func TestPageKeepsPolling(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_POLL_TIMEOUT=100ms")
 	config := devConfig(t, url)
 	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
 	p := openTab(t, url)
-	p.wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`) // which only a 304 can have told
+	// Only a 304 can have brought it.
+	p.wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`)
 	if got := p.cards("poll"); len(got) > 0 {
 		t.Errorf("without a mid the poll column got %v", got)
 	}
@@ -160,7 +161,8 @@ func TestPageTellsTrouble(t *testing.T) {
 	}
 	p.wait("document.querySelector('#problems').textContent.includes('413')")
 
-	// Another server at the same address, with other keys: the page must fetch its ids anew, as after every 4010.
+	// Another server at the same address, with other keys: the page must fetch its ids anew, as
+	// after every 4010.
 	stop()
 	p.wait("document.body.classList.contains('unreachable')")
 	startDev(t, strings.TrimPrefix(url, "http://"))
