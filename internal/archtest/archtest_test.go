@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -63,9 +62,8 @@ func rules() []forbidden {
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
-	not("what measures a server shares nothing with it: a fault in both would not be seen", "tools/load",
-		"pushgate/internal/...", "github.com/coder/websocket/...", redis)
-	not("connections are the same whatever travels over them", "tools/load/loop", "net/http", "pushgate/tools/load", "pushgate/internal/...")
+	not("what measures a server has code of its own for what it sends and reads", "tools/load", "github.com/coder/websocket/...", redis)
+	not("connections are the same whatever travels over them", "tools/load/loop", "net/http", "pushgate/tools/load")
 	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
 	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
@@ -87,10 +85,9 @@ type source struct {
 	tests   bool              // there are only tests
 }
 
-// sources reads the module, by directory.
-func sources(t *testing.T) map[string]*source {
+// walk calls f with the path of each Go file of all modules.
+func walk(t *testing.T, f func(name string) error) {
 	t.Helper()
-	all := map[string]*source{}
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -104,16 +101,24 @@ func sources(t *testing.T) map[string]*source {
 		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		add(all, name, file)
-		return nil
+		return f(name)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sources reads all modules, by directory.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	all := map[string]*source{}
+	walk(t, func(name string) error {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err == nil {
+			add(all, name, file)
+		}
+		return err
+	})
 	return all
 }
 
@@ -181,8 +186,16 @@ func TestForbiddenImports(t *testing.T) {
 	}
 	for dir, s := range all {
 		for _, imported := range s.imports {
-			if strings.HasPrefix(imported, module+"/cmd/") {
+			if strings.Contains(imported, "/cmd/") && strings.HasPrefix(imported, module+"/") {
 				t.Errorf("%s → %s: a command is where everything ends", dir, imported)
+			}
+			ours, own := strings.CutPrefix(imported, module+"/")
+			switch {
+			case !own:
+			case !measures(dir) && measures(ours):
+				t.Errorf("%s → %s: what measures and tests the product is no part of it", dir, imported)
+			case isTool(dir) && !isTool(ours):
+				t.Errorf("%s → %s: what measures a server shares nothing with it: a fault in both would not be seen", dir, imported)
 			}
 			if strings.HasPrefix(dir, "internal/") && !isTestHelp(dir) && isTestHelp(strings.TrimPrefix(imported, module+"/")) {
 				t.Errorf("%s → %s: help for tests does not ship", dir, imported)
@@ -193,6 +206,12 @@ func TestForbiddenImports(t *testing.T) {
 		}
 	}
 }
+
+// isTool reports whether a directory is of the modules below tools.
+func isTool(dir string) bool { return strings.HasPrefix(dir, "tools/") }
+
+// measures reports whether a directory is of a module that is not the product's.
+func measures(dir string) bool { return isTool(dir) || dir == "e2e" || strings.HasPrefix(dir, "e2e/") }
 
 // isTestHelp reports whether a package exists for tests alone.
 func isTestHelp(dir string) bool {
@@ -244,22 +263,4 @@ func isSentence(doc string) bool {
 	first, _, _ := strings.Cut(doc, "\n\n")
 	text := strings.Join(strings.Fields(first), " ")
 	return strings.HasSuffix(text, ".") && !strings.Contains(text, ". ") && !strings.Contains(text, "! ") && !strings.Contains(text, "? ")
-}
-
-// TestFilesAreShort: what does not fit into a head does not fit into a file.
-func TestFilesAreShort(t *testing.T) {
-	const most = 500
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".pb.go") {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if n := strings.Count(string(text), "\n"); n > most {
-			t.Errorf("%s has %d lines", name, n)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
