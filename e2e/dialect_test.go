@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"pushgate/internal/testkit"
 )
 
 // TestDialects: what the clients of the tests read, and what they do not let pass.
@@ -45,8 +45,8 @@ func TestDialects(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.dialect.Records([]byte(c.payload))
-			if diff := cmp.Diff(c.want, got); diff != "" || (err != nil) != (c.want == nil) {
-				t.Errorf("%v (-want +got): %s", err, diff)
+			if diff := testkit.Diff(c.want, got); diff != "" || (err != nil) != (c.want == nil) {
+				t.Errorf("%v: %s", err, diff)
 			}
 		})
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/google/go-cmp/cmp"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // mid returns an id of the tests.
@@ -157,7 +157,7 @@ func TestLossIsSeen(t *testing.T) {
 	}
 	t.Logf("%v of %d deliveries", r, r.Lost+r.Arrivals)
 	want := Report{Lost: away.Lost}
-	if diff := cmp.Diff(want.String(), r.String()); diff != "" || r.OK() {
+	if diff := testkit.Diff(want.String(), r.String()); diff != "" || r.OK() {
 		t.Errorf("(-want +got) %s: %q", diff, r.Faults)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
@@ -23,6 +22,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order
@@ -58,8 +58,8 @@ func TestSleeper(t *testing.T) {
 					got = append(got, a.Body)
 				}
 				want = append(append([]string{text("before")}, want...), text("after"))
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("arrived (-want +got):\n%s", diff)
+				if diff := testkit.Diff(want, got); diff != "" {
+					t.Errorf("arrived:\n%s", diff)
 				}
 				if faults, _ := sleeper.Faults(); len(faults) > 0 {
 					t.Error(faults)

@@ -17,9 +17,9 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"github.com/google/go-cmp/cmp"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
@@ -291,8 +291,8 @@ func (b *tab) expectWithin(within time.Duration, first, last int) {
 	for got = b.numbers(); len(got) < len(want) && time.Now().Before(deadline); got = b.numbers() {
 		time.Sleep(20 * time.Millisecond)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		b.t.Errorf("heard (-want +got):\n%s", diff)
+	if diff := testkit.Diff(want, got); diff != "" {
+		b.t.Errorf("heard:\n%s", diff)
 		b.t.Log(strings.Join(b.said(), "\n"))
 		b.t.FailNow()
 	}

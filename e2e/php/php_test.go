@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/testkit"
 )
 
 // bin is where the programs are that TestMain built.
@@ -144,8 +144,8 @@ func (r reader) expect(bodies ...string) {
 	for _, a := range r.Arrivals() {
 		got = append(got, a.Body)
 	}
-	if diff := cmp.Diff(bodies, got); diff != "" {
-		r.t.Errorf("arrived (-want +got):\n%.3000s", diff)
+	if diff := testkit.Diff(bodies, got); diff != "" {
+		r.t.Errorf("arrived:\n%.3000s", diff)
 	}
 	faults, _ := r.Faults()
 	for _, fault := range faults {
@@ -178,7 +178,7 @@ func TestText(t *testing.T) {
 		r := run[result](t, task)
 		r.accepted(t)
 		if read, _ := post["read"].(bool); read {
-			if r.Body != "" || !cmp.Equal(r.Decoded, any(map[string]any{"infos": []any{}})) {
+			if r.Body != "" || !testkit.Equal(r.Decoded, any(map[string]any{"infos": []any{}})) {
 				t.Errorf("post %d: the portal made %v of the answer %q", i+1, r.Decoded, r.Body)
 			}
 		}
@@ -240,7 +240,7 @@ func TestLargeBatch(t *testing.T) {
 	for deadline := time.Now().Add(30 * time.Second); len(online) < 2 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		online = run[result](t, object{"do": "protobuf statistics", "url": url, "hostname": "portal.example.com", "channels": audience[:99]}).Online
 	}
-	if !cmp.Equal(online, audience[:2]) {
+	if !testkit.Equal(online, audience[:2]) {
 		t.Errorf("%q are online, want %q", online, audience[:2])
 	}
 	r = run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": slices.Repeat(messages, 2)})

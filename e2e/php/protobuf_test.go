@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // TestProtobuf: version 4. The subscribers speak text, as the mobile app does with every version.
@@ -67,7 +66,7 @@ func (r reader) expectParams(params ...any) {
 		}
 		got = append(got, body.Params)
 	}
-	if diff := cmp.Diff(params, got); diff != "" {
-		r.t.Errorf("arrived (-want +got):\n%s", diff)
+	if diff := testkit.Diff(params, got); diff != "" {
+		r.t.Errorf("arrived:\n%s", diff)
 	}
 }

@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	diff "github.com/google/go-cmp/cmp"
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // hostID is the portal's option host_id.
@@ -141,8 +141,8 @@ func (r *rpcReader) expect(want ...rpcBody) {
 			break
 		}
 	}
-	if d := diff.Diff(want, got); d != "" {
-		r.t.Errorf("arrived (-want +got):\n%.3000s", d)
+	if d := testkit.Diff(want, got); d != "" {
+		r.t.Errorf("arrived:\n%.3000s", d)
 	}
 	if !slices.IsSorted(mids) || len(slices.Compact(mids)) != len(got) {
 		r.t.Errorf("ids %q", mids)
@@ -299,7 +299,7 @@ func TestUsersLastSeen(t *testing.T) {
 	if !slices.Equal(users, []string{"1", "2"}) || seconds < 154 || seconds > 200 {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
-	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !diff.Equal(answer, any([]any{})) {
+	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !testkit.Equal(answer, any([]any{})) {
 		t.Errorf("of nobody: %v", answer) // PHP makes a list of an empty object
 	}
 }
@@ -382,7 +382,7 @@ func TestJSONRPCLogAway(t *testing.T) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		reader.mu.Lock()
 		n := len(reader.bodies)
-		done := n > 1 && diff.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
+		done := n > 1 && testkit.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
 		reader.mu.Unlock()
 		if done {
 			break

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -109,8 +108,8 @@ func TestIDs(t *testing.T) {
 	for _, id := range channel.IDs(refs) {
 		got = append(got, id.String())
 	}
-	if diff := cmp.Diff([]string{hexID, otherID, strings.Repeat("1", 32)}, got); diff != "" {
-		t.Errorf("ids (-want +got):\n%s", diff)
+	if diff := testkit.Diff([]string{hexID, otherID, strings.Repeat("1", 32)}, got); diff != "" {
+		t.Errorf("ids:\n%s", diff)
 	}
 }
 

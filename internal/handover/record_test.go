@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 var (
@@ -20,8 +19,6 @@ var (
 		Expires: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Cursor: proto.ID{Epoch: 1, Sequence: 2}, Statuses: []int64{6, 7}}
 	least = Record{Dialect: "text", Channels: []channel.ID{alice}}
 )
-
-var sameIDs = cmp.Comparer(func(a, b channel.ID) bool { return a == b })
 
 // again sends a record to itself.
 func again(t testing.TB, r Record) (Record, error) {
@@ -40,8 +37,8 @@ func again(t testing.TB, r Record) (Record, error) {
 func TestRecord(t *testing.T) {
 	for _, r := range []Record{full, least} {
 		got, err := again(t, r)
-		if diff := cmp.Diff(r, got, sameIDs); err != nil || diff != "" {
-			t.Errorf("%v (-sent +came):\n%s", err, diff)
+		if diff := testkit.Diff(r, got); err != nil || diff != "" {
+			t.Errorf("%v:\n%s", err, diff)
 		}
 	}
 }
@@ -106,8 +103,8 @@ func FuzzMessage(f *testing.F) {
 			return
 		}
 		same, err := again(t, r)
-		if diff := cmp.Diff(r, same, sameIDs, cmp.Comparer(time.Time.Equal)); err != nil || diff != "" {
-			t.Errorf("%v (-came +sent again):\n%s", err, diff)
+		if diff := testkit.Diff(r, same); err != nil || diff != "" {
+			t.Errorf("%v:\n%s", err, diff)
 		}
 	})
 }
