@@ -5,6 +5,7 @@ go 1.26.0
 replace pushgate => ../..
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/coder/websocket v1.8.15
 	github.com/prometheus/client_golang v1.25.0
 	golang.org/x/sys v0.48.0

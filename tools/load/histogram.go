@@ -1,63 +1,52 @@
 package load
 
 import (
-	"math"
-	"math/bits"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// stepBits says how fine a histogram is: each power of two has 2^stepBits steps, so that a value is
-// known to about 1.6 %.
-const stepBits = 6
+// longest is the longest duration that a histogram tells from longer ones.
+const longest = time.Hour
 
-// histogram counts durations in steps that grow with them. The zero histogram is empty.
+// histogram counts durations, each known to less than one percent. The zero histogram is empty.
 type histogram struct {
-	counts   []uint64
-	total    uint64
+	counts   *hdrhistogram.Histogram // of nanoseconds; nil if there are none
 	sum      time.Duration
 	greatest time.Duration
 }
 
-// add notes a duration. One below zero counts as zero.
+// add counts a duration. One below zero counts as zero.
 func (h *histogram) add(d time.Duration) {
-	d = max(d, 0)
-	i := step(uint64(d))
-	for i >= len(h.counts) {
-		h.counts = append(h.counts, make([]uint64, 1<<stepBits)...)
+	if h.counts == nil {
+		h.counts = hdrhistogram.New(1, int64(longest), 2)
 	}
-	h.counts[i]++
-	h.total++
+	d = max(d, 0)
+	_ = h.counts.RecordValue(int64(min(d, longest))) // fails only for values out of bounds
 	h.sum += d
 	h.greatest = max(h.greatest, d)
 }
 
-// step returns the index of the step of n.
-func step(n uint64) int {
-	shift := max(bits.Len64(n)-1-stepBits, 0)
-	return shift<<stepBits + int(n>>shift)
-}
-
-// stepEnd returns the largest value of a step.
-func stepEnd(i int) uint64 {
-	shift := max(i>>stepBits-1, 0)
-	return uint64(i-shift<<stepBits+1)<<shift - 1
+func (h *histogram) total() uint64 {
+	if h.counts == nil {
+		return 0
+	}
+	return uint64(h.counts.TotalCount())
 }
 
 // quantile returns the value that a share q of all values does not exceed, 0 if there are none.
 func (h *histogram) quantile(q float64) time.Duration {
-	rank := uint64(math.Ceil(q * float64(h.total)))
-	var seen uint64
-	for i, n := range h.counts {
-		if seen += n; seen >= max(rank, 1) {
-			return min(time.Duration(stepEnd(i)), h.greatest)
-		}
+	if h.total() == 0 {
+		return 0
 	}
-	return 0
+	return min(time.Duration(h.counts.ValueAtQuantile(100*q)), h.greatest)
 }
 
 // reset forgets everything, but keeps its memory.
 func (h *histogram) reset() {
-	clear(h.counts)
+	if h.counts != nil {
+		h.counts.Reset()
+	}
 	*h = histogram{counts: h.counts}
 }
 
@@ -73,9 +62,9 @@ type Summary struct {
 }
 
 func (h *histogram) summary() Summary {
-	s := Summary{Count: h.total, P50: ms(h.quantile(0.5)), P90: ms(h.quantile(0.9)), P99: ms(h.quantile(0.99)), P999: ms(h.quantile(0.999)), Max: ms(h.greatest)}
-	if h.total > 0 {
-		s.Mean = ms(h.sum) / float64(h.total)
+	s := Summary{Count: h.total(), P50: ms(h.quantile(0.5)), P90: ms(h.quantile(0.9)), P99: ms(h.quantile(0.99)), P999: ms(h.quantile(0.999)), Max: ms(h.greatest)}
+	if h.total() > 0 {
+		s.Mean = ms(h.sum) / float64(h.total())
 	}
 	return s
 }
@@ -88,11 +77,11 @@ type Point struct {
 
 // curve returns the distribution for a plot, finer towards its end.
 func (h *histogram) curve() []Point {
-	if h.total == 0 {
+	if h.total() == 0 {
 		return nil
 	}
 	var points []Point
-	for rest := 1.0; rest > 1/float64(h.total) && rest > 1e-6; rest /= 1.25 {
+	for rest := 1.0; rest > 1/float64(h.total()) && rest > 1e-6; rest /= 1.25 {
 		points = append(points, Point{1 - rest, ms(h.quantile(1 - rest))})
 	}
 	return append(points, Point{1, ms(h.greatest)})

@@ -63,11 +63,6 @@ func TestHistogram(t *testing.T) {
 	if c := h.curve(); len(c) < 10 || c[0].Share != 0 || c[len(c)-1] != (Point{1, ms(all[len(all)-1])}) {
 		t.Errorf("curve %v", c)
 	}
-	for i := range 3500 {
-		if n := step(stepEnd(i)); n != i || step(stepEnd(i)+1) != i+1 {
-			t.Fatalf("the end of step %d is in step %d", i, n)
-		}
-	}
 	h.reset()
 	if h.quantile(0.5) != 0 || h.summary() != (Summary{}) {
 		t.Error("not empty")
