@@ -19,7 +19,8 @@ usage() {
 build() {
     printf 'building\n'
     mkdir -p "$out/bin"
-    (cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$out/bin/" ./cmd/edge ./cmd/publisher ./cmd/pushgate)
+    (cd "$repo" && CGO_ENABLED=0 go build -trimpath -o "$out/bin/" ./cmd/edge ./cmd/publisher)
+    (cd "$repo/tools/load" && CGO_ENABLED=0 go build -trimpath -o "$out/bin/" ./cmd/pushgate-load)
     PUSHGATE_KEYS=$(LC_ALL=C tr -dc 'A-Za-z0-9' < <(head -c 4096 /dev/urandom) | cut -c1-40)
     export PUSHGATE_KEYS PUSHGATE_DRAIN=1s PUSHGATE_LOG_LEVEL=warn
     ulimit -n "$(ulimit -Hn)"

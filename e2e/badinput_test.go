@@ -21,7 +21,8 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// badWorld is a world whose signer has the vectors' key. Its second edge speaks the first generation's words, and is asked directly.
+// badWorld is a world whose signer has the vectors' key. Its second edge speaks the first
+// generation's words, and is asked directly.
 func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 	t.Helper()
 	v = vectors.Load(t)
@@ -30,12 +31,14 @@ func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 	}
 	edgeEnv := []string{"PUSHGATE_POLL_TIMEOUT=500ms", "PUSHGATE_DRAIN=100ms"}
 	w = Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: env("2", v.Parsing.Generation2.Key), EdgeEnv: edgeEnv})
-	// The first generation's vectors have a key that is too short to be accepted; the signature is the only thing that depends on it.
+	// The first generation's vectors have a key that is too short to be accepted; the signature is
+	// the only thing that depends on it.
 	old = Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: env("1", Key), EdgeEnv: edgeEnv})
 	return w, old, v
 }
 
-// TestRefusals asks for everything that the vectors say is refused, through nginx, and expects their answer to the byte.
+// TestRefusals asks for everything that the vectors say is refused, through nginx, and expects
+// their answer to the byte.
 func TestRefusals(t *testing.T) {
 	w, old, v := badWorld(t)
 	g := v.Parsing.Generation2
@@ -47,11 +50,11 @@ func TestRefusals(t *testing.T) {
 	signed := signer.Sign(channel.Ref{Private: one}).String()
 	pub := func(w *World) string { return "http://" + w.Internal + "/bitrix/pub/" }
 	sub := func(w *World) string { return "http://" + w.Public + "/bitrix/sub/" }
-	mid := newestID(t, w, signer) // one that the log has never given would make a gap
+	mid := newestID(t, w, signer) // an id that the log has not assigned would make a gap
 
 	requests := map[string]struct {
 		method, url, body string
-		fill              map[string]string // headers whose value the vectors tell in words
+		fill              map[string]string // headers whose value the vectors describe in words
 	}{
 		"1 POST pub, no CHANNEL_ID, body \"hello\"":           {"POST", pub(w), "hello", nil},
 		"1 POST pub?CHANNEL_ID=valid, empty body":             {"POST", pub(w) + "?CHANNEL_ID=" + one.String(), "", nil},
@@ -104,7 +107,7 @@ func TestRefusals(t *testing.T) {
 
 // otherDialect reports whether a case of the vectors is of a dialect or a mode that is not spoken.
 func otherDialect(request string) bool {
-	return strings.HasPrefix(request, "POST rest, serverStats") || strings.HasPrefix(request, "POST rest, stats") || // told of bodies, in the publisher's own tests
+	return strings.HasPrefix(request, "POST rest, serverStats") || strings.HasPrefix(request, "POST rest, stats") || // bodies: the publisher's own tests cover them
 		strings.HasPrefix(request, "POST rest, wrong") || strings.HasPrefix(request, "POST rest accepted") || strings.Contains(request, "shared mode") || strings.Contains(request, "maxConnPerChannel")
 }
 
@@ -141,12 +144,13 @@ func answers(t *testing.T, w *World, want vectors.HTTP, method, url, body string
 	}
 }
 
-// TestChannelLists sends every list of the vectors by every way in: polls and WebSockets of both generations, and posts.
+// TestChannelLists sends every list of the vectors by every way in: polls and WebSockets of both
+// generations, and posts.
 func TestChannelLists(t *testing.T) {
 	w, old, v := badWorld(t)
 	for _, c := range v.Parsing.Generation2.Cases {
 		t.Run("2/"+c.Description, func(t *testing.T) {
-			t.Parallel() // whoever is refused again waits
+			t.Parallel() // a client that is refused again has to wait
 			for _, list := range []string{url.QueryEscape(c.ChannelID), c.Encoded, strings.ReplaceAll(c.ChannelID, " ", "%20")} {
 				subscribes(t, w, list, c.Accepted(), vectors.OldResult{ErrorStatus: 400, ErrorBody: "4010: Wrong Channel Id."})
 				status, body, err := w.Do(t.Context(), "POST", "http://"+w.Internal+"/bitrix/pub/?CHANNEL_ID="+list, "x")
@@ -188,7 +192,8 @@ func ids(t *testing.T, texts []string) (ids []channel.ID) {
 	return ids
 }
 
-// subscribes tries a list by both transports. A poll of a good one is answered 304 when its time is up, or 200 if something is there.
+// subscribes tries a list by both transports. A poll of a good one is answered 304 when its time is
+// up, or 200 if something is there.
 func subscribes(t *testing.T, w *World, list string, good bool, refusal vectors.OldResult) {
 	t.Helper()
 	status, body, err := w.Do(t.Context(), "GET", "http://"+w.Public+"/bitrix/sub/?CHANNEL_ID="+list, "")
@@ -203,7 +208,8 @@ func subscribes(t *testing.T, w *World, list string, good bool, refusal vectors.
 	}
 	defer conn.CloseNow()
 	if good {
-		// The library's own way of reading what nobody wants takes a message, such as the note of a gap, for a fault.
+		// The library's own way of reading what nobody wants takes a message, such as the note of a
+		// gap, for a fault.
 		var reading sync.WaitGroup
 		reading.Go(func() {
 			for err := error(nil); err == nil; {
@@ -264,7 +270,7 @@ func TestConnectURLs(t *testing.T) {
 	}
 }
 
-// newestID gives the id of a message that it publishes to a channel of its own.
+// newestID returns the id of a message that it publishes to a channel of its own.
 func newestID(t *testing.T, w *World, signer *channel.Signer) string {
 	t.Helper()
 	call := fmt.Sprintf(`{"jsonrpc":"2.0","method":"publish","params":{"channelList":["%s"],"body":{}}}`, NewChannel())

@@ -17,10 +17,11 @@ type Binary struct{}
 // Query asks for the dialect.
 func (Binary) Query(query url.Values) { query.Set("binaryMode", "true") }
 
-// Frame gives the type of its WebSocket messages.
+// Frame returns the type of its WebSocket messages.
 func (Binary) Frame() websocket.MessageType { return websocket.MessageBinary }
 
-// Records decodes a batch, in which the known clients look for messages, and into the sender of each.
+// Records decodes a batch, in which the known clients look for messages, and into the sender of
+// each.
 func (Binary) Records(payload []byte) ([]Record, error) {
 	var batch pb.ResponseBatch
 	if err := proto.Unmarshal(payload, &batch); err != nil {

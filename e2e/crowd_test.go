@@ -37,8 +37,9 @@ var kinds = []kind{
 // beginning is an id that comes before all others.
 const beginning = "00000000000000000000000000"
 
-// crowd is subscribers of every kind, each with a channel of its own and some of the shared ones, and what was published to them. All
-// portals have the same channels and the same users: whatever crosses from one to another finds somebody there.
+// crowd is subscribers of every kind, each with a channel of its own and some of the shared ones,
+// and what was published to them. All portals have the same channels and the same users: whatever
+// crosses from one to another finds somebody there.
 type crowd struct {
 	world       *World
 	ledger      Ledger
@@ -65,7 +66,8 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 			own = NewChannel()
 			c.channels = append(c.channels, own)
 		}
-		// A round of all kinds, and the next one moved by one: every shared channel has readers of every kind.
+		// A round of all kinds, and the next one moved by one: every shared channel has readers of
+		// every kind.
 		first := n + n/len(kinds)
 		channels := []channel.ID{own, c.channels[first%shared], c.channels[(first*7+3)%shared]}
 		k := kinds[n%len(kinds)]
@@ -88,7 +90,8 @@ func newCrowd(t *testing.T, w *World, clients, shared int) *crowd {
 	return c
 }
 
-// live lets the subscribers come and go. Every fourth stays ten times as long: only who was there before a fault shows what it did.
+// live lets the subscribers come and go. Every fourth stays ten times as long: only who was there
+// before a fault shows what it did.
 func (c *crowd) live(h Habits) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var lives sync.WaitGroup
@@ -105,8 +108,8 @@ func (c *crowd) live(h Habits) {
 	})
 }
 
-// publish posts until so many messages were accepted, to one to five channels each, by several senders at a rate. Each sender is any of
-// the portals in turn, of any generation.
+// publish posts until so many messages were accepted, to one to five channels each, by several
+// senders at a rate. Each sender is any of the portals in turn, of any generation.
 func (c *crowd) publish(t *testing.T, messages, rate int, accepted *atomic.Int64) {
 	t.Helper()
 	const senders = 8
@@ -162,7 +165,8 @@ func (c *crowd) letters(random *rand.Rand, portal *Portal) (letters []Letter, se
 	}
 }
 
-// settle waits until everything has arrived, and lets every client come back once more, when there is nothing left for it.
+// settle waits until everything has arrived, and lets every client come back once more, when there
+// is nothing left for it.
 func (c *crowd) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -190,14 +194,16 @@ func (c *crowd) verdict(t *testing.T, r Report) {
 		}
 	}
 	for code := range r.Counts.Closes {
-		// 3000 is an edge that leaves; -1 is no word at all. Any other sends clients to the portal, or is meant for a client's fault.
+		// 3000 is an edge that leaves; -1 is no word at all. Any other sends clients to the portal,
+		// or is meant for a client's fault.
 		if code != 3000 && code != -1 && code != websocket.StatusAbnormalClosure {
 			t.Errorf("close %d", code)
 		}
 	}
 }
 
-// table prints the deliveries by the kind of client and the transport, and fails the test if there is one that had none.
+// table prints the deliveries by the kind of client and the transport, and fails the test if there
+// is one that had none.
 func (c *crowd) table(t *testing.T, r Report) {
 	t.Helper()
 	var text strings.Builder

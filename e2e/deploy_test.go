@@ -43,7 +43,8 @@ type compose struct {
 	}
 }
 
-// TestCompose holds docker-compose.yml to what the programs and nginx know: addresses, ports and names of variables.
+// TestCompose holds docker-compose.yml to what the programs and nginx know: addresses, ports and
+// names of variables.
 func TestCompose(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
 	if err != nil {

@@ -16,19 +16,20 @@ type Record struct {
 	Body    string
 }
 
-// Dialect is a wire form as a client knows it: how to ask for it, and how to take an answer or a frame apart. An answer without
-// records is an error: the known clients lose their position by it.
+// Dialect is a wire form as a client knows it: how to ask for it, and how to take an answer or a
+// frame apart. An answer without records is an error: the known clients lose their position by it.
 type Dialect interface {
 	Query(query url.Values)
 	Frame() websocket.MessageType
 	Records(payload []byte) ([]Record, error)
 }
 
-// Talker is a dialect in which the server says more than messages on a WebSocket, and clients answer.
+// Talker is a dialect in which the server says more than messages on a WebSocket, and clients
+// answer.
 type Talker interface {
-	// Heartbeat reports whether a frame is one, and gives the answer to it.
+	// Heartbeat reports whether a frame is one, and returns the answer to it.
 	Heartbeat(payload []byte) (answer string, ok bool)
-	// Receipt gives what a client says that has processed a message.
+	// Receipt returns what a client says that has processed a message.
 	Receipt(r Record) string
 }
 
@@ -38,13 +39,14 @@ type Text struct{}
 // Query asks for nothing: text is what there is without.
 func (Text) Query(url.Values) {}
 
-// Frame gives the type of its WebSocket messages.
+// Frame returns the type of its WebSocket messages.
 func (Text) Frame() websocket.MessageType { return websocket.MessageText }
 
 // textRecord is the clients' expression: its dot matches none of JavaScript's line terminators.
 var textRecord = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
 
-// Records cuts the payload as the clients do, and holds what they do not look at to account too: nothing stands between records.
+// Records cuts the payload as the clients do, and holds what they do not look at to account too:
+// nothing stands between records.
 func (Text) Records(payload []byte) ([]Record, error) {
 	var records []Record
 	length := 0

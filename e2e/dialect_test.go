@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"pushgate/internal/testkit"
 )
 
 // TestDialects: what the clients of the tests read, and what they do not let pass.
@@ -45,14 +45,15 @@ func TestDialects(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.dialect.Records([]byte(c.payload))
-			if diff := cmp.Diff(c.want, got); diff != "" || (err != nil) != (c.want == nil) {
-				t.Errorf("%v (-want +got): %s", err, diff)
+			if diff := testkit.Diff(c.want, got); diff != "" || (err != nil) != (c.want == nil) {
+				t.Errorf("%v: %s", err, diff)
 			}
 		})
 	}
 }
 
-// TestEvents: a client of streams goes on from what it was told last, be it an id without an event; what breaks off is no event.
+// TestEvents: a client of streams goes on from the last id that it received, be it an id without an
+// event; what breaks off is no event.
 func TestEvents(t *testing.T) {
 	record := func(n int) string {
 		return fmt.Sprintf("id: %s\ndata: {\"id\":%d,\"mid\":%q,\"channel\":\"c\",\"tag\":\"1\",\"time\":\"now\",\"text\":{},\"extra\":{}}\n\n", mid(n), n, mid(n))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,7 @@ import (
 	"time"
 )
 
-// faults gives all rows of the drill, in their order.
+// faults returns all rows of the drill, in their order.
 func faults() []row {
 	return []row{
 		{name: "none", act: func(d *drill) error { return d.pause(3 * time.Second) }},
@@ -109,8 +108,9 @@ func (d *drill) crash(p *Process, away time.Duration) error {
 	return p.Start(d.ctx)
 }
 
-// roll has programs leave and start again, one after another. nginx, whose clock here has whole seconds, passes over one that has refused
-// a connection for up to two of them: in which no other one must be away.
+// roll has programs leave and start again, one after another. nginx, whose clock here has whole
+// seconds, passes over one that has refused a connection for up to two of them: in which no other
+// one must be away.
 func (d *drill) roll(all ...*Process) error {
 	for i, p := range all {
 		if i > 0 {
@@ -146,12 +146,12 @@ func (d *drill) freeze(p *Process, t time.Duration) error {
 	return errors.Join(d.pause(t), p.Signal(syscall.SIGCONT))
 }
 
-// during gives a command to the Redis servers, and another one after a while.
+// during returns a command to the Redis servers, and another one after a while.
 func (d *drill) during(t time.Duration, first, then string) error {
 	return errors.Join(d.tell(first), d.pause(t), d.tell(then))
 }
 
-// repeat gives commands to the Redis servers, so many times within three seconds.
+// repeat returns commands to the Redis servers, so many times within three seconds.
 func (d *drill) repeat(times int, commands ...string) error {
 	for range times {
 		if err := errors.Join(d.tell(commands...), d.pause(3*time.Second/time.Duration(times))); err != nil {
@@ -193,7 +193,8 @@ func silentThenDead(d *drill) error {
 // loading restarts Redis with so much to read that it answers -LOADING to everything for a while.
 func loading(d *drill) error {
 	usual := d.Redis.argv
-	d.Redis.argv = append(slices.Clone(usual), "--key-load-delay", "1000") // for each command of some thousand, in microseconds
+	// For each command of some thousand, in microseconds.
+	d.Redis.argv = append(slices.Clone(usual), "--key-load-delay", "1000")
 	defer func() { d.Redis.argv = usual }()
 	d.Redis.Kill()
 	var first, last time.Time // that it said so
@@ -224,196 +225,4 @@ func restartEmpty(d *drill) error {
 		return err
 	}
 	return d.Redis.Start(d.ctx)
-}
-
-// switchOver has the sentinels make the replica the master although the master is well.
-func (d *drill) switchOver(paused bool) error {
-	old, err := d.Master(d.ctx)
-	if err != nil {
-		return err
-	}
-	if paused {
-		// What the master took before has reached the replica when the sentinels turn to it; what comes now waits, and fails.
-		if _, err := old.Command(d.ctx, "CLIENT", "PAUSE", "3000", "WRITE"); err != nil {
-			return err
-		}
-		if err := d.pause(200 * time.Millisecond); err != nil {
-			return err
-		}
-	}
-	if _, err := d.Sentinels[0].Command(d.ctx, "SENTINEL", "FAILOVER", masterName); err != nil {
-		return err
-	}
-	return d.awaitMaster(old)
-}
-
-// loseMaster kills the master, whose replica has not heard of it for a while, and waits until the replica has taken over and the old
-// master has come back to follow it.
-func (d *drill) loseMaster(behind time.Duration) error {
-	old, err := d.Master(d.ctx)
-	if err != nil {
-		return err
-	}
-	replica := d.Servers[0]
-	if replica == old {
-		replica = d.Servers[1]
-	}
-	if behind > 0 {
-		if err := replica.Signal(syscall.SIGSTOP); err != nil {
-			return err
-		}
-		if _, err := old.Command(d.ctx, "CLIENT", "KILL", "TYPE", "replica"); err != nil {
-			return err
-		}
-		if err := d.pause(behind); err != nil {
-			return err
-		}
-	}
-	old.Kill()
-	if behind > 0 {
-		if err := replica.Signal(syscall.SIGCONT); err != nil {
-			return err
-		}
-	}
-	if err := d.awaitMaster(old); err != nil {
-		return err
-	}
-	return old.Start(d.ctx)
-}
-
-// oldMaster stops the master until its replica has taken over, and lets it go on as if nothing had been: it appends and notifies of what
-// had been sent to it, under ids that the new master gives to other messages.
-func oldMaster(d *drill) error {
-	old, err := d.Master(d.ctx)
-	if err != nil {
-		return err
-	}
-	if err := old.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	if err := errors.Join(d.awaitMaster(old), old.Signal(syscall.SIGCONT)); err != nil {
-		return err
-	}
-	return old.Await(d.ctx, func(ctx context.Context) error { return old.says(ctx, "role:slave", "INFO", "replication") })
-}
-
-// awaitMaster returns when all sentinels have another master than the old one.
-func (d *drill) awaitMaster(old *Process) error {
-	return d.Sentinels[0].Await(d.ctx, func(ctx context.Context) error {
-		now, err := d.Master(ctx)
-		if err == nil && now == old {
-			err = errors.New("the sentinels keep to the old master")
-		}
-		if err != nil {
-			return err
-		}
-		return now.says(ctx, "role:master", "INFO", "replication")
-	})
-}
-
-// owner gives the master that keeps the log of the first portal.
-func (d *drill) owner() (*Process, error) {
-	for _, p := range d.Servers {
-		if p.says(d.ctx, "role:master", "INFO", "replication") != nil {
-			continue
-		}
-		keys, err := p.Command(d.ctx, "EXISTS", "pg:{"+d.Portals[0].ClientID+"}:head")
-		if err == nil && keys == "1" {
-			return p, nil
-		}
-	}
-	return nil, errors.New("no node has the log of the first portal")
-}
-
-// moveSlot gives all keys of the first portal to another node, as a resharding does.
-func moveSlot(d *drill) error {
-	from, err := d.owner()
-	if err != nil {
-		return err
-	}
-	to := d.Servers[0]
-	if to == from {
-		to = d.Servers[1]
-	}
-	slot, err := from.Command(d.ctx, "CLUSTER", "KEYSLOT", "{"+d.Portals[0].ClientID+"}")
-	if err != nil {
-		return err
-	}
-	source, err := from.Command(d.ctx, "CLUSTER", "MYID")
-	if err != nil {
-		return err
-	}
-	target, err := to.Command(d.ctx, "CLUSTER", "MYID")
-	if err != nil {
-		return err
-	}
-	_, err = to.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", source)
-	if err == nil {
-		_, err = from.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
-	}
-	host, port, _ := net.SplitHostPort(to.Addr)
-	for err == nil {
-		var keys string
-		if keys, err = from.Command(d.ctx, "CLUSTER", "GETKEYSINSLOT", slot, "100"); keys == "" {
-			break
-		}
-		_, err = from.Command(d.ctx, append([]string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}, strings.Fields(keys)...)...)
-	}
-	for _, p := range []*Process{to, from, d.Servers[0], d.Servers[1], d.Servers[2]} {
-		if err == nil {
-			_, err = p.Command(d.ctx, "CLUSTER", "SETSLOT", slot, "NODE", target)
-		}
-	}
-	return err
-}
-
-// clusterFailover has every replica change places with its master.
-func clusterFailover(d *drill) error {
-	for _, p := range d.Servers {
-		if p.says(d.ctx, "role:slave", "INFO", "replication") != nil {
-			continue
-		}
-		if _, err := p.Command(d.ctx, "CLUSTER", "FAILOVER"); err != nil {
-			return err
-		}
-		if err := p.Await(d.ctx, func(ctx context.Context) error { return p.says(ctx, "role:master", "INFO", "replication") }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// promoted kills a node whose replica is behind, and waits until that has taken its place.
-func promoted(d *drill) error {
-	old, err := d.owner()
-	if err != nil {
-		return err
-	}
-	var replica *Process
-	_, port, _ := net.SplitHostPort(old.Addr)
-	for _, p := range d.Servers {
-		if p.says(d.ctx, "master_port:"+port, "INFO", "replication") == nil {
-			replica = p
-		}
-	}
-	if replica == nil {
-		return errors.New("the node has no replica")
-	}
-	if err := replica.Signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	if _, err := old.Command(d.ctx, "CLIENT", "KILL", "TYPE", "replica"); err != nil {
-		return err
-	}
-	if err := d.pause(600 * time.Millisecond); err != nil {
-		return err
-	}
-	old.Kill()
-	if err := replica.Signal(syscall.SIGCONT); err != nil {
-		return err
-	}
-	if err := replica.Await(d.ctx, func(ctx context.Context) error { return replica.says(ctx, "role:master", "INFO", "replication") }); err != nil {
-		return err
-	}
-	return errors.Join(old.Start(d.ctx), d.awaitCluster(d.ctx, ""))
 }

@@ -14,10 +14,11 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/faulty"
-	"pushgate/internal/load"
+	"pushgate/tools/load"
 )
 
-// slowReaders: fifty connections that take a byte a second, of a channel into which big messages go.
+// slowReaders: fifty connections that take a byte a second, of a channel into which big messages
+// go.
 func slowReaders(d *drill) error {
 	const readers, size = 50, 64 << 10
 	portal, id := d.Portals[0], NewChannel()
@@ -76,8 +77,9 @@ func throughProxy(d *drill) error {
 	return nil
 }
 
-// vanish: three hundred connections that are never heard of again, nor ended, and those of the crowd that come through a proxy. The edges
-// must find out; then the latter are cut, and their clients come back.
+// vanish: three hundred connections that are never heard of again, nor ended, and those of the
+// crowd that come through a proxy. The edges must find out; then the latter are cut, and their
+// clients come back.
 func vanish(d *drill) error {
 	const clients = 300
 	portal := d.Portals[0]
@@ -107,7 +109,8 @@ func vanish(d *drill) error {
 	})
 }
 
-// storm kills an edge, and has two thousand sessions beside the crowd, who have missed five messages each, come to the others at once.
+// storm kills an edge, and has two thousand sessions beside the crowd, who have missed five
+// messages each, come to the others at once.
 func storm(d *drill) error {
 	d.Edges[0].Kill()
 	portal := d.Portals[1]
@@ -115,7 +118,11 @@ func storm(d *drill) error {
 	for _, p := range d.Edges[1:] {
 		pids = append(pids, int(p.pid.Load()))
 	}
-	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: portal.Signer, Sign: true,
+	signer, err := load.NewSigner("sha1", portal.Keys[0])
+	if err != nil {
+		return err
+	}
+	report, err := load.Run(d.ctx, load.Options{Scenario: "return", Sub: []string{d.Public}, Pub: []string{d.Internal}, Signer: signer, Sign: true,
 		ClientID: portal.ClientID, Connections: 2000, Missed: 5, PIDs: pids, StorePIDs: []int{int(d.Redis.pid.Load())}}, nil)
 	if err == nil {
 		report.Write(os.Stderr)
@@ -136,8 +143,8 @@ func (d *drill) sum(series string) (total float64, err error) {
 	return total, nil
 }
 
-// floods: four clients that send frames as fast as they are taken, commands of their dialect and nonsense, and come back when they are
-// sent away.
+// floods: four clients that send frames as fast as they are taken, commands of their dialect and
+// nonsense, and come back when they are sent away.
 func floods(d *drill) error {
 	for i := range 4 {
 		portal, id := d.Portals[i%len(d.Portals)], NewChannel()
@@ -168,8 +175,8 @@ func floods(d *drill) error {
 	return d.pause(6 * time.Second)
 }
 
-// slowSenders: hundreds of connections, to nginx and to the programs themselves, over which handshakes and posts come at a byte in half a
-// second.
+// slowSenders: hundreds of connections, to nginx and to the programs themselves, over which
+// handshakes and posts come at a byte in half a second.
 func slowSenders(d *drill) error {
 	const senders = 400
 	portal, id := d.Portals[0], NewChannel()

@@ -3,13 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -19,10 +17,12 @@ import (
 
 // row is one line of the drill: a fault, and what the service has to hold against it.
 type row struct {
-	name    string
-	redis   Shape
-	short   bool               // it is in the short form, too
-	loses   bool               // Redis loses what it acknowledged: the guarantee is that every reader who misses something is told
+	name  string
+	redis Shape
+	short bool // it is in the short form, too
+	// Redis loses what it acknowledged: the guarantee is that every reader who misses something is
+	// told.
+	loses   bool
 	refuses bool               // posts may be refused: what they go through is away
 	clients int                // 60 unless it says otherwise
 	rate    int                // messages a second, 200 unless it says otherwise
@@ -57,7 +57,8 @@ func (d *drill) pause(t time.Duration) error {
 // maxPeak is how many bytes of memory a program may have at most, whatever happens.
 const maxPeak = 64 << 20
 
-// publishPatience is how long publishers wait for Redis. A machine that is busy with other tests may keep them waiting once.
+// publishPatience is how long publishers wait for Redis. A machine that is busy with other tests
+// may keep them waiting once.
 const publishPatience = 700 * time.Millisecond
 
 // outcome is what a row prints.
@@ -72,8 +73,9 @@ type outcome struct {
 	verdict           string
 }
 
-// TestDrill lets one thing after another happen to a whole installation under steady traffic, with checking clients of every dialect on
-// every transport, and prints a table of what they saw. Rows that the guarantee covers have no losses; of the others every loss was told.
+// TestDrill lets one thing after another happen to a whole installation under steady traffic, with
+// checking clients of every dialect on every transport, and prints a table of what they saw. Rows
+// that the guarantee covers have no losses; of the others every loss was reported to the client.
 //
 // E2E_DRILL is a regular expression for the rows to run, of all; without it the short form runs.
 func TestDrill(t *testing.T) {
@@ -113,7 +115,8 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 			table = append(table, o)
 			fmt.Fprintf(os.Stderr, "%v: %s: %s\n", r.redis, r.name, o.verdict)
 		})
-		// After a loss, readers who come from before it are told of a gap for a day: the next rows want none.
+		// After a loss, readers who come from before it get a gap for a day: the next rows
+		// want none.
 		if !whole || r.loses || r.env != nil {
 			w = nil
 		}
@@ -136,7 +139,7 @@ func (w *World) run(t *testing.T, r row) outcome {
 	defer d.quiet()
 	for i, s := range d.crowd.subscribers {
 		if i/len(w.Portals)/len(kinds)%4 == 3 {
-			s.From = "" // it starts from nowhere: whatever it is told first
+			s.From = "" // it starts from nowhere: from the first id that it receives
 		}
 	}
 	defer func() {
@@ -212,7 +215,8 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 		t.Errorf("an edge had %d MB, a publisher %d", o.edge>>20, o.publisher>>20)
 	}
 	if o.loses {
-		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All else is a fault.
+		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All
+		// else is a fault.
 		if r.Crossed+r.Foreign > 0 {
 			t.Errorf("%v; foreign %d: %q", r, r.Foreign, r.Faults)
 		}
@@ -232,7 +236,7 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	}
 }
 
-// format gives the table.
+// format returns the table.
 func format(table []outcome) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -244,132 +248,6 @@ func format(table []outcome) string {
 	}
 	w.Flush()
 	return text.String()
-}
-
-// traffic is the posts of all portals, at a rate, until it is stopped.
-type traffic struct {
-	cancel  context.CancelFunc
-	senders sync.WaitGroup
-	slowest atomic.Int64 // nanoseconds
-}
-
-func (c *crowd) traffic(ctx context.Context, rate int) *traffic {
-	const senders = 12
-	f := &traffic{}
-	ctx, f.cancel = context.WithCancel(ctx)
-	begin := time.Now()
-	var slots atomic.Int64
-	for sender := range senders {
-		f.senders.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(sender), rand.Uint64()))
-			for {
-				portal := c.world.Portals[random.IntN(len(c.world.Portals))]
-				letters, send := c.letters(random, portal)
-				n := slots.Add(int64(len(letters)))
-				select {
-				case <-ctx.Done():
-					return
-				case <-time.After(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(rate)))):
-				}
-				// What is on its way has its answer, also after the end.
-				posted := time.Now()
-				_ = c.ledger.Post(func() error { return send(context.WithoutCancel(ctx)) }, letters...)
-				took := int64(time.Since(posted))
-				for slowest := f.slowest.Load(); took > slowest && !f.slowest.CompareAndSwap(slowest, took); slowest = f.slowest.Load() {
-				}
-			}
-		})
-	}
-	return f
-}
-
-// stop ends the posts, and gives how long the slowest answer took.
-func (f *traffic) stop() time.Duration {
-	f.cancel()
-	f.senders.Wait()
-	return time.Duration(f.slowest.Load())
-}
-
-// closing posts one more message to every channel, and waits until all readers have those that are for them: with them they have
-// whatever comes before, as long as order is kept, and what they do not have then is lost.
-func (c *crowd) closing(ctx context.Context) error {
-	const together = 50
-	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
-	defer cancel()
-	var last []Letter
-	for _, portal := range c.world.Portals {
-		for first := 0; first < len(c.channels); first += together {
-			for {
-				l := Letter{Portal: portal.ClientID, Channels: c.channels[first:min(first+together, len(c.channels))],
-					Body: fmt.Sprintf(`{"module_id":"e2e","command":"last","params":{"n":%d}}`, c.sequence.Add(1))}
-				err := c.ledger.Post(func() error { _, err := portal.Post(ctx, l.Body, false, l.Channels...); return err }, l)
-				if err == nil {
-					last = append(last, l)
-					break
-				}
-				select {
-				case <-ctx.Done():
-					return fmt.Errorf("nothing is accepted any more: %w", err)
-				case <-time.After(100 * time.Millisecond):
-				}
-			}
-		}
-	}
-	for _, s := range c.subscribers {
-		for {
-			missing := c.missing(s, last)
-			if missing == 0 {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("%s has not caught up: %d messages after all others are missing", s.Name, missing)
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-// missing counts the letters that a subscriber should have and has not. One that began from nowhere, and late, is due only what came after its
-// first id: nothing, as long as it has been told none. What others have tells which id a letter has.
-func (c *crowd) missing(s Subscriber, letters []Letter) (n int) {
-	due := make(map[string]string) // ids, as far as they are known, by body
-	for _, l := range letters {
-		if s.watches(l) {
-			due[l.Body] = ""
-		}
-	}
-	for _, a := range s.Arrivals() {
-		delete(due, a.Body)
-	}
-	if len(due) == 0 || s.From == "" && s.known() == "" {
-		return 0
-	}
-	for _, other := range c.subscribers {
-		for _, a := range other.Arrivals() {
-			if _, ok := due[a.Body]; ok {
-				due[a.Body] = a.MID
-			}
-		}
-	}
-	for _, id := range due {
-		if id == "" || s.due(id) {
-			n++
-		}
-	}
-	return n
-}
-
-// comeBack lets every client connect once more, when there is nothing left for it.
-func (c *crowd) comeBack(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	var visits sync.WaitGroup
-	for i, s := range c.subscribers {
-		visits.Go(func() { s.Visit(ctx, i/len(kinds)%2 == 0) })
-	}
-	visits.Wait()
 }
 
 // peaks watches how much memory the programs have, also those that are killed.
@@ -409,7 +287,7 @@ func (p *peaks) look() {
 	}
 }
 
-// stop gives the most that any edge, and any publisher, had.
+// stop returns the most that any edge, and any publisher, had.
 func (p *peaks) stop() (edge, publisher int64) {
 	p.once.Do(func() { close(p.end) })
 	p.done.Wait()

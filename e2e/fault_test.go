@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// scale gives a number that the environment may change.
+// scale returns a number that the environment may change.
 func scale(t *testing.T, name string, usual, short int) int {
 	t.Helper()
 	if testing.Short() {
@@ -33,8 +33,9 @@ func scale(t *testing.T, name string, usual, short int) int {
 // usualPortals is how many portals share the installation in the fault run; 0 is a personal one.
 const usualPortals = 3
 
-// TestFaultRun is the guarantee: clients of every dialect that come and go by every transport, while edges are killed and restarted,
-// nginx is reloaded and an edge loses Redis, have exactly what was accepted for them, in id order and from their own portal.
+// TestFaultRun is the guarantee: clients of every dialect that come and go by every transport,
+// while edges are killed and restarted, nginx is reloaded and an edge loses Redis, have exactly
+// what was accepted for them, in id order and from their own portal.
 //
 // E2E_MESSAGES, E2E_CLIENTS, E2E_RATE (messages a second) and E2E_PORTALS change its size.
 func TestFaultRun(t *testing.T) {
@@ -48,7 +49,7 @@ func TestFaultRun(t *testing.T) {
 	crowd := newCrowd(t, w, clients, shared)
 	for i, s := range crowd.subscribers {
 		if i/len(w.Portals)/len(kinds)%4 == 3 {
-			s.From = "" // it starts from nowhere: whatever it is told first
+			s.From = "" // it starts from nowhere: from the first id that it receives
 		}
 	}
 	crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
@@ -138,7 +139,8 @@ func (w *World) misfortunes(ctx context.Context, progress func() float64) error 
 			return w.Edges[1].Start(ctx)
 		}},
 		{0.50, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
-		{0.60, func() error { // all portals have new keys; what was signed with the old ones goes on
+		// All portals have new keys; what was signed with the old ones goes on.
+		{0.60, func() error {
 			if w.Portals[0].ClientID == "" {
 				return nil
 			}

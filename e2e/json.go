@@ -15,7 +15,7 @@ type JSON struct{}
 // Query asks for the dialect.
 func (JSON) Query(query url.Values) { query.Set("format", "json") }
 
-// Frame gives the type of its WebSocket messages.
+// Frame returns the type of its WebSocket messages.
 func (JSON) Frame() websocket.MessageType { return websocket.MessageText }
 
 // Records takes an array apart.
@@ -70,10 +70,11 @@ type RPC struct{}
 // Query asks for the dialect.
 func (RPC) Query(query url.Values) { query.Set("jsonRpc", "true") }
 
-// Frame gives the type of its WebSocket messages.
+// Frame returns the type of its WebSocket messages.
 func (RPC) Frame() websocket.MessageType { return websocket.MessageText }
 
-// Records takes a request, or an array of them, apart. A request with an id would want an answer, and is no message.
+// Records takes a request, or an array of them, apart. A request with an id would want an answer,
+// and is no message.
 func (RPC) Records(payload []byte) ([]Record, error) {
 	requests := []json.RawMessage{payload}
 	if len(payload) > 0 && payload[0] == '[' {

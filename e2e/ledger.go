@@ -10,8 +10,8 @@ import (
 	"pushgate/internal/channel"
 )
 
-// Ledger is what was published, to be held against what arrived. Bodies are the keys: no two posts may have the same, whatever their
-// portals.
+// Ledger is what was published, to be held against what arrived. Bodies are the keys: no two posts
+// may have the same, whatever their portals.
 type Ledger struct {
 	mu    sync.Mutex
 	posts map[string]*post
@@ -30,8 +30,8 @@ type post struct {
 	at       time.Time
 }
 
-// Post publishes letters together by send and notes the outcome. What has an unknown outcome must not be sent again: it could come
-// twice.
+// Post publishes letters together by send and notes the outcome. What has an unknown outcome must
+// not be sent again: it could come twice.
 func (l *Ledger) Post(send func() error, letters ...Letter) error {
 	posts := make([]*post, len(letters))
 	l.mu.Lock()
@@ -52,7 +52,7 @@ func (l *Ledger) Post(send func() error, letters ...Letter) error {
 	return err
 }
 
-// Counts gives how many posts were accepted, and of how many nobody knows.
+// Counts returns how many posts were accepted, and of how many nobody knows.
 func (l *Ledger) Counts() (accepted, unknown int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,8 @@ func (l *Ledger) Counts() (accepted, unknown int) {
 	return accepted, unknown
 }
 
-// Subscriber is a client, the channels that it watches, its user's among them, and a word for what kind of client it is.
+// Subscriber is a client, the channels that it watches, its user's among them, and a word for what
+// kind of client it is.
 type Subscriber struct {
 	*Client
 	Kind     string
@@ -85,26 +86,29 @@ type Way struct{ Kind, Transport string }
 type Report struct {
 	Lost, Doubled, Disordered int
 	Crossed                   int // that came to a reader of another portal
-	Foreign                   int // that came to a reader of its portal whom it was not for, or that nobody posted
-	Arrivals                  int
-	Gaps                      int             // notes of one, to all clients
-	Untold                    int             // of the lost, the doubled and those out of order, those whose reader has no such note
-	Delays                    []time.Duration // from the post to the arrival, ascending
-	Ways                      map[Way][]time.Duration
-	Silence                   time.Duration // the longest between two arrivals of one subscriber
-	Counts                    Counts        // of all clients
-	Faults                    []string      // the first ones, in words
+	// Arrivals at a reader of the portal for whom they were not, or that nobody posted.
+	Foreign  int
+	Arrivals int
+	Gaps     int // notes of one, to all clients
+	// Of the lost, the doubled and those out of order, those whose reader has no such note.
+	Untold  int
+	Delays  []time.Duration // from the post to the arrival, ascending
+	Ways    map[Way][]time.Duration
+	Silence time.Duration // the longest between two arrivals of one subscriber
+	Counts  Counts        // of all clients
+	Faults  []string      // the first ones, in words
 }
 
-// String gives the verdict.
+// String returns the verdict.
 func (r Report) String() string {
 	return fmt.Sprintf("lost %d, doubled %d, out of order %d, crossed %d", r.Lost, r.Doubled, r.Disordered, r.Crossed)
 }
 
-// Delay gives the delay that the share q of the arrivals did not exceed.
+// Delay returns the delay that the share q of the arrivals did not exceed.
 func (r Report) Delay(q float64) time.Duration { return Quantile(r.Delays, q) }
 
-// Quantile gives the value that the share q of some ascending ones does not exceed; 0 if there are none.
+// Quantile returns the value that the share q of some ascending ones does not exceed; 0 if there
+// are none.
 func Quantile(ascending []time.Duration, q float64) time.Duration {
 	if len(ascending) == 0 {
 		return 0
@@ -132,8 +136,9 @@ func (l *Ledger) Await(ctx context.Context, subscribers []Subscriber) error {
 	}
 }
 
-// Check holds the arrivals against the posts. Of a post with an unknown outcome, either all of its subscribers must have it or
-// none. A message must have the same id for all who have it: with that, and ids that rise for each of them, all have one order.
+// Check holds the arrivals against the posts. Of a post with an unknown outcome, either all of its
+// subscribers must have it or none. A message must have the same id for all who have it: with that,
+// and ids that rise for each of them, all have one order.
 func (l *Ledger) Check(subscribers []Subscriber) Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()

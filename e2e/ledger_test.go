@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/google/go-cmp/cmp"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
-// mid gives an id of the tests.
+// mid returns an id of the tests.
 func mid(n int) string { return fmt.Sprintf("1795226210%016d", n) }
 
 // TestLedger: what it counts, by readers of two portals that have the same channel.
@@ -36,7 +36,8 @@ func TestLedger(t *testing.T) {
 		{"one has the one with an unknown outcome", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "2"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
 			beginning, "lost 1, doubled 0, out of order 0, crossed 0, foreign 0"},
 		{"one has it twice", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
-			beginning, "lost 0, doubled 1, out of order 1, crossed 0, foreign 0"}, // and under two ids
+			// It came under two ids, so that it is out of order as well.
+			beginning, "lost 0, doubled 1, out of order 1, crossed 0, foreign 0"},
 		{"ids go back", map[string][]Record{anna: {{mid(2), "", "2"}, {mid(1), "", "1"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
 			beginning, "lost 0, doubled 0, out of order 1, crossed 0, foreign 0"},
 		{"one has another order", map[string][]Record{anna: {{mid(1), "", "1"}, {mid(2), "", "2"}}, bert: {{mid(1), "", "2"}, {mid(2), "", "1"}}, dora: {{mid(1), "", "d"}}},
@@ -50,7 +51,8 @@ func TestLedger(t *testing.T) {
 		{"one has it by a channel of others", map[string][]Record{anna: {{mid(1), other.String(), "1"}}, bert: {{mid(1), "", "1"}}, dora: {{mid(1), "", "d"}}},
 			beginning, "lost 0, doubled 0, out of order 0, crossed 0, foreign 1"},
 		{"who started from nowhere missed what came before", map[string][]Record{anna: {{mid(1), "", "1"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}},
-			"", "lost 1, doubled 0, out of order 0, crossed 0, foreign 0"}, // what came to anna's knowledge after; dora knows of nothing
+			// Anna missed what came after her first id; dora received nothing, and is due nothing.
+			"", "lost 1, doubled 0, out of order 0, crossed 0, foreign 0"},
 		{"and may", map[string][]Record{anna: {{mid(2), "", "2"}}, bert: {{mid(1), "", "1"}, {mid(2), "", "2"}}, dora: {{mid(1), "", "d"}}},
 			"", "lost 0, doubled 0, out of order 0, crossed 0, foreign 0"},
 	} {
@@ -85,7 +87,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// Who begins from nowhere between two letters was once waited for in vain, as if the first one were due.
+// Who begins from nowhere between two letters was once waited for in vain, as if the first one were
+// due.
 func TestLateBeginnerIsNotWaitedFor(t *testing.T) {
 	id := NewChannel()
 	letters := []Letter{{Body: "1", Channels: []channel.ID{id}}, {Body: "2", Channels: []channel.ID{id}}}
@@ -116,8 +119,9 @@ func TestLateBeginnerIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestLossIsSeen: the fault run would notice. Messages are accepted while everybody is away, Redis comes back with nothing, and each of
-// these messages must be missed, by each client that it was for; what is published then is not.
+// TestLossIsSeen: the fault run would notice. Messages are accepted while everybody is away, Redis
+// comes back with nothing, and each of these messages must be missed, by each client that it was
+// for; what is published then is not.
 func TestLossIsSeen(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=100ms"}})
 	crowd := newCrowd(t, w, 2*len(kinds), 2)
@@ -153,19 +157,24 @@ func TestLossIsSeen(t *testing.T) {
 	}
 	t.Logf("%v of %d deliveries", r, r.Lost+r.Arrivals)
 	want := Report{Lost: away.Lost}
-	if diff := cmp.Diff(want.String(), r.String()); diff != "" || r.OK() {
+	if diff := testkit.Diff(want.String(), r.String()); diff != "" || r.OK() {
 		t.Errorf("(-want +got) %s: %q", diff, r.Faults)
 	}
 }
 
-// TestPortalCalls: what would make one of the known clients ask the portal is counted, and nothing else is.
+// TestPortalCalls: what would make one of the known clients ask the portal is counted, and nothing
+// else is.
 func TestPortalCalls(t *testing.T) {
 	c := Client{}
 	for i, body := range []string{
-		`{"module_id":"pull","command":"config_expire","params":{}}`,                            // counts
-		`{"module_id":"Pull","command":"CHANNEL_EXPIRE","params":{"action":"get_config"}}`,      // counts
-		`{"module_id":"pull","command":"channel_expire","params":{"action":"reconnect"}}`,       // the new channel is in it
-		`{"module_id":"im","command":"config_expire"}`, `{"module_id":"pull","command":"ping"}`, // not for the client itself
+		// It counts.
+		`{"module_id":"pull","command":"config_expire","params":{}}`,
+		// It counts.
+		`{"module_id":"Pull","command":"CHANNEL_EXPIRE","params":{"action":"get_config"}}`,
+		// It brings the new channel, so that the client need not ask.
+		`{"module_id":"pull","command":"channel_expire","params":{"action":"reconnect"}}`,
+		// It is not for the client itself.
+		`{"module_id":"im","command":"config_expire"}`, `{"module_id":"pull","command":"ping"}`,
 		`x`,
 	} {
 		c.take([]Record{{MID: mid(i + 1), Body: body}}, webSocket)

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
-// Main runs the tests of a package whose worlds need the programs: it builds them, tells use their directory, and gives the code to
-// exit with. E2E_RACE in the environment builds them with the race detector.
+// Main runs the tests of a package whose worlds need the programs: it builds them, passes their
+// directory to use, and returns the exit code. E2E_RACE in the environment builds them with the
+// race detector.
 func Main(m *testing.M, use func(bin string)) int {
 	flag.Parse()
 	for _, program := range []string{"redis-server", "nginx"} {
@@ -24,23 +26,34 @@ func Main(m *testing.M, use func(bin string)) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	if raceBuilt() {
-		build = exec.Command("go", "build", "-race", "-o", dir, "./cmd/edge", "./cmd/publisher")
-	}
-	build.Dir = Repository()
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+	if err := Build(dir, ".", "./cmd/edge", "./cmd/publisher"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	use(dir)
 	return m.Run()
 }
 
+// Build puts programs of one module of the repository into dir. The module is named by its
+// directory, such as "." or "tools/load".
+func Build(dir, module string, packages ...string) error {
+	args := []string{"build", "-o", dir}
+	if raceBuilt() {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, packages...)...)
+	build.Dir = filepath.Join(Repository(), module)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build in %s: %w\n%s", build.Dir, err, out)
+	}
+	return nil
+}
+
 // raceBuilt reports whether the programs have the race detector in them, by the environment's will.
 func raceBuilt() bool { return os.Getenv("E2E_RACE") != "" }
 
-// Missing ends a test for which the machine lacks something: skipped, or failed if the environment says CI=true.
+// Missing ends a test for which the machine lacks something: skipped, or failed if the environment
+// says CI=true.
 func Missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("CI") == "true" {

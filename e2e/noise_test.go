@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// TestNoise sends random requests and frames, most of them almost right, to nginx and to the programs themselves. They stay up and
-// ready, nothing panics, and what they held for it is given back.
+// TestNoise sends random requests and frames, most of them almost right, to nginx and to the
+// programs themselves. They stay up and ready, nothing panics, and what they held for it is freed
+// back.
 func TestNoise(t *testing.T) {
 	total := scale(t, "E2E_NOISE", 10_000, 1_500)
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: []string{"PUSHGATE_LOG_LEVEL=debug"},
@@ -98,8 +99,8 @@ func usage(t *testing.T, programs []*Process) (all []use) {
 	return all
 }
 
-// disturb makes one connection, sends one thing, reads a little, and hangs up. It reports whether it was a WebSocket in between: then
-// it sent frames too.
+// disturb makes one connection, sends one thing, reads a little, and hangs up. It reports whether
+// it was a WebSocket in between: then it sent frames too.
 func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 	to := []string{w.Public, w.Internal, w.Edges[0].Addr, w.Publishers[0].Addr}[random.IntN(4)]
 	conn, err := net.Dial("tcp", to)
@@ -148,7 +149,8 @@ func (w *World) request(random *rand.Rand) (text string, upgrade bool) {
 	list := pick(w.Signed(id), w.Signed(id), id.String(), w.Signed(id, NewChannel(), id), "", "zz", "%00", "%zz", strings.Repeat(id.String()+"/", random.IntN(300)), noise(random, 60))
 	path := pick("/bitrix/sub/", "/bitrix/subws/", "/bitrix/pub/", "/pub/", "/sub/x/y", "/server-stat/", "/bitrix/subws", "//bitrix/sub/", "/bitrix/sub/..%2f", "/"+noise(random, 10))
 	query := "?CHANNEL_ID=" + list + pick("", "&mid="+strings.Repeat("9", random.IntN(30)), "&mid=00000000000000000000000000", "&binaryMode=true", "&signature=00", "&"+noise(random, 20))
-	if upgrade = random.IntN(3) == 0; upgrade && random.IntN(4) > 0 { // a right one, for the frames that follow
+	// A valid request, for the frames that follow.
+	if upgrade = random.IntN(3) == 0; upgrade && random.IntN(4) > 0 {
 		return "GET " + pick("/bitrix/subws/", "/subws/", "/bitrix/subws/x") + "?CHANNEL_ID=" + pick(w.Signed(id), w.Signed(id, NewChannel()), "zz") + pick("", "&mid=00000000000000000000000000") +
 			" HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", true
 	}
@@ -165,7 +167,8 @@ func (w *World) request(random *rand.Rand) (text string, upgrade bool) {
 	}
 	switch random.IntN(6) {
 	case 0:
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", random.IntN(1<<21)) // more, or less, than there is
+		// A wrong length.
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", random.IntN(1<<21))
 	case 1:
 		b.WriteString("Transfer-Encoding: chunked\r\n")
 		body = pick(fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body), "ffffffff\r\nx", "zz\r\n")
@@ -176,7 +179,7 @@ func (w *World) request(random *rand.Rand) (text string, upgrade bool) {
 	return b.String() + "\r\n" + body, upgrade
 }
 
-// noise gives up to n characters of which some mean something somewhere.
+// noise returns up to n characters of which some mean something somewhere.
 func noise(random *rand.Rand, n int) string {
 	const letters = "abcdef0123456789/:.%&=?#!{}\"\\\x00\x7f\xffNGINXMSE"
 	b := make([]byte, random.IntN(n+1))
@@ -195,7 +198,8 @@ func mutate(random *rand.Rand, s string) string {
 	return string(b[:random.IntN(len(b)+1)])
 }
 
-// frame makes a client's frame: any opcode, any bits, masked or not, with a length that may be a lie.
+// frame makes a client's frame: any opcode, any bits, masked or not, with a length that may be a
+// lie.
 func frame(random *rand.Rand) []byte {
 	payload := []byte(noise(random, 125))
 	first := byte(0x80 | []int{0, 1, 2, 8, 9, 10, 3, 15}[random.IntN(8)])

@@ -14,8 +14,9 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestSilentLink: the links of all edges to Redis stand still, without a word, while messages are published. Once they go on by
-// themselves; once they turn out to be dead, and what they held is lost.
+// TestSilentLink: the links of all edges to Redis stand still, without a word, while messages are
+// published. Once they go on by themselves; once they turn out to be dead, and what they held is
+// lost.
 func TestSilentLink(t *testing.T) {
 	silence := 2500 * time.Millisecond
 	if testing.Short() {
@@ -61,9 +62,9 @@ func TestSilentLink(t *testing.T) {
 	}
 }
 
-// TestRedisRestartedEmpty: Redis dies and comes back with nothing. Publishers say so at once and accept again; nobody is sent away,
-// nothing waits for ids to catch up, and what is published then arrives, under higher ids than before. Each client is told that
-// something may be missing.
+// TestRedisRestartedEmpty: Redis dies and comes back with nothing. Publishers say so at once and
+// accept again; nobody is sent away, nothing waits for ids to catch up, and what is published then
+// arrives, under higher ids than before. Each client gets a note that something may be missing.
 func TestRedisRestartedEmpty(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=100ms"}})
 	crowd := newCrowd(t, w, 20, 4)
@@ -136,7 +137,7 @@ func arrived(t *testing.T, c *crowd) {
 	}
 }
 
-// newest gives the highest id that anybody has.
+// newest returns the highest id that anybody has.
 func newest(t *testing.T, c *crowd) (highest proto.ID) {
 	t.Helper()
 	for _, s := range c.subscribers {

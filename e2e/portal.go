@@ -28,7 +28,9 @@ type Portal struct {
 	HostID   string
 	Keys     []string        // the first signs, all of them verify
 	Signer   *channel.Signer // with the key that it had first
-	Repeats  bool            // what is answered with 503 is posted again, as the same by its key: on a busy machine Redis may be late
+	// What is answered with 503 is posted again, as the same by its key: on a busy machine Redis
+	// may be late.
+	Repeats bool
 
 	world   *World
 	licence string // key, of which the service knows a digest
@@ -48,7 +50,7 @@ func newPortal(w *World, number int) (*Portal, error) {
 	return p, err
 }
 
-// writePortals writes the file that names several portals, all of it at once, and gives its path.
+// writePortals writes the file that names several portals, all of it at once, and returns its path.
 func writePortals(dir string, portals []*Portal) (path string, err error) {
 	type limits struct {
 		Payload     int `json:"payload"`
@@ -81,8 +83,8 @@ func writePortals(dir string, portals []*Portal) (path string, err error) {
 	return path, os.Rename(path+".new", path)
 }
 
-// ChangeKeys gives every portal a new key before the one that it has, tells the programs, and returns when all of them know it. It is for
-// a world of several portals.
+// ChangeKeys puts a new key before the one that each portal has, has the programs read it, and
+// returns when all of them know it. It is for a world of several portals.
 func (w *World) ChangeKeys(ctx context.Context) error {
 	for i, p := range w.Portals {
 		p.Keys = append([]string{fmt.Sprintf("%s: new key of portal %d", Key, i+1)}, p.Keys...)
@@ -121,7 +123,7 @@ func (w *World) ChangeKeys(ctx context.Context) error {
 	return nil
 }
 
-// expectOK makes a request, and gives an error unless it is answered with 200.
+// expectOK makes a request, and returns an error unless it is answered with 200.
 func (w *World) expectOK(ctx context.Context, method, url, body string) error {
 	status, answer, err := w.Do(ctx, method, url, body)
 	if err == nil && status != http.StatusOK {
@@ -130,7 +132,7 @@ func (w *World) expectOK(ctx context.Context, method, url, body string) error {
 	return err
 }
 
-// Signed gives the CHANNEL_ID value with which a client may subscribe to channels.
+// Signed returns the CHANNEL_ID value with which a client may subscribe to channels.
 func (p *Portal) Signed(channels ...channel.ID) string {
 	parts := make([]string, len(channels))
 	for i, id := range channels {
@@ -139,14 +141,14 @@ func (p *Portal) Signed(channels ...channel.ID) string {
 	return strings.Join(parts, "/")
 }
 
-// Token gives the JWT with which a user may subscribe to channels for a day.
+// Token returns the JWT with which a user may subscribe to channels for a day.
 func (p *Portal) Token(user int64, channels ...channel.ID) string {
 	now := time.Now()
 	return p.Signer.SignToken(channel.Token{User: user, Channels: channels, Expires: now.Add(24 * time.Hour)}, p.HostID, now)
 }
 
-// Post publishes a body to channels as a portal does: through nginx's internal address, unsigned ids, form content type. The error
-// is nil for status 200 only.
+// Post publishes a body to channels as a portal does: through nginx's internal address, unsigned
+// ids, form content type. The error is nil for status 200 only.
 func (p *Portal) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
 	list := make([]string, len(channels))
 	for i, id := range channels {
@@ -159,7 +161,8 @@ func (p *Portal) Post(ctx context.Context, body string, hangUp bool, channels ..
 	return status, err
 }
 
-// PostBinary publishes letters as one batch of the fourth generation. All of them are published, or none.
+// PostBinary publishes letters as one batch of the fourth generation. All of them are published, or
+// none.
 func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter) error {
 	var messages []*pb.IncomingMessage
 	for _, l := range letters {
@@ -185,7 +188,8 @@ func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter)
 	return err
 }
 
-// PostRPC publishes letters as one post of the fifth generation. All of them are published, or none.
+// PostRPC publishes letters as one post of the fifth generation. All of them are published, or
+// none.
 func (p *Portal) PostRPC(ctx context.Context, hangUp bool, letters ...Letter) error {
 	type params struct {
 		Channels []string        `json:"channelList"`
@@ -231,13 +235,15 @@ func (p *Portal) PostRPC(ctx context.Context, hangUp bool, letters ...Letter) er
 	return nil
 }
 
-// Call posts one call or several of version 5, and gives the answer, whatever is in it. The error is nil for status 200 only.
+// Call posts one call or several of version 5, and returns the answer, whatever is in it. The error
+// is nil for status 200 only.
 func (p *Portal) Call(ctx context.Context, body []byte) (answer string, err error) {
 	_, text, err := p.send(ctx, "/bitrix/api/?hostname=portal.example.com&hostId="+p.HostID, body, false)
 	return string(text), err
 }
 
-// send posts a body to nginx's internal address. It is signed if the service must be told which portal it is from, or demands it.
+// send posts a body to nginx's internal address. It is signed if the service must know which
+// portal it is from, or demands it.
 func (p *Portal) send(ctx context.Context, path string, body []byte, hangUp bool) (status int, text []byte, err error) {
 	if !p.Repeats {
 		return p.sendOnce(ctx, path, body, hangUp, "")

@@ -21,8 +21,8 @@ import (
 // readyWithin is how long a program may take to be ready, on a machine that is busy with tests.
 const readyWithin = 20 * time.Second
 
-// Process is one program of a [World], which may be stopped, killed and started again. Its methods are not to be called
-// concurrently.
+// Process is one program of a [World], which may be stopped, killed and started again. Its methods
+// are not to be called concurrently.
 type Process struct {
 	Name  string
 	Addr  string // where it serves; empty for Redis
@@ -34,11 +34,12 @@ type Process struct {
 	ready func(context.Context) error
 
 	cmd  *exec.Cmd
-	exit chan error // gives one value when the program has ended
+	exit chan error // receives one value when the program has ended
 	pid  atomic.Int64
 }
 
-// Setenv gives the program variables, in the form of [os.Environ], from its next start on. They come before those it has.
+// Setenv returns the program variables, in the form of [os.Environ], from its next start on. They
+// come before those it has.
 func (p *Process) Setenv(pairs ...string) { p.env = append(p.env, pairs...) }
 
 // Start runs the program and waits until it is ready.
@@ -62,8 +63,8 @@ func (p *Process) Start(ctx context.Context) error {
 	return p.Await(ctx, func(ctx context.Context) error { return p.ready(ctx) })
 }
 
-// Succeed starts the program a second time while it runs, and returns when the new process has taken over and the old one has left. It is for
-// programs with a PUSHGATE_HANDOVER.
+// Succeed starts the program a second time while it runs, and returns when the new process has
+// taken over and the old one has left. It is for programs with a PUSHGATE_HANDOVER.
 func (p *Process) Succeed(ctx context.Context) error {
 	pid, exit := p.cmd.Process.Pid, p.exit
 	err := p.Start(ctx) // it is the old one who is ready, or the new one
@@ -83,7 +84,7 @@ func (p *Process) Succeed(ctx context.Context) error {
 	return err
 }
 
-// Await polls cond until it gives nil. It fails if the program ends, or after [readyWithin].
+// Await polls cond until it returns nil. It fails if the program ends, or after [readyWithin].
 func (p *Process) Await(ctx context.Context, cond func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -116,7 +117,8 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Stop asks the program to leave and waits until it has. It is an error if it leaves with one, or not within a minute.
+// Stop asks the program to leave and waits until it has. It is an error if it leaves with one, or
+// not within a minute.
 func (p *Process) Stop() error {
 	if p.cmd == nil {
 		return nil
@@ -136,7 +138,8 @@ func (p *Process) Stop() error {
 	}
 }
 
-// Metric gives the value of one series of the program, written as /metrics does: name{label="value"}. One that is not there is 0.
+// Metric returns the value of one series of the program, written as /metrics does:
+// name{label="value"}. One that is not there is 0.
 func (p *Process) Metric(ctx context.Context, series string) (float64, error) {
 	text, err := get(ctx, p.Admin+"/metrics")
 	if err != nil {
@@ -150,8 +153,8 @@ func (p *Process) Metric(ctx context.Context, series string) (float64, error) {
 	return 0, nil
 }
 
-// Peak gives the bytes of memory that the program has had at most since its start, or the last [Process.ResetPeak]; 0 if it does not run.
-// It may be called concurrently with all methods.
+// Peak returns the bytes of memory that the program has had at most since its start, or the last
+// [Process.ResetPeak]; 0 if it does not run. It may be called concurrently with all methods.
 func (p *Process) Peak() int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid.Load()))
 	if err != nil {
@@ -166,12 +169,13 @@ func (p *Process) Peak() int64 {
 	return 0 // it is a zombie
 }
 
-// ResetPeak begins a new measurement of [Process.Peak]. Where the kernel does not allow it, peaks are those since the start.
+// ResetPeak begins a new measurement of [Process.Peak]. Where the kernel does not allow it, peaks
+// are those since the start.
 func (p *Process) ResetPeak() {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.pid.Load()), []byte("5"), 0)
 }
 
-// Log gives what the program has written, over all its lives.
+// Log returns what the program has written, over all its lives.
 func (p *Process) Log() []byte {
 	text, err := os.ReadFile(p.log())
 	if err != nil {
@@ -187,7 +191,7 @@ func (p *Process) tail() []byte {
 	return bytes.Join(lines[max(0, len(lines)-20):], nil)
 }
 
-// get gives the body of an answer of 200.
+// get returns the body of an answer of 200.
 func get(ctx context.Context, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -207,8 +211,8 @@ func get(ctx context.Context, url string) (string, error) {
 	return string(body), err
 }
 
-// launcher starts all programs from one thread that lives as long as they may: the kernel ends them with it, also when the test
-// binary is killed or panics.
+// launcher starts all programs from one thread that lives as long as they may: the kernel ends them
+// with it, also when the test binary is killed or panics.
 type launcher struct {
 	jobs chan func()
 	done sync.WaitGroup

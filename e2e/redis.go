@@ -22,12 +22,12 @@ const (
 	ClusterReplicas              // likewise, with a replica of each
 )
 
-// String gives the name of the shape.
+// String returns the name of the shape.
 func (s Shape) String() string {
 	return [...]string{"single", "sentinel", "cluster", "cluster+replicas"}[s]
 }
 
-// ports gives how many a shape needs.
+// ports returns how many a shape needs.
 func (s Shape) ports() int { return [...]int{0, 5, 6, 12}[s] }
 
 // masterName is what the sentinels call the master.
@@ -36,7 +36,7 @@ const masterName = "main"
 // slots are how many parts the keys of a cluster are in.
 const slots = 16384
 
-// startRedis runs Redis, and gives the URL by which the programs find it.
+// startRedis runs Redis, and returns the URL by which the programs find it.
 func (w *World) startRedis(ctx context.Context, o Options, next func() string) (url string, err error) {
 	switch o.Redis {
 	case Single:
@@ -73,7 +73,7 @@ func (w *World) server(o Options, name, addr string, args ...string) (*Process, 
 	return p, nil
 }
 
-// where gives a server's options for its address.
+// where returns a server's options for its address.
 func where(addr string) []string {
 	if strings.HasPrefix(addr, "/") {
 		return []string{"--port", "0", "--unixsocket", addr}
@@ -97,7 +97,7 @@ func (p *Process) Command(ctx context.Context, words ...string) (answer string, 
 	return answer, err
 }
 
-// says gives nil if the answer of a server to a command has a text in it.
+// says returns nil if the answer of a server to a command has a text in it.
 func (p *Process) says(ctx context.Context, text string, words ...string) error {
 	answer, err := p.Command(ctx, words...)
 	if err == nil && !strings.Contains(answer, text) {
@@ -175,7 +175,7 @@ func (w *World) sentinel(name, addr, masterHost, masterPort string) (*Process, e
 	return p, nil
 }
 
-// Master gives the server that the sentinels take for the master.
+// Master returns the server that the sentinels take for the master.
 func (w *World) Master(ctx context.Context) (*Process, error) {
 	answer, err := w.Sentinels[0].Command(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"pushgate/internal/channel"
 )
 
-// TestNginxTellsNoSecret kills edges and publishers behind nginx: it logs that they are gone, and nothing of what clients asked them.
+// TestNginxTellsNoSecret kills edges and publishers behind nginx: it logs that they are gone, and
+// nothing of what clients asked them.
 func TestNginxTellsNoSecret(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
 	id := NewChannel()
@@ -78,8 +79,8 @@ func TestNginxTellsNoSecret(t *testing.T) {
 	}
 }
 
-// TestOriginsThroughNginx: with a list of origins, pages of other hosts can neither open a WebSocket nor read a poll or a stream. What is no page has
-// no origin.
+// TestOriginsThroughNginx: with a list of origins, pages of other hosts can neither open a
+// WebSocket nor read a poll or a stream. What is no page has no origin.
 func TestOriginsThroughNginx(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_ORIGINS=portal.example.com,*.example.org,https://secure.example.net", "PUSHGATE_DRAIN=100ms", "PUSHGATE_POLL_TIMEOUT=100ms"}})
 	query := "/?CHANNEL_ID=" + w.Signed(NewChannel())
@@ -122,8 +123,9 @@ func TestOriginsThroughNginx(t *testing.T) {
 	}
 }
 
-// TestKeyRotation changes the key of a personal portal under its open connection, without a restart of anything: each key is good from when it is
-// in the file until it is taken out, for all that it signs, and a broken file changes nothing.
+// TestKeyRotation changes the key of a personal portal under its open connection, without a restart
+// of anything: each key is good from when it is in the file until it is taken out, for all that it
+// signs, and a broken file changes nothing.
 func TestKeyRotation(t *testing.T) {
 	const before, after = "the key that is going away", "the key that is to come"
 	path := filepath.Join(t.TempDir(), "portals.json")
@@ -208,7 +210,7 @@ func TestKeyRotation(t *testing.T) {
 				{"question", "GET", w.Internal + "/bitrix/pub/?CHANNEL_ID=" + id.String() + "&signature=" + s.SignBody([]byte(id.String())), "", 200, 403},
 				{"poll", "GET", w.Public + "/bitrix/sub/?CHANNEL_ID=" + list(key), "", 304, 400},
 				{"poll with a token", "GET", w.Public + "/bitrix/sub/?token=" + token, "", 304, 400},
-				{"batch of a client", "POST", w.Public + "/bitrix/rest/?CHANNEL_ID=" + own, "", 400, 400}, // told apart by its text
+				{"batch of a client", "POST", w.Public + "/bitrix/rest/?CHANNEL_ID=" + own, "", 400, 400}, // recognised by its text
 			} {
 				want := r.good
 				if !good {
@@ -221,8 +223,8 @@ func TestKeyRotation(t *testing.T) {
 				if r.what != "post" || !good {
 					continue
 				}
-				// The connection has outlived every change. And once it has what was posted, so has its edge: a poll that comes
-				// before that is told of it.
+				// The connection has outlived every change. And once it has what was posted, so has
+				// its edge: a poll that comes before that receives it.
 				if _, frame, err := conn.Read(ctx); err != nil || !strings.Contains(string(frame), fmt.Sprintf("%d-%d", step, i)) {
 					t.Fatalf("step %d: %q, %v", step, frame, err)
 				}

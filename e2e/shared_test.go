@@ -16,8 +16,9 @@ import (
 	"pushgate/internal/channel"
 )
 
-// TestSharedMode is what a portal elsewhere does with the address of its server and its licence key, and nothing else: it registers, and
-// then builds all addresses from the one that it was given.
+// TestSharedMode is what a portal elsewhere does with the address of its server and its licence
+// key, and nothing else: it registers, and then builds all addresses from the one that it was
+// given.
 func TestSharedMode(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, Portals: 2})
 	server := "http://" + w.Public

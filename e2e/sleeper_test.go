@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
@@ -23,10 +22,11 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
-// TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order and once, by either transport.
-// Time is Redis's, which the test moves on.
+// TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order
+// and once, by either transport. Time is Redis's, which the test moves on.
 func TestSleeper(t *testing.T) {
 	lives := []time.Duration{24 * time.Hour, time.Second, time.Minute, 10 * time.Second, 12 * time.Hour, 10 * time.Minute, time.Hour, 2 * time.Hour}
 	for _, slept := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 90 * time.Minute, 11 * time.Hour, 23 * time.Hour, 25 * time.Hour} {
@@ -45,7 +45,8 @@ func TestSleeper(t *testing.T) {
 						want = append(want, text(life.String()))
 					}
 				}
-				s.settle(t) // hours pass in no time: a notification must not be on its way for as long
+				// Hours pass in no time: a notification must not be on its way for as long.
+				s.settle(t)
 				s.redis.FastForward(slept)
 
 				sleeper.read(t, transport, len(want))
@@ -57,8 +58,8 @@ func TestSleeper(t *testing.T) {
 					got = append(got, a.Body)
 				}
 				want = append(append([]string{text("before")}, want...), text("after"))
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("arrived (-want +got):\n%s", diff)
+				if diff := testkit.Diff(want, got); diff != "" {
+					t.Errorf("arrived:\n%s", diff)
 				}
 				if faults, _ := sleeper.Faults(); len(faults) > 0 {
 					t.Error(faults)
@@ -68,7 +69,8 @@ func TestSleeper(t *testing.T) {
 	}
 }
 
-// smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's hand.
+// smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's
+// hand.
 type smallWorld struct {
 	redis           *miniredis.Miniredis
 	edge, publisher *httptest.Server
@@ -148,7 +150,7 @@ func (s *smallWorld) dispatched(t *testing.T) int {
 	return 0
 }
 
-// sleeper is a client that connects when it is told to.
+// sleeper is a client that connects when the test says so.
 type sleeper struct {
 	*Client
 }

@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// Events holds one stream of server-sent events until it breaks or ctx ends, and says what ended it; nil if the server ended it in
-// order. It is what an EventSource does (WHATWG HTML, Server-sent events): its address never changes, and where it was stands in a
-// header once it has been told an id, be it by an event without data.
+// Events holds one stream of server-sent events until it breaks or ctx ends, and says what ended
+// it; nil if the server ended it in order. It is what an EventSource does (WHATWG HTML, Server-sent
+// events): its address never changes, and its position is in a header once it has received an
+// id, be it by an event without data.
 func (c *Client) Events(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+"/bitrix/sse/?"+c.query(c.From), nil)
 	if err != nil {

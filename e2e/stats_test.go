@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestServerStat: every process tells of itself through whichever publisher is asked, the publishers of what they have accepted too; one that
-// leaves is gone at once.
+// TestServerStat: every publisher answers with the figures of every process, the
+// publishers of what they have accepted too; one that leaves is gone at once.
 func TestServerStat(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, EdgeEnv: []string{"PUSHGATE_DRAIN=100ms"}})
 	const posts = 3
@@ -20,7 +20,7 @@ func TestServerStat(t *testing.T) {
 			t.Fatalf("%v %d %s", err, status, text)
 		}
 	}
-	// What a process tells is up to 11 s old.
+	// The figures of a process are up to 11 s old.
 	expect := func(want string) {
 		t.Helper()
 		got := ""
@@ -38,7 +38,7 @@ func TestServerStat(t *testing.T) {
 	expect(fmt.Sprintf("edge-0 publisher-0 publisher-1: %d processes, %d requests, %d messages", 3, posts, posts))
 }
 
-// told gives which processes there are and what they have accepted together, in a line.
+// told returns which processes there are and what they have accepted together, in a line.
 func told(t *testing.T, w *World) string {
 	t.Helper()
 	_, text, err := w.Do(t.Context(), http.MethodGet, "http://"+w.Internal+"/server-stat/", "")

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// TestSuccession: every edge is succeeded by a new process, twice, under steady posts. Hundreds of WebSockets are not closed by that, and
-// have everything once and in order; polls are answered as ever.
+// TestSuccession: every edge is succeeded by a new process, twice, under steady posts. Hundreds of
+// WebSockets are not closed by that, and have everything once and in order; polls are answered as
+// ever.
 func TestSuccession(t *testing.T) {
 	clients := scale(t, "E2E_CLIENTS", 400, 400)
 	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Handover: true,
@@ -37,7 +38,7 @@ func TestSuccession(t *testing.T) {
 			t.Logf("%s: %v WebSockets before, %v after, in %v", p.Name, held, now, took.Round(time.Millisecond))
 		}
 	}
-	time.Sleep(3 * time.Second) // of dead connections, pings would tell by now
+	time.Sleep(3 * time.Second) // pings would have found dead connections by now
 	slowest := traffic.stop()
 	if err := c.closing(t.Context()); err != nil {
 		t.Error(err)
@@ -57,8 +58,9 @@ func TestSuccession(t *testing.T) {
 	}
 }
 
-// stay lets the subscribers come, and two of three stay with the one WebSocket that they have. It returns when these are connected, with their
-// number and that of those that ended before their time.
+// stay lets the subscribers come, and two of three stay with the one WebSocket that they have. It
+// returns when these are connected, with their number and that of those that ended before their
+// time.
 func (c *crowd) stay(t *testing.T) (sockets int, ended *atomic.Int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -16,7 +16,7 @@ import (
 	"pushgate/internal/config"
 )
 
-// unit gives the settings of one of the units of deploy/, each with its values in their order.
+// unit returns the settings of one of the units of deploy/, each with its values in their order.
 func unit(t *testing.T, name string) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(Repository(), "deploy", name))
@@ -129,7 +129,8 @@ func TestUnitsOfSystemd(t *testing.T) {
 	}
 }
 
-// TestContainers: the programs run as nobody in an image of nothing, on a file system that they cannot write to.
+// TestContainers: the programs run as nobody in an image of nothing, on a file system that they
+// cannot write to.
 func TestContainers(t *testing.T) {
 	file, err := os.ReadFile(filepath.Join(Repository(), "Dockerfile"))
 	if err != nil {

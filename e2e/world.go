@@ -1,4 +1,5 @@
-// Package e2e runs the service as its users do, with the real nginx and the real Redis, and holds it to its guarantee.
+// Package e2e runs the service as its users do, with the real nginx and the real Redis, and holds
+// it to its guarantee.
 package e2e
 
 import (
@@ -31,17 +32,21 @@ const Key = "a key that only end-to-end tests have"
 type Options struct {
 	Bin               string // directory of the built programs
 	Edges, Publishers int
-	Portals           int      // how many portals share the installation; 0: it belongs to one, which needs no name
-	Redis             Shape    // what Redis is made of
-	AOF               bool     // Redis writes down what it has been told
-	FaultyLinks       bool     // each edge has its Redis, a single one, behind a proxy of its own, World.Links
-	Env               []string // for edges and publishers
-	EdgeEnv           []string // for edges only
-	Handover          bool     // edges can be succeeded
-	Shutdown          string   // how long old nginx workers stay after a reload; as in nginx/nginx.conf if empty
+	// How many portals share the installation; 0: it belongs to one, which needs no name.
+	Portals int
+	Redis   Shape // what Redis is made of
+	AOF     bool  // Redis keeps an append-only file
+	// Each edge has its Redis, a single one, behind a proxy of its own, World.Links.
+	FaultyLinks bool
+	Env         []string // for edges and publishers
+	EdgeEnv     []string // for edges only
+	Handover    bool     // edges can be succeeded
+	// How long old nginx workers stay after a reload; as in nginx/nginx.conf if empty.
+	Shutdown string
 }
 
-// World is a whole installation of its own: Redis, edges, publishers and nginx, on free ports of the loopback.
+// World is a whole installation of its own: Redis, edges, publishers and nginx, on free ports of
+// the loopback.
 type World struct {
 	Public, Internal string     // addresses of nginx
 	Redis, Nginx     *Process   // the former is the first of Servers
@@ -60,8 +65,8 @@ type World struct {
 	http     *http.Client
 }
 
-// Start runs a world until the test ends. A test fails if a program panicked, or did not leave when it was told to. After a
-// failure the logs are kept.
+// Start runs a world until the test ends. A test fails if a program panicked, or did not leave when
+// it was stopped. After a failure the logs are kept.
 func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "pushgate-e2e-")
@@ -134,7 +139,7 @@ func (w *World) start(ctx context.Context, o Options) error {
 	return w.startNginx(ctx, next(), next(), edges, publishers, o.Shutdown)
 }
 
-// portals makes the portals, and gives the variable that tells the programs of them.
+// portals makes the portals, and returns the environment variable that names them to the programs.
 func (w *World) portals(n int) (variable string, err error) {
 	for number := min(n, 1); number <= n; number++ {
 		p, err := newPortal(w, number)
@@ -176,16 +181,18 @@ func (w *World) startNginx(ctx context.Context, public, internal string, edges, 
 	return w.Nginx.Start(ctx)
 }
 
-// Repository gives the root of the source tree.
+// Repository returns the root of the source tree.
 func Repository() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(filepath.Dir(file))
 }
 
-// close ends everything, from the outside in. Edges and publishers are asked to leave, so that their leaving is part of every test.
+// close ends everything, from the outside in. Edges and publishers are asked to leave, so that
+// their leaving is part of every test.
 func (w *World) close(tb testing.TB) {
 	if w.Nginx != nil {
-		if err := w.Nginx.Stop(); err != nil { // SIGTERM is its fast way out; killed, it would leave its workers behind
+		// SIGTERM is its fast way out; killed, it would leave its workers behind.
+		if err := w.Nginx.Stop(); err != nil {
 			tb.Error(err)
 		}
 	}
@@ -245,7 +252,8 @@ func (w *World) Post(ctx context.Context, body string, hangUp bool, channels ...
 	return w.Portals[0].Post(ctx, body, hangUp, channels...)
 }
 
-// Signed gives the CHANNEL_ID value with which a client of the first portal may subscribe to channels.
+// Signed returns the CHANNEL_ID value with which a client of the first portal may subscribe to
+// channels.
 func (w *World) Signed(channels ...channel.ID) string { return w.Portals[0].Signed(channels...) }
 
 // NewChannel makes an id that nobody else has.
@@ -257,8 +265,9 @@ func NewChannel() channel.ID {
 	return channel.FromBytes(raw)
 }
 
-// takePorts gives n ports in a row that no other world takes while block is open. They are below those that the kernel gives to
-// outgoing connections: a program that is restarted must find its own port free.
+// takePorts returns n ports in a row that no other world takes while block is open. They are below
+// those that the kernel uses for outgoing connections: a program that is restarted must find its
+// own port free.
 func takePorts(n int) (ports []int, block net.Listener, err error) {
 	const first, last, size = 12000, 32000, 40
 	if n >= size {

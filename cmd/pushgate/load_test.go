@@ -1,67 +1,73 @@
-//go:build linux
-
 package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// call runs the program with a key in its environment.
-func call(t *testing.T, key string, args ...string) (code int, stdout, stderr string) {
+// writeProgram writes a shell script that can be run.
+func writeProgram(t *testing.T, path, script string) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	code = run(t.Context(), world{[]string{"PUSHGATE_KEYS=" + key}, &out, &errs}, args)
-	return code, out.String(), errs.String()
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func TestLoadChecksARunningServer(t *testing.T) {
-	const key = "a key of the load tests"
-	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_KEYS="+key)
+// TestLoadRunsAProgram: the program gets arguments and environment, and its exit code is ours.
+func TestLoadRunsAProgram(t *testing.T) {
 	dir := t.TempDir()
-	results, page := filepath.Join(dir, "results.jsonl"), filepath.Join(dir, "page.html")
-	for _, form := range []string{"text", "protobuf"} {
-		code, stdout, stderr := call(t, key, "load", "unicast", "--sub", url, "--pub", url, "--form", form, "--connections", "10", "--rate", "100",
-			"--duration", "300ms", "--settle", "10ms", "--json", results, "--html", page)
-		if code != 0 || !strings.Contains(stdout, "0 lost, 0 doubled, 0 out of order") || !strings.Contains(stdout, "30 delivered") {
-			t.Errorf("code %d\n%s\n%s", code, stdout, stderr)
-		}
-	}
-	text, err := os.ReadFile(page)
-	if err != nil || strings.Count(string(text), "<h2>") != 2 {
-		t.Errorf("a page of %d bytes, %v", len(text), err)
-	}
-	if code, stdout, _ := call(t, key, "load", "page", "--json", results, "--html", page); code != 0 || stdout != page+"\n" {
-		t.Errorf("code %d, %q", code, stdout)
-	}
-	// With the key of another portal nobody gets in.
-	code, _, stderr := call(t, "another key than that one", "load", "unicast", "--sub", url, "--pub", url, "--connections", "1", "--duration", "100ms")
-	if code != 1 || !strings.Contains(stderr, "4010") {
-		t.Errorf("code %d, %q", code, stderr)
+	writeProgram(t, filepath.Join(dir, loadProgram), `printf '%s,' "$PUSHGATE_KEYS" "$@"; echo trouble >&2; exit 3`)
+	program := exec.Command(os.Args[0], "load", "unicast", "--help")
+	program.Env = append(os.Environ(), "TEST_AS_PUSHGATE=1", "PUSHGATE_KEYS=a key", "PATH="+dir)
+	var stdout, stderr bytes.Buffer
+	program.Stdout, program.Stderr = &stdout, &stderr
+	err := program.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 || stdout.String() != "a key,unicast,--help," || stderr.String() != "trouble\n" {
+		t.Errorf("%v, %q, %q", err, &stdout, &stderr)
 	}
 }
 
-func TestLoadIsCalledWrongly(t *testing.T) {
-	for _, c := range []struct {
-		args string
-		code int
-		want string
-	}{
-		{"load", 2, "usage: pushgate load SCENARIO"},
-		{"load --help", 0, "fanout"},
-		{"load fanout --rate 0", 2, "above zero, or max"},
-		{"load fanout --sources x", 2, "sources"},
-		{"load fanout unicast", 2, "usage"},
-		{"load nothing --sub x --pub y", 1, `no scenario "nothing"`},
-		{"load page", 1, "page needs --json"},
-		{"load fanout --key short --sub x --pub y", 1, "PUSHGATE_KEYS"},
-	} {
-		code, _, stderr := call(t, "a key of the load tests", strings.Fields(c.args)...)
-		if code != c.code || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: code %d, %q", c.args, code, stderr)
+// TestLoadIsNotThere: the error says how to build what is missing.
+func TestLoadIsNotThere(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var stderr bytes.Buffer
+	code := run(t.Context(), world{nil, nil, &stderr}, []string{"load", "unicast"})
+	for _, want := range []string{"pushgate-load is neither in ", "go build -C tools/load -o ", "./cmd/pushgate-load"} {
+		if code != 1 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("code %d, %q without %q", code, &stderr, want)
 		}
+	}
+}
+
+func TestFindBeside(t *testing.T) {
+	ours, others := t.TempDir(), t.TempDir()
+	self := filepath.Join(ours, "pushgate")
+	t.Setenv("PATH", others)
+	beside, inPath := filepath.Join(ours, "tool"), filepath.Join(others, "tool")
+	if path, err := findBeside(self, "tool"); err == nil {
+		t.Errorf("found %s", path)
+	}
+	writeProgram(t, inPath, "")
+	if path, err := findBeside(self, "tool"); path != inPath || err != nil {
+		t.Errorf("%s, %v", path, err)
+	}
+	writeProgram(t, beside, "")
+	if path, err := findBeside(self, "tool"); path != beside || err != nil {
+		t.Errorf("%s, %v", path, err)
+	}
+	// A tool in the working directory is never run by accident.
+	t.Chdir(others)
+	t.Setenv("PATH", ".")
+	if err := os.Remove(beside); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := findBeside(self, "tool"); !errors.Is(err, exec.ErrDot) {
+		t.Errorf("%s, %v", path, err)
 	}
 }

@@ -17,15 +17,15 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"github.com/google/go-cmp/cmp"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
 const patience = time.Minute
 
-// startChromium gives the context of one browser, in which every page is a tab.
+// startChromium returns the context of one browser, in which every page is a tab.
 func startChromium(t *testing.T) context.Context {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
@@ -52,7 +52,7 @@ func startChromium(t *testing.T) context.Context {
 	return ctx
 }
 
-// tab is a page of a user, and what the browser tells of its traffic.
+// tab is a page of a user, and what the browser reports of its traffic.
 type tab struct {
 	t      *testing.T
 	ctx    context.Context
@@ -69,7 +69,8 @@ type tab struct {
 	tolerates string // a complaint that the client's own ways explain; empty for none
 }
 
-// request is a connection to the push server: a WebSocket, or one long poll. It is a post, too, of a page on long polls.
+// request is a connection to the push server: a WebSocket, or one long poll. It is a post, too, of
+// a page on long polls.
 type request struct {
 	id     network.RequestID
 	URL    *url.URL
@@ -77,7 +78,7 @@ type request struct {
 	LastID string // of a poll's answer: the Last-Message-Id header
 }
 
-// names gives the names of the query in their order.
+// names returns the names of the query in their order.
 func (r request) names() (names []string) {
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
 		name, _, _ := strings.Cut(pair, "=")
@@ -108,7 +109,7 @@ func (p *portal) open(t *testing.T, chromium context.Context, user int) *tab {
 	return b
 }
 
-// note takes what the browser tells.
+// note records an event of the browser.
 func (b *tab) note(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,14 +149,15 @@ func (b *tab) note(event any) {
 	}
 }
 
-// frames gives the text frames that a page's WebSockets have sent and received so far.
+// frames returns the text frames that a page's WebSockets have sent and received so far.
 func (b *tab) frames() (sent, received []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.sent), slices.Clone(b.received)
 }
 
-// posted gives the statuses of what the page has posted to the push server so far, in order; 0 for what has no answer yet.
+// posted returns the statuses of what the page has posted to the push server so far, in order; 0
+// for what has no answer yet.
 func (b *tab) posted() (statuses []int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,7 +167,7 @@ func (b *tab) posted() (statuses []int64) {
 	return statuses
 }
 
-// connections gives all connections of the page so far, in the order in which they were begun.
+// connections returns all connections of the page so far, in the order in which they were begun.
 func (b *tab) connections() (list []request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -175,12 +177,12 @@ func (b *tab) connections() (list []request) {
 	return list
 }
 
-// reached gives those of the connections that an edge has answered.
+// reached returns those of the connections that an edge has answered.
 func (b *tab) reached() []request {
 	return slices.DeleteFunc(b.connections(), func(r request) bool { return r.Status == 0 || r.Status >= http.StatusInternalServerError })
 }
 
-// evaluate gives the value of a JavaScript expression, or what its promise gives.
+// evaluate returns the value of a JavaScript expression, or the result of its promise.
 func evaluate[T any](b *tab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -198,7 +200,8 @@ func (b *tab) online() {
 	})
 }
 
-// refused waits until the client's WebSocket has been closed with 4010, and gives a time just before that, which is not before since.
+// refused waits until the client's WebSocket has been closed with 4010, and returns a time just
+// before that, which is not before since.
 func (b *tab) refused(since time.Time) (before time.Time) {
 	b.t.Helper()
 	before = since
@@ -247,8 +250,8 @@ func (b *tab) heard() []heard {
 	return evaluate[[]heard](b, "heard")
 }
 
-// numbers gives the numbers of the messages that the page has heard of the portal, in order. A message whose text has
-// suffered fails the test.
+// numbers returns the numbers of the messages that the page has heard of the portal, in order. A
+// message whose text has suffered fails the test.
 func (b *tab) numbers() (numbers []int) {
 	b.t.Helper()
 	for _, e := range b.heard() {
@@ -270,7 +273,8 @@ func (b *tab) numbers() (numbers []int) {
 	return numbers
 }
 
-// expect waits for messages first to last, and fails the test if the page hears anything else, or in another order.
+// expect waits for messages first to last, and fails the test if the page hears anything else, or
+// in another order.
 func (b *tab) expect(first, last int) {
 	b.t.Helper()
 	b.expectWithin(patience, first, last)
@@ -287,24 +291,24 @@ func (b *tab) expectWithin(within time.Duration, first, last int) {
 	for got = b.numbers(); len(got) < len(want) && time.Now().Before(deadline); got = b.numbers() {
 		time.Sleep(20 * time.Millisecond)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		b.t.Errorf("heard (-want +got):\n%s", diff)
+	if diff := testkit.Diff(want, got); diff != "" {
+		b.t.Errorf("heard:\n%s", diff)
 		b.t.Log(strings.Join(b.said(), "\n"))
 		b.t.FailNow()
 	}
 }
 
-// said gives what the client has logged.
+// said returns what the client has logged.
 func (b *tab) said() []string {
 	b.t.Helper()
 	return evaluate[[]string](b, "said.map(({level, text}) => `${level}: ${text}`)")
 }
 
-// The client keeps quiet about most of what is wrong; these it tells.
+// The client is silent about most errors; these it prints.
 var complaint = regexp.MustCompile(`Duplicate message|PULL ERROR|[Cc]ould not (parse|decode)|unknown rpc|unknown id|No pings`)
 
-// check fails the test if anything happened in the page that should not: an exception, a message delivered twice (of which the
-// client drops the second), or one that it cannot read.
+// check fails the test if anything happened in the page that should not: an exception, a message
+// delivered twice (of which the client drops the second), or one that it cannot read.
 func (b *tab) check() {
 	b.t.Helper()
 	b.mu.Lock()
@@ -325,7 +329,7 @@ func (b *tab) closed(code int) bool {
 	return b.closes(code) > 0
 }
 
-// closes gives how often the client's WebSockets have been closed with a code.
+// closes returns how often the client's WebSockets have been closed with a code.
 func (b *tab) closes(code int) (n int) {
 	b.t.Helper()
 	for _, line := range b.said() {

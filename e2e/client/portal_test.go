@@ -22,7 +22,8 @@ import (
 // sdk is the package's own build for browsers.
 const sdk = "node_modules/@bitrix24/b24jssdk/dist/umd/index.min.js"
 
-// portal is what a page needs of a Bitrix24 portal: the page itself, and REST, which stands for PHP here: its calls are counted.
+// portal is what a page needs of a Bitrix24 portal: the page itself, and REST, which stands for PHP
+// here: its calls are counted.
 type portal struct {
 	push      string // host and port of the push server
 	version   int    // of the push server, as the administrator chose it
@@ -33,7 +34,7 @@ type portal struct {
 
 	mu     sync.Mutex
 	signer *channel.Signer
-	life   time.Duration // of the tokens that it gives
+	life   time.Duration // of the tokens that it issues
 	calls  []call
 }
 
@@ -81,12 +82,13 @@ func (p *portal) setLife(life time.Duration) {
 	p.life = life
 }
 
-// address gives the page of a user.
+// address returns the page of a user.
 func (p *portal) address(user int) string {
 	return fmt.Sprintf("%s/?user=%d&rest=%s", p.page.URL, user, url.QueryEscape(fmt.Sprintf("%s/rest/%d/secret", p.rest.URL, user)))
 }
 
-// inbox gives what a page writes to that has something to tell a user: the public channel, and the right to.
+// inbox returns where a page writes to a user: the public channel, and the
+// right to.
 func (p *portal) inbox(user int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +98,7 @@ func (p *portal) inbox(user int) string {
 // lastSeen is the call by which a page asks PHP when users were last seen.
 const lastSeen = "pull.api.user.getLastSeen"
 
-// asked gives how often the page of a user asked PHP when users were last seen.
+// asked returns how often the page of a user asked PHP when users were last seen.
 func (p *portal) asked(user int) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,7 +110,8 @@ func (p *portal) asked(user int) (n int) {
 	return n
 }
 
-// configs gives when the page of a user asked for a configuration; any other call than [lastSeen] fails the test.
+// configs returns when the page of a user asked for a configuration; any other call than [lastSeen]
+// fails the test.
 func (p *portal) configs(t *testing.T, user int) (at []time.Time) {
 	t.Helper()
 	p.mu.Lock()
@@ -147,7 +150,7 @@ func (p *portal) call(w http.ResponseWriter, r *http.Request) {
 	case "pull.config.get":
 		result = p.config(user, now)
 	case lastSeen:
-		result = object{"3": 100} // what it tells the push server, too, is a test's own affair
+		result = object{"3": 100} // each test decides itself what the push server sends
 	default:
 		w.WriteHeader(http.StatusNotFound)
 		json.NewEncoder(w).Encode(object{"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"})
@@ -160,7 +163,7 @@ func (p *portal) call(w http.ResponseWriter, r *http.Request) {
 
 type object = map[string]any
 
-// config gives the configuration that a user's page is to connect with.
+// config returns the configuration that a user's page is to connect with.
 func (p *portal) config(user int, now time.Time) object {
 	span := func(o object) object {
 		o["start"], o["end"] = iso(now), iso(now.Add(12*time.Hour+5*time.Second))
@@ -179,8 +182,9 @@ func (p *portal) config(user int, now time.Time) object {
 	config := object{
 		"server": object{
 			"version": p.version, "server_enabled": true, "mode": "personal", "hostname": p.push,
-			"long_polling":        "http://" + p.push + "/bitrix/sub/",
-			"long_pooling_secure": "https://" + p.push + "/bitrix/sub/", // the portal's own spelling
+			"long_polling": "http://" + p.push + "/bitrix/sub/",
+			// The portal's own spelling.
+			"long_pooling_secure": "https://" + p.push + "/bitrix/sub/",
 			"websocket_enabled":   p.webSocket,
 			"websocket":           "ws://" + p.push + "/bitrix/subws/",
 			"websocket_secure":    "wss://" + p.push + "/bitrix/subws/",
@@ -210,15 +214,18 @@ func (p *portal) config(user int, now time.Time) object {
 // hostID is the portal's option host_id.
 const hostID = "hOsTiD0123456789hOsTiD0123456789"
 
-// firstGuest is the least number that is no user of the portal, but somebody on one of its open pages.
+// firstGuest is the least number that is no user of the portal, but somebody on one of its open
+// pages.
 const firstGuest = 100
 
-// right gives the signature with which one may write to the public channel of a user. p.mu is held.
+// right returns the signature with which one may write to the public channel of a user. p.mu is
+// held.
 func (p *portal) right(user int) string {
 	return p.signer.SignBody([]byte("public:" + public(user).String()))
 }
 
-// revision is the API's; a page that is told another one switches its client off until it is loaded again.
+// revision is the API's; a page that receives another one switches its client off until it is
+// loaded again.
 const revision = 19
 
 // shared is the channel of all users, private and public are those of one.
@@ -230,12 +237,12 @@ func public(user int) channel.ID { return newChannel(fmt.Sprint("public ", user)
 
 func newChannel(name string) channel.ID { return channel.FromBytes(md5.Sum([]byte(name))) }
 
-// say gives the body of a message of the portal: number n, of its text.
+// say returns the body of a message of the portal: number n, of its text.
 func say(n int) string {
 	return event("e2e", "say", object{"n": n, "text": text(n)})
 }
 
-// event gives the body of a message of the portal.
+// event returns the body of a message of the portal.
 func event(module, command string, params any) string {
 	now := time.Now()
 	b, err := json.Marshal(object{"module_id": module, "command": command, "params": params, "extra": object{
@@ -247,13 +254,14 @@ func event(module, command string, params any) string {
 	return strings.ReplaceAll(string(b), `\u2028`, "\u2028") // as a sender may who is not PHP
 }
 
-// text gives every message letters that go through many hands: beyond ASCII, beyond the basic plane, and what ends a line.
+// text returns the text of message n, with what programs on the way could damage: letters beyond
+// ASCII and beyond the basic plane, and what ends a line.
 func text(n int) string { return fmt.Sprintf("№%d привет \u2028 \U0001F427 </script>\n", n) }
 
 func iso(t time.Time) string   { return t.Format("2006-01-02T15:04:05-07:00") }
 func unix(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// randomKey gives a signature key that no edge has.
+// randomKey returns a signature key that no edge has.
 func randomKey() string {
 	return strings.Repeat(hex.EncodeToString([]byte("another!")), 4)
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// sender gives how a user is named to whom it writes to.
+// sender returns how a user is named to those it writes to.
 func (w *world) sender(user int) string {
 	if w.version >= 5 && user < firstGuest {
 		return fmt.Sprint(user)
@@ -25,8 +25,8 @@ func (b *tab) write(to int, module, command string, body object) {
 	evaluate[bool](b, fmt.Sprintf(`pull.sendMessageBatch([{userList: [%d], body: %s}]).then(() => true)`, to, text))
 }
 
-// tells: a page writes to another one, by its public channel and by its user's number, and what arrives is a client's word, with the
-// sender that the server knows.
+// tells: a page writes to another one, by its public channel and by its user's number, and what
+// arrives is a client's word, with the sender that the server knows.
 func tells(w *world) {
 	a, b := w.open(1), w.open(2)
 	var waves []heard
@@ -53,11 +53,13 @@ func tells(w *world) {
 	w.configs(2, 1)
 }
 
-// impostor: a page claims to be the portal, in all the ways that clients would believe. The other one goes on as if nothing had been.
+// impostor: a page claims to be the portal, in all the ways that clients would believe. The other
+// one goes on as if nothing had been.
 func impostor(w *world) {
 	a, b := w.open(1), w.open(2)
 	if w.version >= 5 {
-		a.tolerates = "rpc response with unknown id" // of a batch the client keeps no record, but gives its calls ids
+		// Of a batch the client keeps no record, but its calls have ids.
+		a.tolerates = "rpc response with unknown id"
 	}
 	for i, module := range []string{"pull", "PULL", "Pull"} {
 		a.write(2, module, "config_expire", object{"params": object{}})
@@ -72,7 +74,7 @@ func impostor(w *world) {
 	if e := b.heard()[0]; e.Type != "client" || e.Extra.Sender.Type != 1 || e.Extra.Sender.ID != w.sender(1) {
 		w.Errorf("heard %+v", e)
 	}
-	w.say(1, 3, private(2)) // a client that was told another revision hears nothing any more
+	w.say(1, 3, private(2)) // a client that received another revision accepts no more messages
 	b.expect(1, 3)
 	w.configs(2, 1)
 }

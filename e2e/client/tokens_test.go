@@ -35,7 +35,8 @@ var tokensOfTransport = map[string][]scenario{
 	},
 }
 
-// call posts a call as a portal of version 5 does: signed, without an id, and with an answer all the same.
+// call posts a call as a portal of version 5 does: signed, without an id, and with an answer all
+// the same.
 func (w *world) call(method string, params object) (answer string) {
 	w.Helper()
 	var text bytes.Buffer
@@ -51,7 +52,8 @@ func (w *world) call(method string, params object) (answer string) {
 	return answer
 }
 
-// addressed says whom a message is for as PHP does: the users, and beside them their private channels. The shared one is of user 0.
+// addressed names the receivers of a message as PHP does: the users, and beside them their private
+// channels. The shared one is of user 0.
 func addressed(params object, channels ...channel.ID) object {
 	users, ids := []int{}, []string{}
 	for _, id := range channels {
@@ -73,7 +75,7 @@ type reply struct {
 	Error  json.RawMessage
 }
 
-// replies gives what the page's calls by WebSocket came to, in order.
+// replies returns what the page's calls by WebSocket came to, in order.
 func (b *tab) replies() (list []reply) {
 	_, received := b.frames()
 	for _, frame := range received {
@@ -85,7 +87,7 @@ func (b *tab) replies() (list []reply) {
 	return list
 }
 
-// acknowledgements gives the sum of a metric over programs.
+// acknowledgements returns the sum of a metric over programs.
 func (w *world) acknowledgements(programs []*e2e.Process) (sum float64) {
 	w.Helper()
 	for _, p := range programs {
@@ -98,7 +100,8 @@ func (w *world) acknowledgements(programs []*e2e.Process) (sum float64) {
 	return sum
 }
 
-// userParams: what a portal says to all stands in the dictionary, and what it says to one user in his params. Both win over the body.
+// userParams: what a portal says to all stands in the dictionary, and what it says to one user in
+// his params. Both win over the body.
 func userParams(w *world) {
 	a, b := w.open(1), w.open(2)
 	w.call("publish", addressed(object{
@@ -123,8 +126,8 @@ func userParams(w *world) {
 	}
 }
 
-// sharedReplaced: the portal has a new shared channel. A page of version 5 comes back with the token that it has, and asks for no other:
-// what it is sent as a user it goes on to hear.
+// sharedReplaced: the portal has a new shared channel. A page of version 5 comes back with the
+// token that it has, and asks for no other: what it is sent as a user it goes on to hear.
 func sharedReplaced(w *world) {
 	b := w.open(1)
 	w.say(1, 2, shared)
@@ -140,8 +143,8 @@ func sharedReplaced(w *world) {
 	w.configs(1, 1)
 }
 
-// heartbeats: the server knocks every 10 s and the client answers. Of every message that it has processed it says so, after a
-// replay, too.
+// heartbeats: the server knocks every 10 s and the client answers. Of every message that it has
+// processed it says so, after a replay, too.
 func heartbeats(w *world) {
 	b := w.open(1)
 	w.say(1, 5, private(1), shared)
@@ -179,7 +182,7 @@ func heartbeats(w *world) {
 	w.configs(1, 1)
 }
 
-// killBusy kills the edges that hold WebSockets and gives the others.
+// killBusy kills the edges that hold WebSockets and returns the others.
 func (w *world) killBusy() (rest []*e2e.Process) {
 	w.Helper()
 	for _, edge := range w.push.Edges {
@@ -195,7 +198,8 @@ func (w *world) killBusy() (rest []*e2e.Process) {
 	return rest
 }
 
-// writes: a page writes to users, itself among them, and to the public channel of a page of version 4, which knows no users.
+// writes: a page writes to users, itself among them, and to the public channel of a page of version
+// 4, which knows no users.
 func writes(w *world) {
 	a, b := w.open(1), w.open(2)
 	old := newPortal(w.T, w.push.Public, 4, w.webSocket).open(w.T, w.chromium, 3)
@@ -211,7 +215,7 @@ func writes(w *world) {
 			w.Errorf("user %d heard it from %q", page.user, e.Extra.Sender.ID)
 		}
 	}
-	// Whoever has not been given the right to write to a channel is told so, and stays.
+	// A page without the right to write to a channel gets an error, and stays connected.
 	forged := public(3).String() + "." + strings.Repeat("00", 20)
 	if got := evaluate[string](a, fmt.Sprintf(`pull.sendMessageToChannels([%q], "e2e", "wave", {n: 2}).then(() => "sent", (e) => e.message)`, forged)); got != "Invalid params" {
 		w.Errorf("a message without a right was answered with %q", got)
@@ -234,7 +238,8 @@ func writes(w *world) {
 	w.configs(2, 1)
 }
 
-// guests: a guest's token names a pair of channels instead of a user. It may write where it was given the right to, and to no user.
+// guests: a guest's token names a pair of channels instead of a user. It may write where it was
+// given the right to, and to no user.
 func guests(w *world) {
 	user, a, b := w.open(1), w.open(firstGuest), w.open(firstGuest+1)
 	w.say(1, 1, private(firstGuest))
@@ -260,8 +265,8 @@ func guests(w *world) {
 	}
 }
 
-// usersLastSeen: who is here needs no call of PHP. Whom the push server does not know the client asks PHP for, which tells the push
-// server; after that nobody asks again.
+// usersLastSeen: who is here needs no call of PHP. Whom the push server does not know the client
+// asks PHP for, which informs the push server; after that nobody asks again.
 func usersLastSeen(w *world) {
 	a, b := w.open(1), w.open(2)
 	ask := func(users string, want func(map[string]int) bool) {
@@ -279,7 +284,7 @@ func usersLastSeen(w *world) {
 	here := func(seen map[string]int, users ...string) bool {
 		return !slices.ContainsFunc(users, func(user string) bool { seconds, ok := seen[user]; return !ok || seconds != 0 })
 	}
-	// An edge tells of its sessions a moment after they came; until then nobody knows of the users.
+	// An edge publishes its sessions a moment after they came; until then the users are unknown.
 	a.await("the users to be known", func() bool {
 		return w.call("getUsersLastSeen", object{"userList": []int{1, 2}}) == `{"jsonrpc":"2.0","id":null,"result":{"1":0,"2":0}}`
 	})
@@ -305,8 +310,8 @@ func usersLastSeen(w *world) {
 	w.configs(2, 1)
 }
 
-// statusChanges: whoever waits for a user is told of his first connection and of the end of his last, and goes on to be told when the
-// edge that he asked was killed.
+// statusChanges: a page that waits for a user is notified of the first connection and of the end of
+// the last one, and still is after the edge that it asked was killed.
 func statusChanges(w *world) {
 	a := w.open(1)
 	evaluate[bool](a, `globalThis.statuses = [], globalThis.note = (s) => statuses.push(s), pull.subscribeUserStatusChange(2, note).then(() => true)`)
@@ -342,8 +347,8 @@ func statusChanges(w *world) {
 	w.configs(2, 1)
 }
 
-// tokenExpired: a token ends while it is in use. The page comes back with it, is told that it is no longer good, and asks for
-// another, once. It has missed nothing.
+// tokenExpired: a token ends while it is in use. The page comes back with it, is answered that it
+// is no longer good, and asks for another, once. It has missed nothing.
 func tokenExpired(w *world) {
 	w.portal.setLife(12 * time.Second) // within which the page must be there and hear
 	b := w.open(1)
@@ -368,8 +373,8 @@ func tokenExpired(w *world) {
 	w.resumed(b)
 }
 
-// posts: on long polls the client posts what it says by WebSocket otherwise, with signed ids to say who it is. So it can write to public
-// channels, and not to users.
+// posts: on long polls the client posts what it says by WebSocket otherwise, with signed ids to say
+// who it is. So it can write to public channels, and not to users.
 func posts(w *world) {
 	a, guest := w.open(1), w.open(firstGuest)
 	w.say(1, 5, private(1), shared)

@@ -1,4 +1,5 @@
-// Package php lets PHP post as the portal does, byte for byte and with its habits, to a whole installation.
+// Package php lets PHP post as the portal does, byte for byte and with its habits, to a whole
+// installation.
 package php
 
 import (
@@ -15,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/testkit"
 )
 
 // bin is where the programs are that TestMain built.
@@ -70,7 +71,8 @@ func run[T any](t *testing.T, task object) (r T) {
 // soon is how long the portal may be kept by one request: it gives up then, by its own clock.
 const soon = 1000
 
-// inTime has a task done that changes nothing, and again if it took too long: a busy machine may be late once.
+// inTime has a task done that changes nothing, and again if it took too long: a busy machine may be
+// late once.
 func inTime(t *testing.T, task object) (r result) {
 	t.Helper()
 	for range 3 {
@@ -81,7 +83,8 @@ func inTime(t *testing.T, task object) (r result) {
 	return r
 }
 
-// accepted fails the test unless the portal was told, at once, that all is well. What cannot be posted twice may be late on a busy machine.
+// accepted fails the test unless the portal got a success at once. What cannot be
+// posted twice may be late on a busy machine.
 func (r result) accepted(t *testing.T) {
 	t.Helper()
 	if r.Error != "" || r.Status != http.StatusOK || r.MS >= 5*soon {
@@ -89,7 +92,8 @@ func (r result) accepted(t *testing.T) {
 	}
 }
 
-// message gives what modules of the portal publish; the text has all that PHP escapes in one transport and leaves alone in another.
+// message returns what modules of the portal publish; the text has all that PHP escapes in one
+// transport and leaves alone in another.
 func message(n int, params any) object {
 	return object{"module_id": "im", "command": "message", "params": params, "extra": object{
 		"server_time": "2026-11-21T01:56:50+00:00", "server_time_unix": 1795226210.759 + float64(n), "server_name": "portal.example.com",
@@ -140,8 +144,8 @@ func (r reader) expect(bodies ...string) {
 	for _, a := range r.Arrivals() {
 		got = append(got, a.Body)
 	}
-	if diff := cmp.Diff(bodies, got); diff != "" {
-		r.t.Errorf("arrived (-want +got):\n%.3000s", diff)
+	if diff := testkit.Diff(bodies, got); diff != "" {
+		r.t.Errorf("arrived:\n%.3000s", diff)
 	}
 	faults, _ := r.Faults()
 	for _, fault := range faults {
@@ -174,7 +178,7 @@ func TestText(t *testing.T) {
 		r := run[result](t, task)
 		r.accepted(t)
 		if read, _ := post["read"].(bool); read {
-			if r.Body != "" || !cmp.Equal(r.Decoded, any(map[string]any{"infos": []any{}})) {
+			if r.Body != "" || !testkit.Equal(r.Decoded, any(map[string]any{"infos": []any{}})) {
 				t.Errorf("post %d: the portal made %v of the answer %q", i+1, r.Decoded, r.Body)
 			}
 		}
@@ -188,7 +192,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestLargeBatch: as much as a portal posts at once, a half of it transient. Readers of both dialects have the same, whichever the portal posts in.
+// TestLargeBatch: as much as a portal posts at once, a half of it transient. Readers of both
+// dialects have the same, whichever the portal posts in.
 func TestLargeBatch(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	a, b := e2e.NewChannel(), e2e.NewChannel()
@@ -235,7 +240,7 @@ func TestLargeBatch(t *testing.T) {
 	for deadline := time.Now().Add(30 * time.Second); len(online) < 2 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		online = run[result](t, object{"do": "protobuf statistics", "url": url, "hostname": "portal.example.com", "channels": audience[:99]}).Online
 	}
-	if !cmp.Equal(online, audience[:2]) {
+	if !testkit.Equal(online, audience[:2]) {
 		t.Errorf("%q are online, want %q", online, audience[:2])
 	}
 	r = run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": slices.Repeat(messages, 2)})
@@ -244,8 +249,8 @@ func TestLargeBatch(t *testing.T) {
 	}
 }
 
-// TestRefusals: what is wrong with a post is told by a status, which the portal does not look at, and never by a broken connection,
-// of which ten make it stop sending.
+// TestRefusals: what is wrong with a post is in the status, which the portal does not look at,
+// and never by a broken connection, of which ten make it stop sending.
 func TestRefusals(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	url := "http://" + w.Internal + "/bitrix/pub/"
@@ -284,7 +289,7 @@ func TestTextStatistics(t *testing.T) {
 		r.accepted(t)
 		return r
 	}
-	// An edge tells of its sessions a moment after they came.
+	// An edge publishes its sessions a moment after they came.
 	deadline := time.Now().Add(30 * time.Second)
 	want := []string{there.String(), here.String()}
 	var r result
@@ -299,8 +304,8 @@ func TestTextStatistics(t *testing.T) {
 	}
 }
 
-// TestLogAway: while Redis says nothing the portal gets an answer, in time for each of its transports, and goes on; afterwards posts
-// are taken as before.
+// TestLogAway: while Redis says nothing the portal gets an answer, in time for each of its
+// transports, and goes on; afterwards posts are taken as before.
 func TestLogAway(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	id := e2e.NewChannel()
@@ -317,7 +322,8 @@ func TestLogAway(t *testing.T) {
 		if r.Status != http.StatusServiceUnavailable || r.Error != "" {
 			t.Errorf("the portal had status %d, error %q after %.0f ms; want 503", r.Status, r.Error, r.MS)
 		}
-		quickest = min(quickest, r.MS) // a busy machine may be late once, a publisher that waits too long always is
+		// A busy machine may be late once, a publisher that waits too long always is.
+		quickest = min(quickest, r.MS)
 		asked = asked || r.Headers["retry-after"] != ""
 	}
 	if !asked || quickest == soon {

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // TestProtobuf: version 4. The subscribers speak text, as the mobile app does with every version.
@@ -24,7 +23,8 @@ func TestProtobuf(t *testing.T) {
 	r := run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": []object{
 		{"channels": both, "message": message(1, object{"text": text})},
 		{"channels": both[:2], "message": message(2, []any{}), "expiry": 60},
-		{"channels": both[:2], "message": message(3, object{"text": "typing"}), "expiry": 0}, // for who is there
+		// Transient: for those who are connected.
+		{"channels": both[:2], "message": message(3, object{"text": "typing"}), "expiry": 0},
 	}})
 	r.accepted(t)
 	if r.Body != "" {
@@ -41,7 +41,7 @@ func TestProtobuf(t *testing.T) {
 		r.accepted(t)
 		return r
 	}
-	// An edge tells of its sessions a moment after they came.
+	// An edge publishes its sessions a moment after they came.
 	deadline := time.Now().Add(30 * time.Second)
 	for r = ask(); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
 		r = ask()
@@ -51,7 +51,8 @@ func TestProtobuf(t *testing.T) {
 	}
 }
 
-// expectParams waits for messages with these params, in this order, and fails the test for anything else.
+// expectParams waits for messages with these params, in this order, and fails the test for anything
+// else.
 func (r reader) expectParams(params ...any) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); r.Arrived() < len(params) && time.Now().Before(deadline); {
@@ -65,7 +66,7 @@ func (r reader) expectParams(params ...any) {
 		}
 		got = append(got, body.Params)
 	}
-	if diff := cmp.Diff(params, got); diff != "" {
-		r.t.Errorf("arrived (-want +got):\n%s", diff)
+	if diff := testkit.Diff(params, got); diff != "" {
+		r.t.Errorf("arrived:\n%s", diff)
 	}
 }

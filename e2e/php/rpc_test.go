@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	diff "github.com/google/go-cmp/cmp"
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // hostID is the portal's option host_id.
@@ -32,7 +32,7 @@ func startRPC(t *testing.T) *e2e.World {
 	return e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1, Env: []string{"PUSHGATE_HOST_ID=" + hostID}})
 }
 
-// rpcTask gives a task of a portal of version 5, with more members.
+// rpcTask returns a task of a portal of version 5, with more members.
 func rpcTask(w *e2e.World, do string, more object) object {
 	task := object{"do": do, "url": "http://" + w.Internal + "/bitrix/api/", "hostId": hostID, "key": e2e.Key, "hostname": "portal.example.com"}
 	maps.Copy(task, more)
@@ -54,7 +54,7 @@ type rpcBody struct {
 	Params  any
 }
 
-// readRPC connects with the token that the portal gives a user, until the test ends.
+// readRPC connects with the token that the portal issues to a user, until the test ends.
 func readRPC(t *testing.T, w *e2e.World, user int64, channels ...channel.ID) *rpcReader {
 	t.Helper()
 	now := time.Now().Unix()
@@ -141,15 +141,16 @@ func (r *rpcReader) expect(want ...rpcBody) {
 			break
 		}
 	}
-	if d := diff.Diff(want, got); d != "" {
-		r.t.Errorf("arrived (-want +got):\n%.3000s", d)
+	if d := testkit.Diff(want, got); d != "" {
+		r.t.Errorf("arrived:\n%.3000s", d)
 	}
 	if !slices.IsSorted(mids) || len(slices.Compact(mids)) != len(got) {
 		r.t.Errorf("ids %q", mids)
 	}
 }
 
-// answered fails the test unless the portal has been told, at once, that all calls of a post were carried out, and gives the results.
+// answered fails the test unless the portal got the answer, at once, that all calls of a post were
+// carried out, and returns the results.
 func (r result) answered(t *testing.T, calls int) (results []any) {
 	t.Helper()
 	r.accepted(t)
@@ -173,8 +174,8 @@ func (r result) answered(t *testing.T, calls int) (results []any) {
 	return results
 }
 
-// TestJSONRPC: version 5. PHP names users, and their channels besides; nobody has anything twice, and everybody his own params. What PHP
-// writes for an empty object is a list.
+// TestJSONRPC: version 5. PHP names users, and their channels besides; nobody has anything twice,
+// and everybody his own params. What PHP writes for an empty object is a list.
 func TestJSONRPC(t *testing.T) {
 	w := startRPC(t)
 	shared, five, six := e2e.NewChannel(), e2e.NewChannel(), e2e.NewChannel()
@@ -240,13 +241,15 @@ func TestJSONRPC(t *testing.T) {
 	}
 }
 
-// TestLargeJSONRPC: the portal counts characters, of which each may have several bytes; and a post may be one message.
+// TestLargeJSONRPC: the portal counts characters, of which each may have several bytes; and a post
+// may be one message.
 func TestLargeJSONRPC(t *testing.T) {
 	w := startRPC(t)
 	r := readRPC(t, w, 5)
 	limit := 1048576 - 20
 	if os.Getenv("E2E_RACE") != "" {
-		limit /= 20 // the race detector makes the programs that much slower, and the portal waits for a second
+		// The race detector makes the programs that much slower, and the portal waits for a second.
+		limit /= 20
 	}
 	var requests []object
 	var want []rpcBody
@@ -266,8 +269,8 @@ func TestLargeJSONRPC(t *testing.T) {
 	r.expect(append(want, rpcBody{"message", object{"text": words}})...)
 }
 
-// TestUsersLastSeen: the portal asks for who is online, and tells of those whom the push server does not know. The users and the answer
-// are those of the vectors.
+// TestUsersLastSeen: the portal asks for who is online, and reports those whom the push server
+// does not know. The users and the answer are those of the vectors.
 func TestUsersLastSeen(t *testing.T) {
 	w := startRPC(t)
 	readRPC(t, w, 1)
@@ -291,17 +294,18 @@ func TestUsersLastSeen(t *testing.T) {
 	var users []string
 	var seconds float64
 	for deadline := time.Now().Add(30 * time.Second); len(users) < 2 && time.Now().Before(deadline); {
-		users, seconds = ask() // an edge tells of its sessions a moment after they came
+		users, seconds = ask() // an edge publishes its sessions a moment after they came
 	}
 	if !slices.Equal(users, []string{"1", "2"}) || seconds < 154 || seconds > 200 {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
-	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !diff.Equal(answer, any([]any{})) {
+	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !testkit.Equal(answer, any([]any{})) {
 		t.Errorf("of nobody: %v", answer) // PHP makes a list of an empty object
 	}
 }
 
-// TestJSONRPCRefusals: what is wrong with a post, or with a call of it, is never a broken connection.
+// TestJSONRPCRefusals: what is wrong with a post, or with a call of it, is never a broken
+// connection.
 func TestJSONRPCRefusals(t *testing.T) {
 	w := startRPC(t)
 	r := readRPC(t, w, 5)
@@ -334,8 +338,8 @@ func TestJSONRPCRefusals(t *testing.T) {
 	r.expect(rpcBody{"message", object{"n": 1.0}})
 }
 
-// TestJSONRPCLogAway: while Redis says nothing the portal is told so in time, for every call, in JSON; then it keeps its messages. When
-// Redis is back a post is taken as before.
+// TestJSONRPCLogAway: while Redis does not answer the portal gets an error in time, for every call,
+// in JSON; then it keeps its messages. When Redis is back a post is taken as before.
 func TestJSONRPCLogAway(t *testing.T) {
 	w := startRPC(t)
 	reader := readRPC(t, w, 5)
@@ -355,7 +359,8 @@ func TestJSONRPCLogAway(t *testing.T) {
 			if r.Status != http.StatusServiceUnavailable || r.Error != "" || r.Headers["retry-after"] == "" || !json.Valid([]byte(r.Body)) {
 				t.Errorf("%s: the portal had status %d %q, error %q after %.0f ms", name, r.Status, r.Body, r.Error, r.MS)
 			}
-			quickest[name] = min(cmp.Or(quickest[name], soon), r.MS) // a busy machine may be late once
+			// A busy machine may be late once.
+			quickest[name] = min(cmp.Or(quickest[name], soon), r.MS)
 		}
 	}
 	for name, ms := range quickest {
@@ -377,7 +382,7 @@ func TestJSONRPCLogAway(t *testing.T) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		reader.mu.Lock()
 		n := len(reader.bodies)
-		done := n > 1 && diff.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
+		done := n > 1 && testkit.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
 		reader.mu.Unlock()
 		if done {
 			break

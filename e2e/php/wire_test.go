@@ -14,14 +14,15 @@ import (
 	"pushgate/internal/channel"
 )
 
-// listener takes one request, whose bytes it gives, and answers it.
+// listener takes one request, sends its bytes to the test, and answers it.
 type listener struct {
 	t        *testing.T
 	tcp      net.Listener
 	requests chan string
 }
 
-// listen answers one request with a status and a body; with status 0 it says nothing for as long as the portal waits.
+// listen answers one request with a status and a body; with status 0 it says nothing for as long as
+// the portal waits.
 func listen(t *testing.T, status int, body string) *listener {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +72,7 @@ func complete(request []byte) bool {
 
 func (l *listener) url(path string) string { return "http://" + l.tcp.Addr().String() + path }
 
-// request gives the head of the request, by lines, and its body.
+// request returns the head of the request, by lines, and its body.
 func (l *listener) request() (head []string, body string) {
 	l.t.Helper()
 	request := <-l.requests
@@ -79,7 +80,7 @@ func (l *listener) request() (head []string, body string) {
 	return strings.Split(text, "\r\n"), body
 }
 
-// wire is what the vectors say of the portal's requests.
+// wire is the part of the vectors about the portal's requests.
 type wire struct {
 	Protobuf struct {
 		Cases []struct{ Name, Hex string }
@@ -94,7 +95,7 @@ type wire struct {
 	}
 }
 
-// body gives the message of a case by its name.
+// body returns the message of a case by its name.
 func (w wire) body(t *testing.T, name string) string {
 	t.Helper()
 	for _, c := range w.Protobuf.Cases {
@@ -132,8 +133,9 @@ var twoChannels = []string{"00112233445566778899aabbccddeeff", "f0e5d42369441879
 // privet is the message of the vectors, in their order of keys.
 const privet = `{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`
 
-// TestSender holds the PHP of these tests to what is known of the portal's, byte for byte: what it says with other bytes would prove
-// nothing. The body of a request is told by the vectors, where they have one.
+// TestSender holds the PHP of these tests to what is known of the portal's, byte for byte: what it
+// says with other bytes would prove nothing. The body of a request is in the vectors, where
+// they have one.
 func TestSender(t *testing.T) {
 	vectors := loadWire(t)
 	signed := vectors.RequestSignatures[0]

@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -63,10 +62,8 @@ func rules() []forbidden {
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
-	not("what measures a server has nothing of it but the names of channels: a fault in both would not be seen", "internal/load",
-		"pushgate/internal/proto/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
-		"pushgate/internal/store/...", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/portal", "github.com/coder/websocket/...", redis)
-	not("connections are the same whatever travels over them", "internal/load/loop", "net/http", "pushgate/internal/load", "pushgate/internal/channel")
+	not("what measures a server has code of its own for what it sends and reads", "tools/load", "github.com/coder/websocket/...", redis)
+	not("connections are the same whatever travels over them", "tools/load/loop", "net/http", "pushgate/tools/load")
 	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
 	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
@@ -89,10 +86,9 @@ type source struct {
 	tests   bool              // there are only tests
 }
 
-// sources reads the module, by directory.
-func sources(t *testing.T) map[string]*source {
+// walk calls f with the path of each Go file of all modules.
+func walk(t *testing.T, f func(name string) error) {
 	t.Helper()
-	all := map[string]*source{}
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -106,16 +102,24 @@ func sources(t *testing.T) map[string]*source {
 		if !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		add(all, name, file)
-		return nil
+		return f(name)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sources reads all modules, by directory.
+func sources(t *testing.T) map[string]*source {
+	t.Helper()
+	all := map[string]*source{}
+	walk(t, func(name string) error {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err == nil {
+			add(all, name, file)
+		}
+		return err
+	})
 	return all
 }
 
@@ -183,8 +187,16 @@ func TestForbiddenImports(t *testing.T) {
 	}
 	for dir, s := range all {
 		for _, imported := range s.imports {
-			if strings.HasPrefix(imported, module+"/cmd/") {
+			if strings.Contains(imported, "/cmd/") && strings.HasPrefix(imported, module+"/") {
 				t.Errorf("%s → %s: a command is where everything ends", dir, imported)
+			}
+			ours, own := strings.CutPrefix(imported, module+"/")
+			switch {
+			case !own:
+			case !measures(dir) && measures(ours):
+				t.Errorf("%s → %s: what measures and tests the product is no part of it", dir, imported)
+			case isTool(dir) && !isTool(ours):
+				t.Errorf("%s → %s: what measures a server shares nothing with it: a fault in both would not be seen", dir, imported)
 			}
 			if strings.HasPrefix(dir, "internal/") && !isTestHelp(dir) && isTestHelp(strings.TrimPrefix(imported, module+"/")) {
 				t.Errorf("%s → %s: help for tests does not ship", dir, imported)
@@ -196,9 +208,15 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
+// isTool reports whether a directory is of the modules below tools.
+func isTool(dir string) bool { return strings.HasPrefix(dir, "tools/") }
+
+// measures reports whether a directory is of a module that is not the product's.
+func measures(dir string) bool { return isTool(dir) || dir == "e2e" || strings.HasPrefix(dir, "e2e/") }
+
 // isTestHelp reports whether a package exists for tests alone.
 func isTestHelp(dir string) bool {
-	return slices.Contains([]string{"e2e", "internal/leaktest", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
+	return slices.Contains([]string{"e2e", "internal/leaktest", "internal/testkit", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
 }
 
 // TestRulesBite checks the search itself, on a module that breaks a rule in every way.
@@ -231,7 +249,7 @@ func TestPackageDocs(t *testing.T) {
 				t.Errorf("%s: the package comment is in a test", file)
 			}
 			start := "Package " + path.Base(dir) + " "
-			if strings.HasPrefix(dir, "cmd/") {
+			if strings.Contains("/"+dir, "/cmd/") {
 				start = "Command " + path.Base(dir) + " "
 			}
 			if !strings.HasPrefix(doc, start) || !isSentence(doc) {
@@ -246,22 +264,4 @@ func isSentence(doc string) bool {
 	first, _, _ := strings.Cut(doc, "\n\n")
 	text := strings.Join(strings.Fields(first), " ")
 	return strings.HasSuffix(text, ".") && !strings.Contains(text, ". ") && !strings.Contains(text, "! ") && !strings.Contains(text, "? ")
-}
-
-// TestFilesAreShort: what does not fit into a head does not fit into a file.
-func TestFilesAreShort(t *testing.T) {
-	const most = 500
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".pb.go") {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if n := strings.Count(string(text), "\n"); n > most {
-			t.Errorf("%s has %d lines", name, n)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -116,8 +115,8 @@ func TestIDs(t *testing.T) {
 		}
 		got = append(got, id.String())
 	}
-	if diff := cmp.Diff([]string{hexID, otherID, otherID, strings.Repeat("1", 32)}, got); diff != "" {
-		t.Errorf("ids (-want +got):\n%s", diff)
+	if diff := testkit.Diff([]string{hexID, otherID, otherID, strings.Repeat("1", 32)}, got); diff != "" {
+		t.Errorf("ids:\n%s", diff)
 	}
 }
 

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/google/go-cmp/cmp"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -47,11 +47,11 @@ func TestTokens(t *testing.T) {
 			for text := range strings.SplitSeq(c.Claims.Channels, ",") {
 				want.Channels = append(want.Channels, mustParse(t, text))
 			}
-			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b channel.ID) bool { return a == b })); diff != "" {
-				t.Errorf("token (-want +got):\n%s", diff)
+			if diff := testkit.Diff(want, got); diff != "" {
+				t.Errorf("token:\n%s", diff)
 			}
 			if again, err := signer.ParseToken(signer.SignToken(got, c.Claims.Issuer, now), c.Claims.Issuer, now); err != nil ||
-				!cmp.Equal(again, got, cmp.Comparer(func(a, b channel.ID) bool { return a == b })) {
+				!testkit.Equal(again, got) {
 				t.Errorf("a token of our own: %v, %v", again, err)
 			}
 			for i := strings.LastIndexByte(c.Token, '.') + 1; i < len(c.Token)-1; i++ { // the last letter has bits that do not count

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -139,11 +138,11 @@ func TestParseGeneration2(t *testing.T) {
 			if c.Accepted() != (subscribed != nil) {
 				t.Errorf("subscribe accepted = %t, want %t (%v)", subscribed != nil, c.Accepted(), err)
 			}
-			if diff := cmp.Diff(c.Subscribe, parts(subscribed)); diff != "" {
-				t.Errorf("subscribe (-want +got):\n%s", diff)
+			if diff := testkit.Diff(c.Subscribe, parts(subscribed)); diff != "" {
+				t.Errorf("subscribe:\n%s", diff)
 			}
-			if diff := cmp.Diff(c.PublishText, parts(published)); diff != "" {
-				t.Errorf("publish (-want +got):\n%s", diff)
+			if diff := testkit.Diff(c.PublishText, parts(published)); diff != "" {
+				t.Errorf("publish:\n%s", diff)
 			}
 			if (c.ChannelID == "") != errors.Is(err, channel.ErrNoID) {
 				t.Errorf("error %v", err)
@@ -158,11 +157,11 @@ func TestParseGeneration1(t *testing.T) {
 	for _, c := range g.Cases {
 		t.Run(c.Description, func(t *testing.T) {
 			refs, err := channel.Alphanumeric.ParseList(c.ChannelID, anyNumber)
-			if diff := cmp.Diff(c.Subscribe.Channels, privates(subscribe(signer, refs, err))); diff != "" {
-				t.Errorf("subscribe (-want +got):\n%s", diff)
+			if diff := testkit.Diff(c.Subscribe.Channels, privates(subscribe(signer, refs, err))); diff != "" {
+				t.Errorf("subscribe:\n%s", diff)
 			}
-			if diff := cmp.Diff(c.Publish.Channels, privates(publishText(signer, refs, err))); diff != "" {
-				t.Errorf("publish (-want +got):\n%s", diff)
+			if diff := testkit.Diff(c.Publish.Channels, privates(publishText(signer, refs, err))); diff != "" {
+				t.Errorf("publish:\n%s", diff)
 			}
 			if noID := c.Subscribe.ErrorBody == "No channel id provided."; noID != errors.Is(err, channel.ErrNoID) {
 				t.Errorf("error %v", err)

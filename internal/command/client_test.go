@@ -8,9 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // send gives the message that a client's body becomes.
@@ -97,8 +96,8 @@ func TestExtraIsTheServers(t *testing.T) {
 		}
 		delete(got.Extra, "server_time_unix")
 		want := map[string]json.RawMessage{"sender": json.RawMessage(fmt.Sprintf(`{"type":1,"id":"%s"}`, mine))}
-		if diff := cmp.Diff(want, got.Extra); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", extra, diff)
+		if diff := testkit.Diff(want, got.Extra); diff != "" {
+			t.Errorf("%s:\n%s", extra, diff)
 		}
 		if params := `{"extra":{"mine":1},"n":12345678901234567890.10,"h":"<&>"}`; string(got.Params) != params {
 			t.Errorf("params %s, want %s", got.Params, params)

@@ -10,14 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	protobuf "google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -305,8 +304,8 @@ func TestAllRequestsOfABatch(t *testing.T) {
 				`"clusterMode":false,"websockets":0,"pollings":0,"daily":{"requests":{},"messages":{}}}]`,
 		}}},
 	}}
-	if diff := cmp.Diff(want, &got, protocmp.Transform()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if diff := testkit.Diff(want, &got); diff != "" {
+		t.Errorf("%s", diff)
 	}
 	f.told = nil
 	if reply, err := x.Portal(t.Context(), batch(t, serverStats())); err != nil || !bytes.Contains(reply, []byte("[]")) {
@@ -324,8 +323,8 @@ func TestClientMayAskAboutPublicIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []*pb.ChannelStats{{Id: raw(1)}, {Id: raw(2), IsOnline: true}}
-	if diff := cmp.Diff(want, got.GetResponses()[0].GetChannelStats().GetChannels(), protocmp.Transform()); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if diff := testkit.Diff(want, got.GetResponses()[0].GetChannelStats().GetChannels()); diff != "" {
+		t.Errorf("%s", diff)
 	}
 }
 

@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the table into the README")
@@ -81,7 +80,7 @@ func TestValues(t *testing.T) {
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"),
 		netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("198.51.100.0/24"),
 	}
-	if diff := cmp.Diff(fmt.Sprint(want), fmt.Sprint(p.Allow)); diff != "" {
+	if diff := testkit.Diff(fmt.Sprint(want), fmt.Sprint(p.Allow)); diff != "" {
 		t.Error(diff)
 	}
 	if p.Grammar != channel.Alphanumeric || p.WriteWindow != 12*time.Hour || p.LogLevel != slog.LevelDebug || p.Drain != 10*time.Second {
@@ -177,7 +176,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	for _, fault := range err.(Faults) {
 		got = append(got, strings.TrimPrefix(fault.Variable, Prefix))
 	}
-	if diff := cmp.Diff([]string{"KEYS", "LISTEN", "LOG_FORMAT", "NONE", "POLL_TIMEOUT"}, got); diff != "" {
+	if diff := testkit.Diff([]string{"KEYS", "LISTEN", "LOG_FORMAT", "NONE", "POLL_TIMEOUT"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -221,7 +220,7 @@ func TestREADME(t *testing.T) {
 		}
 		return
 	}
-	if diff := cmp.Diff(Markdown(), table); diff != "" {
+	if diff := testkit.Diff(Markdown(), table); diff != "" {
 		t.Errorf("the README is not what `go generate ./internal/config` writes:\n%s", diff)
 	}
 }

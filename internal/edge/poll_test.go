@@ -8,10 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // headers gives those of a response that the protocol speaks of.
@@ -36,7 +35,7 @@ func TestPollIsAnsweredByALiveMessage(t *testing.T) {
 		}
 		want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
 			"Access-Control-Expose-Headers": "Last-Message-Id"}
-		if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+		if diff := testkit.Diff(want, headers(got.header)); diff != "" {
 			t.Error(diff)
 		}
 		if n := w.value("session_ends_total", "poll_answered"); n != 1 {
@@ -66,7 +65,7 @@ func TestPollEndsWith304AfterItsTime(t *testing.T) {
 				want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
 					"Access-Control-Expose-Headers": "Last-Message-Id", "Expires": "Thu, 01 Jan 1973 11:11:01 GMT",
 					"Last-Message-Id": c.want}
-				if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+				if diff := testkit.Diff(want, headers(got.header)); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -147,7 +146,7 @@ func TestPollRefusals(t *testing.T) {
 				}
 				want := map[string]string{"Content-Type": "text/plain", "Access-Control-Allow-Origin": "*",
 					"Access-Control-Expose-Headers": "Last-Message-Id"}
-				if diff := cmp.Diff(want, headers(got.header)); diff != "" {
+				if diff := testkit.Diff(want, headers(got.header)); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -191,7 +190,7 @@ func TestPreflightAndUnknown(t *testing.T) {
 			if response.StatusCode != c.status {
 				t.Errorf("%s %s: %d, want %d", c.method, c.path, response.StatusCode, c.status)
 			}
-			if diff := cmp.Diff(c.want, headers(response.Header)); diff != "" {
+			if diff := testkit.Diff(c.want, headers(response.Header)); diff != "" {
 				t.Errorf("%s %s: %s", c.method, c.path, diff)
 			}
 		}

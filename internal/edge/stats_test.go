@@ -5,11 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // told gives what the edge told of itself at last, which happens within half a minute.
@@ -31,8 +29,8 @@ func wantNumbers(t *testing.T, what string, got, want proto.Numbers) {
 	t.Helper()
 	want.Cluster = true
 	want.Limits = proto.StatsLimits{Payload: limits.Payload, Connections: limits.Connections, Messages: limits.Messages, Channels: limits.Channels}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
+	if diff := testkit.Diff(want, got); diff != "" {
+		t.Errorf("%s:\n%s", what, diff)
 	}
 }
 
@@ -60,8 +58,8 @@ func TestStatisticsAreKept(t *testing.T) {
 		got := w.told()
 		day := proto.Daily{Requests: proto.Counts{"ping": 1, "listChannels": 1, "publish": 1, "subscribeStatusChange": 1, "getUsersLastSeen": 1},
 			Messages: proto.Counts{"im_hi": 1}}
-		if diff := cmp.Diff(day, got.Daily, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+		if diff := testkit.Diff(day, got.Daily); diff != "" {
+			t.Errorf("%s", diff)
 		}
 		wantNumbers(t, "of the only portal", got.Portals[portal.Default], got.Numbers)
 	})

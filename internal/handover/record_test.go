@@ -10,6 +10,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 var (
@@ -20,8 +21,6 @@ var (
 		Expires: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Cursor: proto.ID{Epoch: 1, Sequence: 2}, Statuses: []int64{6, 7}}
 	least = Record{Dialect: "text", Channels: []channel.ID{alice}}
 )
-
-var sameIDs = cmp.Comparer(func(a, b channel.ID) bool { return a == b })
 
 // again sends a record to itself.
 func again(t testing.TB, r Record) (Record, error) {
@@ -40,8 +39,8 @@ func again(t testing.TB, r Record) (Record, error) {
 func TestRecord(t *testing.T) {
 	for _, r := range []Record{full, least} {
 		got, err := again(t, r)
-		if diff := cmp.Diff(r, got, sameIDs); err != nil || diff != "" {
-			t.Errorf("%v (-sent +came):\n%s", err, diff)
+		if diff := testkit.Diff(r, got); err != nil || diff != "" {
+			t.Errorf("%v:\n%s", err, diff)
 		}
 	}
 }
@@ -51,10 +50,10 @@ func TestRecordOfAnOlderBuild(t *testing.T) {
 	r := Record{Dialect: "binary", Channels: []channel.ID{alice, bob}, Public: bob}
 	got, err := again(t, r)
 	r.Channels = []channel.ID{alice, channel.ForPublic(bob)}
-	if diff := cmp.Diff(r, got, sameIDs); err != nil || diff != "" {
+	if diff := testkit.Diff(r, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if same, err := again(t, got); err != nil || !cmp.Equal(got, same, sameIDs) {
+	if same, err := again(t, got); err != nil || testkit.Diff(got, same) != "" {
 		t.Errorf("sent on, it came as %v, %v", same, err)
 	}
 }
@@ -119,8 +118,8 @@ func FuzzMessage(f *testing.F) {
 			return
 		}
 		same, err := again(t, r)
-		if diff := cmp.Diff(r, same, sameIDs, cmp.Comparer(time.Time.Equal)); err != nil || diff != "" {
-			t.Errorf("%v (-came +sent again):\n%s", err, diff)
+		if diff := testkit.Diff(r, same); err != nil || diff != "" {
+			t.Errorf("%v:\n%s", err, diff)
 		}
 	})
 }

@@ -10,14 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
 	protobuf "google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -79,8 +78,8 @@ func TestProtobufVectors(t *testing.T) {
 			if err := protobuf.Unmarshal(wire, got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
-				t.Errorf("decoded (-want +got):\n%s", diff)
+			if diff := testkit.Diff(want, got); diff != "" {
+				t.Errorf("decoded:\n%s", diff)
 			}
 			if again, err := protobuf.Marshal(want); err != nil || !bytes.Equal(again, wire) {
 				t.Errorf("encoded %x, want %x", again, wire)
@@ -101,8 +100,8 @@ func TestProtobufVectors(t *testing.T) {
 				t.Fatal(err)
 			}
 			// A batch of one response with many messages comes as many responses with one.
-			if diff := cmp.Diff(outgoing(batch), outgoing(&again), protocmp.Transform()); diff != "" {
-				t.Errorf("by hand (-want +got):\n%s", diff)
+			if diff := testkit.Diff(outgoing(batch), outgoing(&again)); diff != "" {
+				t.Errorf("by hand:\n%s", diff)
 			}
 			if len(batch.GetResponses()) == len(outgoing(batch)) && len(joined) > 0 && !bytes.Equal(joined, wire) {
 				t.Errorf("by hand %x, want %x", joined, wire)

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 func TestCompose(t *testing.T) {
@@ -44,8 +43,8 @@ func TestCompose(t *testing.T) {
 		for _, p := range personal {
 			got = append(got, fmt.Sprint(p.User, " ", string(p.Params)))
 		}
-		if diff := cmp.Diff(c.personal, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
+		if diff := testkit.Diff(c.personal, got); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
 		}
 	}
 }
@@ -91,8 +90,8 @@ func FuzzObject(f *testing.F) {
 		if err := json.Unmarshal(o.Append(nil), &got); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+		if diff := testkit.Diff(want, got); diff != "" {
+			t.Errorf("%s", diff)
 		}
 		if strings.Count(text, `"`) == 0 && len(o) > 0 {
 			t.Error("members out of nothing")

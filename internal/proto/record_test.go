@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // fields is what a record holds of a message.
@@ -69,8 +68,8 @@ func TestRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(fieldsOf(m), fieldsOf(got), cmp.AllowUnexported(channel.ID{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if diff := testkit.Diff(fieldsOf(m), fieldsOf(got)); diff != "" {
+				t.Errorf("%s", diff)
 			}
 			if got.Received.Before(before) {
 				t.Error("received before it was decoded")
@@ -169,8 +168,8 @@ func TestCopyForOthers(t *testing.T) {
 	m.Text(0)
 	got, want := fieldsOf(m.To(m.Receivers[1:])), fieldsOf(m)
 	want.ID, want.Receivers = proto.ID{}, want.Receivers[1:]
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(channel.ID{})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if diff := testkit.Diff(want, got); diff != "" {
+		t.Errorf("%s", diff)
 	}
 }
 
@@ -215,7 +214,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		if err != nil {
 			t.Fatalf("written back: %v", err)
 		}
-		if diff := cmp.Diff(fieldsOf(m), fieldsOf(again), cmp.AllowUnexported(channel.ID{})); diff != "" {
+		if diff := testkit.Diff(fieldsOf(m), fieldsOf(again)); diff != "" {
 			t.Errorf("written back (-first +again):\n%s", diff)
 		}
 		for via := range m.Receivers {

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -20,6 +19,7 @@ import (
 	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -257,7 +257,7 @@ func TestPublish(t *testing.T) {
 		got.Receivers = append(got.Receivers, id.String())
 	}
 	want := message{[]string{idA, idB}, "im_startWriting", `{"module_id":"im","command":"startWriting","params":{}}`, time.Minute}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := testkit.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if n := testutil.ToFloat64(p.metrics.published); n != 1 {
@@ -331,7 +331,7 @@ func TestListsOfVectors(t *testing.T) {
 		}
 		for _, query := range queries {
 			status, text, got := post(c, query)
-			if diff := cmp.Diff(want, got); diff != "" || (status == 200) != (len(want) > 0) {
+			if diff := testkit.Diff(want, got); diff != "" || (status == 200) != (len(want) > 0) {
 				t.Errorf("%s: %d %q %s", cas.Description, status, text, diff)
 			}
 			if status != 200 && text != "Channel id is not correct." && text != "No channel id provided." {
@@ -347,7 +347,7 @@ func TestListsOfVectors(t *testing.T) {
 			if status != cas.Publish.ErrorStatus || text != cas.Publish.ErrorBody {
 				t.Errorf("%s: %d %q, want %d %q", cas.Description, status, text, cas.Publish.ErrorStatus, cas.Publish.ErrorBody)
 			}
-		} else if diff := cmp.Diff(cas.Publish.Channels, got); diff != "" {
+		} else if diff := testkit.Diff(cas.Publish.Channels, got); diff != "" {
 			t.Errorf("%s: %d %q %s", cas.Description, status, text, diff)
 		}
 	}

@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	protobuf "google.golang.org/protobuf/proto"
 
@@ -21,6 +19,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
 	"pushgate/internal/tally"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -189,8 +188,8 @@ func TestAcceptedIsCounted(t *testing.T) {
 		method, rest, _ := strings.Cut(c.request, " ")
 		target, text, _ := strings.Cut(rest, " ")
 		w := p.do(request(method, target, text))
-		if diff := cmp.Diff(c.want, p.config.Book.Of(portal.Default).Today(), cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("%s: %d %q (-want +got):\n%s", c.what, w.Code, w.Body, diff)
+		if diff := testkit.Diff(c.want, p.config.Book.Of(portal.Default).Today()); diff != "" {
+			t.Errorf("%s: %d %q:\n%s", c.what, w.Code, w.Body, diff)
 		}
 	}
 }

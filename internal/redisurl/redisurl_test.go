@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"pushgate/internal/testkit"
 )
 
 func TestParse(t *testing.T) {
@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 		got, err := Parse(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
-		} else if diff := cmp.Diff(want, got); diff != "" {
+		} else if diff := testkit.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 		a, err := Parse(c.text)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, err, c.want)
-		} else if strings.Contains(err.Error(), "hunt") || !cmp.Equal(a, Address{}) {
+		} else if strings.Contains(err.Error(), "hunt") || !testkit.Equal(a, Address{}) {
 			t.Errorf("%s: too much is said: %v, %v", c.text, err, fmt.Sprint(a.Hosts))
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
 )
 
 // password is the one of the README's user, escaped in URLs.
@@ -75,7 +75,7 @@ func TestACLIsExact(t *testing.T) {
 	}
 	slices.Sort(used)
 	slices.Sort(allowed)
-	if diff := cmp.Diff(slices.Compact(used), allowed); diff != "" {
+	if diff := testkit.Diff(slices.Compact(used), allowed); diff != "" {
 		t.Error(diff)
 	}
 	server := storetest.StartRedis(t)

@@ -11,13 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -41,8 +39,8 @@ func table(tb testing.TB, portals ...*portal.Portal) *portal.Table {
 
 func check(t *testing.T, what string, got, want any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
+	if diff := testkit.Diff(want, got); diff != "" {
+		t.Errorf("%s:\n%s", what, diff)
 	}
 }
 

@@ -7,9 +7,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
+	"pushgate/internal/testkit"
 )
 
 // lifeCases are about what ends: messages, lists, windows and leases.
@@ -105,17 +103,17 @@ func keyCase(b *bench) {
 		b.Errorf("first: %+v", first)
 	}
 	again := proto.Receipt{ID: first.ID, Repeated: true}
-	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+	if got := b.append(keyed("k", "a", ch(1))); !testkit.Equal(got, []proto.Receipt{again}) {
 		b.Errorf("again: %+v, want %+v", got, again)
 	}
 	got := b.append(msg(time.Hour, "b", ch(1)), keyed("k", "a", ch(1)), keyed("l", "c", ch(1)), keyed("l", "c", ch(1)), msg(time.Hour, "d", ch(1)))
 	want := []proto.Receipt{{ID: got[0].ID}, again, {ID: got[2].ID}, {ID: got[2].ID, Repeated: true}, {ID: got[4].ID}}
-	if !cmp.Equal(got, want) || !got[2].ID.After(got[0].ID) || !got[4].ID.After(got[2].ID) {
+	if !testkit.Equal(got, want) || !got[2].ID.After(got[0].ID) || !got[4].ID.After(got[2].ID) {
 		b.Errorf("among others: %+v", got)
 	}
 	b.want("a b c d", proto.ID{}, ch(1))
 	b.Advance(store.KeyLife - time.Minute)
-	if got := b.append(keyed("k", "a", ch(1))); !cmp.Equal(got, []proto.Receipt{again}) {
+	if got := b.append(keyed("k", "a", ch(1))); !testkit.Equal(got, []proto.Receipt{again}) {
 		b.Errorf("before the key is forgotten: %+v", got)
 	}
 	b.Advance(2 * time.Minute)
@@ -158,13 +156,13 @@ func writeWindow(b *bench) {
 		{Closed: []channel.ID{ch(1)}},
 		{ID: receipts[3].ID},
 	}
-	if !cmp.Equal(receipts, want, cmp.Comparer(sameChannel)) || receipts[1].ID.IsZero() || !receipts[3].ID.After(receipts[1].ID) {
+	if !testkit.Equal(receipts, want) || receipts[1].ID.IsZero() || !receipts[3].ID.After(receipts[1].ID) {
 		b.Errorf("receipts %+v", receipts)
 	}
 	b.want("a b c", proto.ID{}, ch(1))
 	b.want("b some all", proto.ID{}, ch(2))
 	b.want("some", proto.ID{}, ch(4))
-	if p := b.page(proto.ID{}, ch(4)); len(p.Messages) != 1 || !cmp.Equal(p.Messages[0].Receivers, []channel.ID{ch(4), ch(2)}, cmp.Comparer(sameChannel)) {
+	if p := b.page(proto.ID{}, ch(4)); len(p.Messages) != 1 || !testkit.Equal(p.Messages[0].Receivers, []channel.ID{ch(4), ch(2)}) {
 		b.Errorf("a message names a closed receiver: %v", p.Messages)
 	}
 	if p := b.page(proto.ID{}, ch(4)); p.Messages[0].Sender != some.Sender {
@@ -198,7 +196,7 @@ func (b *bench) presence(edge string, changes []proto.Presence, replace, wantKep
 func (b *bench) online(want []int, channels ...channel.ID) {
 	b.Helper()
 	got, err := b.Log.Online(b.Context(), channels)
-	if err != nil || !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
+	if err != nil || !testkit.Equal(got, want) {
 		b.Errorf("online %v, %v; want %v", got, err, want)
 	}
 }
@@ -239,7 +237,7 @@ func statsCase(b *bench) {
 	want := func(want ...proto.Process) {
 		b.Helper()
 		got, err := b.Stats.Processes(b.Context())
-		if err != nil || len(got) != len(want) || len(want) > 0 && !cmp.Equal(got, want, cmpopts.EquateEmpty()) {
+		if err != nil || len(got) != len(want) || len(want) > 0 && !testkit.Equal(got, want) {
 			b.Errorf("processes %+v, %v; want %+v", got, err, want)
 		}
 	}

@@ -9,8 +9,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-
-	"github.com/google/go-cmp/cmp"
+	"pushgate/internal/testkit"
 )
 
 // logCases are about ids, pages and epochs.
@@ -62,7 +61,7 @@ func logCases() []testCase {
 				}
 				got := p.Messages[0]
 				if got.ID != id || string(got.Body) != string(sent.Body) || got.Sender != sent.Sender || got.Type != sent.Type || got.TTL != sent.TTL ||
-					!got.Created.Equal(sent.Created) || !cmp.Equal(got.Receivers, sent.Receivers, cmp.Comparer(sameChannel)) {
+					!got.Created.Equal(sent.Created) || !testkit.Equal(got.Receivers, sent.Receivers) {
 					b.Errorf("sent %+v, got %+v", sent, got)
 				}
 				if !sent.ID.IsZero() {
@@ -299,5 +298,3 @@ func logCases() []testCase {
 		}},
 	}
 }
-
-func sameChannel(a, b channel.ID) bool { return a == b }

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 )
@@ -101,7 +99,7 @@ func seenCase(b *bench) {
 			}
 		}
 		slack := 2 + int(time.Since(began)/time.Second) // a real log's clock goes on by itself
-		if !cmp.Equal(got, want, cmp.Comparer(func(x, y int) bool { return max(x-y, y-x) <= slack && (x < 0) == (y < 0) })) {
+		if !slices.EqualFunc(got, want, func(x, y int) bool { return max(x-y, y-x) <= slack && (x < 0) == (y < 0) }) {
 			b.Errorf("last seen %v ago, want %v", got, want)
 		}
 	}
