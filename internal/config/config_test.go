@@ -11,11 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/testkit"
+
+	"pushgate/internal/channel"
 )
 
-var update = flag.Bool("update", false, "write the table into the README")
+var update = flag.Bool("update", false, "write the table into docs/configuration.md")
 
 const key = "PUSHGATE_KEYS=0123456789abcdef"
 
@@ -202,13 +203,13 @@ func TestKeysStaySecret(t *testing.T) {
 	}
 }
 
-func TestREADME(t *testing.T) {
-	const name = "../../README.md"
-	readme, err := os.ReadFile(name)
+func TestDocs(t *testing.T) {
+	const name = "../../docs/configuration.md"
+	page, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, begun := strings.Cut(string(readme), MarkdownBegin+"\n")
+	before, rest, begun := strings.Cut(string(page), MarkdownBegin+"\n")
 	table, after, ended := strings.Cut(rest, MarkdownEnd+"\n")
 	if !begun || !ended {
 		t.Fatalf("%s has no lines %s and %s", name, MarkdownBegin, MarkdownEnd)
@@ -221,7 +222,7 @@ func TestREADME(t *testing.T) {
 		return
 	}
 	if diff := testkit.Diff(Markdown(), table); diff != "" {
-		t.Errorf("the README is not what `go generate ./internal/config` writes:\n%s", diff)
+		t.Errorf("docs/configuration.md is not what `go generate ./internal/config` writes:\n%s", diff)
 	}
 }
 

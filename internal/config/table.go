@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// variable is one field of a program's struct, as the README shows it.
+// variable is one field of a program's struct, as docs/configuration.md shows it.
 type variable struct {
 	name, fallback, doc string
 	programs            []string
@@ -67,16 +67,16 @@ func names() []string {
 	return names
 }
 
-// The lines of a Markdown file between which [Markdown] stands.
+// The lines of a Markdown file that enclose the table of [Markdown].
 const (
 	MarkdownBegin = "<!-- config -->"
 	MarkdownEnd   = "<!-- /config -->"
 )
 
-// Markdown gives the table of all variables: name, default, the programs that heed it, meaning.
+// Markdown returns the table of all variables: name, default, the programs that use it, meaning.
 func Markdown() string {
 	var b strings.Builder
-	b.WriteString("| variable | default | heeded by | meaning |\n| --- | --- | --- | --- |\n")
+	b.WriteString("| variable | default | used by | meaning |\n| --- | --- | --- | --- |\n")
 	cell := strings.NewReplacer("|", `\|`, "'", "`")
 	for _, v := range variables() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, cell.Replace(v.fallback), strings.Join(v.programs, ", "), cell.Replace(v.doc))

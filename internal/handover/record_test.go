@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"pushgate/internal/testkit"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"

@@ -19,22 +19,22 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// password is the one of the README's user, escaped in URLs.
+// password of the documented user; in URLs it is escaped.
 const password = "p@ss/w:rd"
 
-// aclLine gives the words by which the README makes a user for pushgate.
+// aclLine returns the words of the line in docs/operations.md that creates a user for pushgate.
 func aclLine(t testing.TB) []string {
 	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(readme)) {
+	for line := range strings.Lines(string(page)) {
 		if strings.HasPrefix(line, "ACL SETUSER pushgate ") {
 			return strings.Fields(strings.Replace(line, "PASSWORD", password, 1))
 		}
 	}
-	t.Fatal("the README makes no user")
+	t.Fatal("docs/operations.md creates no user")
 	return nil
 }
 
@@ -42,7 +42,7 @@ func userURL(scheme, addr, rest string) string {
 	return scheme + "://pushgate:" + url.QueryEscape(password) + "@" + addr + rest
 }
 
-// allow makes the README's user on a server.
+// allow creates the documented user on a server.
 func allow(t testing.TB, server *storetest.Redis) {
 	t.Helper()
 	if answer, err := server.Do(aclLine(t)...); answer != "+OK" {
@@ -50,7 +50,7 @@ func allow(t testing.TB, server *storetest.Redis) {
 	}
 }
 
-// The README's line allows what the store does, and nothing else.
+// The documented line allows what the store does, and nothing else.
 func TestACLIsExact(t *testing.T) {
 	used := []string{"eval", "evalsha", "hdel", "zmscore", "ping", "select", "subscribe", "unsubscribe", "publish", "ssubscribe", "sunsubscribe",
 		"spublish", "cluster|slots", "wait"}
@@ -89,7 +89,7 @@ func TestACLIsExact(t *testing.T) {
 	}
 }
 
-// The whole suite, as the README's user, with TLS both ways.
+// The whole suite, as the documented user, with TLS both ways.
 func TestTLSAndACL(t *testing.T) {
 	certs := storetest.MakeCerts(t)
 	server, addr := storetest.StartTLSRedis(t, certs)
