@@ -92,12 +92,12 @@ func TestPushpin(t *testing.T) {
 	}
 	base.Scenario = "fanout"
 	for want, change := range map[string]func(o *Options){
-		"pushpin has the form": func(o *Options) { o.Form = SSE },
-		"keeps no messages":        func(o *Options) { o.Scenario = "return" },
-		"between two polls":    func(o *Options) { o.Scenario = "poll" },
-		"not implemented for pushpin":        func(o *Options) { o.Scenario = "mixed" },
-		"{channel}":            func(o *Options) { o.Sub = []string{server.URL} },
-		"a post is refused":    func(o *Options) { o.Pub = []string{server.URL + "/elsewhere/"} },
+		"pushpin has the form":        func(o *Options) { o.Form = SSE },
+		"keeps no messages":           func(o *Options) { o.Scenario = "return" },
+		"between two polls":           func(o *Options) { o.Scenario = "poll" },
+		"not implemented for pushpin": func(o *Options) { o.Scenario = "mixed" },
+		"{channel}":                   func(o *Options) { o.Sub = []string{server.URL} },
+		"a post is refused":           func(o *Options) { o.Pub = []string{server.URL + "/elsewhere/"} },
 	} {
 		o := base
 		change(&o)
