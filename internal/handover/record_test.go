@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/testkit"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/testkit"
