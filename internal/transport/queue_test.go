@@ -20,8 +20,6 @@ func (c *tracked) run(*wire.Encoder) (again, ok bool) {
 	return c.turns > 0, true
 }
 
-func (c *tracked) crash() {}
-
 // startedLater collects what is started.
 type startedLater struct{ all []func() }
 
