@@ -201,7 +201,7 @@ func isGap(body string) bool {
 }
 
 // nothing notes a 304, and does what the known clients do with it: they go on from the id that it
-// names.
+// names, if it names one.
 func (c *Client) nothing(h http.Header) {
 	if h.Get("Expires") != "Thu, 01 Jan 1973 11:11:01 GMT" {
 		c.fault("304 with Expires %q", h.Get("Expires"))
@@ -213,8 +213,9 @@ func (c *Client) nothing(h http.Header) {
 	if before == "" {
 		before = c.From
 	}
-	// A client that starts before all ids and receives none starts there again.
-	if none := named == "" && strings.Trim(before, "0") == ""; !none && before != "" && named != before {
+	// A client that names its revision and its id is told none, and goes on from its own. It is told
+	// another one only if there were messages that it must not have.
+	if named != "" && before != "" && named != before {
 		c.faultLocked("304 names %q after a request with %q", named, before)
 	}
 	c.tellLocked(named)

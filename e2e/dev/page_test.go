@@ -166,8 +166,10 @@ func TestPageTellsTrouble(t *testing.T) {
 	stop()
 	p.wait("document.body.classList.contains('unreachable')")
 	startDev(t, strings.TrimPrefix(url, "http://"))
-	p.waitState("ws", "open")
 	p.wait("!document.body.classList.contains('unreachable')")
+	// The second refusal of the same ids is held for a moment; until then the old poll looks held.
+	p.wait("document.querySelector('#problems').textContent.includes('Poll refused with 400')")
+	p.waitState("ws", "open")
 	p.waitState("poll", "held")
 	p.wait("document.querySelector('#count-websockets').textContent === '2'")
 	p.publish("After the restart", 60)

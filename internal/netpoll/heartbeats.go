@@ -96,27 +96,42 @@ func (h *Heartbeats) Call(m Member, method func()) {
 	method()
 }
 
-// Run ticks the members, slot by slot, until ctx ends. It is called once.
+// Run ticks the members, slot by slot, until ctx ends. It is called once. On a busy machine it catches
+// up with the clock, so that clients do not wait longer for what is due; but after a long stop, each
+// member is ticked once and not for every interval that has passed.
 func (h *Heartbeats) Run(ctx context.Context) {
-	ticker := time.NewTicker(h.interval / heartbeatSlots)
+	step := h.interval / heartbeatSlots
+	ticker := time.NewTicker(step)
 	defer ticker.Stop()
-	var due []Member
-	for slot := 0; ; slot = (slot + 1) % heartbeatSlots {
-		var now time.Time
+	var members []Member
+	slot, due := 0, time.Now().Add(step)
+	for {
 		select {
-		case now = <-ticker.C:
+		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		h.mu.Lock()
-		for m := range h.slots[slot] {
-			due = append(due, m)
+		now := time.Now()
+		if late := now.Add(-h.interval); due.Before(late) {
+			due = late
 		}
-		h.mu.Unlock()
-		for _, m := range due {
-			h.Call(m, func() { m.Tick(now) })
+		for ; !due.After(now); due = due.Add(step) {
+			members = h.tick(slot, now, members)
+			slot = (slot + 1) % heartbeatSlots
 		}
-		clear(due)
-		due = due[:0]
 	}
+}
+
+// tick ticks the members of a slot. It uses the memory of members, and returns it.
+func (h *Heartbeats) tick(slot int, now time.Time, members []Member) []Member {
+	h.mu.Lock()
+	for m := range h.slots[slot] {
+		members = append(members, m)
+	}
+	h.mu.Unlock()
+	for _, m := range members {
+		h.Call(m, func() { m.Tick(now) })
+	}
+	clear(members)
+	return members[:0]
 }
