@@ -108,7 +108,9 @@ func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto
 	}
 	e.metrics.paused.Inc()
 	p := &pausedRefusal{edge: e, refusal: refusal}
+	p.mu.Lock()
 	p.held = front.Hold(w, p)
+	p.mu.Unlock()
 	p.timer = time.AfterFunc(time.Hour, p.answer)
 	p.timer.Reset(pause)
 }
@@ -118,9 +120,11 @@ func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto
 type pausedRefusal struct {
 	edge    *Edge
 	refusal *proto.Error
-	held    *front.Conn
-	timer   *time.Timer
 	over    atomic.Bool
+	timer   *time.Timer
+
+	mu   sync.Mutex
+	held *front.Conn // set under mu, because Leave may be called before Hold has returned
 }
 
 // answer ends the pause, once.
@@ -129,8 +133,11 @@ func (p *pausedRefusal) answer() {
 		return
 	}
 	p.edge.pacer.resume()
+	p.mu.Lock()
+	held := p.held
+	p.mu.Unlock()
 	recorder := refusalHeader()
-	if wait := p.held.Answer(p.refusal.Status(), recorder, []byte(p.refusal.Text)); wait != nil {
+	if wait := held.Answer(p.refusal.Status(), recorder, []byte(p.refusal.Text)); wait != nil {
 		_ = wait() // the front closes the connection
 	}
 }

@@ -3,11 +3,12 @@ package edge
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net"
 	"net/http"
 
 	"github.com/coder/websocket"
+
+	"pushgate/internal/netpoll"
 )
 
 // handshake does the handshake of a WebSocket and returns its connection, which the caller owns. It
@@ -41,19 +42,10 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	u.conn = conn
 	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 { // the client did not wait for the answer
-		u.conn = &aheadConn{conn, io.MultiReader(bytes.NewReader(bytes.Clone(ahead)), conn)}
+		conn.(*netpoll.Conn).Unread(bytes.Clone(ahead))
 	}
 	return lentConn{conn}, buffered, nil
 }
-
-// aheadConn is a connection of which something has been read ahead.
-type aheadConn struct {
-	net.Conn
-	reader io.Reader
-}
-
-// Read implements [net.Conn].
-func (c *aheadConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
 // lentConn is a connection that its holder does not close.
 type lentConn struct{ net.Conn }

@@ -8,6 +8,7 @@
 package netpoll
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -77,6 +78,7 @@ type Conn struct {
 	socket  syscall.RawConn     // of Conn; nil if it has no descriptor
 	writing sync.Mutex          // held by who writes, and by who has written a part
 	read    func() (again bool) // of the last Serve
+	unread  *bytes.Reader       // what is read before the socket; nil if there is nothing. Owned by the reader
 	state   atomic.Int32
 	place   place // owned by the poller
 }
@@ -93,8 +95,19 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
+// Unread has b read again, before what is in the socket. It is called by who reads, or before Serve. b is
+// not empty, and must not be changed afterwards.
+func (c *Conn) Unread(b []byte) { c.unread = bytes.NewReader(b) }
+
 // Read implements [net.Conn].
 func (c *Conn) Read(b []byte) (int, error) {
+	if c.unread != nil {
+		n, _ := c.unread.Read(b)
+		if c.unread.Len() == 0 {
+			c.unread = nil
+		}
+		return n, nil
+	}
 	if c.socket != nil {
 		a := c.set.attempt(b)
 		err := c.socket.Read(a.receive) // which looks at the deadline first, as Control does not
@@ -223,7 +236,7 @@ func (c *Conn) run() {
 // rest lets the connection rest, and reports false if the caller must go on reading: the connection is closed, or there is nobody
 // to wake it. It may have been woken, and be read by another goroutine, before rest returns.
 func (c *Conn) rest() bool {
-	if c.set.plain || !c.state.CompareAndSwap(reading, resting) {
+	if c.set.plain || c.unread != nil || !c.state.CompareAndSwap(reading, resting) {
 		return false
 	}
 	if c.armed() {

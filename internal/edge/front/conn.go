@@ -43,6 +43,7 @@ type Conn struct {
 	fresh   bool // no request has come yet
 	stopped bool // nothing is read until the held request is answered
 	last    bool // the connection is never kept
+	cut     bool // no answer is waited for any more
 	keep    bool // the request lets the connection be kept
 	minor   int8 // of the request: HTTP/1.0 or HTTP/1.1
 }
@@ -284,7 +285,13 @@ func (c *Conn) abandon() {
 
 // finish finishes the writing of an answer, within WriteTimeout.
 func (c *Conn) finish(wait func() error) error {
-	c.net.SetWriteDeadline(time.Now().Add(WriteTimeout))
+	c.mu.Lock()
+	timeout := WriteTimeout
+	if c.cut {
+		timeout = 0
+	}
+	c.net.SetWriteDeadline(time.Now().Add(timeout)) // under the lock, so that Cut comes before or after
+	c.mu.Unlock()
 	err := wait()
 	c.net.SetWriteDeadline(time.Time{})
 	return err
@@ -362,10 +369,13 @@ func (c *Conn) Leave() {
 	c.mu.Unlock()
 }
 
-// Cut implements [netpoll.Member].
+// Cut implements [netpoll.Member]. An answer that waits for its client to read fails.
 func (c *Conn) Cut() {
 	c.mu.Lock()
-	c.fresh = false
+	c.fresh, c.cut = false, true
+	if c.phase == handling {
+		c.net.SetWriteDeadline(time.Now())
+	}
 	c.mu.Unlock()
 	c.Leave()
 }

@@ -150,6 +150,33 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 	})
 }
 
+// A server that ends does not wait for a client that does not read its answer, whether the writing has
+// begun before the cut or not.
+func TestCutOfAnAnswerThatNobodyReads(t *testing.T) {
+	for _, before := range []time.Duration{0, time.Second} {
+		handler, holders := holding()
+		inWorld(t, handler, func(t *testing.T, w *world) {
+			conn := w.dial()
+			conn.send(request("/a"))
+			h := <-holders
+			all := w.heartbeats.Members()
+			start := time.Now()
+			time.AfterFunc(before, func() {
+				for _, m := range all {
+					m.(*Conn).Cut()
+				}
+			})
+			if before == 0 {
+				synctest.Wait()
+			}
+			if err := h.answer("x"); err == nil || time.Since(start) != before {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
+			conn.Close()
+		})
+	}
+}
+
 func TestHoldElsewhere(t *testing.T) {
 	if Hold(httptest.NewRecorder(), nil) != nil {
 		t.Error("held a request that is not ours")
