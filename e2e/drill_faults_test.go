@@ -71,6 +71,7 @@ func faults() []row {
 		{name: "clients gone without a word", env: []string{"PUSHGATE_PING_INTERVAL=2s"}, prepare: throughProxy, act: vanish},
 		{name: "clients that flood frames", act: floods},
 		{name: "slow handshakes and posts", act: slowSenders},
+		hostile(),
 
 		{name: "Redis restarted empty", refuses: true, short: true, loses: true, act: restartEmpty},
 

@@ -27,8 +27,10 @@ type row struct {
 	clients int                // 60 unless it says otherwise
 	rate    int                // messages a second, 200 unless it says otherwise
 	env     []string           // of the edges; if there is any, the row has a world of its own
+	tags    string             // with which the programs are built, for a row with an env
 	prepare func(*drill) error // before the clients connect; may be nil
 	act     func(*drill) error
+	after   func(*drill) error // when the clients have gone; may be nil
 
 	again bool // the machine was too busy the first time
 }
@@ -107,7 +109,14 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 	var w *World
 	for _, r := range rows {
 		if w == nil || r.env != nil {
-			w = Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
+			programs := bin
+			if r.tags != "" {
+				programs = t.TempDir()
+				if err := BuildTags(programs, r.tags, ".", "./cmd/edge", "./cmd/publisher"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w = Start(t, Options{Bin: programs, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
 				Shutdown: "1s", EdgeEnv: append([]string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}, r.env...)})
 		}
 		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
@@ -176,6 +185,9 @@ func (w *World) run(t *testing.T, r row) outcome {
 	}
 	d.crowd.stop()
 	d.crowd.comeBack(d.ctx)
+	if o.err == nil && r.after != nil {
+		o.err = r.after(d)
+	}
 	o.edge, o.publisher = peaks.stop()
 	o.report = d.crowd.ledger.Check(d.crowd.subscribers)
 	o.accepted, o.unknown = d.crowd.ledger.Counts()

@@ -37,7 +37,12 @@ func Main(m *testing.M, use func(bin string)) int {
 // Build puts programs of one module of the repository into dir. The module is named by its
 // directory, such as "." or "tools/load".
 func Build(dir, module string, packages ...string) error {
-	args := []string{"build", "-o", dir}
+	return BuildTags(dir, "", module, packages...)
+}
+
+// BuildTags is [Build] with build tags, separated by commas.
+func BuildTags(dir, tags, module string, packages ...string) error {
+	args := []string{"build", "-o", dir, "-tags", tags}
 	if raceBuilt() {
 		args = append(args, "-race")
 	}

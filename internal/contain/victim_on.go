@@ -8,15 +8,16 @@ import (
 	"strconv"
 )
 
-// oneIn is of how many connections one panics; PUSHGATE_FAULT_ONE_IN, or none.
-var oneIn, _ = strconv.Atoi(os.Getenv("PUSHGATE_FAULT_ONE_IN"))
+// oneIn is of how many connections one panics: FAULT_ONE_IN in the environment, or none. The name has no
+// prefix because programs do not start with a prefixed variable that they do not know.
+var oneIn, _ = strconv.Atoi(os.Getenv("FAULT_ONE_IN"))
 
 var places = []string{"turn", "read", "tick"}
 
 // Victim is a connection in which a panic may happen, at one place. Only builds with the tag faultinject have such.
 type Victim struct{ place string }
 
-// NewVictim makes one connection in PUSHGATE_FAULT_ONE_IN a victim, at a place by chance.
+// NewVictim makes one connection in FAULT_ONE_IN a victim, at a place by chance.
 func NewVictim() Victim {
 	if oneIn <= 0 || rand.IntN(oneIn) > 0 {
 		return Victim{}

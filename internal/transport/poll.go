@@ -34,7 +34,7 @@ type Held interface {
 	// Answer answers the request as far as that goes without waiting, and returns nil if the answer is
 	// out. Else it returns what sends the rest and may block. It is called once.
 	Answer(status int, header http.Header, body []byte) (wait func() error)
-	// Abandon closes the connection.
+	// Abandon ends the request after a panic and closes the connection.
 	Abandon()
 }
 

@@ -205,10 +205,16 @@ func (c *Conn) serve(head []byte) {
 	}
 }
 
-// handle runs the handler. It reports false if the handler panicked: then the connection is closed
-// without a word, because any answer would say something to the client.
-func (c *Conn) handle(w http.ResponseWriter, r *http.Request) (ok bool) {
-	defer c.server.config.Panics.Recover("request", c.abandon)
+// handle runs the handler. It reports false if the handler panicked: then the answer is 500, unless
+// the request was held or its connection hijacked.
+func (c *Conn) handle(w *response, r *http.Request) (ok bool) {
+	defer c.server.config.Panics.Recover("request", func() {
+		if w.taken {
+			c.abandon()
+			return
+		}
+		c.fail()
+	})
 	c.server.config.Handler.ServeHTTP(w, r)
 	return true
 }
@@ -314,14 +320,39 @@ func (c *Conn) dropPendingLocked() {
 	c.pending, c.scanned = nil, 0
 }
 
-// Abandon closes a held connection without an answer.
+// Abandon ends a held request after a panic: with 500 if no answer has been begun. The connection is
+// closed.
 func (c *Conn) Abandon() {
 	c.mu.Lock()
-	if c.phase == held || c.phase == handling {
+	switch c.phase {
+	case held:
+		c.phase = handling
+		c.mu.Unlock()
+		c.fail()
+	case handling:
 		c.closeLocked()
+	default:
+		c.mu.Unlock()
+	}
+}
+
+// fail answers 500 and closes the connection. It does not block. A connection that ends without an
+// answer would be worse: nginx then avoids this server for a while, and asks the others the same.
+func (c *Conn) fail() {
+	c.mu.Lock()
+	if c.phase != handling {
+		c.mu.Unlock()
 		return
 	}
+	c.keep = false
 	c.mu.Unlock()
+	answer := appendAnswer(nil, 1, http.StatusInternalServerError, make(http.Header), nil, true)
+	wait := c.net.TryWrite(answer)
+	if wait == nil {
+		c.answered(nil)
+		return
+	}
+	c.server.config.Conns.Start(func() { c.answered(c.finish(wait)) })
 }
 
 // Tick implements [netpoll.Member]: it closes a connection on which nothing comes in time.

@@ -182,3 +182,18 @@ func TestHoldElsewhere(t *testing.T) {
 		t.Error("held a request that is not ours")
 	}
 }
+
+// A held request whose work has panicked is answered: a proxy would take silence for a server in
+// trouble.
+func TestAbandonWhileHeld(t *testing.T) {
+	handler, holders := holding()
+	inWorld(t, handler, func(t *testing.T, w *world) {
+		conn := w.dial()
+		conn.send(request("/a"))
+		h := <-holders
+		h.conn.Abandon()
+		if status, _, closes := conn.answer(); status != http.StatusInternalServerError || !closes {
+			t.Errorf("%d, closes %t", status, closes)
+		}
+	})
+}
