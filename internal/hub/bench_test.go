@@ -36,7 +36,7 @@ func BenchmarkNext(b *testing.B) {
 			messages := row(bench.messages)
 			b.ReportAllocs()
 			for b.Loop() {
-				// which is part of it, as it would be too short to leave out
+				// Part of what is measured: alone it would be too short to leave out.
 				for _, m := range messages {
 					m.ID.Sequence += uint64(bench.messages)
 					h.Dispatch(m)

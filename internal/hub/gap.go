@@ -9,13 +9,13 @@ import (
 // Gap reports messages that are missing because the log no longer holds them, and the position in a
 // batch of the note about them.
 type Gap struct {
-	// the note goes before the message of this index, or to the end; nearly always 0
+	// The note goes before the message of this index, or to the end; nearly always 0.
 	Index int
-	// id of the note: after everything returned before the note, before everything after it, and of
-	// no message that is returned
+	// Id of the note: after everything returned before the note, before everything after it, and of
+	// no message that is returned.
 	ID    proto.ID
 	After proto.ID // the client has everything up to here; what is missing came after it
-	// the first message after what is missing, or the log's head if there is none yet
+	// The first message after what is missing, or the log's head if there is none yet.
 	Before proto.ID
 }
 

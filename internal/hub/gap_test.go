@@ -98,7 +98,7 @@ func TestGap(t *testing.T) {
 // TestGapOfManyPagesIsToldOnce: each page before a gap reports it.
 func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	h := New(pages(
-		// all that there is
+		// All that there is.
 		proto.Page{Messages: stored(6, 7), Through: id(7), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(9, 10), Through: id(10), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(15, 16), Through: id(16), Head: id(30), Lost: id(20), More: true},

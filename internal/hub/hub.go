@@ -37,13 +37,13 @@ type Log interface {
 
 // Config bounds a hub. A zero field takes its default.
 type Config struct {
-	// most messages of an inbox; 256, above the largest batch. Beyond it the inbox is dropped and
+	// Most messages of an inbox; 256, above the largest batch. Beyond it the inbox is dropped and
 	// the session reads the log, which has no transient messages.
 	InboxMessages int
 	InboxBytes    int // most bytes of bodies, likewise; 256 KiB
 
-	// bounds concurrent reads of the log; hubs may share one. Nil: [DefaultPace], for this hub
-	// alone
+	// Bounds concurrent reads of the log; hubs may share one. Nil: [DefaultPace], for this hub
+	// alone.
 	Pace *Pace
 
 	GapInterval time.Duration // least time between two gaps reported to one session; a minute
@@ -58,13 +58,13 @@ type Config struct {
 // Stats counts events of one or more hubs since it was made.
 type Stats struct {
 	Dispatched atomic.Uint64 // messages notified by the log
-	// messages replayed to sessions, from the log or from the cache of recent messages
+	// Messages replayed to sessions, from the log or from the cache of recent messages.
 	Replayed  atomic.Uint64
 	Recalled  atomic.Uint64 // pages of these that the cache of recent messages answered
 	Trips     atomic.Uint64 // round trips to the log; one may serve any number of sessions
 	Resyncs   atomic.Uint64 // subscriptions to the log, including the first
 	Overflows atomic.Uint64 // inboxes dropped because they were full
-	// times that a session may have missed messages that the log no longer holds
+	// Times that a session may have missed messages that the log no longer holds.
 	Gaps         atomic.Uint64
 	GapsTold     atomic.Uint64 // Gaps returned to sessions
 	ReplayErrors atomic.Uint64 // failed reads of the log, which are retried
@@ -91,7 +91,7 @@ type Hub struct {
 	topics  map[channel.ID]*topic
 	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
 	head    proto.ID                // newest id notified
-	// all messages up to here have been pushed to every session, or its inbox is stale
+	// All messages up to here have been pushed to every session, or its inbox is stale.
 	pushedThrough proto.ID
 	headKnown     bool  // there was a Resync
 	down          error // why the log does not notify at present; nil if it does
@@ -201,7 +201,7 @@ func (h *Hub) aim(m *proto.Message) {
 	defer h.mu.Unlock()
 	h.targets = h.targets[:0]
 	h.head = m.ID
-	// under the lock: a session attached too late to be a target must find m here
+	// Under the lock: a session attached too late to be a target must find m here.
 	h.recent.add(m)
 	for _, id := range m.Receivers {
 		if t := h.topics[id]; t != nil {

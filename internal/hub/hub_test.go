@@ -357,7 +357,7 @@ func BenchmarkDispatch(b *testing.B) {
 			for b.Loop() {
 				m.ID.Sequence++
 				h.Dispatch(m)
-				// drained, so that the work is charged to the run that caused it
+				// Drain, so that the work is charged to the run that caused it.
 				for _, s := range sessions {
 					s.Next()
 					s.Next()

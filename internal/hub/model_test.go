@@ -46,7 +46,7 @@ type model struct {
 	log      []*proto.Message // all that was ever appended, transient messages too; guarded by mu
 	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
 	lossy    bool
-	// what the log holds of its messages, for which channels; guarded by mu
+	// What the log holds of its messages, for which channels; guarded by mu.
 	held map[proto.ID]map[channel.ID]bool
 }
 
@@ -390,7 +390,7 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	wake := make(chan struct{}, 1)
 	attach := func(cursor *proto.ID) *Session {
 		return c.model.edges[c.model.n(2)].Attach(c.channels, cursor, func() {
-			// time passes for others while a hub tells its sessions, one after another
+			// Time passes for others while a hub tells its sessions, one after another.
 			c.model.dawdle()
 			wake <- struct{}{}
 			c.model.dawdle()

@@ -68,7 +68,7 @@ func (r *recent) add(m *proto.Message) {
 	}
 	r.bytes += cost(m)
 	r.shrink()
-	// last: after a panic above, the next resync finds that this message is missing
+	// Last: after a panic above, the next resync finds that this message is missing.
 	r.through = m.ID
 }
 

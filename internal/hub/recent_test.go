@@ -47,7 +47,7 @@ func TestRecentAnswersWhatItHasHeardWhole(t *testing.T) {
 		{5, []channel.ID{bob, alice}, true, []uint64{6, 7}},
 		{6, []channel.ID{alice}, true, nil},
 		{8, []channel.ID{alice, bob}, true, nil},
-		// another edge was notified of more, or the log has lost it
+		// Another edge was notified of more, or the log has lost it.
 		{9, []channel.ID{alice}, false, nil},
 	} {
 		page, ok := ask(&r, c.after, c.channels...)

@@ -24,11 +24,11 @@ type Session struct {
 	cursor proto.ID // everything up to here has been returned; only Next moves it
 	inbox  *buffer  // messages notified after the cursor, in id order; nil if there are none
 	newest proto.ID // newest id that was put into the inbox
-	// newest id returned, including transient messages, which do not move the cursor
+	// Newest id returned, including transient messages, which do not move the cursor.
 	newestReturned proto.ID
 	losses         *losses // nil until something was lost
 	stale          bool    // the inbox may have holes
-	// attached without a cursor before any head was known: the next Resync sets the cursor
+	// Attached without a cursor before any head was known: the next Resync sets the cursor.
 	awaitsHead bool
 	nudged     bool     // Next must be called again, whatever is due
 	resting    bool     // Next is not called until wake has been called
@@ -42,7 +42,7 @@ type Session struct {
 // Batch is the messages that are due to a session.
 type Batch struct {
 	Messages []*proto.Message // in id order; valid until the next call of Next
-	// not nil if the log no longer holds messages that were due: the client must be told
+	// Not nil if the log no longer holds messages that were due: the client must be told.
 	Gap    *Gap
 	Nudged bool // nothing is due, but s does not rest: call Next again
 }
@@ -212,7 +212,7 @@ func (s *Session) collect(read *reading) Batch {
 	delivered := s.delivered()
 	untrusted := read != nil && s.cursor.After(page.Head)
 	if untrusted {
-		// they belong to a log that no longer exists; the page starts at its beginning
+		// They belong to a log that no longer exists; the page starts at its beginning.
 		s.cursor, s.newestReturned = proto.ID{}, proto.ID{}
 	}
 	inbox := s.inbox
