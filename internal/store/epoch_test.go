@@ -81,7 +81,7 @@ func TestReplicaThatHasAll(t *testing.T) {
 		want  []string
 		told  bool
 	}{{first, []string{"b", "c"}, false}, {last, []string{"c"}, false}, {head, []string{"c"}, false},
-		// a caller that knows more knows an id that is lost
+		// A caller that knows more knows an id that is lost.
 		{proto.ID{Epoch: last.Epoch, Sequence: last.Sequence + 1}, []string{"c"}, true}} {
 		if texts, told := owed(t, next, test.after); !slices.Equal(texts, test.want) || told != test.told {
 			t.Errorf("after %v: %q, told %v", test.after, texts, told)
@@ -122,7 +122,7 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			raised := head(t, next)
 			if knower == "publisher" {
 				post(t, knows, msg(time.Hour, "c", ch(1)))
-				// another edge, which knows too, but nothing new
+				// Another edge, which knows too, but nothing new.
 			} else if _, err := next.Head(t.Context(), gone); err != nil {
 				t.Fatal(err)
 			}

@@ -155,7 +155,7 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	proxy.Stall()
 	const late = timeout + 500*time.Millisecond
 	slowest := late + 1
-	// a busy machine may be late, a log that waits too long always is
+	// A busy machine may be late, a log that waits too long always is.
 	for try := 0; try < 5 && slowest > late; try++ {
 		var took [20]time.Duration
 		var wg sync.WaitGroup
@@ -212,7 +212,7 @@ func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 					msg(time.Hour, body+"a", ch(1), ch(2), ch(3)), msg(time.Hour, body+"b", ch(3), ch(1), ch(2)))
 				fate[w][body] = err
 				if n := int(done.Add(1)); err == nil && n%3 == 0 {
-					// of the 33 bytes of an answer: none, some, all but its end
+					// Of the 33 bytes of an answer: none, some, all but its end.
 					proxy.CutAfter(n % 33)
 				}
 			}

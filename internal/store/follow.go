@@ -160,7 +160,7 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		if s.dispatched || id.Epoch < s.newest.Epoch {
 			return errOrder
 		}
-		// appended between the subscription and the query for the head, which covers it
+		// Appended between the subscription and the query for the head, which covers it.
 		return nil
 	}
 	if !follows(id, s.newest) {

@@ -42,7 +42,7 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 		WriteTimeout: address.WriteTimeout,
 		PoolTimeout:  time.Second,
 
-		// with version 3 every command also looks for push notifications, which we do not use
+		// With version 3 every command also looks for push notifications, which we do not use.
 		Protocol:                 2,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -67,7 +67,7 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 		return redis.NewFailoverClient(opt.Failover()), nil
 	case redisurl.Cluster:
 		cluster := opt.Cluster()
-		// they ask the servers about commands; ours name their keys
+		// They ask the servers about commands; ours name their keys.
 		cluster.DisableRoutingPolicies = true
 		return redis.NewClusterClient(cluster), nil
 	default:

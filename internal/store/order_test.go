@@ -70,7 +70,7 @@ func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 		left := post(t, writer, msg(time.Hour, "a", ch(1)))
 		gone := post(t, writer, msg(time.Hour, "b", ch(1)))
 		eventually(t, "notifications", func() bool { return len(r.Texts()) == 2 })
-		// as a replica that was behind has it
+		// As a replica that was behind has it.
 		if err := rdb.Set(t.Context(), "pg:{default}:head", left.String(), 0).Err(); err != nil {
 			t.Fatal(err)
 		}

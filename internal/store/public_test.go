@@ -24,7 +24,7 @@ func TestPublicIDsStoredByAnOlderBuild(t *testing.T) {
 		t.Fatalf("%d lists of the public id, %v", len(list), err)
 	}
 	prefix := list[0][:len(list[0])-channel.IDLen]
-	// as an older build did
+	// As an older build did.
 	if err := rdb.LPush(t.Context(), prefix+ch(1).String(), id.String()).Err(); err != nil {
 		t.Fatal(err)
 	}

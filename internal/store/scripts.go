@@ -32,7 +32,7 @@ var (
 	confirmSource string
 
 	appendScript = newAppendScript("PUBLISH")
-	// the same for a cluster, where PUBLISH would go to every node
+	// The same for a cluster, where PUBLISH would go to every node.
 	shardedScript    = newAppendScript("SPUBLISH")
 	headScript       = newScript(positionSource + headSource)
 	historyScript    = newScript(historySource)

@@ -24,29 +24,29 @@ import (
 
 // How long the store keeps what it holds.
 const (
-	// a channel's list of ids, after its last message that is not transient
+	// A channel's list of ids, after its last message that is not transient.
 	ListLife      = 24 * time.Hour
 	PresenceLease = 15 * time.Second    // an edge's presence, after its last [Log.SetPresence]
 	SeenLife      = 30 * 24 * time.Hour // when a user was last seen
-	// a process's statistics, after its last [Store.PutProcess]
+	// A process's statistics, after its last [Store.PutProcess].
 	ProcessLease = 30 * time.Second
 )
 
 // Config says how a store works. A zero field takes its default.
 type Config struct {
 	ChannelCap int // most ids that a channel keeps; 10,000
-	// how long after its first message a channel accepts more, to the millisecond; for ever
+	// How long after its first message a channel accepts more, to the millisecond; for ever.
 	WriteWindow  time.Duration
 	PageMessages int // most messages in a page of history; 100
 	PageBytes    int // most bytes of records in a page that has more than one; 256 KiB
 
-	// how many replicas must have a message before it is acknowledged; default: none
+	// How many replicas must have a message before it is acknowledged; default: none.
 	Replicas proto.ReplicaRules
 
 	Timeout time.Duration // within which an append is answered; 700 ms
 	Ping    time.Duration // between two pings of the connection for notifications; 1 s
 	Silence time.Duration // after which a silent connection is taken for dead; 3 s
-	// between two probes, which the connection for notifications must bring back; 1 s
+	// Between two probes, which the connection for notifications must bring back; 1 s.
 	Canary time.Duration
 
 	// Damaged is called for every record that does not decode, notified or read; such a message can
@@ -128,7 +128,7 @@ type Log struct {
 	cfg    Config                // immutable, with defaults
 	links  *links                // immutable
 	portal string                // immutable
-	// immutable: a key, whose hash tag decides where all the portal's keys are
+	// Immutable: a key, whose hash tag decides where all the portal's keys are.
 	head   string
 	topic  string // immutable
 	seen   string // immutable: the key of when users were last seen

@@ -16,8 +16,8 @@ type Cluster struct {
 	Nodes []*Redis
 }
 
-// StartCluster starts a cluster of n nodes, which ends with the test; args are further options of
-// each node's command line. The test is skipped, or fails, as with [StartRedis].
+// StartCluster starts a cluster of that many nodes, which ends with the test; args are further
+// options of each node's command line. The test is skipped, or fails, as with [StartRedis].
 func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{}

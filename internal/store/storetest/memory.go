@@ -23,7 +23,7 @@ type Memory struct {
 	mu   sync.Mutex
 	head proto.ID  // newest given
 	lost time.Time // until then something of the epoch before may be missing
-	// newest id that callers know; survives Flush, as a process survives its Redis
+	// Newest id that callers know; survives Flush, as a process survives its Redis.
 	known    proto.ID
 	bodies   map[proto.ID]body
 	lists    map[channel.ID]*list

@@ -154,7 +154,7 @@ func (r *Redis) start() error {
 		switch {
 		case strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
 			return nil
-		// a server of another test took the port first
+		// A server of another test took the port first.
 		case strings.Contains(info, "\nprocess_id:"):
 			r.Stop()
 			return fmt.Errorf("%s is another server's", r.addr)

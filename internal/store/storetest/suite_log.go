@@ -46,7 +46,7 @@ func logCases() []testCase {
 			b.want("a b c", proto.ID{}, ch(1), ch(2))
 		}},
 		{"a message comes back whole", store.Config{}, func(b *bench) {
-			// clients write to public ids
+			// Clients write to public ids.
 			receivers := []channel.ID{channel.ForPublic(ch(1)), channel.ForPublic(ch(2))}
 			odd, err := channel.Parse(strings.Repeat("Zz", 16))
 			if err != nil {
@@ -87,7 +87,7 @@ func logCases() []testCase {
 				}
 			}
 			b.want("", proto.ID{}, ch(1))
-			// a miniredis takes a second for all that are allowed
+			// A miniredis takes a second for all that are allowed.
 			b.append(msg(time.Hour, "many", tooMany[:1000]...))
 			b.want("many", proto.ID{}, tooMany[999])
 		}},

@@ -43,10 +43,10 @@ func usersCase(b *bench) {
 	b.moves("e2", false, []proto.Presence{here(5, 0)}, -5)
 	b.moves("e2", false, []proto.Presence{here(5, 1)}, 5)
 
-	// only what differs from before
+	// Only what differs from before.
 	b.moves("e2", true, []proto.Presence{here(7, 1), here(5, 2)}, -6, 7)
 	b.moves("e1", true, []proto.Presence{here(5, 1), here(1<<40, 1)})
-	// how an edge leaves; user 5 is at the other one
+	// How an edge leaves; user 5 is at the other one.
 	b.moves("e1", true, nil, -(1 << 40))
 	b.Advance(20 * time.Second)                              // in which the other one dies
 	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // removes what that one has left
