@@ -8,15 +8,16 @@ import (
 	"strconv"
 )
 
-// oneIn is of how many connections one panics; PUSHGATE_FAULT_ONE_IN, or none.
+// oneIn says that one in so many connections panics: PUSHGATE_FAULT_ONE_IN; 0 means none.
 var oneIn, _ = strconv.Atoi(os.Getenv("PUSHGATE_FAULT_ONE_IN"))
 
 var places = []string{"turn", "read", "tick"}
 
-// Victim is a connection in which a panic may happen, at one place. Only builds with the tag faultinject have such.
+// Victim is a connection that may panic at one place. Only builds with the tag faultinject have it.
 type Victim struct{ place string }
 
-// NewVictim makes one connection in PUSHGATE_FAULT_ONE_IN a victim, at a place by chance.
+// NewVictim returns a Victim that panics, at a random place, for one connection in
+// PUSHGATE_FAULT_ONE_IN.
 func NewVictim() Victim {
 	if oneIn <= 0 || rand.IntN(oneIn) > 0 {
 		return Victim{}
@@ -24,7 +25,7 @@ func NewVictim() Victim {
 	return Victim{places[rand.IntN(len(places))]}
 }
 
-// Strike panics if v is to panic at a place.
+// Strike panics if v must panic at this place.
 func (v Victim) Strike(place string) {
 	if v.place == place {
 		panic("injected at " + place)
