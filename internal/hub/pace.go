@@ -20,8 +20,8 @@ type Pace struct {
 	questions int
 }
 
-// NewPace returns a pace that allows at most trips concurrent round trips to logs, each with at
-// most questions questions. As many more may be under way to logs that did not answer before.
+// NewPace returns a pace that allows at most so many concurrent round trips to logs, each with at
+// most so many questions. As many more may be under way to logs that did not answer before.
 func NewPace(trips, questions int) *Pace {
 	return &Pace{trips: make(chan struct{}, trips), trials: make(chan struct{}, trips), questions: questions}
 }

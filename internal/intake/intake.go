@@ -28,8 +28,8 @@ type Gates struct {
 	of map[string]*Gate // by the names of portals, including those that are not served any more
 }
 
-// New returns the gates of a process that has at most posts posts, and bytes bytes of their bodies,
-// on their way at a time.
+// New returns the gates of a process that has at most so many posts, and so many bytes of their
+// bodies, on their way into the log at a time.
 func New(posts, bytes int64) *Gates {
 	return &Gates{posts: posts, bytes: bytes, of: make(map[string]*Gate)}
 }
