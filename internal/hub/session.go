@@ -340,8 +340,8 @@ func (s *Session) spoil() {
 	}
 }
 
-// Nudge makes s due, so that Next is called again even if no message has come. Its caller can then
-// do other work.
+// Nudge makes s due, so that Next is called again even if no message has come. The caller of Next
+// can then do other work.
 func (s *Session) Nudge() {
 	s.mu.Lock()
 	s.nudged = true

@@ -95,8 +95,8 @@ func peer(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// forwarded returns the last address that proxies have added, which is that of the nearest one; the
-// zero Addr if it is not an address.
+// forwarded returns the last address that proxies have added, which the nearest of them has
+// written; the zero Addr if it is not an address.
 func forwarded(values []string) netip.Addr {
 	if len(values) == 0 {
 		return netip.Addr{}

@@ -35,7 +35,8 @@ const (
 // Config says how a store works. A zero field takes its default.
 type Config struct {
 	ChannelCap int // most ids that a channel keeps; 10,000
-	// How long after its first message a channel accepts more, to the millisecond; for ever.
+	// How long after its first message a channel accepts more, to the millisecond; default: for
+	// ever.
 	WriteWindow  time.Duration
 	PageMessages int // most messages in a page of history; 100
 	PageBytes    int // most bytes of records in a page that has more than one; 256 KiB
