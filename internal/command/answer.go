@@ -12,7 +12,8 @@ import (
 	"pushgate/internal/tally"
 )
 
-// answers gives the encoded answers to the questions of a batch that has been checked, nil if there are none.
+// answers returns the encoded answers to the questions of a batch that has been checked; nil if
+// there are none.
 func (x *Executor) answers(ctx context.Context, batch *pb.RequestBatch) ([]byte, error) {
 	var reply pb.ResponseBatch
 	for _, request := range batch.GetRequests() {
@@ -37,8 +38,8 @@ func (x *Executor) answers(ctx context.Context, batch *pb.RequestBatch) ([]byte,
 	return encode(&reply)
 }
 
-// Online gives the encoded answer to a question about channels: private ones, in the order of the question. The caller has
-// checked that it may be asked.
+// Online returns the encoded answer to a question about private channels, in the order of the
+// question. The caller must have checked that it may be asked.
 func (x *Executor) Online(ctx context.Context, channels []channel.ID) ([]byte, error) {
 	list := make([]*pb.ChannelId, len(channels))
 	for i, id := range channels {
@@ -53,7 +54,7 @@ func (x *Executor) Online(ctx context.Context, channels []channel.ID) ([]byte, e
 	return encode(&pb.ResponseBatch{Responses: []*pb.Response{response}})
 }
 
-// channelStats answers in the order of the question: senders count on it.
+// channelStats answers in the order of the question: senders rely on it.
 func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.Response, error) {
 	ids := make([]channel.ID, len(list))
 	for i, asked := range list {
@@ -63,7 +64,7 @@ func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.
 	}
 	sessions, err := x.log.Online(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("ask who of %d channels is online: %w", len(ids), err)
+		return nil, fmt.Errorf("query which of %d channels are online: %w", len(ids), err)
 	}
 	stats := new(pb.ChannelStatsResponse)
 	for i, asked := range list {
@@ -75,7 +76,7 @@ func (x *Executor) channelStats(ctx context.Context, list []*pb.ChannelId) (*pb.
 func (x *Executor) serverStats(ctx context.Context) (*pb.Response, error) {
 	processes, err := x.stats.Processes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask for the processes' statistics: %w", err)
+		return nil, fmt.Errorf("query the processes' statistics: %w", err)
 	}
 	text := []byte("[]")
 	if len(processes) > 0 {

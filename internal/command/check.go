@@ -11,8 +11,9 @@ import (
 	"pushgate/internal/proto/pb"
 )
 
-// decode reads a batch. What it holds is counted before memory is given to it: two bytes can make a request, and a request in memory
-// is a hundred. No batch within the limits holds as much as is allowed here.
+// decode decodes a batch. It counts the parts before it allocates memory for them: a request may be
+// two bytes encoded, and is a hundred in memory. No batch within the limits has as many parts as
+// are allowed here.
 func (x *Executor) decode(data []byte) (*pb.RequestBatch, error) {
 	if int64(len(data)) > x.config.MaxPayload {
 		return nil, proto.ErrRequestData
@@ -31,15 +32,16 @@ func (x *Executor) decode(data []byte) (*pb.RequestBatch, error) {
 	return batch, nil
 }
 
-// counter counts what lies in one another in an encoded batch, down to nothing.
+// counter counts the nested parts of an encoded batch, down to zero.
 type counter struct{ left int }
 
-// nested says which fields may come any number of times, by how deep they lie: requests; their lists of messages or channels; the
-// messages or channels; receivers and senders.
+// nested has the fields that may be repeated, by depth: requests; their lists of messages or
+// channels; the messages or channels; receivers and senders.
 var nested = [...][]protowire.Number{{1}, {1, 2}, {1}, {1, 2}}
 
-// count goes through data, which lies at a depth, until nothing is left. It reports false if data is damaged. It does not look into what
-// lies deepest: that may be the id of a channel.
+// count counts the parts of data, which is at the given depth, until the counter is used up. It
+// returns false if data is damaged. It does not look into the deepest parts: they may be ids of
+// channels.
 func (n *counter) count(data []byte, depth int) bool {
 	for len(data) > 0 && n.left > 0 {
 		number, kind, size := protowire.ConsumeTag(data)
@@ -67,8 +69,8 @@ func (n *counter) count(data []byte, depth int) bool {
 	return true
 }
 
-// check looks for what is wrong with a batch, in the original's order: what it is, who may ask it, how much it is, and whom it is
-// for. Only the bodies of messages are left for later.
+// check validates a batch, in the original's order: its kind, who may send it, its size, and its
+// receivers. Only the bodies of messages are checked later.
 func (x *Executor) check(c caller, batch *pb.RequestBatch) error {
 	if len(batch.GetRequests()) == 0 {
 		return proto.ErrRequestData
@@ -111,19 +113,20 @@ func (x *Executor) check(c caller, batch *pb.RequestBatch) error {
 	return nil
 }
 
-// rights verifies signatures of one batch, each once: ten thousand copies of one that is right would be ten thousand digests.
+// rights verifies the signatures of one batch, each once: ten thousand copies of a valid one would
+// cost ten thousand digests.
 type rights struct {
 	signer   *channel.Signer
 	verified map[right]struct{}
 }
 
-// right is an id and what was found to be a signature of it.
+// right is an id and a signature of it that has been verified.
 type right struct {
 	id        [channel.IDLen / 2]byte
 	signature string
 }
 
-// verify reports whether a, whose id has the right length, may be written to.
+// verify reports whether a is signed. Its id must have the right length.
 func (r rights) verify(a address) bool {
 	raw := [channel.IDLen / 2]byte(a.GetId())
 	if _, ok := r.verified[right{raw, string(a.GetSignature())}]; ok {
@@ -158,7 +161,8 @@ type address interface {
 	GetSignature() []byte
 }
 
-// checkChannels checks a list. A client knows only public ids, and needs the portal's signature for each, to ask as well as to write.
+// checkChannels checks a list. A client knows only public ids, and needs the portal's signature for
+// each, to ask as well as to write.
 func checkChannels[T address](x *Executor, c caller, rights rights, list []T) error {
 	switch {
 	case len(list) == 0:

@@ -11,12 +11,14 @@ import (
 	"pushgate/internal/proto"
 )
 
-// clientBody makes the body of a client's message one that no reader can take for the portal's.
+// clientBody returns the body of a client's message in a form that no reader can take for the
+// portal's.
 //
-// Readers do not hold that boundary themselves: there are some that run the commands of the module pull whoever sent them, and
-// all of them obey what a message has in extra. So the body must be an object with a module and a command, the module must not
-// be pull, and extra is what the server says of the sender and the time. The body is written anew, so that what was checked is
-// what every parser finds: a member that comes twice comes once.
+// Readers do not enforce that boundary themselves: some run the commands of the module pull whoever
+// sent them, and all obey what a message has in extra. So the body must be an object with a module
+// and a command, the module must not be pull, and extra has the server's data on the sender and the
+// time. The body is encoded again, so that every parser finds what was checked: no member is left
+// twice.
 func clientBody(body []byte, sender proto.Sender, now time.Time) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(bytes.ToValidUTF8(body, []byte("\uFFFD")), &members); err != nil {
@@ -39,7 +41,7 @@ func clientBody(body []byte, sender proto.Sender, now time.Time) ([]byte, error)
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// clientExtra is in the form of the portal's, without the revisions: readers act on those.
+// clientExtra has the form of the portal's extra, without the revisions: readers act on those.
 func clientExtra(sender proto.Sender, now time.Time) json.RawMessage {
 	b := append([]byte(nil), `{"sender":{"type":1,"id":"`...)
 	b = append(b, sender.Name()...)
@@ -48,7 +50,7 @@ func clientExtra(sender proto.Sender, now time.Time) json.RawMessage {
 	return append(b, '}')
 }
 
-// text gives the value of a JSON string, and reports false for anything else and for an empty one.
+// text returns the value of a JSON string. It returns false for anything else and for an empty one.
 func text(value json.RawMessage) (s string, ok bool) {
 	if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
 		return "", false
@@ -56,8 +58,8 @@ func text(value json.RawMessage) (s string, ok bool) {
 	return s, s != ""
 }
 
-// plain gives what a careless reader might take a name for: its letters and digits alone, small, and those of the full-width forms
-// as the ordinary ones.
+// plain returns what a careless reader might take a name for: only its letters and digits, in lower
+// case, with full-width forms as the ordinary ones.
 func plain(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= '！' && r <= '～' {

@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// send gives the message that a client's body becomes.
+// send returns the message that a client's body becomes.
 func send(t *testing.T, body string) (*proto.Message, error) {
 	t.Helper()
 	f := &fake{}
@@ -26,7 +26,7 @@ func send(t *testing.T, body string) (*proto.Message, error) {
 	return f.got[0], nil
 }
 
-// A client never reaches the readers' own commands, however it spells the module.
+// A client cannot send the readers' own commands, however it spells the module.
 func TestClientIsRefusedTheModulePull(t *testing.T) {
 	for _, module := range []string{
 		`pull`, `Pull`, `PULL`, `pUlL`, ` pull`, `pull `, `\tpull\n`, `p\u0075ll`, `\u0050ULL`, `pull\u0000`, `\u200bpull`, `pu\u00adll`,
@@ -119,7 +119,8 @@ func TestClientCannotForgeRecords(t *testing.T) {
 	}
 }
 
-// FuzzClientBody: whatever is let through is an object that is not of the module pull by any reading, whose extra is the server's.
+// FuzzClientBody: whatever is let through is an object that is not of the module pull by any
+// reading, whose extra is the server's.
 func FuzzClientBody(f *testing.F) {
 	f.Add([]byte(hello))
 	f.Add([]byte(`{"module_id":"PULL","command":"x","extra":{"revision_web":20}}`))

@@ -1,7 +1,9 @@
-// Package command carries out what portals and clients ask in batches of requests, by the same rules over every transport.
+// Package command carries out the batches of requests of portals and clients, by the same rules
+// over every transport.
 //
-// A client is whoever holds a signed pair of a private and a public channel id, which any browser of the portal does. What it may
-// write and what it may claim is decided here, because the readers of its messages do not: see client.go.
+// A client is whoever holds a signed pair of a private and a public channel id, as any browser of
+// the portal does. This package decides what it may write and claim, because the readers of its
+// messages do not: see client.go.
 package command
 
 import (
@@ -15,29 +17,32 @@ import (
 	"pushgate/internal/tally"
 )
 
-// Log is what an executor needs of a portal's log. It is called concurrently.
+// Log is the part of a portal's log that an executor uses. Its methods must be safe for concurrent
+// use.
 type Log interface {
-	// Append puts messages into the log and notifies of them, all or none.
+	// Append appends messages to the log and notifies of them, all or none.
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
-	// Online gives for each channel how many sessions watch it.
+	// Online returns for each channel how many sessions watch it.
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
-	// LastSeen returns for each user how many sessions it has, and when it was last seen, the zero time if never.
+	// LastSeen returns for each user how many sessions it has, and when it was last seen, the zero
+	// time if never.
 	LastSeen(ctx context.Context, users []int64) (sessions []int, seen []time.Time, err error)
 }
 
-// Stats is what the processes tell of themselves, as far as the portal may know it. It is called concurrently.
+// Stats has the processes' statistics, as far as the portal may see them. It must be safe for
+// concurrent use.
 type Stats interface {
 	Processes(ctx context.Context) ([]proto.ProcessStats, error)
 }
 
-// Config is what an executor is told. Zero limits take their defaults.
+// Config configures an executor. Zero limits take their defaults.
 type Config struct {
-	Signer      *channel.Signer // of the right to write to a public id
-	Rules       proto.TTLRules  // how long messages live by their type
-	MaxPayload  int64           // bytes of a batch; 1 MiB
-	MaxMessages int             // messages of a batch; 100
-	MaxChannels int             // receivers of a message, and channels of a question; 100
-	Tally       *tally.Tally    // counts what is carried out; nil: nothing does
+	Signer      *channel.Signer // verifies the right to write to a public id
+	Rules       proto.TTLRules  // how long messages live, by type
+	MaxPayload  int64           // most bytes of a batch; 1 MiB
+	MaxMessages int             // most messages of a batch; 100
+	MaxChannels int             // most receivers of a message, and channels of a question; 100
+	Tally       *tally.Tally    // counts what is carried out; may be nil
 }
 
 // Executor carries out batches. Its methods may be called concurrently.
@@ -47,7 +52,8 @@ type Executor struct {
 	stats  Stats
 }
 
-// New makes an executor over a portal's log. Clients get no statistics: an executor that serves only them needs no stats.
+// New returns an executor over a portal's log. Clients get no statistics: stats may be nil if the
+// executor serves only them.
 func New(config Config, log Log, stats Stats) *Executor {
 	if config.MaxPayload == 0 {
 		config.MaxPayload = 1 << 20
@@ -61,22 +67,23 @@ func New(config Config, log Log, stats Stats) *Executor {
 	return &Executor{config: config, log: log, stats: stats}
 }
 
-// Portal carries out an encoded RequestBatch of whoever may write to private channels.
+// Portal carries out an encoded RequestBatch of a sender that may write to private channels.
 //
-// All requests of the batch are carried out, or none: whatever is wrong with any of them is found first. The reply is an encoded
-// ResponseBatch with the answers to the questions among them, in their order; it is nil if there are none. The error is a
-// *[proto.Error] if the sender is at fault; any other is ours, and does not say that nothing was done.
+// All requests of the batch are carried out, or none: all are checked first. The reply is an
+// encoded ResponseBatch with the answers to the questions among them, in order; it is nil if there
+// are none. The error is a *[proto.Error] if the sender is at fault. After any other error, which
+// is ours, the batch may have been carried out all the same.
 func (x *Executor) Portal(ctx context.Context, batch []byte) (reply []byte, err error) {
 	return x.execute(ctx, caller{}, batch)
 }
 
-// Client carries out an encoded RequestBatch of a client whose own public id is public, as [Executor.Portal] does for a portal. With
-// the zero id it is refused.
+// Client carries out an encoded RequestBatch of a client whose own public id is public, as
+// [Executor.Portal] does for a portal. With the zero id the batch is refused.
 func (x *Executor) Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error) {
 	return x.execute(ctx, caller{client: true, public: public}, batch)
 }
 
-// caller is on whose behalf a batch is carried out.
+// caller is the sender of a batch.
 type caller struct {
 	client bool
 	public channel.ID // of a client
@@ -97,7 +104,8 @@ func (x *Executor) execute(ctx context.Context, c caller, data []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	// Questions come first: should they fail, the sender may repeat the whole batch, and nothing has been published.
+	// Questions come first: if they fail, nothing has been published, and the sender may repeat the
+	// whole batch.
 	reply, err := x.answers(ctx, batch)
 	if err != nil {
 		return nil, err
@@ -131,7 +139,8 @@ func (x *Executor) countRequests(batch *pb.RequestBatch) {
 	}
 }
 
-// countMessages counts the messages that the log has taken, each once however often it comes, and reports whether there are any.
+// countMessages counts the messages that the log has appended, each once however often it is sent,
+// and reports whether there are any.
 func (x *Executor) countMessages(messages []*proto.Message, receipts []proto.Receipt) (taken bool) {
 	for i, receipt := range receipts {
 		taken = taken || !receipt.ID.IsZero()
@@ -142,7 +151,7 @@ func (x *Executor) countMessages(messages []*proto.Message, receipts []proto.Rec
 	return taken
 }
 
-// messages makes what is to be published of a batch that has been checked.
+// messages returns the messages of a batch that has been checked.
 func (x *Executor) messages(c caller, batch *pb.RequestBatch, now time.Time) ([]*proto.Message, error) {
 	var messages []*proto.Message
 	for _, request := range batch.GetRequests() {
@@ -167,7 +176,7 @@ func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time
 		if body, err = clientBody(body, sender, now); err != nil {
 			return nil, err
 		}
-		typ = "" // how long its messages live is not the client's to say
+		typ = "" // a client must not choose how long its messages live
 	}
 	body, found, err := proto.CheckBody(body)
 	if err != nil {
@@ -189,7 +198,8 @@ func (x *Executor) message(c caller, incoming *pb.IncomingMessage, now time.Time
 	return m, nil
 }
 
-// receivers returns the channels of a list that has been checked, each once: the log wants them distinct.
+// receivers returns the channels of a list that has been checked, each once, because the log
+// requires distinct ones.
 func receivers(list []*pb.Receiver) []channel.ID {
 	refs := make([]channel.Ref, len(list))
 	for i, r := range list {

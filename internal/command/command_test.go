@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// fake is a log in which those are online whose id begins with an even byte.
+// fake is a log in which the channels are online whose id begins with an even byte.
 type fake struct {
 	calls   int // of Append
 	got     []*proto.Message
@@ -61,7 +61,7 @@ func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
 	return sessions, f.onlines
 }
 
-// LastSeen has users with an odd number been here a minute ago, and all others be here.
+// LastSeen reports users with an odd number as gone for a minute, and all others as online.
 func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, error) {
 	sessions := make([]int, len(users))
 	times := make([]time.Time, len(users))
@@ -193,8 +193,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestRefusals has every refusal, and that each comes before those that the original looks for later. A refused batch publishes
-// nothing, not even what comes before the fault.
+// TestRefusals tests every refusal, and that each comes before those that the original checks
+// later. A refused batch publishes nothing, not even what comes before the fault.
 func TestRefusals(t *testing.T) {
 	good := publish(incoming(hello, public(1)))
 	forged := &pb.Receiver{Id: raw(1), Signature: signer.SignPublic(id(2))}
@@ -328,7 +328,7 @@ func TestClientMayAskAboutPublicIDs(t *testing.T) {
 	}
 }
 
-// TestOnlineIsTheVectorsAnswer has the question of a portal as a GET.
+// TestOnlineIsTheVectorsAnswer asks a portal's question as a GET.
 func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 	for _, c := range vectors.Load(t).Protobuf.Cases {
 		if c.Name != "channel stats response" {
@@ -404,7 +404,8 @@ func TestLifeAndType(t *testing.T) {
 	}
 }
 
-// TestOurFaults: what is not the sender's fault is no refusal, and questions are asked before anything is published.
+// TestOurFaults: our own errors are no refusals, and questions are asked before anything is
+// published.
 func TestOurFaults(t *testing.T) {
 	broken := errors.New("broken")
 	data := batch(t, publish(incoming(hello, private(1))), ask(private(1)), serverStats())
@@ -439,7 +440,8 @@ func TestLimitsAreConfigurable(t *testing.T) {
 	}
 }
 
-// BenchmarkLargestClientBatch is what one frame of a client can cost: a hundred messages, each to as many receivers as fit.
+// BenchmarkLargestClientBatch measures what one frame of a client can cost: a hundred messages,
+// each to as many receivers as fit.
 func BenchmarkLargestClientBatch(b *testing.B) {
 	x := newExecutor(b, &fake{})
 	data := batch(b, publish(many(100, incoming(hello, many(100, public(1))...))...))

@@ -16,7 +16,8 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// FuzzBatch: no bytes make an executor panic or publish what it refuses, and what it accepts the generated code reads.
+// FuzzBatch: no bytes make an executor panic or publish what it refuses, and what it accepts the
+// generated code reads.
 func FuzzBatch(f *testing.F) {
 	for _, c := range vectors.Load(f).Protobuf.Cases {
 		data, _ := hex.DecodeString(c.Hex)
@@ -54,7 +55,8 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// expected says by another way than the executor's own what must become of a batch; nil is success.
+// expected returns the result that a batch must have, in another way than the executor; nil is
+// success.
 func expected(b *pb.RequestBatch, client bool) *proto.Error {
 	if len(b.Requests) == 0 {
 		return proto.ErrRequestData
@@ -141,7 +143,7 @@ func expectedOfList(list []*pb.Receiver, client bool) *proto.Error {
 	return nil
 }
 
-// outcome holds what was published and replied to what was asked.
+// outcome compares what was published and replied with what was asked.
 func outcome(t *testing.T, log *fake, b *pb.RequestBatch, client bool, reply []byte) {
 	t.Helper()
 	if err := expected(b, client); err != nil {
@@ -185,7 +187,8 @@ func outcome(t *testing.T, log *fake, b *pb.RequestBatch, client bool, reply []b
 	}
 }
 
-// TestRandomBatches has batches that are nearly right, encoded by the generated code, and with unknown fields in them.
+// TestRandomBatches sends batches that are nearly right, encoded by the generated code, with
+// unknown fields in them.
 func TestRandomBatches(t *testing.T) {
 	accepted := map[bool]int{}
 	for seed := range uint64(1000) {

@@ -15,13 +15,13 @@ import (
 	"pushgate/internal/rpc"
 )
 
-// Caller is a client of version 5: a user of the portal, or a guest who is known by a public id at most.
+// Caller is a client of version 5: a user of the portal, or a guest that has at most a public id.
 type Caller struct {
 	User   int64      // 0: none
 	Public channel.ID // zero: none
 }
 
-// sender gives who the caller is to the readers of its messages.
+// sender returns how the readers of its messages see the caller.
 func (c Caller) sender() proto.Sender {
 	if id := channel.ForUser(c.User); !id.IsZero() {
 		return proto.Sender{Type: proto.SenderClient, ID: id}
@@ -29,11 +29,11 @@ func (c Caller) sender() proto.Sender {
 	return proto.Sender{Type: proto.SenderClient, ID: c.Public}
 }
 
-// errNobody is said to a client that has neither a user nor a public id.
+// errNobody is the error for a client that has neither a user nor a public id.
 var errNobody = rpc.ErrInvalidRequest.With(proto.ErrNoPublicID.Text)
 
-// Call carries out a client's call of publish or getUsersLastSeen. The error is of the log; what is the client's fault is in the reply.
-// Any other method is not found.
+// Call carries out a client's call of publish or getUsersLastSeen. The error is the log's; the
+// client's faults are in the reply. For any other method the reply is "method not found".
 func (x *Executor) Call(ctx context.Context, c Caller, call rpc.Call) (rpc.Reply, error) {
 	switch {
 	case call.Fault != nil:
@@ -64,8 +64,8 @@ func (x *Executor) publish(ctx context.Context, c Caller, params json.RawMessage
 	}
 }
 
-// clientMessage makes a message by the rules of [Executor.Client]: what a portal may say besides (params of single users, a type) is not
-// looked at.
+// clientMessage makes a message by the rules of [Executor.Client]: it ignores what only a portal
+// may set (params of single users, a type).
 func (x *Executor) clientMessage(c Caller, params json.RawMessage, now time.Time) (*proto.Message, *rpc.Error) {
 	sender := c.sender()
 	if sender.ID.IsZero() {
@@ -97,8 +97,8 @@ func (x *Executor) clientMessage(c Caller, params json.RawMessage, now time.Time
 	return nil, rpc.ErrInvalidParams.With(told.Text)
 }
 
-// clientReceivers gives the channels that a client's message goes to. Users may be written to by users; a guest needs the portal's
-// signature, as everybody does for a public id.
+// clientReceivers returns the channels of a client's message. Users may write to users; a guest
+// needs the portal's signature, as everybody does for a public id.
 func (x *Executor) clientReceivers(c Caller, p rpc.Publish) ([]channel.ID, *proto.Error) {
 	switch n := len(p.Users) + len(p.Channels); {
 	case n == 0:
@@ -123,7 +123,8 @@ func (x *Executor) clientReceivers(c Caller, p rpc.Publish) ([]channel.ID, *prot
 	return channel.IDs(refs), nil
 }
 
-// publicChannel reads a public id and its signature, in one string or as two members of an object. What it cannot read is the zero ID.
+// publicChannel reads a public id and its signature, in one string or as two members of an object.
+// It returns the zero ID for what it cannot read.
 func publicChannel(value json.RawMessage) (channel.ID, string) {
 	var text string
 	var id, signature string
@@ -141,7 +142,7 @@ func publicChannel(value json.RawMessage) (channel.ID, string) {
 	return refs[0].Private, signature
 }
 
-// LastSeen carries out a portal's getUsersLastSeen. The error is of the log.
+// LastSeen carries out a portal's getUsersLastSeen. The error is the log's.
 func (x *Executor) LastSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
 	return x.lastSeen(ctx, params, math.MaxInt)
 }
@@ -157,7 +158,7 @@ func (x *Executor) lastSeen(ctx context.Context, params json.RawMessage, limit i
 	}
 	sessions, seen, err := x.log.LastSeen(ctx, users)
 	if err != nil {
-		return rpc.Reply{}, fmt.Errorf("ask when %d users were last seen: %w", len(users), err)
+		return rpc.Reply{}, fmt.Errorf("query when %d users were last seen: %w", len(users), err)
 	}
 	x.config.Tally.Request("getUsersLastSeen")
 	return rpc.Reply{Result: rpc.LastSeen(users, sessions, seen, time.Now())}, nil

@@ -94,7 +94,8 @@ func TestCallRefuses(t *testing.T) {
 	}
 }
 
-// TestClientsAskAboutFewUsers: of users a client asks about no more at a time than of channels; a portal may ask about all that it has.
+// TestClientsAskAboutFewUsers: a client may ask about as many users as channels at a time, a portal
+// about all that it has.
 func TestClientsAskAboutFewUsers(t *testing.T) {
 	x := newExecutor(t, &fake{})
 	for n, allowed := range map[int]bool{1: true, 100: true, 101: false, 10_000: false} {

@@ -2,7 +2,7 @@
 
 package contain
 
-// Victim is a connection in which a test build may have a panic happen. In every other build it is nothing.
+// Victim is a connection in which a test build may panic. In every other build it is empty.
 type Victim struct{}
 
 // NewVictim returns the zero value.

@@ -14,7 +14,7 @@ var oneIn, _ = strconv.Atoi(os.Getenv("FAULT_ONE_IN"))
 
 var places = []string{"turn", "read", "tick"}
 
-// Victim is a connection in which a panic may happen, at one place. Only builds with the tag faultinject have such.
+// Victim is a connection that may panic at one place. Only builds with the tag faultinject have it.
 type Victim struct{ place string }
 
 // NewVictim makes one connection in FAULT_ONE_IN a victim, at a place by chance.
@@ -25,7 +25,7 @@ func NewVictim() Victim {
 	return Victim{places[rand.IntN(len(places))]}
 }
 
-// Strike panics if v is to panic at a place.
+// Strike panics if v must panic at this place.
 func (v Victim) Strike(place string) {
 	if v.place == place {
 		panic("injected at " + place)

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Proxy forwards connections to an upstream server. Its methods may be called concurrently, and say what happens to connections of
-// now and later; those that end connections have closed them when they return.
+// Proxy forwards connections to an upstream server. Its methods may be called concurrently. They
+// affect present and later connections; those that end connections have closed them when they
+// return.
 type Proxy struct {
 	network, upstream string       // immutable
 	listener          net.Listener // immutable
@@ -47,8 +48,8 @@ func (f *flow) resume() {
 	}
 }
 
-// New starts a proxy on a free port of the loopback. The upstream is host:port, or the path of a unix socket after "unix:". The caller
-// closes it.
+// New starts a proxy on a free port of the loopback. The upstream is host:port, or the path of a
+// unix socket after "unix:". The caller closes it.
 func New(upstream string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,24 +66,26 @@ func New(upstream string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr gives the host and port that the proxy listens on.
+// Addr returns the host and port that the proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Cut closes all connections. New ones are welcome.
+// Cut closes all connections. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cutLocked()
 }
 
-// Refuse closes each new connection at once, until it is called with false. Connections that there are stay.
+// Refuse closes each new connection at once, until it is called with false. Existing connections
+// stay.
 func (p *Proxy) Refuse(refuse bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = refuse
 }
 
-// Stall lets connections stand, and new ones be made, but no byte pass, until Resume. Nothing is lost.
+// Stall keeps connections open and accepts new ones, but lets no byte pass until Resume. Nothing is
+// lost.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +100,7 @@ func (p *Proxy) StallReplies() {
 	p.replies.stall()
 }
 
-// Strand is StallReplies for the connections that there are, and for ever: only Cut frees them. New ones work.
+// Strand is StallReplies for existing connections, for ever: only Cut ends them. New ones work.
 func (p *Proxy) Strand() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,22 +117,22 @@ func (p *Proxy) Resume() {
 	p.replies.resume()
 }
 
-// Delay holds what is read from either side for so long before it is passed on.
+// Delay delays what is read from either side by d before it is passed on.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// CutAfter lets n more bytes of replies pass, over all connections, and then acts once as Cut. The requests that these replies are to
-// have arrived in full.
+// CutAfter lets n more bytes of replies pass, over all connections, and then acts once as Cut. The
+// requests that these replies are to have arrived in full.
 func (p *Proxy) CutAfter(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cutAfter = n
 }
 
-// Close ends the proxy and all connections, and waits until it has.
+// Close ends the proxy and all connections, and waits for their goroutines.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true

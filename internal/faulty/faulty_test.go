@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// echo starts a server that says back what it hears.
+// echo starts a server that echoes what it receives.
 func echo(t *testing.T, network, addr string) net.Addr {
 	t.Helper()
 	ln, err := net.Listen(network, addr)
@@ -78,11 +78,11 @@ func (c client) hear(want string) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if got, err := c.r.ReadString('\n'); err != nil || got != want+"\n" {
-		c.t.Fatalf("heard %q, %v; want %q", got, err, want)
+		c.t.Fatalf("got %q, %v; want %q", got, err, want)
 	}
 }
 
-// ends wants the connection closed, after some bytes, and not merely silent.
+// ends checks that the connection is closed after some bytes, not merely silent.
 func (c client) ends(want string) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
@@ -91,7 +91,7 @@ func (c client) ends(want string) {
 		c.t.Fatal("still open")
 	}
 	if string(got) != want {
-		c.t.Fatalf("heard %q before the end, want %q", got, want)
+		c.t.Fatalf("got %q before the end, want %q", got, want)
 	}
 }
 
@@ -99,7 +99,7 @@ func (c client) silent(d time.Duration) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(d))
 	if b, err := c.r.ReadByte(); err == nil {
-		c.t.Fatalf("heard %q during a stall", b)
+		c.t.Fatalf("got %q during a stall", b)
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// BenchmarkNext is a session's turn by what it finds: nothing, one message, an inbox of them, a page of the log.
+// BenchmarkNext measures Next by what it finds: nothing, one message, an inbox of them, a page of
+// the log.
 func BenchmarkNext(b *testing.B) {
 	turn := func(b *testing.B, s *Session, messages int) {
 		if batch := next(s); len(batch.Messages) != messages {
@@ -35,7 +36,8 @@ func BenchmarkNext(b *testing.B) {
 			messages := row(bench.messages)
 			b.ReportAllocs()
 			for b.Loop() {
-				for _, m := range messages { // which is part of it, as it would be too short to leave out
+				// Part of what is measured: alone it would be too short to leave out.
+				for _, m := range messages {
 					m.ID.Sequence += uint64(bench.messages)
 					h.Dispatch(m)
 				}
@@ -56,13 +58,13 @@ func BenchmarkNext(b *testing.B) {
 		s := h.Attach([]channel.ID{alice}, nil, func() {})
 		b.ReportAllocs()
 		for b.Loop() {
-			h.Resync(id(0)) // which makes the inbox doubtful
+			h.Resync(id(0)) // which makes the inbox stale
 			turn(b, s, len(page))
 		}
 	})
 }
 
-// row gives so many messages in a row.
+// row returns n consecutive messages.
 func row(n int) []*proto.Message {
 	messages := make([]*proto.Message, n)
 	for i := range messages {

@@ -45,7 +45,8 @@ func TestSessionIsSmall(t *testing.T) {
 	}
 }
 
-// A session at rest, in one channel of its own and one of all, with its topic and its place among the watchers.
+// A session at rest, in one channel of its own and one of all, with its topic and its entry among
+// the watchers.
 func TestTenThousandSessionsAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sessions = 10_000
@@ -76,7 +77,7 @@ func TestTenThousandSessionsAtRest(t *testing.T) {
 	})
 }
 
-// live gives the bytes of the heap that are in use, and are no garbage.
+// live returns the bytes of the heap that are in use and not garbage.
 func live() int64 {
 	runtime.GC()
 	runtime.GC() // pools forget at the second one

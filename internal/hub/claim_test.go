@@ -7,7 +7,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestClaim: who claims a session that rests has all that was given to it in one id, and may go on as if nothing had been.
+// TestClaim: whoever claims a session at rest gets an id that stands for all it was given, and may
+// also continue with it.
 func TestClaim(t *testing.T) {
 	h := New(pages(), Config{})
 	wakes := 0
@@ -26,7 +27,7 @@ func TestClaim(t *testing.T) {
 	}
 	not("it does not rest")
 	want(t, sequences(t, s))
-	not("it has no place")
+	not("it awaits the head")
 	h.Resync(id(1))
 	is(id(1))
 	not("somebody has")
@@ -40,7 +41,7 @@ func TestClaim(t *testing.T) {
 	if wakes != 0 {
 		t.Errorf("woken %d times while it was claimed", wakes)
 	}
-	want(t, sequences(t, s)) // its turn, while the log is read
+	want(t, sequences(t, s)) // Next after the nudge, while the log is read
 	want(t, sequences(t, s), 3)
 	want(t, sequences(t, s))
 	h.Dispatch(message(4, alice))

@@ -6,38 +6,46 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Gap says that messages are missing that the log could not hold, and where in a batch a note of it has its place.
+// Gap reports messages that are missing because the log no longer holds them, and the position in a
+// batch of the note about them.
 type Gap struct {
-	Index  int      // the note goes before the message of this index, or to the end; 0 but for rare cases
-	ID     proto.ID // of the note: after all that was given before it, before all that is given after it, and of no message given
-	After  proto.ID // the client had everything up to here; what is missing came after it
-	Before proto.ID // the first message after what is missing, or if there is none yet the log's head
+	// The note goes before the message of this index, or to the end; nearly always 0.
+	Index int
+	// Id of the note: after everything returned before the note, before everything after it, and of
+	// no message that is returned.
+	ID    proto.ID
+	After proto.ID // the client has everything up to here; what is missing came after it
+	// The first message after what is missing, or the log's head if there is none yet.
+	Before proto.ID
 }
 
-// losses is what a session knows of its gaps. s.mu guards it.
+// losses is the record of a session's gaps. Session.mu guards it.
 type losses struct {
-	owed    bool      // the client is to be told
-	after   proto.ID  // likewise: since here
-	lost    proto.ID  // likewise: newest id that may be missing, zero if ids have begun anew
-	counted proto.ID  // newest id that may be missing and was counted
-	at      time.Time // when the client was told last
+	owed    bool      // a Gap must still be returned
+	after   proto.ID  // if owed: where the gap begins
+	lost    proto.ID  // if owed: newest id that may be missing; zero if the ids have begun anew
+	counted proto.ID  // newest id that may be missing and has been counted
+	at      time.Time // when the last Gap was returned
 }
 
-// had gives the id up to which the client has everything, be it stored or transient. s.mu is held.
-func (s *Session) had() proto.ID {
-	if s.told.After(s.cursor) {
-		return s.told
+// delivered returns the id up to which the client has everything, stored or transient. s.mu is
+// held.
+func (s *Session) delivered() proto.ID {
+	if s.newestReturned.After(s.cursor) {
+		return s.newestReturned
 	}
 	return s.cursor
 }
 
-// gap notes what a page says is missing, and tells the client of it, unless it has been told of another gap a moment ago: then it is
-// told with what comes later. out is what it is given now, had is the newest id that it had before. s.mu is held.
+// gap records what a page reports missing, and returns a Gap for it. If the last one was returned
+// less than Config.GapInterval ago, it returns nil, and a later batch has the Gap. out is what the
+// session returns now, had the newest id that it returned before. s.mu is held.
 //
-// A page may speak of a gap that is none, and does so on each page before the place of the gap. So a client is told only if an id
-// between what it has and what it is given is in doubt, and once of each.
-func (s *Session) gap(page proto.Page, out []*proto.Message, had proto.ID, untrusted bool) *Gap {
-	since := had
+// A page may report a gap that is none, and every page before a gap reports it. So a Gap is
+// returned only if an id between what the client has and what it gets now may be missing, and once
+// for each.
+func (s *Session) gap(page proto.Page, out []*proto.Message, delivered proto.ID, untrusted bool) *Gap {
+	since := delivered
 	if untrusted {
 		since = proto.ID{}
 	}
@@ -52,7 +60,7 @@ func (s *Session) gap(page proto.Page, out []*proto.Message, had proto.ID, untru
 	if page.Gap() && (untrusted || page.Lost.After(l.counted)) {
 		s.hub.stats.Gaps.Add(1)
 		if !l.owed {
-			l.owed, l.after = true, had
+			l.owed, l.after = true, delivered
 		}
 		if l.lost, l.counted = page.Lost, page.Lost; untrusted {
 			l.lost, l.counted = proto.ID{}, page.Head
@@ -66,8 +74,8 @@ func (s *Session) gap(page proto.Page, out []*proto.Message, had proto.ID, untru
 	return nil
 }
 
-// hole finds the first id that no message has which the client is given, between what it has and what it has been given with out. If
-// there is none, it has everything up to there. s.mu is held.
+// hole finds the first id between what the client has and the end of out that no message of out
+// has. If there is none, the client has everything up to there. s.mu is held.
 func (s *Session) hole(out []*proto.Message, since proto.ID, untrusted bool) (index int, id proto.ID, ok bool) {
 	for i, m := range out {
 		if before, ok := m.ID.Previous(); ok && before.After(since) {
@@ -75,11 +83,12 @@ func (s *Session) hole(out []*proto.Message, since proto.ID, untrusted bool) (in
 		}
 		since = m.ID
 	}
-	// The cursor has passed all that the log had. An empty log that a client's ids are ahead of has but the id before all others.
+	// The cursor has passed everything that the log held. For an empty log that the client's ids
+	// are ahead of, only the id before all others is left.
 	return len(out), s.cursor, s.cursor.After(since) || untrusted && len(out) == 0
 }
 
-// beyond gives the first id after what is lost that the client is given. s.mu is held.
+// beyond returns the first id after what is lost that the client gets. s.mu is held.
 func (s *Session) beyond(lost proto.ID, page proto.Page, out []*proto.Message) proto.ID {
 	for _, m := range out {
 		if m.ID.After(lost) {

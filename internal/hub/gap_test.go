@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// pages is a Log that gives one page after the other, and then nothing.
+// pages is a Log that returns one page after the other, and then empty pages.
 func pages(all ...proto.Page) logFunc {
 	return func(context.Context, []channel.ID, proto.ID) (page proto.Page, err error) {
 		if len(all) > 0 {
@@ -28,7 +28,7 @@ func stored(sequences ...int) (all []*proto.Message) {
 	return all
 }
 
-// TestGap: where a client that brings a cursor of 5 is told of what is missing.
+// TestGap: where a session with a cursor of 5 reports what is missing.
 func TestGap(t *testing.T) {
 	none := proto.ID{}
 	for _, c := range []struct {
@@ -78,9 +78,9 @@ func TestGap(t *testing.T) {
 			}
 			switch {
 			case (batch.Gap == nil) != (c.want == nil):
-				t.Errorf("told of %+v, want %+v", batch.Gap, c.want)
+				t.Errorf("reported %+v, want %+v", batch.Gap, c.want)
 			case c.want != nil && *batch.Gap != *c.want:
-				t.Errorf("told of %+v, want %+v", *batch.Gap, *c.want)
+				t.Errorf("reported %+v, want %+v", *batch.Gap, *c.want)
 			}
 			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsTold.Load() != told {
 				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsTold.Load())
@@ -95,10 +95,11 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// TestGapOfManyPagesIsToldOnce: each page before the place of a gap speaks of it.
+// TestGapOfManyPagesIsToldOnce: each page before a gap reports it.
 func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	h := New(pages(
-		proto.Page{Messages: stored(6, 7), Through: id(7), Head: id(30), Lost: id(20), More: true}, // all that there is
+		// All that there is.
+		proto.Page{Messages: stored(6, 7), Through: id(7), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(9, 10), Through: id(10), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(15, 16), Through: id(16), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(25), Through: id(30), Head: id(30), Lost: id(20)},
@@ -117,7 +118,8 @@ func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestGapsArePaced: of a second gap within the minute a client is told after it, and that it began where the client was then.
+// TestGapsArePaced: a second gap within the minute is reported after the minute, from where the
+// client was when it arose.
 func TestGapsArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(pages(
@@ -137,27 +139,27 @@ func TestGapsArePaced(t *testing.T) {
 			return batch.Gap
 		}
 		if gap() == nil {
-			t.Error("not told")
+			t.Error("not reported")
 		}
 		for _, head := range []int{20, 30} {
 			time.Sleep(25 * time.Second)
 			h.Resync(id(head))
 			if gap := gap(); gap != nil {
-				t.Errorf("told of %+v", gap)
+				t.Errorf("reported %+v", gap)
 			}
 		}
 		time.Sleep(10 * time.Second)
 		h.Dispatch(message(31, alice)) // no id is free before it
 		if gap := gap(); gap != nil {
-			t.Errorf("told of %+v", gap)
+			t.Errorf("reported %+v", gap)
 		}
 		h.Dispatch(message(33, alice))
 		if gap := gap(); gap == nil || *gap != (Gap{Index: 0, ID: id(32), After: id(10), Before: id(33)}) {
-			t.Errorf("told of %+v", gap)
+			t.Errorf("reported %+v", gap)
 		}
 		h.Dispatch(message(40, alice))
 		if gap := gap(); gap != nil {
-			t.Errorf("told again, of %+v", gap)
+			t.Errorf("reported again: %+v", gap)
 		}
 		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsTold.Load() != 2 {
 			t.Errorf("%d gaps counted, %d told", h.Stats().Gaps.Load(), h.Stats().GapsTold.Load())

@@ -1,10 +1,11 @@
-// Package hub matches what a portal's log notifies of with the sessions of this process, and gives each session its messages.
+// Package hub routes a portal's live messages to the sessions of this process, and replays from the
+// log what a session missed.
 //
-// A session is a cursor into the log and an inbox, a bounded cache of what was notified since. Whatever makes the inbox
-// doubtful (a reconnect, a slow reader, a lost notification) is one and the same event here: the inbox is stale, and the log is
-// read after the cursor. [Session.Next] is the whole of it.
+// A session is a cursor into the log and an inbox, a bounded cache of the messages notified since
+// then. A reconnect, a slow reader and a lost notification all have the same effect: the inbox is
+// stale, and the log is read after the cursor. [Session.Next] does all of this.
 //
-// Locks are taken in this order, and none is held while a wake is called or the log is read:
+// Locks are taken in this order. None is held while a wake is called or the log is read:
 //
 //	Hub.mu, then recent.mu
 //	Session.mu, then reads.mu
@@ -25,81 +26,90 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Log is what a hub needs of a portal's log. It is called concurrently.
+// Log is the part of a portal's log that a hub uses. Its methods must be safe for concurrent use.
 type Log interface {
-	// Histories answers each question with what the log holds for some channels after a cursor, as one snapshot, a page at a time.
-	// With a cursor that the log has not reached (it lost data) it gives everything that it holds, and says so by a Head before
-	// the cursor. It is one round trip; the answers are in the order of the questions.
+	// Histories returns for each question one page of what the log holds for some channels after a
+	// cursor, as one snapshot. For a cursor that the log has not reached, because it lost data, it
+	// returns everything that it holds, with a Head before the cursor. It makes one round trip. The
+	// answers are in the order of the questions.
 	Histories(ctx context.Context, questions []proto.Question) []proto.Answer
 }
 
-// Config bounds a hub. Zero values stand for the defaults.
+// Config bounds a hub. A zero field takes its default.
 type Config struct {
-	InboxMessages int // messages that an inbox holds before the session must read the log, where transient ones are not; 256, above the largest batch
-	InboxBytes    int // bytes of bodies, likewise; 256 KiB
+	// Most messages of an inbox; 256, above the largest batch. Beyond it the inbox is dropped and
+	// the session reads the log, which has no transient messages.
+	InboxMessages int
+	InboxBytes    int // most bytes of bodies, likewise; 256 KiB
 
-	Pace *Pace // what is asked of the log at a time; several hubs may share one. Nil: [DefaultPace], for this hub alone
+	// Bounds concurrent reads of the log; hubs may share one. Nil: [DefaultPace], for this hub
+	// alone.
+	Pace *Pace
 
-	GapInterval time.Duration // between two gaps that a session is told of, at least; a minute
+	GapInterval time.Duration // least time between two gaps reported to one session; a minute
 
-	Stats *Stats // where to count; several hubs may share one. Nil: in a new one
+	Stats *Stats // the counters; hubs may share one. Nil: new ones
 
-	// Panics is told of panics in the work for one session or one reading of the log, which are recovered. Nil: none is.
+	// Panics receives the panics in the work for one session or one read of the log, which are
+	// recovered. Nil: no panic is recovered.
 	Panics contain.Report
 }
 
-// Stats counts what happened in hubs since it was made.
+// Stats counts events of one or more hubs since it was made.
 type Stats struct {
-	Dispatched   atomic.Uint64 // messages that the log notified of
-	Replayed     atomic.Uint64 // messages that sessions had from the log, or from what it had notified of before they came
-	Recalled     atomic.Uint64 // pages of these that took no reading of the log
-	Trips        atomic.Uint64 // round trips to the log, for any number of sessions each
-	Resyncs      atomic.Uint64 // subscriptions to the log, the first one too
-	Overflows    atomic.Uint64 // inboxes that were full and dropped
-	Gaps         atomic.Uint64 // times that a session may have lost messages, because the log could not hold them
-	GapsTold     atomic.Uint64 // times that a session was given a Gap for it
-	ReplayErrors atomic.Uint64 // reads of the log that failed, and are tried again
+	Dispatched atomic.Uint64 // messages notified by the log
+	// Messages replayed to sessions, from the log or from the cache of recent messages.
+	Replayed  atomic.Uint64
+	Recalled  atomic.Uint64 // pages of these that the cache of recent messages answered
+	Trips     atomic.Uint64 // round trips to the log; one may serve any number of sessions
+	Resyncs   atomic.Uint64 // subscriptions to the log, including the first
+	Overflows atomic.Uint64 // inboxes dropped because they were full
+	// Times that a session may have missed messages that the log no longer holds.
+	Gaps         atomic.Uint64
+	GapsTold     atomic.Uint64 // Gaps returned to sessions
+	ReplayErrors atomic.Uint64 // failed reads of the log, which are retried
 }
 
-// Hub holds the sessions of one portal. It implements [proto.Follower]: one goroutine tells it what the log notifies of. All
-// other methods may be called concurrently.
+// Hub holds the sessions of one portal. It implements [proto.Follower], whose methods one goroutine
+// calls. All other methods may be called concurrently.
 type Hub struct {
 	// Immutable after New.
-	log    Log
-	config Config
-	pace   *Pace
-	boxes  sync.Pool // of *box
-	stats  *Stats
-	synced chan struct{} // closed at the first Resync
+	log     Log
+	config  Config
+	pace    *Pace
+	buffers sync.Pool // of *buffer
+	stats   *Stats
+	synced  chan struct{} // closed at the first Resync
 
 	recent recent
 	reads  reads
 
-	life context.Context // of the reading of the log; Close ends it
+	life context.Context // context of the reads of the log; Close cancels it
 	end  context.CancelFunc
 
 	mu      sync.Mutex
 	topics  map[channel.ID]*topic
 	changed map[channel.ID]struct{} // topics whose number of sessions changed since TakeChanges
-	head    proto.ID                // newest id heard
-	settled proto.ID                // every session has been pushed what was heard up to here, or knows that its inbox is stale
-	placed  bool                    // head is known: there was a Resync
-	down    error                   // why the log does not notify now; nil if it does
+	head    proto.ID                // newest id notified
+	// All messages up to here have been pushed to every session, or its inbox is stale.
+	pushedThrough proto.ID
+	headKnown     bool  // there was a Resync
+	down          error // why the log does not notify at present; nil if it does
 
 	// Owned by the goroutine that calls Dispatch and Resync.
 	targets []*Session
 }
 
-// topic is the sessions that watch one channel.
+// topic holds the sessions that watch one channel.
 type topic struct{ watchers []watcher }
 
-// watcher is one session, and which of its channels this topic is.
+// watcher is one session, and the index of the topic among its channels.
 type watcher struct {
 	session *Session
 	index   int
 }
 
-// ErrNotSynced says why a new hub is not ready.
+// ErrNotSynced is the error of [Hub.Ready] before the first Resync.
 var ErrNotSynced = errors.New("not yet subscribed to the log")
 
 // New returns a hub over a portal's log. Close it after its last use.
@@ -128,68 +138,71 @@ func New(log Log, config Config) *Hub {
 		synced:  make(chan struct{}),
 		config:  config,
 		pace:    config.Pace,
-		boxes:   sync.Pool{New: func() any { return new(box) }},
+		buffers: sync.Pool{New: func() any { return new(buffer) }},
 		topics:  make(map[channel.ID]*topic),
 		changed: make(map[channel.ID]struct{}),
 		down:    ErrNotSynced,
 	}
 }
 
-// Close ends the reading of the log, and returns when no goroutine of h is left. Sessions that still
-// wait for a page are not woken any more; they can be detached as before.
+// Close cancels the reads of the log and returns when no goroutine of h is left. Sessions that
+// still wait for a page are not woken any more. They can be detached as before.
 func (h *Hub) Close() {
 	h.end()
 	h.reads.close()
 	h.reads.workers.Wait()
 }
 
-// Stats gives where h counts.
+// Stats returns the counters of h.
 func (h *Hub) Stats() *Stats { return h.stats }
 
-// Ready says why the log does not notify this hub at present; nil if it does.
+// Ready returns nil if the log notifies this hub at present, else an error that says why it does
+// not.
 func (h *Hub) Ready() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.down
 }
 
-// Synced is closed once the log notifies this hub for the first time.
+// Synced returns a channel that is closed at the first Resync.
 func (h *Hub) Synced() <-chan struct{} { return h.synced }
 
-// Head gives the newest id that this hub has heard of.
+// Head returns the newest id that this hub knows.
 func (h *Hub) Head() proto.ID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.head
 }
 
-// Channels gives the number of channels that have a session here.
+// Channels returns the number of channels that have a session in this hub.
 func (h *Hub) Channels() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.topics)
 }
 
-// Dispatch puts m into the inbox of every session that watches one of its receivers. It is called by one goroutine, in id
-// order: a second one would break the order of every session without a sign.
+// Dispatch puts m into the inbox of every session that watches one of its receivers. It must be
+// called by one goroutine, in id order: a second caller would silently break the order of every
+// session.
 //
-// If it panics, the next call must be a Resync: the message may not have reached every session.
+// If it panics, the next call must be a Resync: m may not have reached every session.
 func (h *Hub) Dispatch(m *proto.Message) {
 	h.stats.Dispatched.Add(1)
 	h.aim(m)
 	for next := 0; next < len(h.targets); {
 		next = h.pushFrom(next, m)
 	}
-	h.settle()
+	h.pushed()
 }
 
-// aim makes the sessions that watch a receiver of m the targets.
+// aim sets the targets to the sessions that watch a receiver of m.
 func (h *Hub) aim(m *proto.Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.targets = h.targets[:0]
 	h.head = m.ID
-	h.recent.add(m) // under the lock: a session that comes too late to be among the targets is to find m here
+	// Under the lock: a session attached too late to be a target must find m here.
+	h.recent.add(m)
 	for _, id := range m.Receivers {
 		if t := h.topics[id]; t != nil {
 			for _, w := range t.watchers {
@@ -199,8 +212,8 @@ func (h *Hub) aim(m *proto.Message) {
 	}
 }
 
-// pushFrom pushes m to the targets from the first one on, and returns which is next. After a panic in one it returns early; that
-// session reads the log, so that it misses nothing.
+// pushFrom pushes m to the targets from first on and returns the index of the next one. If a push
+// panics, it returns early, and that session reads the log, so that it misses nothing.
 func (h *Hub) pushFrom(first int, m *proto.Message) (next int) {
 	defer h.config.Panics.Recover("push", func() {
 		next++
@@ -212,25 +225,26 @@ func (h *Hub) pushFrom(first int, m *proto.Message) (next int) {
 	return next
 }
 
-// Resync makes every inbox stale: any notification may have been missed.
+// Resync makes every inbox stale, because any notification may have been missed. head is the newest
+// id of the log.
 func (h *Hub) Resync(head proto.ID) {
 	h.stats.Resyncs.Add(1)
 	h.aimAtAll(head)
 	for _, s := range h.targets {
 		s.resync(head)
 	}
-	h.settle()
+	h.pushed()
 }
 
-// aimAtAll notes the newest id of the log and makes every session a target.
+// aimAtAll records the newest id of the log and makes every session a target.
 func (h *Hub) aimAtAll(head proto.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.targets = h.targets[:0]
-	if !h.placed {
+	if !h.headKnown {
 		close(h.synced)
 	}
-	h.head, h.placed, h.down = head, true, nil
+	h.head, h.headKnown, h.down = head, true, nil
 	h.recent.resync(head)
 	for _, t := range h.topics {
 		for _, w := range t.watchers {
@@ -241,7 +255,8 @@ func (h *Hub) aimAtAll(head proto.ID) {
 	}
 }
 
-// Down notes why notifications have stopped. Sessions stay: the next Resync makes good what they miss.
+// Down records why notifications have stopped. Sessions stay attached: after the next Resync they
+// read what they missed.
 func (h *Hub) Down(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -249,36 +264,39 @@ func (h *Hub) Down(err error) {
 	h.recent.pause()
 }
 
-// Remember sets how many bytes of the messages that the log notified of last are kept, roughly, for sessions that were away for
-// a moment. A new hub keeps none.
+// Remember sets how many bytes of the messages notified by the log last are kept, roughly, for
+// sessions that were away for a moment. A new hub has no cache.
 func (h *Hub) Remember(bytes int) { h.recent.remember(bytes) }
 
-// settle notes that all targets have been reached. It keeps their memory, but not the sessions in it, which may leave at any time.
-func (h *Hub) settle() {
+// pushed records that the message has been pushed to all targets. It keeps the slice but clears it,
+// so that detached sessions can be collected.
+func (h *Hub) pushed() {
 	clear(h.targets)
 	h.targets = h.targets[:0]
 	h.mu.Lock()
-	h.settled = h.head
+	h.pushedThrough = h.head
 	h.mu.Unlock()
 }
 
-// Attach makes a session that watches channels, none twice and at least one. With a cursor it gives everything after it; with
-// nil it begins at the newest id that this hub has heard. Whenever the session has rested and is due again, wake is called,
-// once: from any goroutine, so it must not block. The first call of Next needs no wake. End the session with [Session.Detach].
+// Attach returns a session that watches channels: at least one, each once. With a cursor, the
+// session returns everything after it. With nil, it begins at the newest id that this hub knows.
+// wake is called once each time that something is due to a session at rest. Any goroutine may call
+// it, so it must not block. The first call of Next needs no wake. The caller ends the session with
+// [Session.Detach].
 func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Session {
-	s := &Session{hub: h, channels: channels, wake: wake, watched: channels[:len(channels):len(channels)], places: make([]int, len(channels))}
+	s := &Session{hub: h, channels: channels, wake: wake, watched: channels[:len(channels):len(channels)], positions: make([]int, len(channels))}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case cursor != nil:
 		s.cursor, s.stale = *cursor, true
-	case h.placed:
+	case h.headKnown:
 		s.cursor = h.head
 	default:
-		s.unplaced = true
+		s.awaitsHead = true
 	}
 	for i := range channels {
-		h.enter(s, i)
+		h.addWatcher(s, i)
 	}
 	return s
 }
@@ -287,32 +305,32 @@ func (h *Hub) detach(s *Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range s.watched {
-		h.leave(s, i)
+		h.removeWatcher(s, i)
 	}
 	s.watched = nil
 }
 
-// enter puts s among the watchers of s.watched[i]. h.mu is held.
-func (h *Hub) enter(s *Session, i int) {
+// addWatcher adds s to the watchers of s.watched[i]. h.mu is held.
+func (h *Hub) addWatcher(s *Session, i int) {
 	id := s.watched[i]
 	t := h.topics[id]
 	if t == nil {
 		t = new(topic)
 		h.topics[id] = t
 	}
-	s.places[i] = len(t.watchers)
+	s.positions[i] = len(t.watchers)
 	t.watchers = append(t.watchers, watcher{s, i})
 	h.changed[id] = struct{}{}
 }
 
-// leave takes s from among the watchers of s.watched[i]. h.mu is held.
-func (h *Hub) leave(s *Session, i int) {
-	id, place := s.watched[i], s.places[i]
+// removeWatcher removes s from the watchers of s.watched[i]. h.mu is held.
+func (h *Hub) removeWatcher(s *Session, i int) {
+	id, position := s.watched[i], s.positions[i]
 	t := h.topics[id]
 	last := len(t.watchers) - 1
 	moved := t.watchers[last]
-	t.watchers[place] = moved
-	moved.session.places[moved.index] = place
+	t.watchers[position] = moved
+	moved.session.positions[moved.index] = position
 	t.watchers[last] = watcher{}
 	t.watchers = t.watchers[:last]
 	if last == 0 {
@@ -321,19 +339,19 @@ func (h *Hub) leave(s *Session, i int) {
 	h.changed[id] = struct{}{}
 }
 
-// watch has s watch one more channel, unless it does.
+// watch makes s watch one more channel, unless it watches it already.
 func (h *Hub) watch(s *Session, id channel.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s.watched == nil || slices.Contains(s.watched, id) {
 		return
 	}
-	s.watched, s.places = append(s.watched, id), append(s.places, 0)
-	h.enter(s, len(s.watched)-1)
+	s.watched, s.positions = append(s.watched, id), append(s.positions, 0)
+	h.addWatcher(s, len(s.watched)-1)
 }
 
-// unwatch takes back what watch did. The last channel takes the place of the one that goes; the first ones, which s was made with,
-// never move.
+// unwatch undoes watch. The last channel moves to the position of the removed one. The first ones,
+// which s was attached with, never move.
 func (h *Hub) unwatch(s *Session, id channel.ID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -341,16 +359,17 @@ func (h *Hub) unwatch(s *Session, id channel.ID) {
 	if i < len(s.channels) {
 		return
 	}
-	h.leave(s, i)
+	h.removeWatcher(s, i)
 	last := len(s.watched) - 1
-	s.watched[i], s.places[i] = s.watched[last], s.places[last]
-	s.watched, s.places = s.watched[:last], s.places[:last]
+	s.watched[i], s.positions[i] = s.watched[last], s.positions[last]
+	s.watched, s.positions = s.watched[:last], s.positions[:last]
 	if i < last {
-		h.topics[s.watched[i]].watchers[s.places[i]].index = i
+		h.topics[s.watched[i]].watchers[s.positions[i]].index = i
 	}
 }
 
-// TakeChanges gives the channels whose number of sessions changed since the last call, with the present number.
+// TakeChanges returns the channels whose number of sessions changed since the last call, with the
+// present number.
 func (h *Hub) TakeChanges() []proto.Presence {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -366,7 +385,7 @@ func (h *Hub) TakeChanges() []proto.Presence {
 	return changes
 }
 
-// Presence gives all channels that have sessions, with their number.
+// Presence returns all channels that have sessions, with their number.
 func (h *Hub) Presence() []proto.Presence {
 	h.mu.Lock()
 	defer h.mu.Unlock()

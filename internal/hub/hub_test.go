@@ -41,7 +41,7 @@ func message(sequence int, receivers ...channel.ID) *proto.Message {
 	return &proto.Message{ID: id(sequence), Receivers: receivers, TTL: time.Hour, Received: time.Now(), Body: []byte("{}")}
 }
 
-// sequences gives what the next batch holds.
+// sequences returns the sequences of the next batch.
 func sequences(t *testing.T, s *Session) []uint64 {
 	t.Helper()
 	var got []uint64
@@ -51,7 +51,8 @@ func sequences(t *testing.T, s *Session) []uint64 {
 	return got
 }
 
-// next gives what Next does, and waits while the log is read for it. Nobody else is to wake s meanwhile.
+// next returns what Next returns, and waits while the log is read for it. Nothing else may wake s
+// meanwhile.
 func next(s *Session) Batch {
 	wake, woken := s.wake, make(chan struct{}, 1)
 	s.wake = func() { woken <- struct{}{} }
@@ -87,7 +88,7 @@ func TestFreshSessionBeginsAtTheHead(t *testing.T) {
 	want(t, sequences(t, s), 8)
 }
 
-// A session that comes before the first resync is placed by it: it must not have the whole log.
+// A session attached before the first resync begins at its head: it must not get the whole log.
 func TestSessionBeforeFirstResyncIsPlacedByIt(t *testing.T) {
 	h := New(noLog(t), Config{})
 	if h.Ready() == nil {
@@ -132,8 +133,9 @@ func TestWakeComesOnceForARest(t *testing.T) {
 	want(t, sequences(t, s), 2, 3)
 }
 
-// Whoever nudges has set something down for the caller of Next, who may be just past the place where it looks.
-// Whatever comes between a batch and the rest after it keeps a session from resting: nobody would wake it.
+// A caller of Nudge has left work for the caller of Next, which may just have looked for it.
+// Whatever comes between a batch and the rest after it must keep a session from resting: nothing
+// would wake it.
 func TestNoRestWhileSomethingIsDue(t *testing.T) {
 	for name, come := range map[string]func(h *Hub, s *Session){
 		"a message": func(h *Hub, s *Session) { h.Dispatch(message(3, alice)) },
@@ -186,7 +188,7 @@ func TestNudgeIsNeverLost(t *testing.T) {
 	}
 }
 
-// An inbox is bounded by messages and by bytes; what does not fit comes from the log.
+// An inbox is bounded by messages and by bytes; what does not fit is read from the log.
 func TestFullInboxReadsTheLog(t *testing.T) {
 	for _, config := range []Config{{InboxMessages: 2}, {InboxBytes: 5}} {
 		var after proto.ID
@@ -221,7 +223,8 @@ func TestMessageLargerThanInbox(t *testing.T) {
 	want(t, sequences(t, s), 1)
 }
 
-// A cursor that the log has not reached is not trusted: else its owner would hear nothing until the log catches up.
+// A cursor that the log has not reached is not trusted: else the client would get nothing until the
+// log catches up.
 func TestCursorAheadOfTheLog(t *testing.T) {
 	h := New(logFunc(func(context.Context, []channel.ID, proto.ID) (proto.Page, error) {
 		return proto.Page{Messages: []*proto.Message{message(3, alice)}, Through: id(3), Head: id(3), Lost: id(100)}, nil
@@ -239,7 +242,8 @@ func TestCursorAheadOfTheLog(t *testing.T) {
 	}
 }
 
-// A page full of messages that have expired has an end, but no messages: the session must come to what is behind it.
+// A page full of messages that have expired has an end, but no messages: the session must go on to
+// the next page.
 func TestEmptyPageMovesTheCursor(t *testing.T) {
 	reads := 0
 	h := New(logFunc(func(_ context.Context, _ []channel.ID, after proto.ID) (proto.Page, error) {
@@ -271,7 +275,7 @@ func TestTransientKeepsItsPlaceAndMovesNoCursor(t *testing.T) {
 	}
 }
 
-// What has waited here for longer than its life is not sent any more.
+// A message that has outlived its life in the inbox is not returned.
 func TestExpiredWhileInTheInbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(noLog(t), Config{})
@@ -353,7 +357,8 @@ func BenchmarkDispatch(b *testing.B) {
 			for b.Loop() {
 				m.ID.Sequence++
 				h.Dispatch(m)
-				for _, s := range sessions { // drained, so that the work is charged to the run that caused it
+				// Drain, so that the work is charged to the run that caused it.
+				for _, s := range sessions {
 					s.Next()
 					s.Next()
 				}

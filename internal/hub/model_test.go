@@ -18,10 +18,12 @@ import (
 
 var seeds = flag.Int("seeds", 300, "random schedules of the model test")
 
-// TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and clients that read slowly and
-// come back with the last id that they saw, to any of two hubs; or whose sessions go on in another hub without their noticing. Whatever happens, each client must have had exactly the log of its channels, in
-// order. In every third schedule the log loses messages, and all with an epoch: each client must have been told of what it has not had,
-// and of nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
+// TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and
+// clients that read slowly and come back with the last id that they saw, to any of two hubs; or
+// whose sessions go on in another hub without their noticing. Whatever happens, each client must
+// have had exactly the log of its channels, in order. In every third schedule the log loses
+// messages, and all with an epoch: each client must have been told of what it has not had, and of
+// nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
 func TestDeliveryModel(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -44,7 +46,8 @@ type model struct {
 	log      []*proto.Message // all that was ever appended, transient messages too; guarded by mu
 	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
 	lossy    bool
-	held     map[proto.ID]map[channel.ID]bool // what the log holds of its messages, for which channels; guarded by mu
+	// What the log holds of its messages, for which channels; guarded by mu.
+	held map[proto.ID]map[channel.ID]bool
 }
 
 // modelEdge is a hub, and the link over which the log notifies it.
@@ -73,7 +76,8 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	for i := range m.edges {
 		h := New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})
-		// What is kept of late is nothing, which makes every return read the log; little; or much.
+		// The cache of recent messages is off, so that every return reads the log; or small; or
+		// large.
 		h.Remember([]int{0, 0, 5 * 640, 20 * 640}[seed%4])
 		h.Resync(m.position)
 		m.edges[i] = &modelEdge{Hub: h, up: true, notified: make(chan event, 10_000)}
@@ -81,7 +85,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	return m
 }
 
-// n gives a random number below most.
+// n returns a random number below most.
 func (m *model) n(most int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -193,7 +197,8 @@ func (m *model) breakLink(e *modelEdge) {
 	}
 }
 
-// lose trims channels, as a cap does, and now and then loses all and opens an epoch, which breaks the link.
+// lose trims channels, as a cap does, and now and then loses all and opens an epoch, which breaks
+// the link.
 func (m *model) lose() {
 	for range 12 {
 		m.pause(60 * time.Millisecond)
@@ -257,7 +262,8 @@ func (m *model) head() proto.ID {
 	return m.position
 }
 
-// Histories gives a snapshot for each question, taken somewhere within the time that the reading takes; some fail.
+// Histories returns a snapshot for each question, taken at some moment of the read. Some reads
+// fail.
 func (m *model) Histories(_ context.Context, questions []proto.Question) []proto.Answer {
 	answers := make([]proto.Answer, len(questions))
 	for i, q := range questions {
@@ -318,7 +324,7 @@ func (m *model) check(i int, c *client) {
 		if !slices.ContainsFunc(m.log, func(message *proto.Message) bool {
 			return gap.covers(message.ID) && !message.Transient() && message.Via(c.channels) >= 0 && !m.isHeld(message, c.channels)
 		}) {
-			m.t.Errorf("client %d: told of a gap from %v to %v, and nothing was lost", i, gap.After, gap.Before)
+			m.t.Errorf("client %d: got a gap from %v to %v, and nothing was lost", i, gap.After, gap.Before)
 		}
 	}
 	for _, message := range c.had {
@@ -350,7 +356,7 @@ type client struct {
 	gaps     []modelGap
 }
 
-// modelGap is what a client was told of.
+// modelGap is a gap that a client was told of.
 type modelGap struct{ Gap }
 
 func (g modelGap) covers(id proto.ID) bool { return id.After(g.After) && g.Before.Compare(id) >= 0 }
@@ -365,7 +371,8 @@ func (c *client) live(ctx context.Context, done <-chan struct{}) {
 		default:
 		}
 		if c.last == nil {
-			// Without an id that it saw, a client begins anew: what is published while it is away is not its own.
+			// Without an id that it saw, a client begins anew: what is published while it is away
+			// is not its own.
 			c.connect(ctx, time.Hour)
 			continue
 		}
@@ -374,8 +381,8 @@ func (c *client) live(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// connect is one connection: a session and a reader that may be slow. It ends after its time, at a moment of its own, or, if
-// the client had never seen an id, once it has.
+// connect is one connection: a session and a reader that may be slow. It ends after its time, at a
+// moment of its own, or, if the client had never seen an id, once it has.
 func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lifetime)
 	defer cancel()
@@ -383,7 +390,8 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	wake := make(chan struct{}, 1)
 	attach := func(cursor *proto.ID) *Session {
 		return c.model.edges[c.model.n(2)].Attach(c.channels, cursor, func() {
-			c.model.dawdle() // time passes for others while a hub tells its sessions, one after another
+			// Time passes for others while a hub tells its sessions, one after another.
+			c.model.dawdle()
 			wake <- struct{}{}
 			c.model.dawdle()
 		})

@@ -7,47 +7,48 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Pace bounds what hubs ask of their logs at a time, all together: Redis does one thing at a time, and
-// whoever publishes waits behind what it was asked before. A trip to a log that does not answer costs
-// Redis nothing, so it has its place for a moment only; and the hub's next trips have places apart,
-// until one is answered. Hubs of a dead node so take no place from the others.
+// Pace bounds the concurrent reads of all hubs that share it. Redis does one thing at a time, so
+// publishers wait behind reads that were sent before. A round trip to a log that does not answer
+// costs Redis nothing, so it holds its slot only for a moment. Until one is answered, the hub's
+// next round trips take slots of a separate set. So the hubs of a dead node take no slot from the
+// others.
 //
-// It is made by [NewPace], and may be shared by hubs.
+// Make it with [NewPace]. Several hubs may share it.
 type Pace struct {
-	trips     chan struct{} // a token for each trip under way
-	trials    chan struct{} // likewise, of hubs whose log does not answer
+	trips     chan struct{} // a token for each round trip under way
+	trials    chan struct{} // likewise, for hubs whose log does not answer
 	questions int
 }
 
-// NewPace allows so many round trips to logs at a time, each with so many questions at most. As many
-// more may be under way to logs that did not answer before.
+// NewPace returns a pace that allows at most so many concurrent round trips to logs, each with at
+// most so many questions. As many more may be under way to logs that did not answer before.
 func NewPace(trips, questions int) *Pace {
 	return &Pace{trips: make(chan struct{}, trips), trials: make(chan struct{}, trips), questions: questions}
 }
 
-// DefaultPace is right for one process. A question costs Redis about 0.1 ms if a session missed 20
-// messages, so that what others ask waits for some milliseconds in the worst storm.
+// DefaultPace returns a pace that suits one process. A question costs Redis about 0.1 ms if a
+// session missed 20 messages, so that other commands wait some milliseconds in the worst storm.
 func DefaultPace() *Pace { return NewPace(4, 16) }
 
-// tripPatience is how long a trip has its place. A log that answers takes some milliseconds.
-const tripPatience = 200 * time.Millisecond
+// slotPatience is how long a round trip holds its slot. A log that answers takes some milliseconds.
+const slotPatience = 200 * time.Millisecond
 
-// trip is a round trip to the log.
+// trip is one round trip to the log.
 type trip struct {
-	place chan struct{} // to receive from when the place is free again
+	slot chan struct{} // receive from it to free the slot
 
 	// Guarded by reads.mu.
-	late bool // it took too long, and has no place any more
+	late bool // it took too long and has lost its slot
 	over bool
 }
 
-// work takes the head of the queue to the log as often as the pace allows, until the queue is empty or
-// another worker waits for it.
+// work is a worker: it sends batches from the head of the queue to the log, at the rate that the
+// pace allows. It ends when the queue is empty or another worker already waits for a slot.
 func (h *Hub) work() {
 	defer h.reads.workers.Done()
 	for more := true; more; more = h.reads.again(cap(h.pace.trips)) {
-		place := h.place()
-		if place == nil {
+		slot := h.slot()
+		if slot == nil {
 			return
 		}
 		some, start := h.reads.take(h.pace.questions, cap(h.pace.trips))
@@ -55,42 +56,42 @@ func (h *Hub) work() {
 			go h.work()
 		}
 		if len(some) == 0 {
-			<-place
+			<-slot
 			continue
 		}
-		h.ride(some, place)
+		h.roundTrip(some, slot)
 	}
 }
 
-// place waits for a place in the pace. It returns nil if the hub is closed.
-func (h *Hub) place() chan struct{} {
+// slot waits for a slot of the pace. It returns nil if the hub is closed.
+func (h *Hub) slot() chan struct{} {
 	for {
 		trial := h.reads.hanging()
-		place := h.pace.trips
+		slot := h.pace.trips
 		if trial {
-			place = h.pace.trials
+			slot = h.pace.trials
 		}
 		select {
-		case place <- struct{}{}:
+		case slot <- struct{}{}:
 		case <-h.life.Done():
 			return nil
 		}
 		if h.reads.hanging() == trial {
-			return place
+			return slot
 		}
-		<-place // the log has failed or come back meanwhile
+		<-slot // the log stopped or started to answer meanwhile
 	}
 }
 
-// ride has the log answer some questions.
-func (h *Hub) ride(some []*read, place chan struct{}) {
+// roundTrip sends questions to the log and passes the answers on.
+func (h *Hub) roundTrip(some []*read, slot chan struct{}) {
 	questions := make([]proto.Question, len(some))
 	for i, r := range some {
 		questions[i] = r.Question
 	}
 	h.stats.Trips.Add(1)
-	t := &trip{place: place}
-	timer := time.AfterFunc(tripPatience, func() { h.reads.overdue(t) })
+	t := &trip{slot: slot}
+	timer := time.AfterFunc(slotPatience, func() { h.reads.overdue(t) })
 	answers := h.histories(questions)
 	timer.Stop()
 	h.reads.arrive(t, !slices.ContainsFunc(answers, func(a proto.Answer) bool { return a.Err == nil }))
@@ -101,18 +102,19 @@ func (h *Hub) ride(some []*read, place chan struct{}) {
 	}
 }
 
-// startLocked reports whether one more worker is to be started, and counts it. rs.mu is held.
+// startLocked reports whether the caller must start one more worker, and counts it. rs.mu is held.
 func (rs *reads) startLocked(most int) bool {
-	if rs.closed || rs.waiting || len(rs.line) == 0 || rs.working >= rs.mostLocked(most) {
+	if rs.closed || rs.waiting || len(rs.queue) == 0 || rs.working >= rs.mostLocked(most) {
 		return false
 	}
 	rs.waiting = true
 	rs.working++
-	rs.workers.Add(1) // under the lock: close waits later
+	rs.workers.Add(1) // under the lock, so that it happens before close waits
 	return true
 }
 
-// mostLocked returns how many workers there may be: one while the log does not answer. rs.mu is held.
+// mostLocked returns the largest number of workers: one while the log does not answer. rs.mu is
+// held.
 func (rs *reads) mostLocked(most int) int {
 	if rs.late > 0 || rs.hangs {
 		return 1
@@ -120,14 +122,14 @@ func (rs *reads) mostLocked(most int) int {
 	return most
 }
 
-// take takes so many questions at most from the head of the queue for a worker that has waited for a
-// place, and reports whether the next worker is to be started.
+// take removes at most that many questions from the head of the queue, for a worker that has got a
+// slot, and reports whether the caller must start the next worker.
 func (rs *reads) take(questions, most int) (some []*read, start bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.waiting = false
-	some = slices.Clone(rs.line[:min(questions, len(rs.line))])
-	rs.line = slices.Delete(rs.line, 0, len(some))
+	some = slices.Clone(rs.queue[:min(questions, len(rs.queue))])
+	rs.queue = slices.Delete(rs.queue, 0, len(some))
 	for _, r := range some {
 		r.taken = true
 		delete(rs.open, r.name)
@@ -135,11 +137,11 @@ func (rs *reads) take(questions, most int) (some []*read, start bool) {
 	return some, rs.startLocked(most)
 }
 
-// again reports whether a worker is to wait for its next place. If not, it is to end.
+// again reports whether a worker must wait for its next slot. If not, it must end.
 func (rs *reads) again(most int) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if len(rs.line) == 0 || rs.waiting || rs.working > rs.mostLocked(most) {
+	if len(rs.queue) == 0 || rs.waiting || rs.working > rs.mostLocked(most) {
 		rs.working--
 		return false
 	}
@@ -154,7 +156,7 @@ func (rs *reads) hanging() bool {
 	return rs.late > 0 || rs.hangs
 }
 
-// overdue frees the place of a trip that takes too long.
+// overdue frees the slot of a round trip that takes too long.
 func (rs *reads) overdue(t *trip) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -163,10 +165,10 @@ func (rs *reads) overdue(t *trip) {
 	}
 	t.late = true
 	rs.late++
-	<-t.place
+	<-t.slot
 }
 
-// arrive ends a trip, which has failed or not.
+// arrive ends a round trip. failed says that no question was answered.
 func (rs *reads) arrive(t *trip, failed bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -176,5 +178,5 @@ func (rs *reads) arrive(t *trip, failed bool) {
 		rs.late--
 		return
 	}
-	<-t.place
+	<-t.slot
 }

@@ -16,7 +16,8 @@ func reported(where *[]string) contain.Report {
 	return func(at string, _ any, _ []byte) { *where = append(*where, at) }
 }
 
-// A panic in one session keeps a message from no other, nor from itself: it reads the log.
+// A panic in one session does not keep a message from the others, nor from itself: it reads the
+// log.
 func TestPanicInOneSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var where []string
@@ -42,12 +43,13 @@ func TestPanicInOneSession(t *testing.T) {
 	})
 }
 
-// A panic while one message is handed out leaves no lock held and no session to which the next message would go by mistake.
+// A panic while a message is dispatched leaves no lock held, and no target to which the next
+// message would go by mistake.
 func TestPanicInADispatch(t *testing.T) {
 	h := New(noLog(t), Config{})
 	h.Resync(id(0))
 	s := h.Attach([]channel.ID{alice}, nil, func() {})
-	h.targets = append(h.targets, s) // as a dispatch leaves them that ended early
+	h.targets = append(h.targets, s) // as a dispatch that ended early leaves them
 	h.Dispatch(message(1, bob))
 	want(t, sequences(t, s))
 	func() {
@@ -64,7 +66,7 @@ func TestPanicInADispatch(t *testing.T) {
 	}
 }
 
-// A panic in a reading of the log is tried again, by a worker that goes on.
+// A read of the log that panics is retried, by a worker that goes on.
 func TestPanicInAReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var where []string

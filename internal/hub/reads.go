@@ -11,35 +11,35 @@ import (
 	"pushgate/internal/proto"
 )
 
-// reads is the queue of the questions that sessions have for the log. A few workers take its head to
-// the log, until it is empty; so the longer the queue, the more goes with one trip. Not more than one of
-// them waits for a place at a time, so that hubs that share a Pace have turns.
+// reads is the queue of the sessions' questions to the log. A few workers drain it in batches and
+// exit: the longer the queue, the larger the batches. At most one worker waits for a slot at a
+// time, so that hubs that share a Pace are served in turn.
 type reads struct {
 	mu     sync.Mutex
-	line   []*read          // in order of arrival
-	open   map[string]*read // those in the line, by what they ask
-	closed bool             // nothing is asked any more
+	queue  []*read          // in order of arrival
+	open   map[string]*read // the queued ones, by what they ask
+	closed bool             // no question is accepted any more
 
 	working int  // workers
-	waiting bool // one of them waits for a place
-	late    int  // trips under way that took too long, and have no place any more
-	hangs   bool // the last trip that took too long failed
+	waiting bool // one of them waits for a slot
+	late    int  // round trips under way that took too long and have lost their slots
+	hangs   bool // the last round trip that took too long failed
 
 	workers sync.WaitGroup
 }
 
-// read is one question on its way, and all who want to know.
+// read is one question to the log, and the readings that wait for its answer.
 type read struct {
 	proto.Question
 	name string
 
 	// Guarded by reads.mu until it is taken, then immutable.
 	askers []*reading
-	taken  bool // it has left the line
+	taken  bool // it has left the queue
 }
 
-// reading is a session's question to the log, asked again until there is a page, or the session gives it up. Only the caller of Next moves the
-// cursor, so that the question holds until then.
+// reading is a session's question to the log. It is retried until there is a page or the session is
+// detached. Only the caller of Next moves the cursor, so that the question stays valid until then.
 type reading struct {
 	session  *Session
 	question proto.Question
@@ -51,13 +51,13 @@ type reading struct {
 	page  *proto.Page   // nil until there is one
 }
 
-// The pauses between two attempts to read the log, which has failed.
+// The pauses between two attempts to read a log that has failed.
 const (
 	firstPause = 50 * time.Millisecond
 	mostPause  = 2 * time.Second
 )
 
-// start makes the first attempt, at once or when the meter allows it. The caller is that of Next.
+// start makes the first attempt, at once or when the meter allows it. Only Next calls it.
 func (r *reading) start() {
 	s := r.session
 	var pause time.Duration
@@ -75,8 +75,8 @@ func (r *reading) start() {
 	}
 }
 
-// attempt asks for the page, unless the session has given it up. Reads of the log are paced: a storm of sessions stands in the line, holding
-// nothing but its place.
+// attempt asks for the page, unless the session has given it up. Reads of the log are paced: in a
+// storm a session waits in the queue and holds nothing else.
 func (r *reading) attempt() {
 	h := r.session.hub
 	if page, ok := h.recall(r.question); ok {
@@ -91,13 +91,13 @@ func (r *reading) attempt() {
 	}
 }
 
-// attemptLater is attempt in a goroutine of its own.
+// attemptLater runs attempt in a timer's goroutine, and recovers its panics.
 func (r *reading) attemptLater() {
 	defer r.session.hub.config.Panics.Recover("replay", func() { r.answered(proto.Answer{Err: errPanic}) })
 	r.attempt()
 }
 
-// answered takes the answer to an attempt. It does not block.
+// answered handles the answer to an attempt. It does not block.
 func (r *reading) answered(a proto.Answer) {
 	s := r.session
 	s.mu.Lock()
@@ -115,17 +115,17 @@ func (r *reading) answered(a proto.Answer) {
 		}
 		return
 	}
-	pause := r.pause/2 + rand.N(r.pause) // not the same for all
-	r.pause = min(2*r.pause, mostPause)  // before the next attempt can begin
+	pause := r.pause/2 + rand.N(r.pause) // jitter, so that sessions do not retry all at once
+	r.pause = min(2*r.pause, mostPause)  // set before the timer can start the next attempt
 	r.timer = time.AfterFunc(pause, r.attemptLater)
 	s.mu.Unlock()
 	s.hub.stats.ReplayErrors.Add(1)
 }
 
-// errPanic is the answer to an attempt that ended in a panic, which has been reported.
-var errPanic = errors.New("a panic")
+// errPanic is the error of an attempt that panicked. The panic has been reported.
+var errPanic = errors.New("panic while the log was read")
 
-// recall answers a question from what was notified of late, if that holds the answer.
+// recall answers a question from the cache of recent messages, if that holds the answer.
 func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 	page, ok := h.recent.page(q, h.config.InboxMessages, h.config.InboxBytes)
 	if ok {
@@ -134,16 +134,17 @@ func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
 	return page, ok
 }
 
-// ask puts a question into the line, and sees to it that somebody takes it to the log.
+// ask queues a question and starts a worker if one is needed.
 func (h *Hub) ask(q proto.Question, a *reading) *read {
-	r, start := h.reads.enter(q, a, cap(h.pace.trips))
+	r, start := h.reads.enqueue(q, a, cap(h.pace.trips))
 	if start {
 		go h.work()
 	}
 	return r
 }
 
-// histories asks the log. After a panic every answer is an error, so that all are asked again after a pause.
+// histories asks the log. After a panic every answer is an error, so that all questions are retried
+// after a pause.
 func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
 	defer h.config.Panics.Recover("history", func() {
 		answers = make([]proto.Answer, len(questions))
@@ -154,16 +155,18 @@ func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
 	return h.log.Histories(h.life, questions)
 }
 
-// answer hands an answer to one of those who asked; a panic in one must not keep it from the others.
+// answer passes an answer to one of those who asked. A panic in one must not keep it from the
+// others.
 func (h *Hub) answer(a *reading, answer proto.Answer) {
 	defer h.config.Panics.Recover("replay", nil)
 	a.answered(answer)
 }
 
-// enter puts a question into the line, or joins one that stands there and is the same. One that is already on its way is not joined: its
-// snapshot may be older than the session that asks. It reports whether the caller is to start one more worker, of so many at most.
-// A hub that is closed takes no question: r is nil.
-func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, start bool) {
+// enqueue queues a question, or joins an equal one that is queued. It does not join one that has
+// been sent: its snapshot may be older than the session that asks. It reports whether the caller
+// must start one more worker, if there are fewer than most. A closed hub takes no question: r is
+// nil.
+func (rs *reads) enqueue(q proto.Question, a *reading, most int) (r *read, start bool) {
 	name, _ := q.After.AppendText(make([]byte, 0, proto.IDLen+len(q.Channels)*channel.IDLen))
 	for _, id := range q.Channels {
 		name, _ = id.AppendText(name)
@@ -180,25 +183,26 @@ func (rs *reads) enter(q proto.Question, a *reading, most int) (r *read, start b
 			rs.open = make(map[string]*read)
 		}
 		rs.open[r.name] = r
-		rs.line = append(rs.line, r)
+		rs.queue = append(rs.queue, r)
 		start = rs.startLocked(most)
 	}
 	r.askers = append(r.askers, a)
 	return r, start
 }
 
-// close ends the line: nobody starts a worker any more, and none finds a question.
+// close empties the queue for good: no worker starts any more, and none finds a question.
 func (rs *reads) close() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	rs.closed = true
-	for _, r := range rs.line {
+	for _, r := range rs.queue {
 		r.taken = true
 	}
-	rs.line, rs.open = nil, nil
+	rs.queue, rs.open = nil, nil
 }
 
-// abandon takes an asker off a question, and the question out of the line with the last one. One on its way is answered all the same.
+// abandon removes an asker from a question, and with the last asker the question from the queue. A
+// question that has been sent is answered all the same.
 func (rs *reads) abandon(r *read, a *reading) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -210,6 +214,6 @@ func (rs *reads) abandon(r *read, a *reading) {
 		return
 	}
 	delete(rs.open, r.name)
-	i = slices.Index(rs.line, r)
-	rs.line = slices.Delete(rs.line, i, i+1)
+	i = slices.Index(rs.queue, r)
+	rs.queue = slices.Delete(rs.queue, i, i+1)
 }

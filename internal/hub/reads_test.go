@@ -14,14 +14,15 @@ import (
 	"pushgate/internal/proto"
 )
 
-// tripTime is how long a trip to a slowLog takes.
+// tripTime is how long a round trip to a slowLog takes.
 const tripTime = 100 * time.Millisecond
 
-// slowLog answers each round trip after tripTime with a message of the cursor's next id, and notes what it was asked.
+// slowLog answers each round trip after tripTime with a message of the cursor's next id, and
+// records the questions.
 type slowLog struct {
 	mu    sync.Mutex
 	asked [][]proto.Question
-	most  int // trips at a time
+	most  int // concurrent round trips
 	now   int
 }
 
@@ -50,7 +51,7 @@ func (l *slowLog) questions() (n int) {
 	return n
 }
 
-// returns has a session return with a cursor, and calls check with what it got.
+// returns attaches a session with a cursor and calls check with what it gets.
 func returns(h *Hub, after int, check func(Batch), channels ...channel.ID) {
 	cursor := id(after)
 	s := h.Attach(channels, &cursor, func() {})
@@ -60,7 +61,7 @@ func returns(h *Hub, after int, check func(Batch), channels ...channel.ID) {
 	}()
 }
 
-// However many return at once: so many round trips at a time, each for as many as it may.
+// However many return at once: so many round concurrent round trips, each for as many as it may.
 func TestReadsTravelTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(slowLog)
@@ -95,7 +96,7 @@ func TestReadsTravelTogether(t *testing.T) {
 	})
 }
 
-// Hubs that share a pace keep it together.
+// Hubs that share a pace keep to it together.
 func TestHubsShareAPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, pace := new(slowLog), NewPace(1, 10)
@@ -112,7 +113,8 @@ func TestHubsShareAPace(t *testing.T) {
 	})
 }
 
-// Who asks the same while the question waits shares the answer; once it is on its way its snapshot may be too old for a newcomer.
+// Sessions that ask the same while the question is queued share the answer. Once it has been sent,
+// its snapshot may be too old for a new session.
 func TestSameQuestionIsAskedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(slowLog)
@@ -138,7 +140,8 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 	})
 }
 
-// A session rests while the log is read, whatever comes meanwhile, and is woken once there is a page: or when he is nudged.
+// A session rests while the log is read, whatever comes meanwhile, and is woken once there is a
+// page, or when it is nudged.
 func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(new(slowLog), Config{})
@@ -186,7 +189,7 @@ func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
 	})
 }
 
-// A log that cannot be read is asked again, with growing pauses, for as long as the session is there.
+// A failed read of the log is retried, with growing pauses, for as long as the session is attached.
 func TestReadingIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var back atomic.Bool
@@ -230,7 +233,7 @@ func TestReadingIsTriedAgain(t *testing.T) {
 	})
 }
 
-// Who has gone is not asked for, if it is not too late.
+// A detached session's question is not sent, unless it is too late.
 func TestReadingEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(slowLog)
@@ -251,8 +254,8 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 			s.Detach()
 		}
 		h.reads.mu.Lock()
-		if len(h.reads.line) != 1 || len(h.reads.open) != 1 {
-			t.Errorf("%d in the line, %d open, want the one who stays", len(h.reads.line), len(h.reads.open))
+		if len(h.reads.queue) != 1 || len(h.reads.open) != 1 {
+			t.Errorf("%d queued, %d open, want the one who stays", len(h.reads.queue), len(h.reads.open))
 		}
 		h.reads.mu.Unlock()
 		time.Sleep(5 * time.Second)
@@ -260,9 +263,10 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 		if batch := sessions[5].Next(); len(batch.Messages) != 1 {
 			t.Error(batch)
 		}
-		// The first was on its way, the second of its kind not; then those who asked for what the last one did.
-		if n := log.questions(); n != 2 || len(h.reads.line) != 0 || len(h.reads.open) != 0 || h.reads.working != 0 || len(h.pace.trips) != 0 {
-			t.Errorf("%d questions, %d in the line, %d open, %d workers, %d trips under way", n, len(h.reads.line), len(h.reads.open), h.reads.working, len(h.pace.trips))
+		// The first was on its way, the second of its kind not; then those who asked for what the
+		// last one did.
+		if n := log.questions(); n != 2 || len(h.reads.queue) != 0 || len(h.reads.open) != 0 || h.reads.working != 0 || len(h.pace.trips) != 0 {
+			t.Errorf("%d questions, %d queued, %d open, %d workers, %d trips under way", n, len(h.reads.queue), len(h.reads.open), h.reads.working, len(h.pace.trips))
 		}
 	})
 }
@@ -297,7 +301,7 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 	})
 }
 
-// Whoever closes a hub waits for the goroutines that read the log for it, and nothing is read later.
+// Close waits for the goroutines that read the log, and nothing is read later.
 func TestCloseWaitsForReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool
@@ -330,7 +334,7 @@ func TestCloseWaitsForReads(t *testing.T) {
 	})
 }
 
-// Portals whose logs hang (a dead node) may not hold the places of those whose logs answer.
+// Portals whose logs hang (a dead node) must not hold the slots of those whose logs answer.
 func TestHungPortalsDoNotStarveOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dead atomic.Bool
@@ -363,8 +367,8 @@ func TestHungPortalsDoNotStarveOthers(t *testing.T) {
 		for n := range 60 {
 			began, got := time.Now(), make(chan time.Duration, 1)
 			returns(h, n, func(Batch) { got <- time.Since(began) }, alice)
-			// The first may find all places taken by those whose logs nobody knows to hang.
-			if took := <-got; took > tripTime && n > 0 || took > hung/4*tripPatience+tripTime {
+			// The first may find all slots taken by hubs whose logs are not yet known to hang.
+			if took := <-got; took > tripTime && n > 0 || took > hung/4*slotPatience+tripTime {
 				t.Errorf("reading %d of a healthy portal took %v", n, took)
 			}
 			time.Sleep(500 * time.Millisecond)
@@ -376,7 +380,7 @@ func TestHungPortalsDoNotStarveOthers(t *testing.T) {
 			t.Errorf("%d sessions have their page after the node came back, want %d", n, hung*each)
 		}
 		if len(pace.trips)+len(pace.trials) != 0 {
-			t.Errorf("%d places and %d trials still held", len(pace.trips), len(pace.trials))
+			t.Errorf("%d slots and %d trials still held", len(pace.trips), len(pace.trials))
 		}
 	})
 }

@@ -9,31 +9,34 @@ import (
 	"pushgate/internal/proto"
 )
 
-// recent is what the log notified of of late, so that whoever was away for a moment need not read the log: of all channels, since
-// those who return had their sessions somewhere else. Between two resyncs no notification is left out, and each holds what the log
-// holds; so a cursor from since to through gets from here what it would get from the log. What is notified later comes by the inbox.
+// recent caches the newest messages of all channels, so that a session that was away for a moment
+// need not read the log. It holds all channels because a client that returns may have had its
+// session in another process. Between two resyncs no notification is left out, and each holds what
+// the log holds. So for a cursor from since to through the cache returns what the log would. Later
+// messages come by the inbox.
 type recent struct {
 	mu       sync.Mutex
-	limit    int      // bytes, as cost reckons them; 0 holds and answers nothing
-	whole    bool     // notifications come, and none after since has been left out
+	limit    int      // bytes, as estimated by cost; 0 holds and answers nothing
+	whole    bool     // notifications arrive, and none after since was missed
 	since    proto.ID // all stored messages after it are here
-	through  proto.ID // newest id heard
-	messages queue[*proto.Message]
-	places   queue[place] // one for each receiver of each message, in their order
+	through  proto.ID // newest id notified
+	messages numbered[*proto.Message]
+	entries  numbered[entry] // one for each receiver of each message, in order
 	newest   map[channel.ID]uint64
 	bytes    int
 }
 
-// place is a message in the chain of one of its channels. Both are numbers of their queues.
-type place struct {
+// entry is a message in the chain of one of its channels. Both fields are numbers in their queues.
+type entry struct {
 	message  uint64
-	previous uint64 // place of the same channel; it may have been dropped
+	previous uint64 // entry of the same channel; it may have been dropped
 }
 
-// cost is roughly the memory of a message that is kept: its body and the frames of it, its own, and its place in the chains.
+// cost returns roughly the bytes that a cached message takes: itself, its body and the frames made
+// of it, and its entries.
 func cost(m *proto.Message) int { return 512 + 2*m.Size() + 64*len(m.Receivers) }
 
-// remember sets how many bytes are kept.
+// remember sets the size of the cache in bytes.
 func (r *recent) remember(limit int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,16 +44,16 @@ func (r *recent) remember(limit int) {
 	r.shrink()
 }
 
-// add notes the next message.
+// add adds the next message.
 func (r *recent) add(m *proto.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !m.ID.After(r.through) {
-		return // appended between a subscription and its question for the head, which covers it
+		return // appended after the subscription and before its query for the head, which covers it
 	}
 	if m.Transient() {
 		r.through = m.ID
-		return // the log does not hold it either
+		return // the log does not hold it, either
 	}
 	if r.limit == 0 {
 		r.since, r.through = m.ID, m.ID
@@ -61,29 +64,31 @@ func (r *recent) add(m *proto.Message) {
 	}
 	n := r.messages.push(m)
 	for _, id := range m.Receivers {
-		r.newest[id] = r.places.push(place{n, r.newest[id]})
+		r.newest[id] = r.entries.push(entry{n, r.newest[id]})
 	}
 	r.bytes += cost(m)
 	r.shrink()
-	r.through = m.ID // last: had anything above panicked, the next resync would find that this message is missing
+	// Last: after a panic above, the next resync finds that this message is missing.
+	r.through = m.ID
 }
 
-// shrink drops the oldest messages while there are too many. r.mu is held.
+// shrink drops the oldest messages while the cache is over its limit. r.mu is held.
 func (r *recent) shrink() {
 	for r.bytes > r.limit {
 		m := r.messages.drop()
 		r.since = m.ID
 		r.bytes -= cost(m)
 		for _, id := range m.Receivers {
-			if r.newest[id] == r.places.oldest() {
+			if r.newest[id] == r.entries.oldest() {
 				delete(r.newest, id)
 			}
-			r.places.drop()
+			r.entries.drop()
 		}
 	}
 }
 
-// resync says that notifications come again, and which id is the newest of the log. If it is the newest heard, nothing was missed.
+// resync records that notifications arrive again, and the newest id of the log. If that is the
+// newest id notified, nothing was missed, and the cache stays.
 func (r *recent) resync(head proto.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,17 +97,18 @@ func (r *recent) resync(head proto.ID) {
 		return
 	}
 	r.since, r.through, r.bytes = head, head, 0
-	r.messages, r.places, r.newest = queue[*proto.Message]{}, queue[place]{}, nil
+	r.messages, r.entries, r.newest = numbered[*proto.Message]{}, numbered[entry]{}, nil
 }
 
-// pause says that notifications have stopped: the log knows more now.
+// pause records that notifications have stopped: the log may hold more now.
 func (r *recent) pause() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.whole = false
 }
 
-// page answers a question as the log would, in pages of at most so many messages and bytes of bodies; false if it cannot.
+// page returns the answer that the log would give to a question, in pages of at most that many
+// messages and bytes of bodies. It returns false if the cache does not reach far enough back.
 func (r *recent) page(q proto.Question, messages, bytes int) (proto.Page, bool) {
 	now := time.Now()
 	r.mu.Lock()
@@ -112,8 +118,8 @@ func (r *recent) page(q proto.Question, messages, bytes int) (proto.Page, bool) 
 	}
 	var found []*proto.Message
 	for _, id := range q.Channels {
-		for n := r.newest[id]; n != 0 && n >= r.places.oldest(); {
-			p := r.places.at(n)
+		for n := r.newest[id]; n != 0 && n >= r.entries.oldest(); {
+			p := r.entries.at(n)
 			m := r.messages.at(p.message)
 			if !m.ID.After(q.After) {
 				break
@@ -137,27 +143,29 @@ func (r *recent) page(q proto.Question, messages, bytes int) (proto.Page, bool) 
 	return page, true
 }
 
-// queue numbers what is put into it, from 1 on, and gives it by its number until it is dropped.
-type queue[T any] struct {
-	items   []T // the first ones, so many as dropped says, have been dropped
+// numbered is a queue that numbers its items from 1 on and returns them by number until they are
+// dropped.
+type numbered[T any] struct {
+	items   []T // the first dropped of them have been dropped
 	dropped int
-	before  uint64 // number of the last one before items
+	before  uint64 // number of the item before items[0]
 }
 
-// push puts v at the end and gives its number.
-func (q *queue[T]) push(v T) uint64 {
+// push appends v and returns its number.
+func (q *numbered[T]) push(v T) uint64 {
 	q.items = append(q.items, v)
 	return q.before + uint64(len(q.items))
 }
 
-// oldest gives the number of the first one that is left, or that will be.
-func (q *queue[T]) oldest() uint64 { return q.before + uint64(q.dropped) + 1 }
+// oldest returns the number of the first item left, or of the next one if there is none.
+func (q *numbered[T]) oldest() uint64 { return q.before + uint64(q.dropped) + 1 }
 
-// at gives what has a number, which must not have been dropped.
-func (q *queue[T]) at(n uint64) T { return q.items[n-q.before-1] }
+// at returns the item with number n, which must not have been dropped.
+func (q *numbered[T]) at(n uint64) T { return q.items[n-q.before-1] }
 
-// drop takes the first one off, which there must be. What is left moves down now and then, so that memory stays in proportion.
-func (q *queue[T]) drop() T {
+// drop removes and returns the first item; the queue must not be empty. The rest is moved down now
+// and then, so that memory stays in proportion.
+func (q *numbered[T]) drop() T {
 	v := q.items[q.dropped]
 	clear(q.items[q.dropped : q.dropped+1])
 	if q.dropped++; 2*q.dropped > len(q.items) {

@@ -11,7 +11,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// ids gives the sequences of a page's messages.
+// ids returns the sequences of a page's messages.
 func ids(page proto.Page) (all []uint64) {
 	for _, m := range page.Messages {
 		all = append(all, m.ID.Sequence)
@@ -47,7 +47,8 @@ func TestRecentAnswersWhatItHasHeardWhole(t *testing.T) {
 		{5, []channel.ID{bob, alice}, true, []uint64{6, 7}},
 		{6, []channel.ID{alice}, true, nil},
 		{8, []channel.ID{alice, bob}, true, nil},
-		{9, []channel.ID{alice}, false, nil}, // another edge has heard more, or the log has lost it
+		// Another edge was notified of more, or the log has lost it.
+		{9, []channel.ID{alice}, false, nil},
 	} {
 		page, ok := ask(&r, c.after, c.channels...)
 		if got := ids(page); ok != c.ok || !slices.Equal(got, c.want) {
@@ -124,7 +125,8 @@ func TestRecentForgetsWhatHasExpired(t *testing.T) {
 	})
 }
 
-// Against a plain list, under random sizes: every answer is that of the list, and there is one for all that the bound allows.
+// Compares the cache with a plain list, under random sizes: every answer is that of the list, and
+// there is one for everything that the limit allows.
 func TestRecentIsAList(t *testing.T) {
 	channels := []channel.ID{alice, bob, channel.FromBytes([16]byte{3})}
 	for seed := range uint64(50) {
@@ -155,7 +157,7 @@ func TestRecentIsAList(t *testing.T) {
 				sum += cost(list[kept])
 			}
 			if kept > 0 && list[kept-1].ID.After(r.since) || r.bytes > limit {
-				// It may keep less than fits, for the bound was lower before; never more.
+				// It may keep less than fits, because the limit was lower before; never more.
 				t.Fatalf("seed %d, step %d: since %v, %d bytes of %d", seed, step, r.since, r.bytes, limit)
 			}
 			after := step + 1 - rnd.IntN(40)
@@ -174,8 +176,8 @@ func TestRecentIsAList(t *testing.T) {
 				t.Fatalf("seed %d, step %d: after %d got %v, want %v", seed, step, after, ids(page), want)
 			}
 		}
-		if len(r.newest) > len(r.places.items)-r.places.dropped || cap(r.messages.items) > 200 {
-			t.Errorf("seed %d: %d channels for %d places, room for %d messages", seed, len(r.newest), len(r.places.items)-r.places.dropped, cap(r.messages.items))
+		if len(r.newest) > len(r.entries.items)-r.entries.dropped || cap(r.messages.items) > 200 {
+			t.Errorf("seed %d: %d channels for %d places, room for %d messages", seed, len(r.newest), len(r.entries.items)-r.entries.dropped, cap(r.messages.items))
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Session is one subscriber: the channels that it watches, its cursor and its inbox. Next and Rest are called by one
-// goroutine at a time; all other methods may be called concurrently.
+// Session is one subscriber: the channels that it watches, its cursor and its inbox. Only one
+// goroutine at a time may call Next and Rest; all other methods may be called concurrently.
 type Session struct {
 	// Immutable after Attach.
 	hub      *Hub
@@ -17,44 +17,41 @@ type Session struct {
 	wake     func()
 
 	// Guarded by hub.mu.
-	watched []channel.ID // channels, and what is watched besides; nil once s has been detached
-	places  []int        // where s stands among the watchers of each
+	watched   []channel.ID // channels, then those added by Watch; nil once s has been detached
+	positions []int        // index of s among the watchers of each
 
-	mu       sync.Mutex
-	cursor   proto.ID // everything up to here has been given, and this is moved by Next alone
-	inbox    *box     // what was notified after the cursor, in id order; nil if nothing was
-	newest   proto.ID // of what was put into the inbox
-	told     proto.ID // the newest id that was given; messages that move no cursor have one too
-	losses   *losses  // nil until something was lost
-	stale    bool     // the inbox may have holes
-	unplaced bool     // no cursor was brought and no head was known: the next Resync says where to begin
-	nudged   bool     // the caller of Next is to have a turn, whatever is due
-	resting  bool     // nobody calls Next until wake has been called
-	gone     bool     // it has been detached
-	reading  *reading // of the log; nil if there is none
+	mu     sync.Mutex
+	cursor proto.ID // everything up to here has been returned; only Next moves it
+	inbox  *buffer  // messages notified after the cursor, in id order; nil if there are none
+	newest proto.ID // newest id that was put into the inbox
+	// Newest id returned, including transient messages, which do not move the cursor.
+	newestReturned proto.ID
+	losses         *losses // nil until something was lost
+	stale          bool    // the inbox may have holes
+	// Attached without a cursor before any head was known: the next Resync sets the cursor.
+	awaitsHead bool
+	nudged     bool     // Next must be called again, whatever is due
+	resting    bool     // Next is not called until wake has been called
+	gone       bool     // it has been detached
+	reading    *reading // the read of the log under way; nil if there is none
 
-	given *box  // what the last Next gave; owned by the caller of Next
-	meter Meter // of the replay under way; nil if it is not paced; owned by the caller of Next
+	given *buffer // what the last Next returned; owned by the caller of Next
+	meter Meter   // of the replay under way; nil if it is not paced; owned by the caller of Next
 }
 
-// box is the memory of an inbox. It comes from a pool, so that a session at rest has none.
-type box struct {
-	messages []*proto.Message
-	bytes    int // of their bodies
-}
-
-// Batch is what a session is to be sent at once.
+// Batch is the messages that are due to a session.
 type Batch struct {
 	Messages []*proto.Message // in id order; valid until the next call of Next
-	Gap      *Gap             // not nil if messages are missing that the log could not hold, and the client is to be told
-	Nudged   bool             // nothing is due, but s does not rest: call Next again
+	// Not nil if the log no longer holds messages that were due: the client must be told.
+	Gap    *Gap
+	Nudged bool // nothing is due, but s does not rest: call Next again
 }
 
-// Channels gives the channels that s watches. They must not be changed.
+// Channels returns the channels that s was attached with. They must not be changed.
 func (s *Session) Channels() []channel.ID { return s.channels }
 
-// Meter paces the replay of a session: what it is given from the log until it has caught up for the
-// first time. Its methods are called without locks.
+// Meter paces the replay of a session, which lasts until the session has caught up for the first
+// time. Its methods are called with no lock held.
 type Meter interface {
 	// Pause returns how long to wait before the page after an id is read.
 	Pause(after proto.ID) time.Duration
@@ -62,10 +59,10 @@ type Meter interface {
 	Replayed(messages []*proto.Message)
 }
 
-// Meter has the replay of s paced by m. It is called before the first Next.
+// Meter sets the meter that paces the replay of s. It must be called before the first Next.
 func (s *Session) Meter(m Meter) { s.meter = m }
 
-// measure has the page of a reading, if there is one, counted by the meter.
+// measure reports the page of a reading, if there is one, to the meter.
 func (s *Session) measure(read *reading) {
 	if read == nil || s.meter == nil {
 		return
@@ -76,41 +73,44 @@ func (s *Session) measure(read *reading) {
 	}
 }
 
-// Watch has s be given what is dispatched on one more channel from now on, in its order with all else. The channel must carry
-// transient messages only: the log is not read for it.
+// Watch makes s receive what is dispatched on one more channel from now on, in id order with
+// everything else. The channel must carry transient messages only: the log is not read for it.
 func (s *Session) Watch(id channel.ID) { s.hub.watch(s, id) }
 
-// Unwatch ends a Watch. What is in the inbox already comes all the same.
+// Unwatch ends a Watch. Messages that are already in the inbox are still returned.
 func (s *Session) Unwatch(id channel.ID) { s.hub.unwatch(s, id) }
 
-// Cursor gives the id up to which s has been given everything.
+// Cursor returns the id up to which Next has returned everything.
 func (s *Session) Cursor() proto.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cursor
 }
 
-// Claim makes the caller the one who calls Next, without a wake, if s rests; and gives the id up to which s has been given everything.
-// So it either calls Next, and all is as before; or it detaches s, and another session goes on from that id, be it of this hub or of another
-// process. It reports false, and nothing has changed, if s does not rest or has more to remember than an id.
+// Claim takes a session at rest over without a wake: the caller becomes the one that calls Next. It
+// returns the id up to which everything has been returned. The caller then either calls Next as
+// usual, or detaches s and continues from that id in another session, of this hub or of another
+// process. If s does not rest, or its state is more than an id, Claim returns false and changes
+// nothing.
 func (s *Session) Claim() (through proto.ID, ok bool) {
-	// Before s is looked at: what is settled by now has been pushed, and who rests after that has been given it.
+	// Before s is examined: all messages up to here have been pushed, and a session that still
+	// rests afterwards has returned them.
 	s.hub.mu.Lock()
-	through = s.hub.settled
+	through = s.hub.pushedThrough
 	s.hub.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.resting || s.unplaced || s.reading != nil || s.losses != nil && s.losses.owed {
+	if !s.resting || s.awaitsHead || s.reading != nil || s.losses != nil && s.losses.owed {
 		return proto.ID{}, false
 	}
 	s.resting = false
-	if had := s.had(); had.After(through) {
-		through = had
+	if delivered := s.delivered(); delivered.After(through) {
+		through = delivered
 	}
 	return through, true
 }
 
-// Detach ends s.
+// Detach ends s. Its wake may still be called once by a call that has begun.
 func (s *Session) Detach() {
 	s.hub.detach(s)
 	s.mu.Lock()
@@ -129,16 +129,17 @@ func (s *Session) Detach() {
 	}
 }
 
-// Next gives the messages that are due, in id order, each once. A zero batch says that there are none: s rests until it calls wake. Next does
-// not wait: if the log has to be read, it has that begun, and s rests until there is a page. The log is asked again for as long as it
-// cannot be read.
+// Next returns the messages that are due, in id order, each once. A zero batch means that there are
+// none: s rests until it calls wake. Next does not wait: if the log must be read, it starts the
+// read, and s rests until there is a page. A read that fails is retried until it succeeds.
 //
-// Nothing is lost or doubled, because ids are given where messages are appended and notified in one step, so that the log, the
-// notifications and the ids have one order, and because a session is attached before it reads the log: a message is in the page
-// or in the inbox or in both, and the cursor drops what comes twice.
+// Nothing is lost or doubled, for two reasons. A message is given its id, appended and notified in
+// one step, so that the log, the notifications and the ids have one order. And a session is
+// attached before it reads the log: a message is in the page, in the inbox or in both, and the
+// cursor drops what comes twice.
 func (s *Session) Next() Batch {
 	for {
-		s.giveBack()
+		s.release()
 		what, reading := s.begin()
 		switch what {
 		case nothingDue, nudgeDue:
@@ -154,28 +155,28 @@ func (s *Session) Next() Batch {
 	}
 }
 
-// Rest has s rest until it calls wake, as after a zero batch of Next, unless something is due: then it reports false, and takes nothing. What
-// was given last is not used any more.
+// Rest makes s rest until it calls wake, as after a zero batch of Next. If something is due, it
+// returns false and takes nothing. It ends the validity of the last batch.
 func (s *Session) Rest() bool {
-	s.giveBack()
+	s.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.resting = !s.stale && s.inbox == nil && !s.nudged
 	return s.resting
 }
 
-// What is due to a session.
+// due is what a session must do next.
 type due int8
 
 const (
 	nothingDue due = iota // s rests
-	nudgeDue              // nothing, but the caller of Next has been promised a turn
-	batchDue              // messages: what is in the inbox, a page that has been read, or both
-	readDue               // the log must be read, or what is kept of it
+	nudgeDue              // no message, but Next must be called again
+	batchDue              // messages: the inbox, a page that has been read, or both
+	readDue               // the log, or the cache of recent messages, must be read
 )
 
-// begin says what is due, and gives the reading that it is about. All of it is one step: once s rests, it may be another goroutine that is
-// woken to call Next.
+// begin returns what is due, and the reading that it concerns. It is one step under the lock: once
+// s rests, another goroutine may be woken to call Next.
 func (s *Session) begin() (due, *reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +184,7 @@ func (s *Session) begin() (due, *reading) {
 	case r != nil && r.page != nil:
 		s.reading = nil
 		return batchDue, r
-	case r != nil: // until then, what is in the inbox has to wait
+	case r != nil: // until there is a page, the inbox has to wait
 	case s.stale && !s.gone:
 		s.stale = false
 		s.reading = &reading{session: s, question: proto.Question{Channels: s.channels, After: s.cursor}, pause: firstPause}
@@ -199,8 +200,8 @@ func (s *Session) begin() (due, *reading) {
 	return nothingDue, nil
 }
 
-// collect merges the page of a reading, if there was one, with what is in the inbox, drops what has been given before, and moves
-// the cursor.
+// collect merges the page of a reading, if there was one, with the inbox, drops what has been
+// returned before, and moves the cursor.
 func (s *Session) collect(read *reading) Batch {
 	var page proto.Page
 	if read != nil {
@@ -208,16 +209,18 @@ func (s *Session) collect(read *reading) Batch {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	had := s.had()
+	delivered := s.delivered()
 	untrusted := read != nil && s.cursor.After(page.Head)
 	if untrusted {
-		s.cursor, s.told = proto.ID{}, proto.ID{} // of a log that is no more; the page begins at the beginning
+		// They belong to a log that no longer exists; the page starts at its beginning.
+		s.cursor, s.newestReturned = proto.ID{}, proto.ID{}
 	}
 	inbox := s.inbox
 	s.inbox = nil
 	s.stale = s.stale || page.More
 	if s.stale && inbox != nil {
-		// Between the page and what is in the inbox beyond it, messages may be missing: that much must wait.
+		// Messages may be missing between the page and what the inbox has beyond it, so that the
+		// latter must wait.
 		inbox, s.inbox = s.hub.split(inbox, page.Through)
 	}
 	out := s.take(page.Messages, inbox)
@@ -228,22 +231,22 @@ func (s *Session) collect(read *reading) Batch {
 	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
 	batch := Batch{Messages: out.messages}
 	if page.Gap() || s.losses != nil && s.losses.owed {
-		batch.Gap = s.gap(page, out.messages, had, untrusted)
+		batch.Gap = s.gap(page, out.messages, delivered, untrusted)
 	}
 	if n := len(out.messages); n > 0 {
-		s.told = out.messages[n-1].ID
+		s.newestReturned = out.messages[n-1].ID
 	}
-	if batch.Gap != nil && batch.Gap.ID.After(s.told) {
-		s.told = batch.Gap.ID
+	if batch.Gap != nil && batch.Gap.ID.After(s.newestReturned) {
+		s.newestReturned = batch.Gap.ID
 	}
 	return batch
 }
 
-// take gives what of a page and an inbox, which may be nil, comes after the cursor, and moves the cursor along. An inbox alone keeps its
-// memory. s.mu is held.
-func (s *Session) take(page []*proto.Message, inbox *box) *box {
+// take returns the messages of a page and an inbox, which may be nil, that come after the cursor,
+// and moves the cursor. Without a page it reuses the buffer of the inbox. s.mu is held.
+func (s *Session) take(page []*proto.Message, inbox *buffer) *buffer {
 	if inbox == nil {
-		inbox = s.hub.box()
+		inbox = s.hub.newBuffer()
 	}
 	live := inbox.messages
 	if len(page) == 0 {
@@ -251,14 +254,15 @@ func (s *Session) take(page []*proto.Message, inbox *box) *box {
 		clear(live[len(inbox.messages):])
 		return inbox
 	}
-	out := s.hub.box()
+	out := s.hub.newBuffer()
 	out.messages = s.merge(out.messages, page, live)
-	s.hub.giveBack(inbox)
+	s.hub.release(inbox)
 	return out
 }
 
-// merge appends to out what of two lists in id order comes after the cursor, in id order, and moves the cursor along. What
-// is in both comes once. Transient messages keep their place, but do not move the cursor: the log knows nothing of them.
+// merge appends to out, in id order, the messages of two ordered lists that come after the cursor,
+// and moves the cursor. A message in both is appended once. Transient messages keep their position
+// but do not move the cursor: the log does not hold them.
 func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
 	now := time.Now()
 	for len(page)+len(live) > 0 {
@@ -279,40 +283,41 @@ func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
 	return out
 }
 
-// push puts m into the inbox, and wakes s if it rests.
+// push adds m to the inbox and wakes s if it rests.
 func (s *Session) push(m *proto.Message) {
 	if s.put(m) {
 		s.wake()
 	}
 }
 
-// put puts m into the inbox, and reports whether wake is to be called. An inbox that is full is dropped: the log has it all.
+// put adds m to the inbox and reports whether the caller must call wake. A full inbox is dropped:
+// the log holds its messages.
 func (s *Session) put(m *proto.Message) (wake bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !m.ID.After(s.newest) { // it came by another of our channels already
+	if !m.ID.After(s.newest) { // it has come on another of the session's channels
 		return false
 	}
 	s.newest = m.ID
 	if s.inbox != nil && s.hub.full(s.inbox, m) {
-		s.hub.giveBack(s.inbox)
+		s.hub.release(s.inbox)
 		s.inbox, s.stale = nil, true
 		s.hub.stats.Overflows.Add(1)
 	}
 	if s.inbox == nil {
-		s.inbox = s.hub.box()
+		s.inbox = s.hub.newBuffer()
 	}
 	s.inbox.messages = append(s.inbox.messages, m)
 	s.inbox.bytes += m.Size()
 	return s.wakeLocked()
 }
 
-// resync makes the inbox stale, or gives a session that could not be placed its place.
+// resync makes the inbox stale, or sets the cursor of a session that awaits the head.
 func (s *Session) resync(head proto.ID) {
 	s.mu.Lock()
-	s.newest = proto.ID{} // a log that lost data may go on before it
-	if s.unplaced {
-		s.unplaced, s.cursor = false, head
+	s.newest = proto.ID{} // a log that lost data may continue with smaller ids
+	if s.awaitsHead {
+		s.awaitsHead, s.cursor = false, head
 		s.mu.Unlock()
 		return
 	}
@@ -335,7 +340,8 @@ func (s *Session) spoil() {
 	}
 }
 
-// Nudge sees to it that Next is called again after this, even if nothing has come for s, so that its caller gets a turn.
+// Nudge makes s due, so that Next is called again even if no message has come. The caller of Next
+// can then do other work.
 func (s *Session) Nudge() {
 	s.mu.Lock()
 	s.nudged = true
@@ -346,54 +352,16 @@ func (s *Session) Nudge() {
 	}
 }
 
-// wakeLocked ends the rest of s if something is due, and reports whether the caller must call wake once it has released s.mu,
-// which is held. While the log is read for s, only a nudge is due.
+// wakeLocked ends the rest of s if something is due, and reports whether the caller must call wake
+// after it has released s.mu. While the log is read for s, only a nudge makes it due. s.mu is held.
 func (s *Session) wakeLocked() bool {
 	wake := s.resting && (s.nudged || s.reading == nil || s.reading.page != nil)
 	s.resting = s.resting && !wake
 	return wake
 }
 
-// giveBack ends the life of the last batch.
-func (s *Session) giveBack() {
-	s.hub.giveBack(s.given)
+// release returns the buffer of the last batch to the pool.
+func (s *Session) release() {
+	s.hub.release(s.given)
 	s.given = nil
-}
-
-func (h *Hub) box() *box { return h.boxes.Get().(*box) }
-
-// giveBack empties b, which may be nil, and returns it to the pool.
-func (h *Hub) giveBack(b *box) {
-	if b == nil {
-		return
-	}
-	clear(b.messages)
-	b.messages, b.bytes = b.messages[:0], 0
-	h.boxes.Put(b)
-}
-
-// full reports whether m does not fit into b.
-func (h *Hub) full(b *box, m *proto.Message) bool {
-	return len(b.messages) >= h.config.InboxMessages || b.bytes+m.Size() > h.config.InboxBytes
-}
-
-// split parts b into what is up to an id and what is after it. Either may be nil.
-func (h *Hub) split(b *box, through proto.ID) (before, after *box) {
-	for i, m := range b.messages {
-		if !m.ID.After(through) {
-			continue
-		}
-		if i == 0 {
-			return nil, b
-		}
-		after = h.box()
-		for _, m := range b.messages[i:] {
-			after.messages = append(after.messages, m)
-			after.bytes += m.Size()
-		}
-		clear(b.messages[i:])
-		b.messages = b.messages[:i]
-		return b, after
-	}
-	return b, nil
 }

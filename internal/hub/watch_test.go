@@ -11,7 +11,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestWatch lets sessions watch and leave channels at random, and compares the hub's idea of who watches what with a plain one.
+// TestWatch lets sessions watch and leave channels at random, and compares the hub's idea of who
+// watches what with a plain one.
 func TestWatch(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -37,7 +38,7 @@ func TestWatch(t *testing.T) {
 				sessions[i].Unwatch(ch)
 				delete(want[i], ch)
 			case 4:
-				sessions[i].Unwatch(base(100)) // which it was made with: that stays
+				sessions[i].Unwatch(base(100)) // which it was attached with, and keeps
 			case 5:
 				if step%50 == 0 && want[i] != nil {
 					sessions[i].Detach()

@@ -1,4 +1,5 @@
-// Package intake bounds what portals and their clients have on its way into the log at a time, and how often they post.
+// Package intake bounds the posts of portals and their clients that are on their way into the log
+// at a time, and how often they post.
 package intake
 
 import (
@@ -14,7 +15,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// ErrBusy says that there is no room for a post now, or that it came too soon. Nothing has been published.
+// ErrBusy is the error for a post that does not fit now, or came too soon. Nothing has been
+// published.
 var ErrBusy = errors.New("too many posts at a time")
 
 // Gates are the gates of one process, one for each portal. Its methods may be called concurrently.
@@ -23,15 +25,17 @@ type Gates struct {
 	all          load
 
 	mu sync.Mutex
-	of map[string]*Gate // by the names of portals, those that are not served any more too
+	of map[string]*Gate // by the names of portals, including those that are not served any more
 }
 
-// New makes the gates of a process that has at most so many posts, and so many bytes of their bodies, on their way at a time.
+// New returns the gates of a process that has at most so many posts, and so many bytes of their
+// bodies, on their way into the log at a time.
 func New(posts, bytes int64) *Gates {
 	return &Gates{posts: posts, bytes: bytes, of: make(map[string]*Gate)}
 }
 
-// Of returns the gate of a portal, the same one at every call, which has these limits from now on; what is on its way stays.
+// Of returns the gate of a portal, the same one at every call, and sets its limits from now on.
+// Posts that are on their way stay counted.
 func (g *Gates) Of(name string, limits portal.Limits) *Gate {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -49,10 +53,11 @@ func (g *Gates) Of(name string, limits portal.Limits) *Gate {
 // Posts returns how many posts are on their way.
 func (g *Gates) Posts() int64 { return g.all.posts.Load() }
 
-// load is what is on its way into the log.
+// load counts what is on its way into the log.
 type load struct{ posts, bytes atomic.Int64 }
 
-// add reports whether a post fits below both bounds, and counts it if it does. A post is never too large to be alone.
+// add counts a post if it fits below both bounds, and reports whether it does. A single post always
+// fits.
 func (l *load) add(size, posts, bytes int64) bool {
 	if l.posts.Add(1) > posts {
 		l.posts.Add(-1)
@@ -71,15 +76,16 @@ func (l *load) remove(size int64) {
 	l.bytes.Add(-size)
 }
 
-// Gate bounds what one portal has on its way into the log, and how often it posts. Its methods may be called concurrently.
+// Gate bounds the posts of one portal that are on their way into the log, and how often it posts.
+// Its methods may be called concurrently.
 type Gate struct {
 	gates *Gates // immutable
 	own   load
 	pace  *rate.Limiter // infinite if the portal has no limit
-	posts atomic.Int64  // that the portal may have on their way
+	posts atomic.Int64  // most posts that the portal may have on their way
 }
 
-// paceOf returns the posts a second that limits allow; as many may come at once.
+// paceOf returns the posts a second that limits allow; the burst is the same number.
 func paceOf(limits portal.Limits) rate.Limit {
 	if limits.Rate == 0 {
 		return rate.Inf
@@ -87,8 +93,8 @@ func paceOf(limits portal.Limits) rate.Limit {
 	return rate.Limit(limits.Rate)
 }
 
-// Enter counts a post of some messages and returns true, if there is room for it. Then the caller must call [Gate.Leave] with the same
-// messages.
+// Enter counts a post of some messages and returns true, if there is room for it. Then the caller
+// must call [Gate.Leave] with the same messages.
 func (g *Gate) Enter(msgs []*proto.Message) bool {
 	size := size(msgs)
 	if !g.own.add(size, g.posts.Load(), g.gates.bytes) {

@@ -13,7 +13,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// TestLimitsChange: a portal's gate is the same whatever its limits become, and holds it to the latest ones.
+// TestLimitsChange: a portal's gate is the same whatever its limits become, and holds it to the
+// latest ones.
 func TestLimitsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gates := intake.New(2, 100)

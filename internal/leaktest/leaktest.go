@@ -1,4 +1,5 @@
-// Package leaktest ends a package's tests with a count of goroutines: whoever started one has waited for it.
+// Package leaktest checks at the end of a package's tests that no goroutine is left: whoever starts
+// one must wait for it.
 package leaktest
 
 import (
@@ -12,14 +13,15 @@ import (
 	"time"
 )
 
-// patience is how long goroutines may take to end after the last test.
+// patience bounds the time in which goroutines must end after the last test.
 const patience = 3 * time.Second
 
 // Main runs the tests of a package and exits. It is called by TestMain:
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 //
-// If the tests pass, but leave goroutines that were not there before, it prints all stacks and exits with 1.
+// If the tests pass, but leave goroutines that were not there before, it prints all stacks and
+// exits with 1.
 func Main(m *testing.M) {
 	// The runtime starts a goroutine for signals when the first one is asked for, and keeps it.
 	signals := make(chan os.Signal, 1)

@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	// maxCalls is how many requests a portal may put into one post. It splits by size only, and a call is never so short.
+	// maxCalls bounds the requests of one post. A portal splits by size only, and its calls are
+	// never that short.
 	maxCalls = 10_000
-	// bytesPerCharacter is what the body limit is multiplied by: portals of version 5 count characters, not bytes.
+	// bytesPerCharacter multiplies the body limit: portals of version 5 count characters, not
+	// bytes.
 	bytesPerCharacter = 4
 )
 
-// api takes the posts of version 5: one call or many, of which none needs an answer by the specification and every one gets it, because
-// PHP demands JSON. A refusal of the whole post is plain text, as elsewhere.
+// api serves the posts of version 5: one call or many. By the specification none of them needs an
+// answer, but each gets one, because PHP demands JSON. A refusal of the whole post is plain text,
+// as elsewhere.
 func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
 	t, no := p.tenantOfCall(q)
@@ -39,7 +42,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, http.StatusOK, rpc.Fault(fault))
 		return
 	}
-	// A portal may hang up without waiting for the answer; its messages count all the same.
+	// A portal may hang up without waiting for the answer; its messages are published all the same.
 	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
 	defer cancel()
 	replies, err := t.execute(ctx, batch.Calls)
@@ -53,8 +56,8 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 }
 
-// readAPI returns the body of a post that is signed, which here is always demanded, and to whom its
-// idempotency key belongs.
+// readAPI returns the body of a signed post and the owner of its idempotency key. Here every post
+// needs a signature.
 func (t *tenant) readAPI(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	no = refusalOf[proto.ErrRequestSignature]
 	if q.signature == "" {
@@ -64,8 +67,8 @@ func (t *tenant) readAPI(w http.ResponseWriter, r *http.Request, q query) (body 
 	return t.readSigned(w, r, q, t.Limits.Payload*bytesPerCharacter, no)
 }
 
-// execute executes calls in their order, but for messages, which all go into the log at once, or none of them: a portal that is told to
-// come again does so with the whole post. The error is of the log.
+// execute executes calls in order, except messages: they are appended all at once or not at all,
+// because a portal that must retry repeats the whole post. The error is the log's.
 func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, error) {
 	replies := make([]rpc.Reply, len(calls))
 	var messages []*proto.Message
@@ -119,7 +122,7 @@ func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, er
 	return replies, nil
 }
 
-// callMessage makes the message of a call.
+// callMessage returns the message of a call.
 func (t *tenant) callMessage(params json.RawMessage) (*proto.Message, *rpc.Error) {
 	call, fault := rpc.ParsePublish(params)
 	if fault != nil {
@@ -157,8 +160,8 @@ func (t *tenant) callMessage(params json.RawMessage) (*proto.Message, *rpc.Error
 	return m, nil
 }
 
-// callReceivers gives the channels of a call and of its users. A user who has both gets the message once: a session gives by its id
-// what comes by several channels.
+// callReceivers returns the channels of a call and of its users. A user that is named in both ways
+// gets the message once: a session drops what it gets again on another channel, by its id.
 func (t *tenant) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 	refs := make([]channel.Ref, 0, len(call.Channels)+len(call.Users))
 	for _, value := range call.Channels {
@@ -185,7 +188,8 @@ func (t *tenant) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 	}
 }
 
-// setSeen takes over what the portal knows of users whom this service has not seen. The error is of the log.
+// setSeen stores what the portal knows of users whom this service has not seen. The error is the
+// log's.
 func (t *tenant) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply, error) {
 	seen, fault := rpc.ParseSeen(params)
 	if fault != nil {
@@ -201,5 +205,5 @@ func (t *tenant) setSeen(ctx context.Context, params json.RawMessage) (rpc.Reply
 func answerJSON(w http.ResponseWriter, status int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // whoever has hung up does not need it
+	_, _ = w.Write(text) // an error means that the client has hung up
 }

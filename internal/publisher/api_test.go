@@ -15,7 +15,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// call makes a signed post of version 5, from an address that is not allowed: the signature is all that counts.
+// call returns a signed post of version 5, from an address that is not allowed: only the signature
+// counts.
 func call(t *testing.T, body string) *http.Request {
 	r := request("POST", "/bitrix/api/?hostId=host&signature="+signer(t, testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
 	r.RemoteAddr = "192.0.2.1:5000"
@@ -139,7 +140,7 @@ func TestAPIRefuses(t *testing.T) {
 		"another host":    {"/api/?hostId=hos&hostId=host&signature=" + good, body, 400, "4025: Client Id is required."},
 		"too large":       {"/api/?hostId=host&signature=" + good, strings.Repeat("x", 401), 413, ""},
 	} {
-		w := p.do(request("POST", c.target, c.body)) // from loopback, which is no excuse here
+		w := p.do(request("POST", c.target, c.body)) // from loopback, which does not help here
 		if w.Code != c.status || w.Body.String() != c.want || w.Header().Get("Content-Type") != "text/plain" {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
@@ -165,13 +166,15 @@ func TestAPISaysWhenTheLogIsAway(t *testing.T) {
 	if w.Header().Get("Retry-After") != "1" {
 		t.Error("no Retry-After")
 	}
-	f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, nil } // all closed
+	// All closed.
+	f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, nil }
 	w = p.do(call(t, publishCall(`{"userList":[5],"body":{}}`)))
 	wantAnswer(t, w, http.StatusOK, "application/json",
 		`{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"Invalid params","data":"Channel is closed for writing."}}`)
 }
 
-// FuzzAPI: any body that is signed gets 200 with JSON that says version 2.0, and what is published has a body that is an object.
+// FuzzAPI: any body that is signed gets 200 with JSON that says version 2.0, and what is published
+// has a body that is an object.
 func FuzzAPI(f *testing.F) {
 	f.Add(publishCall(`{"channelList":["` + idA + `"],"userList":[5],"body":{"params":[]},"user_params":{"5":{"a":1}},"dictionary":{"b":2}}`))
 	f.Add(`[` + publishCall(`{"userList":["5"],"body":{"module_id":"\xff"}}`) + `,{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"5":1e300}}]`)

@@ -15,7 +15,7 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// TestWhoMayPost tries peers, and what proxies say of whom they forward for.
+// TestWhoMayPost tries peers, and the addresses that proxies forward for.
 func TestWhoMayPost(t *testing.T) {
 	type header = map[string][]string
 	const xff, real = "X-Forwarded-For", "X-Real-Ip"
@@ -41,7 +41,8 @@ func TestWhoMayPost(t *testing.T) {
 		{"127.0.0.1:5000", header{xff: {"[::1]:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"unix:"}}, true},
-		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, true}, // what a client claims does not count
+		// What a client claims does not count.
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1, 192.0.2.1"}}, false},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1,192.0.2.1 "}}, false},
 		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 192.0.2.2, 127.0.0.1"}}, true},
@@ -121,7 +122,8 @@ func TestSignaturesOfVectors(t *testing.T) {
 	}
 }
 
-// TestSignedPosts tries signatures from outside and inside the allowed networks, with and without the demand for them.
+// TestSignedPosts tries signatures from outside and inside the allowed networks, with and without
+// the demand for them.
 func TestSignedPosts(t *testing.T) {
 	const body = "hello"
 	right := signer(t, testKey).SignBody([]byte(body))
@@ -160,7 +162,7 @@ func TestSignedPosts(t *testing.T) {
 	}
 }
 
-// TestSubscribersSignatureIsNoPosts: what a subscriber was signed does not publish; the portal's
+// TestSubscribersSignatureIsNoPosts: a subscriber's signature does not publish; the portal's
 // self-test, which posts 32 hexadecimal digits without a signature from an allowed network, does.
 func TestSubscribersSignatureIsNoPosts(t *testing.T) {
 	for text, signed := range map[string]int{idA: 403, idA + ":" + idB: 403, "public:" + idB: 403, `{"id":"` + idA + `"}`: 200} {
@@ -187,8 +189,8 @@ func (u untouched) Read([]byte) (int, error) {
 	return 0, errors.New("untouched")
 }
 
-// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider is told 403; and without a
-// signature, or with what cannot be one, its body is not even read.
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider gets 403. Without anything
+// that can be a signature, the body is not even read.
 func TestOutsidersLearnNothing(t *testing.T) {
 	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
 		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {

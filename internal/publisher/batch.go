@@ -11,11 +11,10 @@ import (
 
 const allowOrigin = "Access-Control-Allow-Origin"
 
-// maxOwnChannels is how many ids a client may name as its own. A browser names two or three.
+// maxOwnChannels bounds the ids that a client may name as its own. A browser names two or three.
 const maxOwnChannels = 128
 
-// portalBatch carries out a batch of a post that is authorized. Its idempotency key belongs to
-// owner.
+// portalBatch carries out a batch of an authorized post. owner owns its idempotency key.
 func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, owner string, batch []byte) {
 	// As with any post, the portal may hang up.
 	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, owner), t.publisher.config.Timeout)
@@ -25,8 +24,8 @@ func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, owner string,
 	t.publisher.batchDone(w, reply, err)
 }
 
-// clientBatch carries out a batch of a browser. It is open to the world: whom it comes from, and whom it may write to, is what the portal
-// has signed.
+// clientBatch carries out a batch of a browser. It is open to the world: the portal's signatures
+// say who the client is and to whom it may write.
 func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(allowOrigin, "*")
 	q := parseQuery(r.URL.RawQuery)
@@ -53,7 +52,8 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	p.batchDone(w, reply, err)
 }
 
-// ownPublic gives the first public id of a list that is signed throughout, which is who a client is; zero if there is none.
+// ownPublic returns the first public id of a list, which identifies the client. All parts of the
+// list must be signed. It returns zero if there is none.
 func (t *tenant) ownPublic(list string) (public channel.ID) {
 	refs, err := t.publisher.config.Grammar.ParseList(list, maxOwnChannels)
 	if err != nil {
@@ -70,7 +70,7 @@ func (t *tenant) ownPublic(list string) (public channel.ID) {
 	return public
 }
 
-// batchDone answers with what has become of a batch.
+// batchDone answers with the result of a batch.
 func (p *Publisher) batchDone(w http.ResponseWriter, reply []byte, err error) {
 	var refused *proto.Error
 	switch {
@@ -87,7 +87,8 @@ func (p *Publisher) batchDone(w http.ResponseWriter, reply []byte, err error) {
 	}
 }
 
-// preflight answers OPTIONS for pages that ask before they post. The known ones do not: what they send needs no leave.
+// preflight answers the OPTIONS of pages that ask before they post. The known pages do not ask:
+// their requests need no preflight.
 func preflight(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set(allowOrigin, "*")

@@ -20,7 +20,7 @@ import (
 
 const idC = "c18beb389c3e49131dbb2dde597df615" // a public one
 
-// vectorBatch gives the bytes of a batch of the vectors.
+// vectorBatch returns the bytes of a batch of the vectors.
 func vectorBatch(t *testing.T, name string) string {
 	t.Helper()
 	for _, c := range vectors.Load(t).Protobuf.Cases {
@@ -36,7 +36,7 @@ func vectorBatch(t *testing.T, name string) string {
 	return ""
 }
 
-// toPublic gives a batch with one message to a public id, signed by the key of the tests.
+// toPublic returns a batch with one message to a public id, signed by the key of the tests.
 func toPublic(t *testing.T, id, body string) string {
 	t.Helper()
 	parsed := ref(t, id).Private
@@ -177,7 +177,8 @@ func TestClientRefusals(t *testing.T) {
 	check(t, newPublisher(old, &fake{}).do(request("POST", "/rest/?CHANNEL_ID="+s.Sign(ref(t, idA)).String(), "")), v.Answer(t, 2, "POST rest, unsigned"))
 }
 
-// TestBinaryPostIsForPortals: the rule is that of text posts, but a wrong signature is told in the dialect's words.
+// TestBinaryPostIsForPortals: the rule is that of text posts, but a wrong signature is reported in
+// the binary dialect.
 func TestBinaryPostIsForPortals(t *testing.T) {
 	v := vectors.Load(t)
 	i := slices.IndexFunc(v.RequestSignatures, func(s vectors.RequestSignature) bool { return strings.Contains(s.What, "binaryMode") })

@@ -22,7 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// quietLog takes everything and keeps nothing.
+// quietLog accepts everything and keeps nothing.
 type quietLog struct {
 	fake
 	receipts []proto.Receipt
@@ -33,7 +33,7 @@ func (q *quietLog) Append(context.Context, ...*proto.Message) ([]proto.Receipt, 
 }
 func (*quietLog) Online(context.Context, []channel.ID) ([]int, error) { return nil, nil }
 
-// quietWriter is the writer of an answer that nobody wants.
+// quietWriter discards an answer.
 type quietWriter struct{ header http.Header }
 
 func (w quietWriter) Header() http.Header       { return w.header }
@@ -43,7 +43,7 @@ func (quietWriter) WriteHeader(int)             {}
 // SetReadDeadline is what [http.ResponseController] looks for.
 func (quietWriter) SetReadDeadline(time.Time) error { return nil }
 
-// posting gives a function that posts one and the same body of 300 bytes to a number of channels.
+// posting returns a function that posts the same body of 300 bytes to a number of channels.
 func posting(tb testing.TB, channels int) func() {
 	tb.Helper()
 	c := config(tb)
@@ -84,8 +84,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// maxAllocs is what one post may allocate beside the log and net/http: 4 of chi, 4 of the context with its deadline, 3 to find
-// the type; the body, the list, its ids, the message and its slice.
+// maxAllocs is what one post may allocate beside the log and net/http: 4 of chi, 4 of the context
+// with its deadline, 3 to find the type; the body, the list, its ids, the message and its slice.
 const maxAllocs = 16
 
 func TestPublishAllocations(t *testing.T) {

@@ -11,16 +11,17 @@ import (
 	"pushgate/internal/rpc"
 )
 
-// maxClientCalls is how many calls a client may put into one post, as into one frame of a WebSocket.
+// maxClientCalls bounds the calls of one post of a client, as of one frame of a WebSocket.
 const maxClientCalls = 100
 
-// ackPrefix begins what a client says of a message that it has processed.
+// ackPrefix begins a client's acknowledgement of a message that it has processed.
 const ackPrefix = "mack:"
 
-// clientText carries out what a client of version 5 posts while it is on long polls: there it says by posts what it says by WebSocket
-// otherwise. It reports false, and does nothing, if the body is a batch, which begins with none of these characters.
+// clientText carries out the post of a client of version 5 on long polls, which posts what it would
+// otherwise send by WebSocket. It returns false, and does nothing, if the body is a batch, which
+// begins with none of these characters.
 //
-// Who the client is stands in its list of ids, so that it has a public id at most and is no user.
+// The list of ids says who the client is, so that it has at most a public id and is no user.
 func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public channel.ID, body []byte) bool {
 	p := t.publisher
 	if mid, ok := bytes.CutPrefix(body, []byte(ackPrefix)); ok {

@@ -13,7 +13,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestClientTexts: what a client of version 5 says by WebSocket it posts while it is on long polls. None of it is a fault.
+// TestClientTexts: what a client of version 5 says by WebSocket it posts while it is on long polls.
+// None of it is a fault.
 func TestClientTexts(t *testing.T) {
 	s := signer(t, testKey)
 	target := "/bitrix/rest/?CHANNEL_ID=" + s.Sign(ref(t, idA+":"+idC)).String() + "/" + s.Sign(ref(t, idB)).String()

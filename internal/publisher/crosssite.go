@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// byPage reports whether a browser says that a page made a request. It may run in a network that
-// may post without a signature, and its pages come from anywhere. No portal sends these headers,
-// and no page can keep its browser from sending them.
+// byPage reports whether a browser says that a page made a request. The browser may be in a network
+// that may post without a signature, while its pages come from anywhere. No portal sends these
+// headers, and no page can keep its browser from sending them.
 func byPage(r *http.Request) bool {
 	return r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil
 }
 
-// hostAllowed reports whether the publisher may be known by the host of a request. A page whose
-// name was made to resolve to this machine (DNS rebinding) is of the same origin for its browser,
-// which then lets it read answers, and sends its name as the host. Addresses and localhost cannot
-// be made to resolve, and who names no host is no browser.
+// hostAllowed reports whether a request may name the publisher by its host. A page whose name was
+// made to resolve to this machine (DNS rebinding) is of the same origin for its browser, which then
+// lets it read answers, and sends its name as the host. Addresses and localhost cannot be rebound,
+// and a client that names no host is no browser.
 func (p *Publisher) hostAllowed(r *http.Request) bool {
 	if p.config.Hosts == nil || r.Host == "" {
 		return true
@@ -35,7 +35,7 @@ func (p *Publisher) hostAllowed(r *http.Request) bool {
 	return false
 }
 
-// hostName returns the host of a Host header, without port, brackets and a dot at its end.
+// hostName returns the host of a Host header, without the port, brackets and a final dot.
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -18,7 +18,8 @@ func TestCrossSiteRequests(t *testing.T) {
 		{"Origin": {"https://evil.test"}},
 		{"Origin": {"null"}},
 		{"Origin": {""}},
-		{"Origin": {"http://127.0.0.1:9010"}}, // a name that resolves to this machine may be of the same origin
+		// A name that resolves to this machine may be of the same origin.
+		{"Origin": {"http://127.0.0.1:9010"}},
 		{"Sec-Fetch-Site": {"cross-site"}},
 		{"Sec-Fetch-Site": {"same-origin"}},
 		{"Sec-Fetch-Site": {"none"}},

@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// slowLog is a fake whose appends take until they are let go.
+// slowLog is a fake whose appends block until they are released.
 func slowLog(release <-chan struct{}) *fake {
 	return &fake{append: func(context.Context, *proto.Message) (proto.Receipt, error) {
 		<-release
@@ -20,7 +20,8 @@ func slowLog(release <-chan struct{}) *fake {
 	}}
 }
 
-// TestTooManyPosts: what does not fit is refused at once, in every dialect, and a moment later there is room again.
+// TestTooManyPosts: what does not fit is refused at once, in every dialect, and a moment later
+// there is room again.
 func TestTooManyPosts(t *testing.T) {
 	for _, c := range []struct {
 		what   string

@@ -10,18 +10,19 @@ import (
 	"pushgate/internal/proto"
 )
 
-// refusal is a way for a request not to be served: the answer to it and the label it is counted by.
+// refusal is a reason not to serve a request: the answer, and the label of its counter.
 type refusal struct {
 	label  string
 	status int
 	text   string
-	closes bool // the connection, on which more of the body may be under way
+	closes bool // close the connection, on which more of the body may be under way
 }
 
 // The refusals.
 var (
-	forbidden       = &refusal{"forbidden", http.StatusForbidden, "", true}
-	crossSite       = &refusal{"cross_site", http.StatusForbidden, proto.ErrRequestSignature.Text, true} // by a page, unsigned
+	forbidden = &refusal{"forbidden", http.StatusForbidden, "", true}
+	// A page's request, unsigned.
+	crossSite       = &refusal{"cross_site", http.StatusForbidden, proto.ErrRequestSignature.Text, true}
 	unknownHost     = &refusal{"unknown_host", http.StatusForbidden, "", true}
 	tooLarge        = &refusal{"too_large", http.StatusRequestEntityTooLarge, "", true}
 	tooManyUnproven = &refusal{"unproven", http.StatusTooManyRequests, "", true}
@@ -37,13 +38,15 @@ var (
 	staleForbidden  = &refusal{"signature_time", http.StatusForbidden, "", true}
 	staleRequest    = &refusal{"signature_time", http.StatusBadRequest, proto.ErrRequestSignature.Text, false}
 	wrongHost       = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}
-	badCall         = &refusal{"call", http.StatusOK, "", false}         // told in words of JSON-RPC
-	notRegistered   = &refusal{"registration", http.StatusOK, "", false} // told in words of registration
-	busy            = &refusal{"busy", http.StatusTooManyRequests, "", false}
-	unavailable     = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
+	// Answered as JSON-RPC.
+	badCall = &refusal{"call", http.StatusOK, "", false}
+	// Answered as a registration.
+	notRegistered = &refusal{"registration", http.StatusOK, "", false}
+	busy          = &refusal{"busy", http.StatusTooManyRequests, "", false}
+	unavailable   = &refusal{"unavailable", http.StatusServiceUnavailable, "", false}
 )
 
-// refusalOf gives the refusal of a batch for what an executor has found wrong with it.
+// refusalOf maps the errors of an executor to the refusals of a batch.
 var refusalOf = map[*proto.Error]*refusal{
 	proto.ErrNoPublicID:       ofBatch("no_public_id", proto.ErrNoPublicID),
 	proto.ErrRequestData:      ofBatch("bad_data", proto.ErrRequestData),
@@ -66,7 +69,8 @@ func ofBatch(label string, err *proto.Error) *refusal {
 	return &refusal{label, err.Status(), err.Text, false}
 }
 
-// stale gives the refusal that says the same as r, and is counted by the time of a signature.
+// stale returns the refusal with the same answer as r that is counted under the time of a
+// signature.
 func (r *refusal) stale() *refusal {
 	if r == forbidden {
 		return staleForbidden
@@ -74,7 +78,7 @@ func (r *refusal) stale() *refusal {
 	return staleRequest
 }
 
-// metrics is what a publisher counts. All of it may be used concurrently.
+// metrics are the counters of a publisher. They may be used concurrently.
 type metrics struct {
 	published  prometheus.Counter
 	repeated   prometheus.Counter
@@ -87,7 +91,7 @@ type metrics struct {
 	refused    map[*refusal]prometheus.Counter // immutable
 }
 
-// failure gives the refusal of a post that the log has not taken.
+// failure returns the refusal of a post that the log did not append.
 func failure(err error) *refusal {
 	if errors.Is(err, intake.ErrBusy) {
 		return busy
@@ -95,8 +99,8 @@ func failure(err error) *refusal {
 	return unavailable
 }
 
-// acknowledgements gives the counter of what clients of version 5 on long polls said to have processed. Edges have the same one, for WebSockets, and a
-// process that is both has it once.
+// acknowledgements returns the counter of messages that clients of version 5 on long polls
+// acknowledged. Edges have the same one, for WebSockets; a process that is both has it once.
 func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
 		Help: "Messages that clients of version 5 said to have processed."})

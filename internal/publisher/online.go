@@ -9,7 +9,8 @@ import (
 	"pushgate/internal/tally"
 )
 
-// online tells which channels of a list have subscribers. The portal sends the list as a body too, with a GET; the query counts.
+// online answers which channels of a list have subscribers. The portal also sends the list as the
+// body of the GET; only the query counts.
 func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
 	t, no := p.tenant(q)
@@ -35,7 +36,8 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.config.Timeout)
 	defer cancel()
-	if q.binary && p.config.Grammar == channel.Hex { // ids of other letters have no form there
+	// Ids of the other grammar cannot be encoded there.
+	if q.binary && p.config.Grammar == channel.Hex {
 		reply, err := t.batches.Online(ctx, ids)
 		p.batchDone(w, reply, err)
 		return
@@ -50,7 +52,7 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, infos(ids, sessions))
 }
 
-// asked reads the channel list of a question who is online.
+// asked returns the channels of a query for who is online.
 func (t *tenant) asked(list string) ([]channel.ID, *refusal) {
 	if t.publisher.config.Grammar == channel.Alphanumeric {
 		return t.receivers(list)
@@ -65,7 +67,7 @@ func (t *tenant) asked(list string) ([]channel.ID, *refusal) {
 	return private(refs), nil
 }
 
-// infos writes who is online as the first generation does, to the space.
+// infos encodes who is online exactly as the first generation does, including spaces.
 func infos(ids []channel.ID, sessions []int) string {
 	b := []byte(`{ "infos": [`)
 	for i, id := range ids {

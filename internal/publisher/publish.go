@@ -11,8 +11,9 @@ import (
 	"pushgate/internal/tally"
 )
 
-// publish takes a post. Nothing of what is wrong with it is told before it is known to come from a portal. A success is answered
-// after the log has the message: the originals answer before, and lose it.
+// publish serves a post. It reports no fault before it knows that the post comes from a portal. It
+// answers a success only after the log has the message; the originals answer before, and can lose
+// it.
 func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	query := parseQuery(r.URL.RawQuery)
 	t, no := p.tenant(query)
@@ -34,7 +35,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	// A portal may hang up without waiting for the answer; its message counts all the same.
+	// A portal may hang up without waiting for the answer; its message is published all the same.
 	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
 	defer cancel()
 	receipts, err := t.log.Append(ctx, m)
@@ -52,8 +53,8 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read returns the body of a post that is authorized, and to whom its idempotency key belongs. An
-// outsider who brings no signature is refused before any of the body is read.
+// read returns the body of an authorized post and the owner of its idempotency key. An outsider
+// without a signature is refused before any of the body is read.
 func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []byte, owner string, no *refusal) {
 	switch {
 	case t.trusts(r):
@@ -67,8 +68,8 @@ func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []b
 	}
 }
 
-// readSigned returns a body of at most limit bytes that is signed and to whom its idempotency key
-// belongs, or no. What cannot be a signature is refused before any of the body is read.
+// readSigned returns a signed body of at most limit bytes and the owner of its idempotency key, or
+// the refusal no. What cannot be a signature is refused before any of the body is read.
 func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
 	if !t.Signer.WellFormed(q.signature) {
 		leaveUnread(w)
@@ -86,7 +87,7 @@ func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, lim
 	return body, once(r, q), nil
 }
 
-// message makes the message of a post.
+// message returns the message of a post.
 func (t *tenant) message(h http.Header, q query, body []byte) (*proto.Message, *refusal) {
 	receivers, no := t.receivers(q.channels)
 	if no != nil {
@@ -109,11 +110,12 @@ func (t *tenant) message(h http.Header, q query, body []byte) (*proto.Message, *
 	}, nil
 }
 
-// maxParts is how many parts the channel list of a text post may have.
+// maxParts bounds the parts of the channel list of a text post.
 const maxParts = 1 << 10
 
-// receivers reads the channel list of a post. Private ids need no signature, because a portal alone knows them; a part with a public
-// id does. The private id stands for both: a public twin names the same user.
+// receivers reads the channel list of a post. Private ids need no signature, because only a portal
+// knows them; a part with a public id needs one. The private id stands for both: the public id of
+// the pair names the same user.
 func (t *tenant) receivers(list string) ([]channel.ID, *refusal) {
 	refs, err := t.publisher.config.Grammar.ParseList(list, maxParts)
 	switch {
@@ -127,7 +129,7 @@ func (t *tenant) receivers(list string) ([]channel.ID, *refusal) {
 	return private(refs), nil
 }
 
-// signed reports whether all parts with a public id bear a right signature.
+// signed reports whether all parts with a public id have a valid signature.
 func (t *tenant) signed(refs []channel.Ref) bool {
 	for _, ref := range refs {
 		if !ref.Public.IsZero() && !t.Signer.Verify(ref) {
@@ -137,7 +139,7 @@ func (t *tenant) signed(refs []channel.Ref) bool {
 	return true
 }
 
-// private gives the private ids of refs, each once, in the order of the list.
+// private returns the private ids of refs, each once, in the order of the list.
 func private(refs []channel.Ref) []channel.ID {
 	if len(refs) == 1 { // most posts
 		return []channel.ID{refs[0].Private}
@@ -149,8 +151,9 @@ func private(refs []channel.Ref) []channel.ID {
 	return channel.IDs(bare)
 }
 
-// expiry reads a Message-Expiry header as JavaScript's parseInt does, in seconds: white space, a sign, as many digits as there are.
-// What is not positive is 0, as if the portal had not asked; what is longer than any message lives is as good as MaxTTL.
+// expiry reads a Message-Expiry header as JavaScript's parseInt does, in seconds: white space, a
+// sign, as many digits as there are. A value that is not positive counts as 0, as if there was no
+// header; one beyond MaxTTL counts as MaxTTL.
 func expiry(values []string) time.Duration {
 	if len(values) == 0 {
 		return 0

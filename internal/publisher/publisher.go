@@ -1,4 +1,5 @@
-// Package publisher is the senders' side: it takes posts of portals and of their clients into the log and tells who is online.
+// Package publisher is the senders' side: it appends posts of portals and of their clients to the
+// log, and answers who is online.
 package publisher
 
 import (
@@ -23,37 +24,50 @@ import (
 	"pushgate/internal/urlpath"
 )
 
-// Log is what a publisher needs of a portal's log. It is called concurrently, and answers soon after its context has ended.
+// Log is the part of a portal's log that a publisher uses. Its methods must be safe for concurrent
+// use, and return soon after their context has ended.
 type Log interface {
 	command.Log
-	// SetSeen notes when users were last seen, if that was later than is known.
+	// SetSeen records when users were last seen, if that was later than is known.
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
-// Stats is where processes tell of themselves, under a lease. It is called concurrently.
+// Stats stores the statistics of processes, under a lease. Its methods must be safe for concurrent
+// use.
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
-	// Processes gives what all have told whose lease holds.
+	// Processes returns the statistics of all processes whose lease holds.
 	Processes(ctx context.Context) ([]proto.Process, error)
 }
 
-// Config is what a publisher is told at its start. Zero sizes and times take their defaults.
+// Config configures a publisher. Zero sizes and times take their defaults.
 type Config struct {
-	Grammar       channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
-	Rules         proto.TTLRules  // how long messages live by their type
-	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
-	Signed        bool            // posts need a signature wherever they come from
-	Hosts         []string        // host patterns by which the publisher may be known, beside addresses and localhost; nil: any
-	Window        time.Duration   // a signature needs a time, at most so far from now; 0: a time may be left out, and is held to five minutes if not
-	MaxPosts      int64           // on their way into the log at a time; 4,096. Beyond it, posts are refused with 429
-	MaxPostsBytes int64           // likewise, of their bodies; 256 MiB
-	MaxUnproven   int64           // bytes of bodies of outsiders' posts whose signature has not been checked; 64 MiB. Beyond it, likewise
-	Book          *tally.Book     // counts what is accepted, and has the name of the process; nil: one of its own without a name
-	Timeout       time.Duration   // from a request that has been read to its answer; 800 ms, as PHP waits for a second
+	// Grammar of channel ids; with Alphanumeric, statistics also follow the first generation's
+	// rules.
+	Grammar channel.Grammar
+	Rules   proto.TTLRules // how long messages live, by type
+	// Networks from which the personal portal posts without a signature.
+	Allow  []netip.Prefix
+	Signed bool // posts need a signature wherever they come from
+	// Patterns of the hosts that requests may name, beside addresses and localhost; nil: any.
+	Hosts []string
+	// Signatures need a time, at most this far from now; 0: they may lack one, else five minutes
+	// hold.
+	Window time.Duration
+	// Most posts on their way into the log; 4,096. Beyond it, posts are refused with 429.
+	MaxPosts      int64
+	MaxPostsBytes int64 // likewise, of their bodies; 256 MiB
+	// Bytes of bodies of outsiders' posts whose signature has not been checked; 64 MiB. Beyond it,
+	// likewise.
+	MaxUnproven int64
+	// Counts what is accepted, under the name of the process; nil: a new one without a name.
+	Book *tally.Book
+	// Most time from a request that has been read to its answer; 800 ms, as PHP waits for a second.
+	Timeout time.Duration
 }
 
-// withDefaults gives c with its zero sizes and times filled in.
+// withDefaults returns c with its zero sizes and times set to their defaults.
 func (c Config) withDefaults() Config {
 	if c.MaxPosts == 0 {
 		c.MaxPosts = 4096
@@ -73,7 +87,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// uploadTimeout is how long the body of a request may take to arrive, as in the original.
+// uploadTimeout bounds the time in which the body of a request must arrive, as in the original.
 const uploadTimeout = 20 * time.Second
 
 // Publisher serves the posts of portals.
@@ -96,7 +110,8 @@ type Publisher struct {
 	failing atomic.Bool // the last answer of the log was an error
 }
 
-// New makes a publisher for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
+// New returns a publisher for the portals of a table. It gets their logs by name from logs, and
+// registers its metrics with reg.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
 	config = config.withDefaults()
 	p := &Publisher{
@@ -129,19 +144,19 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	return p
 }
 
-// handle has a handler serve a route and all that lies below it: portals have it with and without a
+// handle registers a handler for a route and all paths below it: portals use it with and without a
 // slash before the query.
 func handle(r chi.Router, method, route string, handler http.HandlerFunc) {
 	r.Method(method, route, handler)
 	r.Method(method, route+"/*", handler)
 }
 
-// Handler serves the public paths, each with all that lies below it. Every other path or method is
-// not found.
+// Handler returns the handler of the public paths, each with all paths below it. It answers any
+// other path or method with 404.
 func (p *Publisher) Handler() http.Handler { return http.HandlerFunc(p.serve) }
 
-// serve bounds how long a body may take to arrive, on every path: net/http reads what a handler
-// leaves of it. A path that a proxy may have taken for another one is not found.
+// serve bounds the time in which a body must arrive, on every path: net/http reads what a handler
+// leaves of it. A path that a proxy may have read differently gets 404.
 func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		// An error means that w has no connection, in tests.
@@ -158,7 +173,8 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	p.router.ServeHTTP(w, r)
 }
 
-// Run keeps the publisher's statistics until ctx ends, and then takes them away. Posts are served with or without it. It is called once.
+// Run publishes the process's statistics until ctx ends, and then removes them. Posts are served
+// with or without it. It must be called once.
 func (p *Publisher) Run(ctx context.Context) error {
 	now := func() proto.Process { return p.config.Book.Process(p.tenants.Load().table, nil) }
 	err := p.config.Book.Keep(ctx, p.stats, now, func(err error) {
@@ -167,12 +183,13 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 	})
 	if err != nil {
-		p.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		p.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 	return nil
 }
 
-// Ready says why the publisher cannot accept posts now; nil if it can. It asks Redis.
+// Ready returns nil if the publisher can accept posts now, else an error that says why not. It asks
+// Redis.
 func (p *Publisher) Ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	defer cancel()
@@ -183,14 +200,14 @@ func (p *Publisher) Ready() error {
 	return nil
 }
 
-// note tells the log of the process when the log in Redis begins to fail, and when it works again: a line for each request
-// would bury what else is to be read. Metrics count them.
+// note writes to the process's log when the log in Redis begins to fail and when it works again: a
+// line for each request would bury all else. Metrics count the requests.
 func (p *Publisher) note(err error) {
 	if failing := err != nil; p.failing.Load() == failing || p.failing.Swap(failing) == failing {
 		return
 	}
 	if err != nil {
-		p.logger.Warn("the log in Redis does not answer; portals are told to come again", "error", err)
+		p.logger.Warn("the log in Redis does not answer; posts are refused with 503", "error", err)
 	} else {
 		p.logger.Info("the log in Redis answers again")
 	}

@@ -25,7 +25,8 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// fake is a log and statistics whose answers are functions; without one, it accepts everything and nobody is online.
+// fake is a log and statistics whose answers are functions; without one, it accepts everything and
+// nobody is online.
 type fake struct {
 	append func(context.Context, *proto.Message) (proto.Receipt, error)
 	online func(context.Context, []channel.ID) ([]int, error)
@@ -162,7 +163,8 @@ func (p *Publisher) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// check compares an answer with a vector: the headers that the vector names, and all else that the protocol has a say in.
+// check compares an answer with a vector: the headers that the vector names, and all else that the
+// protocol has a say in.
 func check(t *testing.T, w *httptest.ResponseRecorder, want vectors.HTTP) {
 	t.Helper()
 	if w.Code != want.Status || w.Body.String() != want.Body {
@@ -435,7 +437,8 @@ func TestOnline(t *testing.T) {
 		signed:                               `{ "infos": [{"channel":"` + idA + `","subscribers":1}]}`,
 		strings.Replace(signed, idB, idA, 1): "4017: No channels found.",
 	} {
-		r := request("GET", "/bitrix/pub/?CHANNEL_ID="+list, list) // the portal sends the list as a body too
+		// The portal sends the list as a body too.
+		r := request("GET", "/bitrix/pub/?CHANNEL_ID="+list, list)
 		if w := p.do(r); w.Body.String() != want || (w.Code == 200) == strings.HasPrefix(want, "4") || w.Header().Get("Content-Type") != "text/plain" {
 			t.Errorf("%s: %d %s, want %s", list, w.Code, w.Body, want)
 		}
@@ -455,7 +458,8 @@ func ref(tb testing.TB, list string) channel.Ref {
 	return refs[0]
 }
 
-// TestTroubleIsLoggedOnce: when the log goes and when it comes, whatever the number of posts.
+// TestTroubleIsLoggedOnce: when the log fails and when it works again, whatever the number of
+// posts.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	var lines strings.Builder
 	f := &fake{}

@@ -10,17 +10,18 @@ import (
 	"pushgate/internal/portal"
 )
 
-// maxRegistration is how large the body of a registration may be, in bytes, as in the original.
+// maxRegistration bounds the body of a registration, in bytes, as in the original.
 const maxRegistration = 1024
 
-// registration is the answer to a portal that registers.
+// registration is the answer to a portal's registration.
 type registration struct {
 	Status string `json:"status"`
 	Key    string `json:"securityKey,omitempty"`
 	Error  string `json:"error,omitempty"`
 }
 
-// register hands a portal its key. It is open to the world: who knows the licence key that an operator has noted is the portal.
+// register returns a portal's key to it. It is open to the world: whoever knows the licence key
+// that an operator has configured is the portal.
 func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
 	hold := p.reserve(w, r)
 	defer hold.release()
@@ -49,7 +50,7 @@ func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
 	answerJSON(w, http.StatusOK, text)
 }
 
-// verificationQuery gives the only field of a registration's form.
+// verificationQuery returns the only field of a registration's form.
 func verificationQuery(contentType string, body []byte) string {
 	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != "application/x-www-form-urlencoded" {
 		return ""

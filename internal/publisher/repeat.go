@@ -10,23 +10,23 @@ import (
 	"pushgate/internal/proto"
 )
 
-// maxIdempotencyKey is how long the header may be, in bytes. A longer one is not heeded, as if there was none: it could not be told from others.
+// maxIdempotencyKey bounds the header, in bytes. A longer one is ignored, because a shortened key
+// could equal another.
 const maxIdempotencyKey = 255
 
-// keyOfPost is where the context of a post has its key.
+// keyOfPost is the context key of a post's idempotency key.
 type keyOfPost struct{}
 
-// The owners of idempotency keys, besides clients, who own theirs by their public id. Nobody can
-// take a key of another owner's, so that the later post of that owner would count as a repeated
-// one.
+// The owners of idempotency keys, besides clients, who own theirs by their public id. So nobody can
+// use the key of another owner and make that owner's later post count as repeated.
 const (
 	unsignedSender = "unsigned"
 	signedSender   = "signed"
 	timedSender    = "timed" // the key of a post that is signed with a time is its signature
 )
 
-// withKey returns ctx with what makes a repeated post the same as the first: its header
-// Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) and whose it is.
+// withKey returns ctx with what identifies a repeated post: its header Idempotency-Key
+// (draft-ietf-httpapi-idempotency-key-header) and the owner of the key.
 func withKey(ctx context.Context, h http.Header, owner string) context.Context {
 	values := h["Idempotency-Key"]
 	if len(values) != 1 || values[0] == "" || len(values[0]) > maxIdempotencyKey {
@@ -36,8 +36,8 @@ func withKey(ctx context.Context, h http.Header, owner string) context.Context {
 }
 
 // once returns the owner of the key of a signed post. A post whose signature holds for a time is
-// published once, however often it comes: the signature is its key, whatever header stands beside
-// it, since nobody has signed that.
+// published once, however often it comes: the signature is its key, whatever the header says, since
+// the header is not signed.
 func once(r *http.Request, q query) (owner string) {
 	if q.time == "" {
 		return signedSender
@@ -46,7 +46,7 @@ func once(r *http.Request, q query) (owner string) {
 	return timedSender
 }
 
-// setKeys gives each message of a post a key of its own, if the post has one.
+// setKeys sets a key for each message of a post, if the post has one.
 func setKeys(ctx context.Context, msgs []*proto.Message) {
 	key, ok := ctx.Value(keyOfPost{}).([sha256.Size]byte)
 	if !ok {

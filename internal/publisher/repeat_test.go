@@ -13,8 +13,8 @@ import (
 	"pushgate/internal/store"
 )
 
-// TestIdempotencyKey posts again what was posted, in every dialect: it is there once, and another key, another portal's
-// client or no key makes it another message.
+// TestIdempotencyKey posts again what was posted, in every dialect: it is published once, while
+// another key, another portal's client or no key makes it another message.
 func TestIdempotencyKey(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// query is what a portal's request says in its URL.
+// query holds the parameters of a portal's request.
 type query struct {
 	channels  string // CHANNEL_ID, decoded
 	signature string
@@ -22,8 +22,9 @@ type query struct {
 	binary    bool   // binaryMode is true, in these letters
 }
 
-// parseQuery reads the parameters that count, the first value of each, and passes over all else. It is more lenient than
-// [url.ParseQuery], as the originals are: a semicolon is a character like others, and a bad escape stands for itself.
+// parseQuery reads the known parameters, the first value of each, and ignores the rest. It is more
+// lenient than [url.ParseQuery], as the originals are: a semicolon is an ordinary character, and an
+// invalid escape is kept as it is.
 func parseQuery(raw string) (q query) {
 	var mode string
 	parameters := [...]struct {
@@ -61,11 +62,12 @@ func unescape(s string) string {
 	return s
 }
 
-// loopback is what a peer on a unix socket counts as.
+// loopback is the address that a peer on a unix socket counts as.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// allowed reports whether a request comes from an allowed network: its peer, and whom its peer says that it came from. The latter is
-// for a proxy on an allowed host that hands on requests from anywhere; nobody gains by forging the header, which can only cost.
+// allowed reports whether a request comes from an allowed network: both its peer and the address
+// that the peer names in a header. The header matters for a proxy on an allowed host that forwards
+// requests from anywhere. Forging it gains nothing: it can only take the permission away.
 func (p *Publisher) allowed(r *http.Request) bool {
 	if !p.within(peer(r)) {
 		return false
@@ -82,7 +84,7 @@ func (p *Publisher) within(addr netip.Addr) bool {
 	return slices.ContainsFunc(p.config.Allow, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
-// peer gives the address at the other end of the connection; the zero Addr if it has none that is known.
+// peer returns the address at the other end of the connection; the zero Addr if it is not known.
 func peer(r *http.Request) netip.Addr {
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		return addr.Addr().Unmap().WithZone("")
@@ -93,7 +95,8 @@ func peer(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// forwarded gives the last address that proxies have noted, which the nearest of them has written; the zero Addr if it is none.
+// forwarded returns the last address that proxies have added, which the nearest of them has
+// written; the zero Addr if it is not an address.
 func forwarded(values []string) netip.Addr {
 	if len(values) == 0 {
 		return netip.Addr{}
@@ -113,7 +116,7 @@ func forwarded(values []string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// firstRead is how much memory an announced body gets before any of it has come.
+// firstRead is the most memory, in bytes, that an announced body gets before any of it has come.
 const firstRead = 64 << 10
 
 // readBody reads the whole body of a request, at most limit bytes, into memory that is reserved
@@ -159,7 +162,7 @@ func readBody(r *http.Request, limit int64, hold *reservation) ([]byte, *refusal
 	}
 }
 
-// plainText is the Content-Type of all answers, shared between them.
+// plainText is the Content-Type of all text answers, which share the slice.
 var plainText = []string{"text/plain"}
 
 // octets is the Content-Type of batches.
@@ -171,11 +174,11 @@ func answerAs(w http.ResponseWriter, contentType []string, status int, text stri
 	w.Header()["Content-Type"] = contentType
 	w.WriteHeader(status)
 	if text != "" {
-		_, _ = io.WriteString(w, text) // whoever has hung up does not need it
+		_, _ = io.WriteString(w, text) // an error means that the client has hung up
 	}
 }
 
-// refuse answers with no, and counts it. It is never a 400 unless the portal is at fault.
+// refuse answers with the refusal no and counts it. It is a 400 only if the portal is at fault.
 func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
 	p.metrics.refused[no].Inc()
 	h := w.Header()

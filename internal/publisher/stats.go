@@ -8,7 +8,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// processes tells of all processes, or of one portal's part of them. It is for operators, who have nothing to sign: their address decides.
+// processes answers with the statistics of all processes, or one portal's part of them. It is for
+// operators, who have nothing to sign: their address decides.
 func (p *Publisher) processes(w http.ResponseWriter, r *http.Request) {
 	if !p.allowed(r) {
 		p.refuse(w, forbidden)
@@ -41,13 +42,13 @@ func (p *Publisher) processes(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, string(text))
 }
 
-// view is what one is told who asks for statistics.
+// view is the part of the statistics that the asker may see.
 type view struct {
 	stats  Stats
-	portal string // whose numbers alone; empty: those of all together
+	portal string // whose numbers it shows; empty: the sums of all
 }
 
-// Processes implements [command.Stats]. It never gives nil without an error.
+// Processes implements [command.Stats]. It never returns nil without an error.
 func (v view) Processes(ctx context.Context) ([]proto.ProcessStats, error) {
 	all, err := v.stats.Processes(ctx)
 	if err != nil {

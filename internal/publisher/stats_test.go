@@ -55,11 +55,13 @@ func TestServerStat(t *testing.T) {
 		t.Error("no processes:", w.Code, w.Body)
 	}
 	f.told = tells(twoPortals)
-	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/") // the second generation has more members, and the same head
+	// The second generation has more members, and the same head.
+	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/")
 	want.Body = shownWhole
 	check(t, p.do(request("GET", "/server-stat/", "")), want)
 	check(t, p.do(request("GET", "/server-stat/all?x=y", "")), want)
-	check(t, p.do(request("GET", "/server-stat/?clientId="+clientB, "")), want) // which means nothing to one that is alone
+	// The client id means nothing where there is one portal.
+	check(t, p.do(request("GET", "/server-stat/?clientId="+clientB, "")), want)
 	f.told = func(context.Context) ([]proto.Process, error) { return nil, errors.New("broken") }
 	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 		t.Error("log away:", w.Code)
@@ -83,7 +85,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// serverStats posts the command of a batch for a portal, and gives the JSON of its answer.
+// serverStats posts the command of a batch for a portal, and returns the JSON of its answer.
 func serverStats(t *testing.T, p *Publisher, target string) string {
 	t.Helper()
 	w := p.do(request("POST", target, string(statsBatch(t))))
@@ -103,7 +105,8 @@ func statsBatch(tb testing.TB) []byte {
 	return b
 }
 
-// TestServerStatOfPortals: among many a portal is told of itself alone, and an operator of whom he asks.
+// TestServerStatOfPortals: among many, a portal sees only itself, and an operator the portal that
+// he asks for.
 func TestServerStatOfPortals(t *testing.T) {
 	p, logs, stats := sharedStats(t)
 	stats.told = tells(twoPortals)
@@ -156,7 +159,7 @@ func TestAcceptedIsCounted(t *testing.T) {
 	closed, repeated := &proto.Receipt{}, &proto.Receipt{ID: proto.ID{Sequence: 1}, Repeated: true}
 	for _, c := range []struct {
 		what, request string
-		log           *proto.Receipt // what it says of each message; nil: that it has it
+		log           *proto.Receipt // its receipt for each message; nil: appended
 		want          proto.Daily
 	}{
 		{"a post", "POST /pub/?CHANNEL_ID=" + idA + " " + body, nil,

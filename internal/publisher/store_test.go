@@ -45,7 +45,8 @@ type service struct {
 // inTime is for tests that are not about how soon an answer comes.
 const inTime = 20 * time.Second
 
-// start makes one. The publisher waits for the log for as long as cfg.Timeout says, as the log does itself.
+// start makes one. The publisher waits for the log for as long as cfg.Timeout says, as the log does
+// itself.
 func start(t *testing.T, cfg store.Config) *service {
 	t.Helper()
 	redis := miniredis.RunT(t)
@@ -156,7 +157,8 @@ func TestWriteWindowCloses(t *testing.T) {
 	}
 }
 
-// TestRedisTrouble: whatever ails Redis, a portal hears of it within the second that it waits, and never that it is at fault.
+// TestRedisTrouble: whatever fails in Redis, a portal is answered within the second that it waits,
+// and never that it is at fault.
 func TestRedisTrouble(t *testing.T) {
 	s := start(t, store.Config{})
 	if err := s.publisher.Ready(); err != nil {
@@ -172,7 +174,8 @@ func TestRedisTrouble(t *testing.T) {
 	} {
 		trouble.begin()
 		for _, method := range []string{"POST", "GET"} {
-			quickest := time.Hour // a busy machine may be late once, a publisher that waits too long always is
+			// A busy machine may be late once, a publisher that waits too long always is.
+			quickest := time.Hour
 			for try := 0; try < 3 && quickest > time.Second; try++ {
 				began := time.Now()
 				w := s.do(method, "/pub/?CHANNEL_ID="+idA, "hello")

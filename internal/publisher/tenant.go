@@ -15,7 +15,7 @@ import (
 	"pushgate/internal/tally"
 )
 
-// tenant is a portal as this process serves it. It is immutable.
+// tenant is a portal that this process serves. It is immutable.
 type tenant struct {
 	*portal.Portal
 	publisher *Publisher
@@ -24,14 +24,14 @@ type tenant struct {
 	tally     *tally.Tally
 }
 
-// tenants is all that are served at a time. It is immutable.
+// tenants is the set of portals that are served at a time. It is immutable.
 type tenants struct {
 	table *portal.Table
 	of    map[*portal.Portal]*tenant
 }
 
-// Serve has the portals of a table served from now on, and no others. It may be called while requests are being served: those that have
-// begun end as they began.
+// Serve replaces the portals that are served by those of a table. It may be called while requests
+// are served: those that have begun keep the portals that they began with.
 func (p *Publisher) Serve(table *portal.Table) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,7 +40,7 @@ func (p *Publisher) Serve(table *portal.Table) {
 		name := served.Name()
 		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name)}
 		told := view{stats: p.stats}
-		if table.Shared() { // one portal knows nothing of the others
+		if table.Shared() { // a portal must not see the others
 			told.portal = name
 		}
 		t.batches = command.New(command.Config{Signer: served.Signer, Rules: p.config.Rules, MaxPayload: served.Limits.Payload,
@@ -50,7 +50,7 @@ func (p *Publisher) Serve(table *portal.Table) {
 	p.tenants.Store(next)
 }
 
-// tenant gives the portal that a request names, which must exist.
+// tenant returns the portal that a request names, which must exist.
 func (p *Publisher) tenant(q query) (*tenant, *refusal) {
 	t := p.tenants.Load()
 	if found := t.of[t.table.Find(q.client)]; found != nil {
@@ -59,7 +59,8 @@ func (p *Publisher) tenant(q query) (*tenant, *refusal) {
 	return nil, refusalOf[proto.ErrNoClientID]
 }
 
-// tenantOfCall gives the portal of a post of version 5, which names itself by its host id, and where there are many by its client id too.
+// tenantOfCall returns the portal of a post of version 5. The post names it by host id, and among
+// many portals by client id, too.
 func (p *Publisher) tenantOfCall(q query) (*tenant, *refusal) {
 	t := p.tenants.Load()
 	found := t.of[t.table.Find(q.client)]
@@ -72,8 +73,8 @@ func (p *Publisher) tenantOfCall(q query) (*tenant, *refusal) {
 	return found, nil
 }
 
-// trusts reports whether a request may come without a signature. Among many portals none may: where
-// it comes from does not say from whom. Nor may one that a page has made.
+// trusts reports whether a request needs no signature. Among many portals every request needs one:
+// its address does not say which portal sent it. So does one that a page made.
 func (t *tenant) trusts(r *http.Request) bool { return t.allows(r) && !byPage(r) }
 
 // allows reports whether a request comes from a network from which no signature is needed.
@@ -91,18 +92,18 @@ func (t *tenant) wrongSignature(q query) *refusal {
 
 // unsigned returns the refusal of a request that has no signature and needs one.
 func (t *tenant) unsigned(r *http.Request, q query) *refusal {
-	if t.allows(r) { // then it is by a page
+	if t.allows(r) { // then a page made it
 		return crossSite
 	}
 	return t.wrongSignature(query{client: q.client})
 }
 
-// usualWindow is how far from now the time of a signature may be where none is demanded.
+// usualWindow bounds the distance from now of a signature's time, where a time is optional.
 const usualWindow = 5 * time.Minute
 
-// authenticate returns nil for a request that is signed: in the portals' own way, as plain reports,
-// or with a time over its channels and body. Else it returns no, or the refusal with the same
-// answer for a right signature whose time is not.
+// authenticate returns nil for a signed request: signed in the portals' own way, as plain reports,
+// or with a time over its channels and body. Else it returns no, or, for a valid signature with a
+// wrong time, the refusal with the same answer.
 func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refusal) *refusal {
 	window := t.publisher.config.Window
 	if q.time == "" {
@@ -125,7 +126,7 @@ func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refus
 	return nil
 }
 
-// measured is a log, with a bound and a count of what it takes.
+// measured is a log that bounds and counts what is appended.
 type measured struct {
 	log  Log
 	gate *intake.Gate
@@ -176,7 +177,7 @@ func (m measured) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 // Online implements [Log].
 func (m measured) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
 	sessions, err := m.log.Online(ctx, channels)
-	if ctx.Err() != context.Canceled { // else it is the one who asked that has gone
+	if ctx.Err() != context.Canceled { // else the client has gone
 		m.note(err)
 	}
 	return sessions, err

@@ -94,7 +94,8 @@ func TestPersonalAmongMany(t *testing.T) {
 	}
 }
 
-// TestServeAnew: after a reload the new key is good and the old one is not; a portal that is gone is unknown.
+// TestServeAnew: after a reload the new key is good and the old one is not; a portal that is gone
+// is unknown.
 func TestServeAnew(t *testing.T) {
 	p, logs := shared(t)
 	post := func(client, key string) int {

@@ -55,7 +55,8 @@ func TestAnswersInTime(t *testing.T) {
 	}
 }
 
-// TestPortalHangsUp: PHP does not always wait for the answer, and its message counts all the same.
+// TestPortalHangsUp: PHP does not always wait for the answer, and its message is published all the
+// same.
 func TestPortalHangsUp(t *testing.T) {
 	f := &fake{append: func(ctx context.Context, _ *proto.Message) (proto.Receipt, error) {
 		return proto.Receipt{ID: proto.ID{Sequence: 1}}, ctx.Err()
@@ -90,7 +91,8 @@ func (l pipes) Accept() (net.Conn, error) {
 func (pipes) Close() error   { return nil }
 func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that nobody reads.
+// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that
+// nobody reads.
 func TestUploads(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 	for _, c := range []struct {

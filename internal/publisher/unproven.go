@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// A signature can be checked only after the body has been read, and anybody can write something
-// that looks like one. What is read before that is bounded: in time for each body, and in memory
-// for all of them together.
+// A signature can be checked only after the body has been read, and anybody can send something that
+// looks like one. So unchecked bodies are bounded: in time for each body, and in memory for all of
+// them together.
 
 const (
-	// unprovenTimeout is how long the body of an outsider's post may take to arrive, from the end
-	// of its head.
+	// unprovenTimeout bounds the time in which the body of an outsider's post must arrive, from the
+	// end of its head.
 	unprovenTimeout = 5 * time.Second
-	// firstUnproven is how much memory such a body gets before any of it has come, whatever length
-	// it announces.
+	// firstUnproven is the memory, in bytes, that such a body gets before any of it has come,
+	// whatever length it announces.
 	firstUnproven = 4 << 10
 )
 
-// unproven counts the memory of bodies that nobody has vouched for yet, in bytes.
+// unproven counts the memory of bodies whose signature has not been checked yet, in bytes.
 type unproven struct {
 	held  atomic.Int64
 	limit int64 // immutable
 }
 
-// reservation is one body's part of the memory. It belongs to one goroutine. A nil reservation is
+// reservation is one body's part of that memory. It is for one goroutine. A nil reservation is
 // unlimited.
 type reservation struct {
 	of    *unproven
 	bytes int64
 }
 
-// grow reserves memory up to so many bytes in all. It reports false if there is no room for them. A
-// body is never too large to be alone.
+// grow extends the reservation to that many bytes in all. It returns false if there is no room. A
+// single body always fits.
 func (r *reservation) grow(to int64) bool {
 	if r == nil {
 		return true
@@ -47,7 +47,8 @@ func (r *reservation) grow(to int64) bool {
 	return true
 }
 
-// release returns the memory: the body is proven, or not held any more.
+// release frees the memory: the body's signature has been checked, or the body is not held any
+// more.
 func (r *reservation) release() {
 	if r != nil {
 		r.of.held.Add(-r.bytes)
@@ -55,9 +56,9 @@ func (r *reservation) release() {
 	}
 }
 
-// reserve returns the reservation for the body of a request that may be anybody's, and bounds the
-// time of its arrival. A sender in an allowed network is no outsider, and gets nil, unless a page
-// makes it send.
+// reserve returns the reservation for the body of an outsider's request, and bounds the time of its
+// arrival. A sender in an allowed network is no outsider and gets nil, unless a page made the
+// request.
 func (p *Publisher) reserve(w http.ResponseWriter, r *http.Request) *reservation {
 	if p.allowed(r) && !byPage(r) {
 		return nil
@@ -67,8 +68,8 @@ func (p *Publisher) reserve(w http.ResponseWriter, r *http.Request) *reservation
 	return &reservation{of: &p.unproven}
 }
 
-// leaveUnread has the connection of a request closed after the answer, and nothing more of the
-// request read: net/http would read a quarter of a megabyte of it first.
+// leaveUnread makes net/http close the connection after the answer without reading more of the
+// request. Otherwise it would first read a quarter of a megabyte.
 func leaveUnread(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // as in reserve

@@ -86,7 +86,7 @@ func (s stopping) Read(b []byte) (int, error) {
 }
 
 // TestUnprovenBodiesAreBounded has hundreds of outsiders send most of a mebibyte each and stop.
-// What is held is bounded, the others are told to come again, a portal in an allowed network is not
+// What is held is bounded, the others are refused with 429, a portal in an allowed network is not
 // held up, and in the end nothing is held.
 func TestUnprovenBodiesAreBounded(t *testing.T) {
 	const senders, limit = 300, 16 << 20

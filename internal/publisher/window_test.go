@@ -32,7 +32,8 @@ func timed(t *testing.T, kind string, at time.Time) *http.Request {
 	return r
 }
 
-// TestSignatureWindow: a signature that names a time holds for some minutes around it; with a window, there is no other.
+// TestSignatureWindow: a signature that names a time holds for some minutes around it; with a
+// window, there is no other.
 func TestSignatureWindow(t *testing.T) {
 	for _, c := range []struct {
 		window, ago time.Duration
@@ -58,7 +59,8 @@ func TestSignatureWindow(t *testing.T) {
 	}
 }
 
-// TestSignatureWindowIsDemanded: with a window, a signature without a time is worth nothing; where no signature is needed, no time is.
+// TestSignatureWindowIsDemanded: with a window, a signature without a time is worth nothing; where
+// no signature is needed, no time is.
 func TestSignatureWindowIsDemanded(t *testing.T) {
 	for _, window := range []time.Duration{0, time.Minute} {
 		conf := config(t)
@@ -75,8 +77,9 @@ func TestSignatureWindowIsDemanded(t *testing.T) {
 	}
 }
 
-// TestTimedSignatureIsOfOnePlace: whoever has seen a post with a time cannot send its body to another channel, ask with it who is online,
-// change the time, or leave it out. Without a time, the body can be sent elsewhere: that is how portals sign.
+// TestTimedSignatureIsOfOnePlace: whoever has seen a post with a time cannot send its body to
+// another channel, ask with it who is online, change the time, or leave it out. Without a time, the
+// body can be sent elsewhere: that is how portals sign.
 func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 	now := time.Now()
 	for name, change := range map[string]func(string) string{
@@ -112,7 +115,8 @@ func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 	}
 }
 
-// TestTimedPostIsPublishedOnce: its signature is its key, whatever the header says that nobody has signed.
+// TestTimedPostIsPublishedOnce: its signature is its key, whatever the header says that nobody has
+// signed.
 func TestTimedPostIsPublishedOnce(t *testing.T) {
 	for _, kind := range []string{"post", "call"} {
 		f := &fake{}

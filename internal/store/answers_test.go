@@ -17,8 +17,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// Whatever Redis answers instead of a success, appends fail in time and whole, and go on by themselves when it is well again, and so do
-// followers.
+// Whatever Redis answers instead of a success, appends fail in time and whole, and go on by
+// themselves when it is well again, and so do followers.
 func TestAnswersOfASickRedis(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	for _, c := range []struct {
@@ -30,7 +30,8 @@ func TestAnswersOfASickRedis(t *testing.T) {
 		{"replica", [][]string{{"REPLICAOF", "127.0.0.1", "1"}}, [][]string{{"REPLICAOF", "NO", "ONE"}}, "READONLY"},
 		{"without replicas", [][]string{{"CONFIG", "SET", "min-replicas-to-write", "1"}}, [][]string{{"CONFIG", "SET", "min-replicas-to-write", "0"}}, "NOREPLICAS"},
 		{"scripts forgotten", [][]string{{"SCRIPT", "FLUSH"}, {"CONFIG", "SET", "maxmemory", "1"}}, [][]string{{"CONFIG", "SET", "maxmemory", "0"}}, "OOM"},
-		{"paused", [][]string{{"CLIENT", "PAUSE", "2000", "ALL"}}, nil, ""}, // nothing ends it but its time
+		// Only its time ends it.
+		{"paused", [][]string{{"CLIENT", "PAUSE", "2000", "ALL"}}, nil, ""},
 		{"loading", [][]string{{"DEBUG", "POPULATE", "4000"}, {"CONFIG", "SET", "key-load-delay", "500"},
 			{"CONFIG", "SET", "loading-process-events-interval-bytes", "1024"}}, nil, "LOADING"},
 	} {

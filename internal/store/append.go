@@ -10,23 +10,24 @@ import (
 	"pushgate/internal/proto"
 )
 
-// What one call of the script takes at most, unless a single Append alone is more. A call that runs for long keeps everybody
-// else waiting for Redis.
+// Bounds of one call of the script, unless a single Append is larger. While a script runs, Redis
+// serves nobody else.
 const (
 	maxBatch      = 256
 	maxBatchBytes = 1 << 20
 )
 
-// Append puts messages into the log, in their order and without another message between two of them, and notifies of them. Either
-// all of it is done or nothing. Their ids are in the receipts; messages themselves are not changed. Receivers must be
-// distinct. A message with a key that was appended within KeyLife is not appended again: its receipt is that of the first one.
+// Append appends messages to the log and notifies the followers. They stay in order, with no other
+// message between them, and either all are appended or none. The receipts hold their ids; the
+// messages themselves are not changed. Receivers must be distinct. A message whose key was appended
+// within KeyLife is not appended again: its receipt is that of the first one.
 //
-// It returns by the deadline of ctx, or within Config.Timeout if ctx has none. A round trip to Redis
-// takes Config.Timeout at most. An error does not say that nothing was done: an answer may have been
-// lost on its way. Appends that come while Redis is busy with others share the next round trip, which
-// lasts until the latest of their deadlines; each of them returns by its own. An append whose
-// goroutine is on a round trip does not return when ctx is cancelled. Messages that replicas must
-// have, as Config.Replicas says, wait for them alone.
+// It returns by the deadline of ctx, or within Config.Timeout if ctx has none. A round trip to
+// Redis takes Config.Timeout at most. After an error the messages may have been appended all the
+// same: the answer may have been lost. Appends that arrive while Redis is busy with others share
+// the next round trip, which lasts until the latest of their deadlines; each of them returns by its
+// own. An append whose goroutine makes a round trip does not return when ctx is cancelled. Only
+// messages that replicas must have, as Config.Replicas says, wait for the replicas.
 func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
 	limit := time.Now().Add(l.cfg.Timeout)
 	p, err := newPost(msgs)
@@ -49,26 +50,26 @@ func (l *Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Recei
 	return p.receipts, nil
 }
 
-// post is one Append on its way. It belongs to its caller until it stands in the line, then to whoever leads the line, and to its
-// caller again once turn has said so.
+// post is a queued Append. Its caller owns it until it is queued, then the leader of the queue,
+// until signal says done.
 type post struct {
 	msgs     []*proto.Message // the caller's; replaced by copies where channels are closed
-	args     []any            // what the script takes of them: four for each message
+	args     []any            // arguments of the script: four for each message
 	keyed    bool             // a message has a key
 	bytes    int
-	deadline time.Time // when its Append returns at the latest
+	deadline time.Time // when Append must return
 	receipts []proto.Receipt
 	err      error
 
-	turn chan turn // of capacity 1; gets one value at most
+	signal chan signal // of capacity 1; receives one value at most
 }
 
-// turn is what a waiting post is told.
-type turn int
+// signal is what a waiting post receives.
+type signal int
 
 const (
-	done turn = iota // it has its receipts or its error
-	lead             // it stands first in the line, which is free
+	done signal = iota // its receipts or its error are set
+	lead               // it is the first in the queue and must lead it
 )
 
 const argsPerMessage = 4
@@ -78,7 +79,7 @@ func newPost(msgs []*proto.Message) (*post, error) {
 		msgs:     msgs,
 		args:     make([]any, 0, argsPerMessage*len(msgs)),
 		receipts: make([]proto.Receipt, len(msgs)),
-		turn:     make(chan turn, 1),
+		signal:   make(chan signal, 1),
 	}
 	for i, m := range msgs {
 		if err := Check(m); err != nil {
@@ -89,23 +90,24 @@ func newPost(msgs []*proto.Message) (*post, error) {
 	return p, nil
 }
 
-// Check reports why the log would not take a message: no receivers or too many, or a life, key, type or body beyond the limits of proto.
+// Check returns an error if the log would refuse a message: for no receivers or too many, or a
+// life, key, type or body beyond the limits of proto.
 func Check(m *proto.Message) error {
 	switch {
 	case len(m.Receivers) == 0 || len(m.Receivers) > proto.MaxReceivers:
-		return fmt.Errorf("%d receivers", len(m.Receivers))
+		return fmt.Errorf("invalid number of receivers: %d", len(m.Receivers))
 	case slices.ContainsFunc(m.Receivers, channel.ID.IsZero):
-		return fmt.Errorf("a receiver that is no channel")
+		return fmt.Errorf("a receiver is not a channel")
 	case m.TTL < 0 || m.TTL > proto.MaxTTL:
-		return fmt.Errorf("a life of %v", m.TTL)
+		return fmt.Errorf("life out of range: %v", m.TTL)
 	case len(m.Key) > proto.MaxKey:
-		return fmt.Errorf("a key of %d bytes", len(m.Key))
+		return fmt.Errorf("key too long: %d bytes", len(m.Key))
 	case len(m.Type) > proto.MaxType:
-		return fmt.Errorf("a type of %d bytes", len(m.Type))
+		return fmt.Errorf("type too long: %d bytes", len(m.Type))
 	case m.Size() > proto.MaxBody:
-		return fmt.Errorf("a body of %d bytes", m.Size())
+		return fmt.Errorf("body too long: %d bytes", m.Size())
 	case len(m.UserParams) > proto.MaxUserParams:
-		return fmt.Errorf("params of %d users", len(m.UserParams))
+		return fmt.Errorf("parameters of too many users: %d", len(m.UserParams))
 	}
 	return nil
 }
@@ -122,13 +124,14 @@ func (p *post) encode(m *proto.Message) {
 	p.bytes += len(b)
 }
 
-// enqueue queues p and returns when p is done, or when ctx ends while another goroutine works for p.
+// enqueue queues p and returns when p is done, or when ctx ends while another goroutine works for
+// p.
 func (l *Log) enqueue(ctx context.Context, p *post) error {
 	if len(p.msgs) == 0 {
 		return nil
 	}
 	l.mu.Lock()
-	l.line = append(l.line, p)
+	l.queue = append(l.queue, p)
 	free := !l.busy
 	l.busy = true
 	l.mu.Unlock()
@@ -142,7 +145,7 @@ func (l *Log) enqueue(ctx context.Context, p *post) error {
 	}
 	for {
 		select {
-		case t := <-p.turn:
+		case t := <-p.signal:
 			if t == done || l.lead(ctx, p) {
 				return p.err
 			}
@@ -153,9 +156,9 @@ func (l *Log) enqueue(ctx context.Context, p *post) error {
 	}
 }
 
-// lead sends the head of the line, of which p is the first, and reports whether p is done. It is not
-// if the round trip may last longer than p can wait: then a goroutine of its own makes it, and p is
-// told like the others. The goroutine ends by the latest deadline of those it works for.
+// lead sends the head of the queue, of which p is the first, and reports whether p is done. If the
+// round trip may last longer than p can wait, a separate goroutine makes it, and p gets a signal
+// like the others. That goroutine ends by the latest deadline of its batch.
 func (l *Log) lead(ctx context.Context, p *post) bool {
 	l.mu.Lock()
 	batch := l.takeLocked()
@@ -180,8 +183,8 @@ func (l *Log) lead(ctx context.Context, p *post) bool {
 	return true
 }
 
-// roundTrip sends a batch, names the next to lead, and tells the waiting posts of the batch that they
-// are done.
+// roundTrip sends a batch, signals the next leader, and signals the waiting posts of the batch that
+// they are done.
 func (l *Log) roundTrip(ctx context.Context, limit time.Time, batch, waiting []*post, known proto.ID) {
 	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
@@ -200,14 +203,15 @@ func (l *Log) roundTrip(ctx context.Context, limit time.Time, batch, waiting []*
 		}
 	}
 	for _, p := range waiting {
-		p.turn <- done
+		p.signal <- done
 	}
 }
 
-// takeLocked takes from the head of the line what travels in one call of the script. l.mu is held.
+// takeLocked removes from the head of the queue what fits into one call of the script. l.mu is
+// held.
 func (l *Log) takeLocked() []*post {
 	n, messages, bytes := 0, 0, 0
-	for _, p := range l.line {
+	for _, p := range l.queue {
 		messages += len(p.msgs)
 		bytes += p.bytes
 		if n > 0 && (messages > maxBatch || bytes > maxBatchBytes) {
@@ -215,40 +219,41 @@ func (l *Log) takeLocked() []*post {
 		}
 		n++
 	}
-	batch := slices.Clone(l.line[:n])
-	l.line = slices.Delete(l.line, 0, n)
+	batch := slices.Clone(l.queue[:n])
+	l.queue = slices.Delete(l.queue, 0, n)
 	return batch
 }
 
-// passOnLocked names the head of the line to lead it, or sets the line free. l.mu is held.
+// passOnLocked makes the head of the queue its leader, or marks an empty queue as free. l.mu is
+// held.
 func (l *Log) passOnLocked() {
-	if len(l.line) > 0 {
-		l.line[0].turn <- lead
+	if len(l.queue) > 0 {
+		l.queue[0].signal <- lead
 		return
 	}
 	l.busy = false
 }
 
-// abandon takes p, whose caller does not wait any more, out of the line if it still stands there.
+// abandon removes p, whose caller does not wait any more, from the queue if it is still there.
 func (l *Log) abandon(p *post) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.line, p)
+	i := slices.Index(l.queue, p)
 	if i < 0 {
 		return
 	}
-	l.line = slices.Delete(l.line, i, i+1)
+	l.queue = slices.Delete(l.queue, i, i+1)
 	select {
-	case <-p.turn: // p was to lead
+	case <-p.signal: // p was the next leader
 		l.passOnLocked()
 	default:
 	}
 }
 
-// send appends a batch and gives its newest id. The script does nothing if channels are closed, or messages were appended before; they are
-// taken off, and the rest is sent again.
+// send appends a batch and returns its newest id. If channels are closed or messages were appended
+// before, the script appends nothing; send removes them from the batch and sends the rest again.
 func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID, error) {
-	twins := takeTwins(batch)
+	duplicates := takeDuplicates(batch)
 	for {
 		args := []any{cursor(known), ListLife.Milliseconds(), l.cfg.ChannelCap, l.cfg.WriteWindow.Milliseconds(), KeyLife.Milliseconds()}
 		options := len(args)
@@ -257,7 +262,7 @@ func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID
 		}
 		messages := (len(args) - options) / argsPerMessage
 		if messages == 0 {
-			twins.number()
+			duplicates.number()
 			return known, nil
 		}
 		reply, err := run(ctx, l.rdb, l.append, l.head, args...).Result()
@@ -271,19 +276,19 @@ func (l *Log) send(ctx context.Context, batch []*post, known proto.ID) (proto.ID
 				return proto.ID{}, err
 			}
 			number(batch, newest, messages)
-			twins.number()
+			duplicates.number()
 			return newest, nil
 		case []any:
 			if err := takeOff(batch, reply); err != nil {
 				return proto.ID{}, err
 			}
 		default:
-			return proto.ID{}, fmt.Errorf("unexpected answer %T", reply)
+			return proto.ID{}, fmt.Errorf("unexpected reply %T", reply)
 		}
 	}
 }
 
-// number writes the receipts of all messages that were sent, the last of which got the id newest.
+// number writes the receipts of all messages that were sent, the last of which has the id newest.
 func number(batch []*post, newest proto.ID, messages int) {
 	id := proto.ID{Epoch: newest.Epoch, Sequence: newest.Sequence - uint64(messages)}
 	for _, p := range batch {
@@ -296,7 +301,7 @@ func number(batch []*post, newest proto.ID, messages int) {
 	}
 }
 
-// takeOff takes off a batch what the script said that it would not append.
+// takeOff removes from a batch what the script refused to append.
 func takeOff(batch []*post, reply []any) error {
 	if len(reply) == 0 {
 		return errReply
@@ -307,12 +312,13 @@ func takeOff(batch []*post, reply []any) error {
 	case "closed":
 		return takeClosed(batch, reply[1:])
 	default:
-		return fmt.Errorf("unexpected answer %v", reply[0])
+		return fmt.Errorf("unexpected reply %v", reply[0])
 	}
 }
 
-// takeClosed takes closed channels off the messages of a batch, and messages that have no other off the batch. closed is pairs of
-// message, counted over all that were sent, and receiver, in rising order.
+// takeClosed removes closed channels from the messages of a batch, and from the batch the messages
+// that have no other channel. closed is pairs of a message, counted over all that were sent, and a
+// receiver, in ascending order.
 func takeClosed(batch []*post, closed []any) error {
 	sent := int64(-1)
 	for _, p := range batch {
@@ -338,12 +344,12 @@ func takeClosed(batch []*post, closed []any) error {
 		})
 	}
 	if len(closed) > 0 {
-		return fmt.Errorf("%d closed channels that were not sent", len(closed)/2)
+		return fmt.Errorf("reply names %d closed channels that were not sent", len(closed)/2)
 	}
 	return nil
 }
 
-// replace puts m, or nil for nothing, in the place of a message, leaving the caller's own slice as it was.
+// replace replaces a message by m, or by nil for none. It does not change the caller's slice.
 func (p *post) replace(i int, m *proto.Message) {
 	if p.msgs[i] != m {
 		p.msgs = slices.Clone(p.msgs)

@@ -1,9 +1,11 @@
--- Appends messages and notifies of them. The line before says by which command: publish.
--- ARGV: the newest id that the caller knows or '', life of a list in ms, cap of a list, write window in ms or 0, how long keys are remembered in ms;
--- then for each message: its life in ms or 0, its channels (32 characters each, run together), its record, its key or ''.
--- Gives the id of the last message; the others' precede it without a hole. If there are messages by whose keys others have been
--- appended, does nothing and gives 'again', and pairs of message, counted from 0, and that id. If channels are closed, does nothing and
--- gives 'closed', and pairs of message and channel, both counted from 0.
+-- Appends messages and notifies of them, by the command `publish`, which the line before sets.
+-- ARGV: the newest id that the caller knows or '', life of a list in ms, cap of a list, write
+-- window in ms or 0, how long keys are remembered in ms; then for each message: its life in ms or
+-- 0, its channels (32 characters each, run together), its record, its key or ''. Returns the id of
+-- the last message; the others' precede it without a hole. If messages with keys of these were
+-- appended before, does nothing and returns 'again', and pairs of message, counted from 0, and the
+-- earlier id. If channels are closed, does nothing and returns 'closed', and pairs of message and
+-- channel, both counted from 0.
 local portal = sub(KEYS[1], 1, -5)
 local bodies, lists, births, trimmed, topic = portal .. 'm:', portal .. 'c:', portal .. 'b:', portal .. 't:', portal .. 'notify'
 local keys = portal .. 'i:'
@@ -42,8 +44,9 @@ if window > 0 then
 	end
 end
 
--- over drops the oldest ids of a list that has grown over the cap, a bounded number at a time (the cap may have been lowered).
--- What was still alive leaves a mark for as long as it would have lived, so that a reader is told of the gap.
+-- over drops the oldest ids of a list that has grown over the cap, a bounded number at a time (the
+-- cap may have been lowered). A message that was still alive leaves a mark for as long as it would
+-- have lived, so that readers learn of the gap.
 local function over(channel, list, excess)
 	local newest, longest = nil, 1
 	for _ = 1, math.min(excess, 64) do
@@ -59,7 +62,7 @@ local function over(channel, list, excess)
 	end
 end
 
--- sweep drops dead ids at the head of a list, a bounded number at a time.
+-- sweep drops expired ids at the head of a list, a bounded number at a time.
 local function sweep(list)
 	for _ = 1, 32 do
 		local id = call('LINDEX', list, 0)
@@ -71,8 +74,8 @@ local function sweep(list)
 end
 
 local epoch, sequence, by = position(call('GET', KEYS[1]), ARGV[1], count)
--- First of all writes: a Redis that is out of memory refuses it, and nothing has happened; and whatever fails later, no id is
--- given twice.
+-- This is the first write: if Redis is out of memory it refuses it, and nothing has been changed.
+-- Whatever fails later, no id is assigned twice.
 call('SET', KEYS[1], epoch .. format('%016d', sequence + count) .. by)
 
 local id

@@ -15,7 +15,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// BenchmarkAppend gives, beside the time of one append, what the server's processor takes for it.
+// BenchmarkAppend reports, beside the time of one append, the processor time that the server takes
+// for it.
 func BenchmarkAppend(b *testing.B) {
 	server := storetest.StartRedis(b)
 	l := store.New(open(b, server.URL()), store.Config{Timeout: 5 * time.Second}).Log("default")
@@ -50,8 +51,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendToEdges gives what notifications cost Redis by the number of edges that follow the portal. Their links only read: what edges make of
-// it is another figure.
+// BenchmarkAppendToEdges reports what notifications cost Redis by the number of edges that follow
+// the portal. Their links only read: what edges make of it is another figure.
 func BenchmarkAppendToEdges(b *testing.B) {
 	for _, edges := range []int{0, 1, 4, 16, 64} {
 		b.Run(fmt.Sprint(edges), func(b *testing.B) {

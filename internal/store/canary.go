@@ -11,11 +11,12 @@ import (
 // notifySuffix ends the name of every portal's topic.
 const notifySuffix = "notify"
 
-// errOneWay is said of a connection that is alive, to a server where nobody publishes: a master that another has replaced, for one.
-var errOneWay = errors.New("what is published does not arrive: the connection is to another server than commands go to")
+// errOneWay reports a connection that is alive, but to a server where nobody publishes: for example
+// to a former master.
+var errOneWay = errors.New("published messages do not arrive: the subscription is connected to another server than commands")
 
-// canary publishes on a topic of its own, by the way that all commands go, and wants to hear it over the connection. It ends with an
-// error if it does not, or when ctx ends.
+// canary publishes probes on a topic of its own, by the route of all commands, and expects them
+// back over the connection. It returns an error if one does not come back, or when ctx ends.
 func (k *link) canary(ctx context.Context) error {
 	cfg := k.links.cfg
 	ticker := time.NewTicker(cfg.Canary)
@@ -25,26 +26,27 @@ func (k *link) canary(ctx context.Context) error {
 		if tag == "" {
 			return nil // the last listener is leaving
 		}
-		// By its hash tag a cluster keeps the topic where it keeps the portal's.
-		place := k.add(strings.TrimSuffix(tag, notifySuffix) + "canary:" + rand.Text())
-		err := k.sing(ctx, ticker, place)
-		k.remove(place)
+		// The hash tag makes a cluster keep the topic on the portal's node.
+		lis := k.add(strings.TrimSuffix(tag, notifySuffix) + "canary:" + rand.Text())
+		err := k.probe(ctx, ticker, lis)
+		k.remove(lis)
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// sing is canary until its topic is gone to another node.
-func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) error {
+// probe is the loop of canary on one topic. It returns nil when the topic has moved to another
+// node.
+func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) error {
 	up, unheard := false, 0
-	var sent time.Time // of what has not been heard yet
+	var sent time.Time // of the probe that has not come back yet
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-place.wake:
-			for _, e := range place.grab(nil) {
+		case <-lis.wake:
+			for _, e := range lis.grab(nil) {
 				switch e.kind {
 				case made:
 					up = true
@@ -58,7 +60,8 @@ func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) e
 				}
 			}
 		case <-ticker.C:
-			// One that was not heard may have met a slot on its way to another node.
+			// A probe that nobody received may have been published while its slot moved to another
+			// node.
 			if unheard > 1 || !sent.IsZero() && time.Since(sent) > k.links.cfg.Silence {
 				return errOneWay
 			}
@@ -68,10 +71,11 @@ func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) e
 			if sent.IsZero() {
 				sent = time.Now()
 			}
-			// An error says nothing of the connection: Redis is slow or away, and appends fail too.
-			if heard, err := k.links.publish(ctx, place.topic); err != nil {
+			// An error says nothing about the connection: Redis is slow or down, and appends fail,
+			// too.
+			if received, err := k.links.publish(ctx, lis.topic); err != nil {
 				sent = time.Time{}
-			} else if heard == 0 {
+			} else if received == 0 {
 				if !k.links.sharded {
 					return errOneWay
 				}
@@ -81,7 +85,7 @@ func (k *link) sing(ctx context.Context, ticker *time.Ticker, place *listener) e
 	}
 }
 
-// anyTopic gives the topic of a portal that is followed over k, or nothing.
+// anyTopic returns the topic of a portal that is followed over k, or "" if there is none.
 func (k *link) anyTopic() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -93,7 +97,7 @@ func (k *link) anyTopic() string {
 	return ""
 }
 
-// publish publishes next to nothing, and gives how many connections have heard it.
+// publish publishes an empty message and returns how many connections received it.
 func (ls *links) publish(ctx context.Context, topic string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, ls.cfg.Timeout)
 	defer cancel()

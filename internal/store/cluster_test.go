@@ -23,7 +23,8 @@ func eachMaster(t testing.TB, rdb redis.UniversalClient, do func(ctx context.Con
 	}
 }
 
-// proxied makes a client of a cluster that reaches each node by a proxy, whatever address the cluster tells.
+// proxied makes a client of a cluster that reaches each node by a proxy, whatever address the
+// cluster tells.
 func proxied(t testing.TB, cluster *storetest.Cluster) (redis.UniversalClient, []*faulty.Proxy) {
 	t.Helper()
 	ways := make(map[string]string)
@@ -114,9 +115,10 @@ func TestPortalMovesToAnotherNode(t *testing.T) {
 	for i, node := range []int{0, 1, 2, 0} {
 		cluster.Move("pg:{a}:head", cluster.Nodes[node])
 		eventually(t, "a follower follows", func() bool {
-			// Before the follower has moved, nobody hears a message; it is in the log, of which the resync tells.
+			// Before the follower has moved, nobody hears a message; it is in the log, of which the
+			// resync tells.
 			receipts, err := moving.Append(t.Context(), msg(time.Second, fmt.Sprint(i), ch(1)))
-			if err != nil { // who appends has not found it yet, on a busy machine
+			if err != nil { // on a busy machine the client may not have found it yet
 				return false
 			}
 			id := receipts[0].ID

@@ -8,7 +8,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// TestDeadConnectionIsSeenBeforeItIsUsed: an append over a connection that Redis has closed would fail, and nobody sends it again.
+// TestDeadConnectionIsSeenBeforeItIsUsed: an append over a connection that Redis has closed would
+// fail, and nobody sends it again.
 func TestDeadConnectionIsSeenBeforeItIsUsed(t *testing.T) {
 	server := storetest.StartRedis(t)
 	rdb, other := open(t, server.URL()), open(t, server.URL())

@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// does gives a server a command that it obeys.
+// does sends a server a command that must succeed.
 func does(t testing.TB, server *storetest.Redis, words ...string) string {
 	t.Helper()
 	answer, err := server.Do(words...)
@@ -35,13 +35,13 @@ func pair(t testing.TB) (master, replica *storetest.Redis) {
 	return master, replica
 }
 
-// portal gives the log on a server of a process that knows nothing yet.
+// portal returns the log on a server of a process that knows nothing yet.
 func portal(t testing.TB, server *storetest.Redis) *store.Log {
 	t.Helper()
 	return store.New(open(t, server.URL()), store.Config{}).Log("default")
 }
 
-// owed gives what a reader with a cursor gets, and whether he is told of a gap.
+// owed returns what a reader with a cursor gets, and whether it is told of a gap.
 func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, told bool) {
 	t.Helper()
 	page, err := l.History(t.Context(), []channel.ID{ch(1)}, after)
@@ -81,15 +81,17 @@ func TestReplicaThatHasAll(t *testing.T) {
 		want  []string
 		told  bool
 	}{{first, []string{"b", "c"}, false}, {last, []string{"c"}, false}, {head, []string{"c"}, false},
-		{proto.ID{Epoch: last.Epoch, Sequence: last.Sequence + 1}, []string{"c"}, true}} { // whoever heard more heard what is lost
+		// A caller that knows more knows an id that is lost.
+		{proto.ID{Epoch: last.Epoch, Sequence: last.Sequence + 1}, []string{"c"}, true}} {
 		if texts, told := owed(t, next, test.after); !slices.Equal(texts, test.want) || told != test.told {
 			t.Errorf("after %v: %q, told %v", test.after, texts, told)
 		}
 	}
 }
 
-// TestReplicaThatLacksIDs: those that are lost are not given again even by who knows nothing of them, and once somebody comes who does, all
-// readers are told, also those who have been given what came since.
+// TestReplicaThatLacksIDs: those that are lost are not assigned again even to a caller that knows
+// nothing of them, and once a caller comes that does, all readers are told, also those who have
+// been given what came since.
 func TestReplicaThatLacksIDs(t *testing.T) {
 	for _, knower := range []string{"publisher", "edge"} {
 		t.Run(knower, func(t *testing.T) {
@@ -102,7 +104,7 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			gone := post(t, l, msg(time.Hour, "gone", ch(1)))
 			does(t, replica, "REPLICAOF", "NO", "ONE")
 
-			edge := recorder(t, portal(t, replica)) // which has heard nothing of it
+			edge := recorder(t, portal(t, replica)) // which knows nothing of it
 			id := post(t, next, msg(time.Hour, "b", ch(1)))
 			if id.Epoch <= gone.Epoch {
 				t.Errorf("%v was given after %v, which others know", id, gone)
@@ -120,7 +122,8 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			raised := head(t, next)
 			if knower == "publisher" {
 				post(t, knows, msg(time.Hour, "c", ch(1)))
-			} else if _, err := next.Head(t.Context(), gone); err != nil { // another edge, which knows too, but nothing new
+				// Another edge, which knows too, but nothing new.
+			} else if _, err := next.Head(t.Context(), gone); err != nil {
 				t.Fatal(err)
 			}
 			last := post(t, next, msg(time.Hour, "d", ch(1)))
@@ -143,7 +146,8 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 	}
 }
 
-// TestReaderOfLostIDsComesFirst: he is not given again what he has, although nobody else knows of the ids.
+// TestReaderOfLostIDsComesFirst: he is not given again what he has, although nobody else knows of
+// the ids.
 func TestReaderOfLostIDsComesFirst(t *testing.T) {
 	server := storetest.StartRedis(t)
 	left := post(t, portal(t, server), msg(time.Hour, "a", ch(1)))
@@ -167,8 +171,8 @@ func head(t testing.TB, l *store.Log) proto.ID {
 	return id
 }
 
-// TestServerThatBeganAnew: to have been a replica for a moment, or restarted, makes a server another one. Those who listen to it all the
-// time miss nothing, be it stored or not.
+// TestServerThatBeganAnew: to have been a replica for a moment, or restarted, makes a server
+// another one. Followers that listen to it all the time miss nothing, stored or not.
 func TestServerThatBeganAnew(t *testing.T) {
 	server := storetest.StartRedis(t)
 	l := portal(t, server)

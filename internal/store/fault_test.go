@@ -36,7 +36,7 @@ func post(t testing.TB, l *store.Log, m *proto.Message) proto.ID {
 	return receipts[0].ID
 }
 
-// held gives the bodies of all that the log holds for one channel.
+// held returns the bodies of all that the log holds for one channel.
 func held(t testing.TB, l *store.Log, id channel.ID) (bodies []string) {
 	t.Helper()
 	for after := (proto.ID{}); ; {
@@ -155,7 +155,8 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	proxy.Stall()
 	const late = timeout + 500*time.Millisecond
 	slowest := late + 1
-	for try := 0; try < 5 && slowest > late; try++ { // a busy machine may be late, a log that waits too long always is
+	// A busy machine may be late, a log that waits too long always is.
+	for try := 0; try < 5 && slowest > late; try++ {
 		var took [20]time.Duration
 		var wg sync.WaitGroup
 		for i := range took {
@@ -185,7 +186,8 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	}
 }
 
-// The link is cut again and again in the middle of answers, through a client that would send again what was not answered.
+// The link is cut again and again in the middle of answers, through a client that would send again
+// what was not answered.
 func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 	server := storetest.StartRedis(t)
 	proxy := through(t, server.Addr())
@@ -210,7 +212,8 @@ func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 					msg(time.Hour, body+"a", ch(1), ch(2), ch(3)), msg(time.Hour, body+"b", ch(3), ch(1), ch(2)))
 				fate[w][body] = err
 				if n := int(done.Add(1)); err == nil && n%3 == 0 {
-					proxy.CutAfter(n % 33) // of the 33 bytes of an answer: none, some, all but its end
+					// Of the 33 bytes of an answer: none, some, all but its end.
+					proxy.CutAfter(n % 33)
 				}
 			}
 		})

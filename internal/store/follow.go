@@ -9,18 +9,20 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Bounds of the wait before a follower who had to leave its link comes again.
+// Bounds of the wait before a follower that had to leave its link subscribes again.
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
 )
 
-// Follow tells f of every message that is appended from now on, until ctx ends, and returns its error. f is called from here and
-// from nowhere else. Whenever the link to Redis is lost, or has been silent for Config.Silence, or f was too slow, or an id comes that is older
-// than one before it, f is told Down, and Resync once there is a new subscription. Dispatched ids rise, and are after
-// the id of the last Resync.
+// Follow calls f for every message that is appended from now on, until ctx ends, and returns the
+// error of ctx. Only the goroutine of Follow calls f. If the link to Redis is lost or silent for
+// Config.Silence, if f was too slow, or if an id is older than one before it, Follow calls f.Down,
+// and f.Resync once there is a new subscription. Dispatched ids rise, and are after the id of the
+// last Resync.
 //
-// All who follow portals that one server of Redis keeps share one connection to it. They do not wait for one another.
+// All followers of portals on one Redis server share one connection to it. They do not wait for one
+// another.
 func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 	s := subscription{log: l, follower: f}
 	backoff := minBackoff
@@ -41,44 +43,44 @@ func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 	}
 }
 
-// subscription is the state of one Follow. It belongs to the goroutine that follows.
+// subscription is the state of one Follow. The goroutine of Follow owns it.
 type subscription struct {
 	log      *Log
 	follower proto.Follower
 
-	newest     proto.ID // that the follower was told of, by Dispatch or Resync
-	dispatched bool     // since the last Resync
-	down       bool     // the follower was told Down, and not yet Resync
-	failed     error    // why nothing may be dispatched before the next Resync; nil if all is well
+	newest     proto.ID // newest id that the follower got, by Dispatch or Resync
+	dispatched bool     // a message was dispatched since the last Resync
+	down       bool     // Down was called, and not yet Resync
+	failed     error    // why nothing may be dispatched before the next Resync; nil if it may
 }
 
-// run listens until something fails that the link does not put right by itself, or ctx ends.
+// run follows until ctx ends or an error occurs from which the link does not recover by itself.
 func (s *subscription) run(ctx context.Context) (err error) {
 	defer s.log.cfg.Panics.Recover("follow", func() { err = errPanic })
 	s.failed = nil
-	place, err := s.log.links.listen(ctx, s.log.topic)
+	lis, err := s.log.links.listen(ctx, s.log.topic)
 	if err != nil {
-		return fmt.Errorf("find who keeps %s: %w", s.log.topic, err)
+		return fmt.Errorf("find the node of %s: %w", s.log.topic, err)
 	}
-	defer s.log.links.leave(place)
+	defer s.log.links.leave(lis)
 	var events []event
 	for {
-		if events, err = place.take(ctx, events); err != nil {
+		if events, err = lis.take(ctx, events); err != nil {
 			return err
 		}
 		for _, e := range events {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := s.hear(ctx, place, e); err != nil {
+			if err := s.handle(ctx, lis, e); err != nil {
 				return fmt.Errorf("listen to %s: %w", s.log.topic, err)
 			}
 		}
 	}
 }
 
-// hear acts upon one event. An error means that the place is to be left.
-func (s *subscription) hear(ctx context.Context, place *listener, e event) error {
+// handle handles one event. After an error the caller must leave the link.
+func (s *subscription) handle(ctx context.Context, lis *listener, e event) error {
 	if s.failed != nil {
 		return s.failed
 	}
@@ -89,8 +91,8 @@ func (s *subscription) hear(ctx context.Context, place *listener, e event) error
 		return s.resync(ctx)
 	case lost:
 		s.lost(fmt.Errorf("listen to %s: %w", s.log.topic, e.err))
-		// A cluster may have given the portal to another node.
-		if node, err := s.log.links.node(ctx, s.log.topic); err != nil || node != place.link.node {
+		// A cluster may have moved the portal to another node.
+		if node, err := s.log.links.node(ctx, s.log.topic); err != nil || node != lis.link.node {
 			return errMoved
 		}
 		return nil
@@ -100,7 +102,7 @@ func (s *subscription) hear(ctx context.Context, place *listener, e event) error
 	}
 }
 
-// lost tells the follower, who may know, that nothing comes.
+// lost calls Down, unless the follower is down already.
 func (s *subscription) lost(err error) {
 	if !s.down {
 		s.down = true
@@ -113,17 +115,17 @@ func (s *subscription) resync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.settle(head)
+	s.announce(head)
 	return nil
 }
 
-func (s *subscription) settle(head proto.ID) {
+func (s *subscription) announce(head proto.ID) {
 	s.newest, s.dispatched, s.down = head, false, false
 	s.follower.Resync(head)
 }
 
-// cross goes over into a new epoch, by its first id. What was heard of the one before may have been lost with it: that is for the log
-// to say, to everybody, and it may take yet another epoch to do so.
+// cross enters a new epoch, by its first id. Messages of the epoch before may have been lost with
+// it. Head lets the log decide that for all readers; the log may open yet another epoch for it.
 func (s *subscription) cross(ctx context.Context, first proto.ID) error {
 	s.lost(errEpoch)
 	head, err := s.log.Head(ctx, s.newest)
@@ -133,15 +135,15 @@ func (s *subscription) cross(ctx context.Context, first proto.ID) error {
 	if before, ok := first.Previous(); ok && head.Epoch == first.Epoch {
 		head = before
 	}
-	s.settle(head)
+	s.announce(head)
 	return nil
 }
 
 var (
-	errOrder = errors.New("ids went back: Redis lost data, or was replaced by another")
-	errHole  = errors.New("an id is missing: Redis has notified, and it did not come")
-	errPanic = errors.New("what came was not dispatched because of a panic")
-	errEpoch = errors.New("ids have begun anew: Redis was replaced by another, or restarted")
+	errOrder = errors.New("ids went back: Redis lost data or was replaced by another server")
+	errHole  = errors.New("an id is missing: a notification of Redis was lost")
+	errPanic = errors.New("dispatch panicked")
+	errEpoch = errors.New("ids have begun anew: Redis was restarted or replaced by another server")
 )
 
 func (s *subscription) dispatch(ctx context.Context, payload string) error {
@@ -158,10 +160,12 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 		if s.dispatched || id.Epoch < s.newest.Epoch {
 			return errOrder
 		}
-		return nil // appended between the subscription and the question for the head, which covers it
+		// Appended between the subscription and the query for the head, which covers it.
+		return nil
 	}
 	if !follows(id, s.newest) {
-		// A node of a cluster that has become a replica passes on what the new master publishes, and may lose some of it, without a word.
+		// A cluster node that has become a replica forwards what the new master publishes, and may
+		// lose some of it silently.
 		s.lost(errHole)
 		return s.resync(ctx)
 	}
@@ -174,16 +178,16 @@ func (s *subscription) dispatch(ctx context.Context, payload string) error {
 	s.log.learn(id)
 	m, err := proto.DecodeRecord(id, []byte(payload[proto.IDLen:]))
 	if err != nil {
-		s.log.cfg.Damaged(id, err) // to read the log would not bring it either
+		s.log.cfg.Damaged(id, err) // reading the log would not bring it, either
 		return nil
 	}
 	s.dispatched = true
-	return s.hand(m)
+	return s.deliver(m)
 }
 
-// hand hands a message to the follower. After a panic it may have reached some readers and not others, so a Resync must come next:
-// then all read the log.
-func (s *subscription) hand(m *proto.Message) (err error) {
+// deliver dispatches a message to the follower. After a panic it may have reached some readers and
+// not others, so a Resync must come next, after which all read the log.
+func (s *subscription) deliver(m *proto.Message) (err error) {
 	defer s.log.cfg.Panics.Recover("dispatch", func() {
 		s.failed = errPanic
 		err = errPanic
@@ -192,7 +196,8 @@ func (s *subscription) hand(m *proto.Message) (err error) {
 	return nil
 }
 
-// follows reports whether id was given next after another: it is the next one of its epoch, or the first one.
+// follows reports whether id is the next one after before: the next of its epoch, or the first of a
+// new one.
 func follows(id, before proto.ID) bool {
 	previous, ok := id.Previous()
 	return ok && (previous == before || previous.Sequence == 0)

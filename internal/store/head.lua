@@ -1,5 +1,6 @@
--- Gives the newest id of the portal, or ''. ARGV: the newest id that the caller knows or ''; a log that has lost it is raised into a
--- new epoch, as is one that another server has given its head to, unless nothing can be written now.
+-- Returns the newest id of the portal, or ''. ARGV: the newest id that the caller knows or ''.
+-- Opens a new epoch if the log has lost that id, or if another server assigned the head, unless
+-- nothing can be written now.
 local head = call('GET', KEYS[1])
 if ARGV[1] == '' then
 	return head and sub(head, 1, 26) or ''

@@ -10,20 +10,24 @@ import (
 	"pushgate/internal/proto"
 )
 
-// maxLooks bounds the ids, dead or alive, that one page looks at: as long as it runs, Redis does nothing else.
+// maxLooks bounds the ids, expired or not, that one page looks at: while the script runs, Redis
+// does nothing else.
 const maxLooks = 4096
 
-var errReply = errors.New("an answer of unexpected form")
+var errReply = errors.New("unexpected form of a reply from Redis")
 
-// History gives one page of what the log holds for channels after the cursor, as one snapshot. A cursor that is newer than the log, and than
-// all that l knows of, cannot be trusted: it counts as the zero cursor, before everything, and the page has a Gap. A page may be empty although
-// there is more, if what it looked at had expired; Through has moved on then. Records that do not decode are left out.
+// History returns one page of what the log holds for channels after the cursor, as one snapshot. A
+// cursor that is newer than the log, and than everything that l knows of, cannot be trusted: it
+// counts as the zero cursor, before everything, and the page has a Gap. A page may be empty
+// although there is more, if what it looked at had expired; Through has moved on then. Records that
+// do not decode are left out.
 func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
 	answer := l.Histories(ctx, []proto.Question{{Channels: channels, After: after}})[0]
 	return answer.Page, answer.Err
 }
 
-// Histories answers questions as History does, each by a snapshot of its own, in one round trip as a rule.
+// Histories answers questions as History does, each from its own snapshot, usually in one round
+// trip.
 func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
 	answers := l.ask(ctx, questions)
 	known := l.knows()
@@ -44,9 +48,10 @@ func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto
 	return answers
 }
 
-// askAgain asks questions once more with cursors that the log had not reached, if it can be made to: when Redis has lost the newest ids, or
-// is another server than gave those it has, and nobody has opened a new epoch yet. With one, the cursors are before all that comes, and
-// readers are not given again what they have.
+// askAgain repeats the questions whose cursors the log had not reached, if a new epoch can be
+// opened: if Redis has lost the newest ids, or is another server than the one that assigned them,
+// and nobody has opened a new epoch yet. In a new epoch the cursors are before everything that
+// follows, and readers do not get again what they have.
 func (l *Log) askAgain(ctx context.Context, known proto.ID, questions []proto.Question, answers []proto.Answer, again []int) {
 	before := answers[again[0]].Page.Head
 	loses := known.After(before)
@@ -70,7 +75,7 @@ func (l *Log) askAgain(ctx context.Context, known proto.ID, questions []proto.Qu
 	}
 }
 
-// ask has Redis answer questions in one round trip.
+// ask sends questions to Redis in one round trip.
 func (l *Log) ask(ctx context.Context, questions []proto.Question) []proto.Answer {
 	args := make([][]any, len(questions))
 	for i, q := range questions {
@@ -94,13 +99,13 @@ func (l *Log) ask(ctx context.Context, questions []proto.Question) []proto.Answe
 	return answers
 }
 
-// strayed reports whether a client's message is not for channels that it was stored under. Earlier builds stored what was sent to a public
-// id as if it were a private one.
+// strayed reports whether a client's message is not meant for the channels that it was stored
+// under. Earlier builds stored a message to a public id as if the id were private.
 func strayed(m *proto.Message, channels []channel.ID) bool {
 	return m.Sender.Type == proto.SenderClient && m.Via(channels) < 0
 }
 
-// page reads the answer of the history script.
+// page decodes the reply of the history script.
 func (l *Log) page(reply []any) (page proto.Page, err error) {
 	const header = 4
 	if len(reply) < header || len(reply)%2 != 0 {

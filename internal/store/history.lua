@@ -1,7 +1,7 @@
--- Gives one page of what the log holds for some channels after a cursor: a snapshot, because a script is atomic.
--- KEYS[1]: the portal's head. ARGV: the cursor or '', messages in a page, bytes in a page, ids looked at, channels (32 characters
--- each, run together).
--- Gives head, through, more (0 or 1), the newest id that may be missing or '', then id and record of each message.
+-- Returns one page of what the log holds for some channels after a cursor: a snapshot, because a
+-- script is atomic. KEYS[1]: the portal's head. ARGV: the cursor or '', messages in a page, bytes
+-- in a page, ids looked at, channels (32 characters each, run together). Returns head, through,
+-- more (0 or 1), the newest id that may be missing or '', then id and record of each message.
 local call, sub = redis.call, string.sub
 local portal = sub(KEYS[1], 1, -5)
 local bodies, lists, trimmed = portal .. 'm:', portal .. 'c:', portal .. 't:'
@@ -15,15 +15,17 @@ if after > head then
 	lost = after
 	after = ''
 elseif after ~= '' and epoch ~= sub(head, 1, 10) then
-	-- The epochs before are lost, or whole up to where they ended; but once all of one would have expired, nothing is missing.
+	-- Earlier epochs are lost, or complete up to where they ended. Once everything of an epoch
+	-- would have expired, nothing is missing.
 	local told, last = call('GET', portal .. 'lost'), call('GET', portal .. 'e:' .. epoch)
 	if told and epoch < told or last and sub(after, 11) > last then
 		lost = sub(head, 1, 10) .. '0000000000000000'
 	end
 end
 
--- open gives what is to be read of a list: its ids from the first one after the cursor on; nil if there are none. It looks at the end of the list,
--- and steps back from there with growing strides, so that a cursor that is almost new costs little, and an old one little more.
+-- open returns what must be read of a list: its ids from the first one after the cursor on; nil if
+-- there are none. It looks at the end of the list, and steps back from there with growing strides,
+-- so that a cursor that is almost new costs little, and an old one little more.
 local function open(list)
 	local newest = call('LINDEX', list, -1)
 	if not newest or newest <= after then
@@ -64,7 +66,7 @@ for c = 1, #channels, 32 do
 	sources[#sources + 1] = open(lists .. channel)
 end
 
--- following gives the least id after `last` of all lists, or nil.
+-- following returns the least id after `last` of all lists, or nil.
 local function following(last)
 	local least
 	for _, source in ipairs(sources) do

@@ -19,7 +19,8 @@ import (
 	"pushgate/internal/store"
 )
 
-// script stands in for Redis as the append script is seen from outside, so that appends can be watched in a bubble.
+// script stands in for Redis as the append script is seen from outside, so that appends can be
+// watched in a bubble.
 type script struct {
 	answer chan error // what each call waits for; nil lets it succeed
 
@@ -46,7 +47,8 @@ func (s *script) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 // ProcessHook answers in place of Redis.
 func (s *script) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		const before, options, each = 4, 5, 4 // EVALSHA, hash, 1, key; options; ttl, channels, record and key
+		// EVALSHA, hash, 1, key; options; ttl, channels, record and key
+		const before, options, each = 4, 5, 4
 		var bodies []string
 		for args := cmd.Args()[before+options:]; len(args) >= each; args = args[each:] {
 			m, err := proto.DecodeRecord(proto.ID{}, args[2].([]byte))
@@ -88,7 +90,8 @@ type result struct {
 	over     atomic.Bool // set last
 }
 
-// background appends one message and returns when it has been sent or stands in the line. The result may be read once it is over.
+// background appends one message and returns when it has been sent or stands in the line. The
+// result may be read once it is over.
 func background(ctx context.Context, l *store.Log, body string) *result {
 	r := &result{}
 	go func() {
@@ -177,12 +180,13 @@ func TestWaiterLeavesTheLine(t *testing.T) {
 		s.answer <- nil
 		wantCalls(t, s, "a", "c")
 		if c.err != nil || !c.over.Load() {
-			t.Errorf("the next in the line: over %v, %v", c.over.Load(), c.err)
+			t.Errorf("the next in the queue: over %v, %v", c.over.Load(), c.err)
 		}
 	})
 }
 
-// A waiter's context may end in the moment in which it is named to lead the line; the line must not stand for ever then.
+// A waiter's context may end in the moment in which it is named to lead the line; the line must not
+// stand for ever then.
 func TestWaiterLeavesWhenNamedToLead(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
@@ -201,7 +205,7 @@ func TestWaiterLeavesWhenNamedToLead(t *testing.T) {
 			}
 			d := background(t.Context(), l, "d")
 			if !d.over.Load() || d.err != nil {
-				t.Errorf("the line is stuck: over %v, %v", d.over.Load(), d.err)
+				t.Errorf("the queue is stuck: over %v, %v", d.over.Load(), d.err)
 			}
 		})
 	}
@@ -263,8 +267,8 @@ func TestStalledRedisFailsEveryAppendInTime(t *testing.T) {
 	})
 }
 
-// A post that has waited in the line leads the next round trip with little time left. Those who share
-// the trip have their own time, and so have those who came during it.
+// A post that has waited in the line leads the next round trip with little time left. Those who
+// share the round trip have their own time, and so have those that came during it.
 func TestLateLeaderDoesNotFailFreshPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})
@@ -300,7 +304,8 @@ func TestLateLeaderDoesNotFailFreshPosts(t *testing.T) {
 	})
 }
 
-// An append that waited in the line and then leads it has been promised an answer by its own deadline.
+// An append that waited in the line and then leads it has been promised an answer by its own
+// deadline.
 func TestLeaderKeepsItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})

@@ -11,47 +11,51 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// link is the connection by which one node of Redis notifies this process, for all who follow a portal of that node. It makes the
-// connection anew whenever it is lost, or silent for Config.Silence, until its last listener leaves.
+// link is the connection over which one Redis node notifies this process, for all followers of
+// portals on that node. Until its last listener leaves, it reconnects whenever the connection is
+// lost, or silent for Config.Silence.
 type link struct {
 	links   *links         // immutable
 	node    subscriber     // immutable
 	end     func()         // immutable
-	running sync.WaitGroup // of run; waited for by who lets the link go last
-	wake    chan struct{}  // of capacity 1, never closed; immutable: there are orders
+	running sync.WaitGroup // of run; the last to leave waits for it
+	wake    chan struct{}  // of capacity 1, never closed; immutable: signals that there are orders
 
 	holders int // guarded by links.mu
 
 	mu     sync.Mutex
 	topics map[string]*topic
-	orders []order  // that have not been written yet, in their order
-	asked  []string // topics of a cluster whose subscription was written and not answered, in their order
+	orders []order // not yet written, in order
+	// Topics of a cluster whose subscription was written but not yet answered, in order.
+	asked []string
 }
 
-// topic is what a link knows of one topic. It is guarded by link.mu.
+// topic is the state of one topic of a link. link.mu guards it.
 type topic struct {
 	made      bool        // Redis has confirmed the subscription
 	listeners []*listener // at least one
 }
 
-// order is a subscription to be made, or to be ended.
+// order is a subscription to make or to end.
 type order struct {
 	topic string
 	on    bool
 }
 
-// maxRelink bounds the wait before a lost connection is made again. It is short: everybody waits for this one connection.
+// maxRelink bounds the wait before a reconnect. It is short because all followers of the node wait
+// for this one connection.
 const maxRelink = 500 * time.Millisecond
 
 // maxTopics bounds the topics of one command.
 const maxTopics = 256
 
 var (
-	errMoved  = errors.New("the topic is kept by another node now")
-	errRemade = errors.New("the connection was made anew")
+	errMoved  = errors.New("the topic has moved to another node")
+	errRemade = errors.New("reconnected")
 )
 
-// add adds a listener to a topic. It receives made at once if the subscription exists already.
+// add adds a listener to a topic. The listener gets the event made at once if the subscription
+// exists already.
 func (k *link) add(name string) *listener {
 	n := &listener{link: k, topic: name, wake: make(chan struct{}, 1)}
 	k.mu.Lock()
@@ -69,13 +73,13 @@ func (k *link) add(name string) *listener {
 	return n
 }
 
-// remove takes a listener's place away.
+// remove removes a listener.
 func (k *link) remove(n *listener) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[n.topic]
 	if t == nil || !slices.Contains(t.listeners, n) {
-		return // it was told gone
+		return // it has got the event gone
 	}
 	t.listeners = slices.DeleteFunc(t.listeners, func(other *listener) bool { return other == n })
 	if len(t.listeners) == 0 {
@@ -84,15 +88,17 @@ func (k *link) remove(n *listener) {
 	}
 }
 
-// dropLocked tells all listeners of a topic that they must leave, and forgets it: who comes again begins anew. k.mu is held.
+// dropLocked sends gone to all listeners of a topic and removes the topic: whoever listens again
+// makes a new subscription. k.mu is held.
 func (k *link) dropLocked(name string, err error) {
 	if t := k.topics[name]; t != nil {
-		t.tell(event{kind: gone, err: err})
+		t.send(event{kind: gone, err: err})
 		delete(k.topics, name)
 	}
 }
 
-// orderLocked has an order written if there is a connection; a new one is asked for all topics anyway. k.mu is held.
+// orderLocked queues an order, which is written if there is a connection; a new connection
+// subscribes to all topics anyway. k.mu is held.
 func (k *link) orderLocked(o order) {
 	k.orders = append(k.orders, o)
 	select {
@@ -101,7 +107,7 @@ func (k *link) orderLocked(o order) {
 	}
 }
 
-// run keeps the link until ctx ends.
+// run keeps the link connected until ctx ends.
 func (k *link) run(ctx context.Context) {
 	backoff := minBackoff
 	for {
@@ -122,7 +128,7 @@ func (k *link) run(ctx context.Context) {
 	}
 }
 
-// pause waits for d, more or less, or until ctx ends.
+// pause waits for a random time between d/2 and 3d/2, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -132,7 +138,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// connect makes a connection, subscribes to all topics, and listens until something fails or ctx ends.
+// connect makes a connection, subscribes to all topics, and listens until an error occurs or ctx
+// ends.
 func (k *link) connect(ctx context.Context) (err error) {
 	defer k.links.cfg.Panics.Recover("link", func() { err = errPanic })
 	var writing sync.WaitGroup
@@ -141,7 +148,7 @@ func (k *link) connect(ctx context.Context) (err error) {
 	defer fail(nil)
 	pubsub := k.node.Subscribe(ctx)
 	defer pubsub.Close()
-	// A receive that blocks does not heed its context.
+	// A blocked receive ignores its context.
 	stop := context.AfterFunc(ctx, func() { pubsub.Close() })
 	defer stop()
 
@@ -166,11 +173,13 @@ func (k *link) connect(ctx context.Context) (err error) {
 		}
 	})
 
-	// A context that is over keeps go-redis from making a connection by itself, of which nobody here would know.
+	// With a cancelled context go-redis does not reconnect by itself, which would go unnoticed
+	// here.
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	for {
-		// What is left of a message after a timeout would be read as the next one: every such error ends the connection.
+		// After a timeout the rest of a message would be read as the next one, so every such error
+		// ends the connection.
 		answer, err := pubsub.ReceiveTimeout(over, k.links.cfg.Silence)
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
@@ -190,7 +199,7 @@ func (k *link) connect(ctx context.Context) (err error) {
 	}
 }
 
-// keep writes orders as they come, and keeps asking Redis for a sign of life, whose absence is for the receiver to see.
+// keep writes orders as they come, and pings Redis; the receiver detects that no reply comes.
 func (k *link) keep(ctx context.Context, pubsub *redis.PubSub) error {
 	ticker := time.NewTicker(k.links.cfg.Ping)
 	defer ticker.Stop()
@@ -218,7 +227,7 @@ func (k *link) write(ctx context.Context, pubsub *redis.PubSub) error {
 	k.mu.Unlock()
 	most := maxTopics
 	if k.links.sharded {
-		most = 1 // topics of different slots do not go into one command
+		most = 1 // one command cannot name topics of different slots
 	}
 	for len(orders) > 0 {
 		on := orders[0].on
@@ -250,22 +259,22 @@ func (k *link) send(ctx context.Context, pubsub *redis.PubSub, on bool, names []
 	}
 }
 
-// dispatch hands a message on.
+// dispatch sends a message to the listeners of its topic.
 func (k *link) dispatch(name, payload string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.topics[name]; t != nil && t.made {
-		t.tell(event{kind: message, payload: payload})
+		t.send(event{kind: message, payload: payload})
 	}
 }
 
-func (t *topic) tell(e event) {
+func (t *topic) send(e event) {
 	for _, n := range t.listeners {
 		n.put(e)
 	}
 }
 
-// subscribed notes what Redis says of a subscription.
+// subscribed handles the confirmation that a subscription was made or ended.
 func (k *link) subscribed(name string, on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -276,19 +285,20 @@ func (k *link) subscribed(name string, on bool) {
 	switch {
 	case t == nil:
 	case on && t.made:
-		t.tell(event{kind: lost, err: errRemade})
-		t.tell(event{kind: made})
+		t.send(event{kind: lost, err: errRemade})
+		t.send(event{kind: made})
 	case on:
 		t.made = true
-		t.tell(event{kind: made})
+		t.send(event{kind: made})
 	case t.made:
 		k.dropLocked(name, errMoved)
-	default: // the end of an earlier subscription to the topic; that of the present one is still to come
+	// The end of an earlier subscription to the topic; the present one is not confirmed yet.
+	default:
 	}
 }
 
-// refuse takes an error for the answer to a subscription of a cluster's topic, if it can be that, and reports whether the connection is
-// as good as before.
+// refuse treats an error as the answer to a subscription to a cluster's topic, if it can be that,
+// and reports whether the connection can still be used.
 func (k *link) refuse(err error) bool {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
@@ -297,7 +307,7 @@ func (k *link) refuse(err error) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.asked) == 0 {
-		// Nobody minds if a subscription cannot be ended because its slot has moved.
+		// It does no harm if a subscription cannot be ended because its slot has moved.
 		return k.links.sharded && redis.HasErrorPrefix(err, "MOVED")
 	}
 	k.dropLocked(k.asked[0], err)
@@ -305,88 +315,12 @@ func (k *link) refuse(err error) bool {
 	return true
 }
 
-// lose tells everybody that the connection has ended.
+// lose sends lost to all listeners: the connection has ended.
 func (k *link) lose(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range k.topics {
 		t.made = false
-		t.tell(event{kind: lost, err: err})
-	}
-}
-
-// subscriber is a client of one node.
-type subscriber interface {
-	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
-}
-
-// links are the connections by which Redis notifies this process, one for each node that somebody follows a portal of.
-type links struct {
-	rdb     redis.UniversalClient // immutable
-	cfg     Config                // immutable, with defaults
-	sharded bool                  // it is a cluster; immutable
-
-	mu    sync.Mutex
-	nodes map[subscriber]*link // those that have holders
-}
-
-func newLinks(rdb redis.UniversalClient, cfg Config) *links {
-	_, cluster := rdb.(*redis.ClusterClient)
-	return &links{rdb: rdb, cfg: cfg, sharded: cluster, nodes: make(map[subscriber]*link)}
-}
-
-// node gives the client of the node that keeps a topic.
-func (ls *links) node(ctx context.Context, name string) (subscriber, error) {
-	cluster, ok := ls.rdb.(*redis.ClusterClient)
-	if !ok {
-		return ls.rdb, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, ls.cfg.Timeout)
-	defer cancel()
-	return cluster.MasterForKey(ctx, name)
-}
-
-// reload has a cluster asked again who keeps what.
-func (ls *links) reload(ctx context.Context) {
-	if cluster, ok := ls.rdb.(*redis.ClusterClient); ok {
-		cluster.ReloadState(ctx)
-	}
-}
-
-// listen makes a place to listen to a topic, which must be left.
-func (ls *links) listen(ctx context.Context, name string) (*listener, error) {
-	node, err := ls.node(ctx, name)
-	if err != nil {
-		ls.reload(ctx)
-		return nil, err
-	}
-	ls.mu.Lock()
-	k := ls.nodes[node]
-	if k == nil {
-		// The first who listens may leave before others.
-		life, end := context.WithCancel(context.WithoutCancel(ctx))
-		k = &link{links: ls, node: node, end: end, wake: make(chan struct{}, 1), topics: make(map[string]*topic)}
-		ls.nodes[node] = k
-		k.running.Go(func() { k.run(life) })
-	}
-	k.holders++
-	ls.mu.Unlock()
-	return k.add(name), nil
-}
-
-// leave gives up a place. The last to leave a link waits for its end.
-func (ls *links) leave(n *listener) {
-	k := n.link
-	k.remove(n)
-	ls.mu.Lock()
-	k.holders--
-	last := k.holders == 0
-	if last {
-		delete(ls.nodes, k.node)
-	}
-	ls.mu.Unlock()
-	if last {
-		k.end()
-		k.running.Wait()
+		t.send(event{kind: lost, err: err})
 	}
 }

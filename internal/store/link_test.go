@@ -18,7 +18,7 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// listeners gives how many connections listen for notifications, and of how many portals.
+// listeners returns how many connections listen for notifications, and of how many portals.
 func listeners(t testing.TB, rdb redis.UniversalClient) (connections, portals int) {
 	t.Helper()
 	list, err := rdb.Do(context.Background(), "CLIENT", "LIST", "TYPE", "pubsub").Text()

@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// maxBacklog bounds, in bytes, what waits for one follower. Beyond it the log is the better place to wait in: the follower is told
-// that it missed something, and nobody else is.
+// maxBacklog bounds, in bytes, the events that wait for one follower. Beyond it only this follower
+// is told that it missed something, and its readers read the log.
 const maxBacklog = 8 << 20
 
-// eventOverhead is what an event counts beside its payload.
+// eventOverhead is what an event counts in bytes, beside its payload.
 const eventOverhead = 64
 
-var errSlow = errors.New("notifications came faster than they were taken")
+var errSlow = errors.New("the follower is too slow: too many notifications wait for it")
 
-// event is what a link tells a listener.
+// event is what a link sends to a listener.
 type event struct {
 	kind    eventKind
 	payload string // of message
@@ -26,12 +26,13 @@ type eventKind int
 
 const (
 	message eventKind = iota
-	made              // Redis has confirmed the subscription: all that is published from now on comes
-	lost              // the connection has ended; the link makes another, and then says made
-	gone              // nothing comes any more: the listener must leave
+	// Redis has confirmed the subscription: everything published from now on arrives
+	made
+	lost // the connection has ended; the link makes another, then sends made
+	gone // nothing follows: the listener must leave
 )
 
-// listener is the place where one follower waits for what comes over a link.
+// listener queues the events of a link for one follower.
 type listener struct {
 	link  *link         // immutable
 	topic string        // immutable
@@ -40,10 +41,10 @@ type listener struct {
 	mu     sync.Mutex
 	events []event
 	bytes  int  // of events
-	gone   bool // the last event is gone, and stays the last
+	gone   bool // the last event is gone; no event follows it
 }
 
-// put tells n of an event. It does not block.
+// put queues an event. It does not block.
 func (n *listener) put(e event) {
 	n.mu.Lock()
 	if n.gone {
@@ -64,7 +65,8 @@ func (n *listener) put(e event) {
 	}
 }
 
-// take waits for events and returns all there are. It reuses the slice that it returned before.
+// take waits for events and returns all there are. It reuses before, the slice that it returned
+// last.
 func (n *listener) take(ctx context.Context, before []event) ([]event, error) {
 	clear(before)
 	for {
@@ -79,7 +81,7 @@ func (n *listener) take(ctx context.Context, before []event) ([]event, error) {
 	}
 }
 
-// grab is take, but that it does not wait: there may be no events.
+// grab is take without the wait: there may be no events.
 func (n *listener) grab(before []event) []event {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,5 +1,5 @@
--- Gives how many sessions of all edges whose lease holds watch each channel.
--- KEYS[1]: the portal's head, for the names of the keys. ARGV: the channels.
+-- Returns how many sessions of all edges whose lease holds watch each channel. KEYS[1]: the
+-- portal's head, for the names of the keys. ARGV: the channels.
 local call, chunk = redis.call, 1000
 local portal = string.sub(KEYS[1], 1, -5)
 local time = call('TIME')

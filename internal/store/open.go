@@ -14,12 +14,14 @@ import (
 	"pushgate/internal/redisurl"
 )
 
-// ErrURL is what [Open] says of a URL that it cannot use. It repeats nothing of the URL, which may hold a password.
-var ErrURL = errors.New("not the URL of a Redis: want " + redisurl.Forms)
+// ErrURL is the error of [Open] for a URL that it cannot use. It repeats nothing of the URL, which
+// may hold a password.
+var ErrURL = errors.New("invalid Redis URL: want " + redisurl.Forms)
 
-// Open makes a client with limits that suit the store; it does not connect yet. What a URL may be is in [redisurl.Forms]: one server,
-// a master that sentinels know, or a cluster. Of TLS, ca, cert and key may follow in the query, as paths; and pool_size, dial_timeout,
-// read_timeout and write_timeout. An error is ErrURL, or says which file is not what it should be.
+// Open returns a client with limits that suit the store. It does not connect yet. The forms of the
+// URL are in [redisurl.Forms]: one server, a master that sentinels know, or a cluster. The query
+// may have ca, cert and key, which are paths for TLS, and pool_size, dial_timeout, read_timeout and
+// write_timeout. An error wraps ErrURL, or says which file cannot be used.
 func Open(rawURL string) (redis.UniversalClient, error) {
 	address, err := redisurl.Parse(rawURL)
 	if err != nil {
@@ -40,13 +42,14 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 		WriteTimeout: address.WriteTimeout,
 		PoolTimeout:  time.Second,
 
-		Protocol:                 2, // version 3 adds to every command a look for pushed news of the server, which we do not use
+		// With version 3 every command also looks for push notifications, which we do not use.
+		Protocol:                 2,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		ContextTimeoutEnabled:    true,
 		MaxRetries:               -1,
 		DialerRetries:            1,
-		PipelinePoolSize:         -1, // no second pool beside the first
+		PipelinePoolSize:         -1, // no second pool
 	}
 	or(&opt.PoolSize, 32)
 	or(&opt.DialTimeout, time.Second)
@@ -64,7 +67,8 @@ func Open(rawURL string) (redis.UniversalClient, error) {
 		return redis.NewFailoverClient(opt.Failover()), nil
 	case redisurl.Cluster:
 		cluster := opt.Cluster()
-		cluster.DisableRoutingPolicies = true // which ask the servers about commands; ours name their keys
+		// They ask the servers about commands; ours name their keys.
+		cluster.DisableRoutingPolicies = true
 		return redis.NewClusterClient(cluster), nil
 	default:
 		simple := opt.Simple()
@@ -81,17 +85,17 @@ func tlsConfig(t redisurl.TLS) (*tls.Config, error) {
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, fmt.Errorf("read the certificates that Redis is known by: %w", err)
+			return nil, fmt.Errorf("read the CA certificates for Redis: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the certificates that Redis is known by: none in %s", t.CA)
+			return nil, fmt.Errorf("read the CA certificates for Redis: no certificate in %s", t.CA)
 		}
 	}
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("read the certificate for Redis: %w", err)
+			return nil, fmt.Errorf("read the client certificate for Redis: %w", err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

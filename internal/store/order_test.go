@@ -59,8 +59,8 @@ func TestIDsThatAreMissingAreAResync(t *testing.T) {
 	}
 }
 
-// TestReaderAheadOfALogThatLostIDs: whoever knows what was lost opens a new epoch before anybody reads, and a reader who has what is
-// left is not given it again.
+// TestReaderAheadOfALogThatLostIDs: a caller that knows what was lost opens a new epoch before
+// anybody reads, and a reader that has what is left does not get it again.
 func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 	for _, knows := range []bool{true, false} {
 		rdb := open(t, storetest.StartRedis(t).URL())
@@ -70,7 +70,8 @@ func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 		left := post(t, writer, msg(time.Hour, "a", ch(1)))
 		gone := post(t, writer, msg(time.Hour, "b", ch(1)))
 		eventually(t, "notifications", func() bool { return len(r.Texts()) == 2 })
-		if err := rdb.Set(t.Context(), "pg:{default}:head", left.String(), 0).Err(); err != nil { // as a replica that was behind has it
+		// As a replica that was behind has it.
+		if err := rdb.Set(t.Context(), "pg:{default}:head", left.String(), 0).Err(); err != nil {
 			t.Fatal(err)
 		}
 		reader := l

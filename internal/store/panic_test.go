@@ -27,8 +27,8 @@ func (f faultyFollower) Dispatch(m *proto.Message) {
 	f.Recorder.Dispatch(m)
 }
 
-// A panic over one message has the follower subscribe anew, so that its readers find the message in the log, whichever goroutine
-// hands the message over.
+// A panic over one message has the follower subscribe anew, so that its readers find the message in
+// the log, whichever goroutine hands the message over.
 func TestPanicOverAMessageIsAResync(t *testing.T) {
 	for _, prompt := range []bool{false, true} {
 		t.Run(fmt.Sprintf("prompt %t", prompt), func(t *testing.T) {

@@ -1,20 +1,23 @@
--- Put before the scripts that move the head. KEYS[1] is the portal's head: the newest id given, 26 digits, and after them who gave it.
+-- Prepended to the scripts that move the head. KEYS[1] is the portal's head: the newest id
+-- assigned, 26 digits, and after them the server that assigned it.
 local call, sub, format = redis.call, string.sub, string.format
 local ends, lost, day = sub(KEYS[1], 1, -5) .. 'e:', sub(KEYS[1], 1, -5) .. 'lost', 86400
 
--- giver names the server: by its history of replication, which begins anew whenever it becomes a master or is started as one. '' if it does
--- not say.
+-- giver returns the name of the server: its replication id, which changes whenever it becomes a
+-- master or is started as one. It returns '' if the server does not say.
 local function giver()
 	local info = redis.pcall('INFO', 'replication')
 	return type(info) == 'string' and string.match(info, 'master_replid:(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)') or ''
 end
 
--- gave reports whether a server has given this head itself: another one may have given ids after it that are lost.
+-- gave reports whether a server assigned this head itself: another one may have assigned later ids
+-- that are lost.
 local function gave(by, head)
 	return by == '' or #head == 26 or by == sub(head, 27)
 end
 
--- covers reports whether a known id is one that this log has had, or one whose loss readers are told of.
+-- covers reports whether a known id is one that this log has had, or one whose loss is reported to
+-- readers.
 local function covers(head, known)
 	if known == '' or sub(known, 1, 10) == sub(head, 1, 10) then
 		return known <= sub(head, 1, 26)
@@ -30,11 +33,13 @@ local function covers(head, known)
 	if last then
 		return sub(known, 11) <= last
 	end
-	return tonumber(epoch) < call('TIME')[1] - day -- an epoch that ended so long ago; else one that was never ours
+	-- an epoch that ended that long ago; else one that was never ours
+	return tonumber(epoch) < call('TIME')[1] - day
 end
 
--- raise begins a new epoch after a head, if there is one, and a known id, and gives it. Readers that come from the one before are told
--- that it has lost messages, unless it is whole; then those only who know more of it than this log.
+-- raise begins a new epoch after a head, if there is one, and a known id, and returns it. Readers
+-- that come from the epoch before learn that it has lost messages; if it is whole, only those that
+-- know more of it than this log.
 local function raise(head, known, whole)
 	local epoch = tonumber(call('TIME')[1])
 	if known ~= '' then
@@ -51,9 +56,11 @@ local function raise(head, known, whole)
 	return epoch
 end
 
--- position gives the epoch (10 digits) and the sequence after which `count` more ids can be given, and by whom. It opens a new epoch if there
--- is no head; if the caller knows of an id that is lost; if another server has given the head, since ids that are lost must not be
--- given again even if nobody knows of them; or before the sequence passes what a Lua number holds exactly.
+-- position returns the epoch (10 digits), the sequence after which `count` more ids can be
+-- assigned, and the name of the server. It opens a new epoch if there is no head; if the caller
+-- knows of an id that is lost; if another server assigned the head, since lost ids must not be
+-- assigned again even if nobody knows of them; or before the sequence passes what a Lua number
+-- holds exactly.
 local function position(head, known, count)
 	if head and #head < 26 then
 		head = nil

@@ -11,18 +11,22 @@ import (
 	"pushgate/internal/proto"
 )
 
-// PresenceRemains is how long what an edge has left outlives its lease, for other edges to tell whom it has taken along.
+// PresenceRemains is how long the presence of an edge outlives its lease, so that other edges can
+// tell which users left with it.
 const PresenceRemains = 10 * time.Minute
 
 // presenceBatch bounds the changes that one call of the script takes.
 const presenceBatch = 500
 
-// SetPresence tells how many sessions of an edge watch which channels, and renews the edge's lease of PresenceLease. The changes are
-// to what was told before; with replace they are all there is. It reports false if what was told before is gone, because the
-// lease ended or Redis lost it: then nothing was done, or only a part of many changes, and the caller has to replace.
+// SetPresence writes how many sessions of an edge watch which channels, and renews the edge's lease
+// of PresenceLease. The changes apply to what was written before; with replace they are the whole
+// set. kept is false if what was written before is gone, because the lease ended or Redis lost it:
+// then nothing was changed, or only a part of many changes, and the caller must replace.
 //
-// It tells which users came or left by it: whose first session of all edges this edge has, or had the last; and who was left by edges whose
-// lease has ended, unless that was minutes ago. The same call notes that they were seen. Of two edges that change the same user at the same time, one is told.
+// moved has the users that came or left by the call: those whose first session of all edges this
+// edge has, or whose last it had, and those that were left by edges whose lease has ended, unless
+// that was minutes ago. The same call records when they were seen. Of two edges that change the
+// same user at the same time, only one gets it in moved.
 func (l *Log) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error) {
 	for {
 		n := min(len(changes), presenceBatch)
@@ -64,7 +68,7 @@ func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Pres
 	return moved, reply[0] == int64(1), nil
 }
 
-// Online gives for each channel how many sessions of all edges watch it.
+// Online returns for each channel how many sessions of all edges watch it.
 func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
 	args := make([]any, len(channels))
 	for i, id := range channels {
@@ -72,12 +76,12 @@ func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) 
 	}
 	online, err := counts(run(ctx, l.rdb, onlineScript, l.head, args...), len(channels))
 	if err != nil {
-		return nil, fmt.Errorf("read who is online: %w", err)
+		return nil, fmt.Errorf("read the sessions online: %w", err)
 	}
 	return online, nil
 }
 
-// counts reads n counts.
+// counts decodes a reply of n counts.
 func counts(cmd *redis.Cmd, n int) ([]int, error) {
 	sums, err := cmd.Int64Slice()
 	if err == nil && len(sums) != n {

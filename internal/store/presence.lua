@@ -1,8 +1,10 @@
--- Writes what channels an edge's sessions watch, renews the edge's lease, and takes away what edges have left whose lease is over.
--- KEYS[1]: the portal's head, for the names of the keys. ARGV: the edge, lease in ms, 1 to write the whole set anew, 1 if this call
--- ends what is to be written, life in seconds of when a user was last seen, how long in ms what an edge has left outlives its lease; then pairs of channel and sessions.
--- Gives 0, and does nothing, if there is nothing to change any more: the caller has to replace. Else 1, and then pairs of a user's
--- channel and 1 if the user has come, 0 if he has left: with this call, and at no other edge either.
+-- Writes which channels an edge's sessions watch, renews the edge's lease, and removes what edges
+-- have left whose lease is over. KEYS[1]: the portal's head, for the names of the keys. ARGV: the
+-- edge, lease in ms, 1 to write the whole set anew, 1 if this is the last call of the set, life in
+-- seconds when a user was last seen, how long in ms what an edge has left outlives its lease; then
+-- pairs of channel and sessions. Returns 0, and does nothing, if there is nothing to change any
+-- more: the caller must replace. Else returns 1, and then pairs of a user's channel and 1 if the
+-- user has come, 0 if the user has left: with this call, and at no other edge either.
 local call, sub, byte = redis.call, string.sub, string.byte
 local portal = sub(KEYS[1], 1, -5)
 local leases, on, seen = portal .. 'leases', portal .. 'on:', portal .. 'seen'
@@ -11,7 +13,7 @@ local watched, was = on .. edge, portal .. 'was:' .. edge
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
--- ms writes a time so that Redis reads it.
+-- ms formats a time so that Redis can read it.
 local function ms(t)
 	return string.format('%.0f', t)
 end
@@ -19,15 +21,17 @@ end
 if ARGV[3] == '1' then
 	call('DEL', was)
 	if call('EXISTS', watched) == 1 then
-		call('RENAME', watched, was) -- to tell who is not in the new set
+		call('RENAME', watched, was) -- to find who is not in the new set
 		call('PEXPIRE', was, ARGV[2])
 	end
-	call('HSET', watched, '', 0) -- an edge without sessions has a key too, or its lease could not be told from a lost one
+	-- an edge without sessions has a key, too, or its lease would look like a lost one
+	call('HSET', watched, '', 0)
 elseif call('EXISTS', watched) == 0 or tonumber(call('ZSCORE', leases, edge) or 0) <= now then
 	return {0}
 end
 call('ZADD', leases, ms(now + lease), edge)
--- What an edge has left outlives its lease for a while, so that others can tell whom it has taken along.
+-- What an edge has left outlives its lease for a while, so that others can tell which users left
+-- with it.
 call('PEXPIRE', leases, ms(lease + ARGV[6]))
 call('PEXPIRE', watched, ms(lease + ARGV[6]))
 
@@ -35,9 +39,11 @@ local moved = {1}
 local alive = call('ZRANGEBYSCORE', leases, '(' .. ms(now), '+inf')
 local told = false
 
--- note tells of a user who had sessions at an edge and has none, or the other way round, unless there are some at another.
+-- note adds a user to the reply that had sessions at an edge and has none, or the other way round,
+-- unless there are some at another edge.
 local function note(channel, of, before, after)
-	local user = byte(channel) == 64 and byte(channel, 2) ~= 115 -- '@', and not the 's' of a status channel
+	-- '@', and not the 's' of a status channel
+	local user = byte(channel) == 64 and byte(channel, 2) ~= 115
 	if not user or before == after then
 		return
 	end
@@ -64,7 +70,7 @@ for i = 7, #ARGV, 2 do
 	note(channel, edge, before, after)
 end
 
--- bury takes away what a dead edge has left, or a part of it if it is much: the next call goes on.
+-- bury removes what a dead edge has left, or a part of it if it is much: the next call goes on.
 local function bury(dead)
 	local left, cursor, n = on .. dead, '0', 0
 	repeat

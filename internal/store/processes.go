@@ -33,7 +33,8 @@ func (s *Store) DropProcess(ctx context.Context, id string) error {
 	return nil
 }
 
-// Processes gives the statistics of all processes whose lease holds, in the order of their ids. What does not decode is left out.
+// Processes returns the statistics of all processes whose lease holds, in the order of their ids.
+// What does not decode is left out.
 func (s *Store) Processes(ctx context.Context) ([]proto.Process, error) {
 	texts, err := run(ctx, s.rdb, processesScript, processesKey).StringSlice()
 	if err != nil {

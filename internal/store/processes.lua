@@ -1,4 +1,5 @@
--- Gives the statistics of all processes whose lease holds, and forgets the others. KEYS[1]: all processes' statistics.
+-- Returns the statistics of all processes whose lease holds, and deletes the others. KEYS[1]: all
+-- processes' statistics.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local fields, live = redis.call('HGETALL', KEYS[1]), {}

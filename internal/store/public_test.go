@@ -10,7 +10,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// TestPublicIDsStoredByAnOlderBuild: a client's message that an older build has stored under a private id is given to nobody.
+// TestPublicIDsStoredByAnOlderBuild: a client's message that an older build has stored under a
+// private id is given to nobody.
 func TestPublicIDsStoredByAnOlderBuild(t *testing.T) {
 	rdb := open(t, storetest.StartRedis(t).URL())
 	l := store.New(rdb, store.Config{}).Log("default")
@@ -23,7 +24,8 @@ func TestPublicIDsStoredByAnOlderBuild(t *testing.T) {
 		t.Fatalf("%d lists of the public id, %v", len(list), err)
 	}
 	prefix := list[0][:len(list[0])-channel.IDLen]
-	if err := rdb.LPush(t.Context(), prefix+ch(1).String(), id.String()).Err(); err != nil { // as an older build did
+	// As an older build did.
+	if err := rdb.LPush(t.Context(), prefix+ch(1).String(), id.String()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	for of, want := range map[channel.ID]string{ch(1): "a portal's", channel.ForPublic(ch(1)): "a client's"} {

@@ -7,16 +7,17 @@ import (
 	"pushgate/internal/proto"
 )
 
-// KeyLife is how long the log knows the key of a message that it has taken.
+// KeyLife is how long the log remembers the key of a message.
 const KeyLife = 10 * time.Minute
 
-// twin is a message whose key an earlier one of the same batch has.
-type twin struct{ receipt, first *proto.Receipt }
+// duplicate is a message whose key an earlier one of the same batch has.
+type duplicate struct{ receipt, first *proto.Receipt }
 
-type twins []twin
+type duplicates []duplicate
 
-// takeTwins takes off a batch all messages but the first of each key: the script looks for keys of earlier calls only.
-func takeTwins(batch []*post) (found twins) {
+// takeDuplicates removes from a batch all messages but the first of each key: the script finds only
+// keys of earlier calls.
+func takeDuplicates(batch []*post) (found duplicates) {
 	var first map[string]*proto.Receipt
 	for _, p := range batch {
 		if !p.keyed {
@@ -29,7 +30,7 @@ func takeTwins(batch []*post) (found twins) {
 			switch earlier := first[m.Key]; {
 			case m.Key == "":
 			case earlier != nil:
-				found = append(found, twin{&p.receipts[i], earlier})
+				found = append(found, duplicate{&p.receipts[i], earlier})
 				return nil
 			default:
 				first[m.Key] = &p.receipts[i]
@@ -40,16 +41,17 @@ func takeTwins(batch []*post) (found twins) {
 	return found
 }
 
-// number gives twins the receipts of the first ones, once those have them.
-func (t twins) number() {
-	for _, twin := range t {
-		*twin.receipt = *twin.first
-		twin.receipt.Repeated = true
+// number copies the receipts of the first messages to their duplicates. The former must have been
+// set.
+func (t duplicates) number() {
+	for _, duplicate := range t {
+		*duplicate.receipt = *duplicate.first
+		duplicate.receipt.Repeated = true
 	}
 }
 
-// takeRepeated takes off a batch what was appended by an earlier call. repeated is pairs of message, counted over all that were sent, and
-// the id that it has, in rising order.
+// takeRepeated removes from a batch what an earlier call appended. repeated is pairs of a message,
+// counted over all that were sent, and its id, in ascending order.
 func takeRepeated(batch []*post, repeated []any) error {
 	sent := int64(-1)
 	var fault error
@@ -69,13 +71,13 @@ func takeRepeated(batch []*post, repeated []any) error {
 		})
 	}
 	if fault == nil && len(repeated) > 0 {
-		fault = fmt.Errorf("%d repeated messages that were not sent", len(repeated)/2)
+		fault = fmt.Errorf("reply names %d repeated messages that were not sent", len(repeated)/2)
 	}
 	return fault
 }
 
-// rewrite puts what change gives in the place of each message that is left, and encodes anew what the script takes of p. Nil takes the
-// message off.
+// rewrite replaces each remaining message by what change returns, and encodes the script's
+// arguments again. If change returns nil, the message is removed.
 func (p *post) rewrite(change func(i int, m *proto.Message) *proto.Message) {
 	p.args, p.bytes = p.args[:0], 0
 	for i, m := range p.msgs {

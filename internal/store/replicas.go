@@ -11,13 +11,14 @@ import (
 	"pushgate/internal/proto"
 )
 
-var errReplicas = errors.New("too few replicas have it")
+var errReplicas = errors.New("too few replicas have the message")
 
-// confirm waits until as many replicas have the messages as Config.Replicas demands, or limit. Other appends do not wait for it: it
-// goes by a connection of its own. Nothing is asked of messages that are not stored.
+// confirm waits until as many replicas have the messages as Config.Replicas demands, at most until
+// limit. It uses a connection of its own, so that other appends do not wait for it. Messages that
+// are not stored need no replicas.
 func (l *Log) confirm(ctx context.Context, limit time.Time, msgs []*proto.Message, receipts []proto.Receipt) error {
 	least := 0
-	var id proto.ID // the newest that waits: replicas get everything in its order
+	var id proto.ID // the newest that must wait: replicas receive everything in order
 	for i, m := range msgs {
 		if receipts[i].ID.IsZero() || m.TTL < time.Millisecond {
 			continue
@@ -41,7 +42,8 @@ func (l *Log) confirm(ctx context.Context, limit time.Time, msgs []*proto.Messag
 	return nil
 }
 
-// wait gives how many replicas have a message that the present master has, which need not be the one that took it.
+// wait returns how many replicas have a message that the present master has. That need not be the
+// master that appended it.
 func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
 	node, err := l.links.node(ctx, l.head)
 	if err != nil {
@@ -49,7 +51,7 @@ func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
 	}
 	client, ok := node.(*redis.Client)
 	if !ok {
-		return 0, errors.New("this kind of client has no connection of one's own")
+		return 0, errors.New("client has no dedicated connection")
 	}
 	conn := client.Conn()
 	defer conn.Close()
@@ -59,9 +61,9 @@ func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
 		return 0, err
 	}
 	if here == 0 {
-		return 0, errors.New("the master lost it")
+		return 0, errors.New("the master has lost the message")
 	}
-	// Redis must say how far it got before the deadline makes the connection useless.
+	// Redis must answer before the deadline makes the connection useless.
 	limit, _ := ctx.Deadline()
 	patience := max(time.Until(limit)*3/4, time.Millisecond)
 	n, err := conn.Wait(ctx, least, patience).Result()

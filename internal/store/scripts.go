@@ -31,8 +31,9 @@ var (
 	//go:embed confirm.lua
 	confirmSource string
 
-	appendScript     = newAppendScript("PUBLISH")
-	shardedScript    = newAppendScript("SPUBLISH") // the same for a cluster, where PUBLISH would go to every node
+	appendScript = newAppendScript("PUBLISH")
+	// The same for a cluster, where PUBLISH would go to every node.
+	shardedScript    = newAppendScript("SPUBLISH")
 	headScript       = newScript(positionSource + headSource)
 	historyScript    = newScript(historySource)
 	presenceScript   = newScript(presenceSource)
@@ -47,7 +48,8 @@ func newAppendScript(publish string) script {
 	return newScript(positionSource + "local publish = '" + publish + "'\n" + appendSource)
 }
 
-// script is a Lua script and the name by which Redis knows it once it has seen it. It is immutable.
+// script is a Lua script and the hash by which Redis knows it once it has been sent. It is
+// immutable.
 type script struct{ source, hash string }
 
 func newScript(source string) script {
@@ -69,7 +71,8 @@ func run(ctx context.Context, rdb processor, s script, key string, args ...any) 
 	return cmd
 }
 
-// runAll runs a script several times on one key in one round trip, or two if Redis does not know it. Each command has its own error.
+// runAll runs a script several times on one key in one round trip, or two if Redis does not know
+// it. Each command has its own error.
 func runAll(ctx context.Context, rdb redis.UniversalClient, s script, key string, args [][]any) []*redis.Cmd {
 	pipeline := func(first, what string) []*redis.Cmd {
 		cmds := make([]*redis.Cmd, len(args))
@@ -77,7 +80,7 @@ func runAll(ctx context.Context, rdb redis.UniversalClient, s script, key string
 		for i, a := range args {
 			cmds[i] = command(ctx, first, what, key, a)
 			_ = pipe.Process(ctx, once{cmds[i]})
-			first, what = "evalsha", s.hash // the first has made it known
+			first, what = "evalsha", s.hash // the first one has loaded it
 		}
 		_, _ = pipe.Exec(ctx) // the errors stay in the commands
 		return cmds
@@ -101,8 +104,8 @@ func process(ctx context.Context, rdb processor, name, what, key string, args []
 	return cmd
 }
 
-// once is a command that no client sends again after it may have arrived, whatever the client's options say: an append sent twice is
-// a message doubled.
+// once is a command that no client sends again after it may have arrived, whatever the client's
+// options say: an append that is sent twice doubles its message.
 type once struct{ *redis.Cmd }
 
 // NoRetry reports true.

@@ -15,9 +15,9 @@ import (
 // seenBatch bounds the users that one call of the script takes.
 const seenBatch = 1000
 
-// LastSeen returns for each user how many sessions of all edges it has, as [Log.Online] does of its channel, and when it was last seen, to
-// the second: when it came or left, or what SetSeen said. That is the zero time for who has not been for SeenLife. It takes one round trip
-// as a rule.
+// LastSeen returns for each user how many sessions of all edges it has, as [Log.Online] does of its
+// channel, and when it was last seen, to the second: when it came or left, or what SetSeen said.
+// That is the zero time for a user not seen for SeenLife. It usually takes one round trip.
 func (l *Log) LastSeen(ctx context.Context, users []int64) (sessions []int, seen []time.Time, err error) {
 	if len(users) == 0 {
 		return nil, nil, nil
@@ -53,7 +53,8 @@ func (l *Log) LastSeen(ctx context.Context, users []int64) (sessions []int, seen
 	return sessions, seen, nil
 }
 
-// SetSeen notes when users were seen, to the second. It never makes a time earlier than what is known, nor later than the present.
+// SetSeen records when users were seen, to the second. It never replaces a time by an earlier one,
+// and records no time later than the present.
 func (l *Log) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 	for len(seen) > 0 {
 		n := min(len(seen), seenBatch)
@@ -62,7 +63,7 @@ func (l *Log) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 			args = append(args, s.User, s.At.Unix())
 		}
 		if err := run(ctx, l.rdb, seenScript, l.seen, args...).Err(); err != nil {
-			return fmt.Errorf("write who was last seen when: %w", err)
+			return fmt.Errorf("write last-seen times: %w", err)
 		}
 		seen = seen[n:]
 	}

@@ -1,5 +1,6 @@
--- Notes when users were last seen; of two times the later counts, and none is in the future.
--- KEYS[1]: the portal's times. ARGV: life of a time in seconds, then pairs of user and unix seconds. Gives 1.
+-- Records when users were last seen; of two times the later counts, and none is in the future.
+-- KEYS[1]: the portal's times. ARGV: life of a time in seconds, then pairs of user and unix
+-- seconds. Returns 1.
 local now = redis.call('TIME')[1]
 for i = 2, #ARGV, 2 do
 	local at = math.min(tonumber(ARGV[i + 1]), tonumber(now))

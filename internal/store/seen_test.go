@@ -11,8 +11,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// TestLastSeenIsOneRead: Redis does for a question about many users what it does for one: one command for each edge, and no more round
-// trips, whatever it has forgotten.
+// TestLastSeenIsOneRead: Redis does for a question about many users what it does for one: one
+// command for each edge, and no more round trips, whatever it has forgotten.
 func TestLastSeenIsOneRead(t *testing.T) {
 	server := storetest.StartRedis(t)
 	rdb := open(t, server.URL())

@@ -12,7 +12,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// publishing appends from several goroutines until it is stopped, and remembers what was acknowledged.
+// publishing appends from several goroutines until it is stopped, and remembers what was
+// acknowledged.
 type publishing struct {
 	stop func()
 

@@ -1,13 +1,13 @@
-// Package store is the log in Redis: messages that live until they expire, lists of them by channel, notifications of them, and
-// what processes tell of themselves.
+// Package store is the log in Redis: messages that live until they expire, lists of them by
+// channel, notifications of them, presence, and the statistics of processes.
 //
 // Locks are taken in this order:
 //
-//	listener.turn, then whatever lock the follower takes, Log.mu, links.mu, link.mu
+//	whatever lock a follower holds, then Log.mu, links.mu or link.mu
 //	link.mu, then listener.mu
 //
-// Log.mu, links.mu and link.mu are never held together. Whoever has link.mu must not wait for a turn:
-// the link takes it with TryLock, and only while it holds no lock.
+// Log.mu, links.mu and link.mu are never held together, and none is held while a follower is
+// called.
 package store
 
 import (
@@ -22,39 +22,46 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Lives of what the store keeps.
+// How long the store keeps what it holds.
 const (
-	ListLife      = 24 * time.Hour      // of a channel's list of ids, after its last message that is not transient
-	PresenceLease = 15 * time.Second    // of an edge's presence, after its last [Log.SetPresence]
-	SeenLife      = 30 * 24 * time.Hour // of when a user was last seen
-	ProcessLease  = 30 * time.Second    // of a process's statistics, after its last [Store.PutProcess]
+	// A channel's list of ids, after its last message that is not transient.
+	ListLife      = 24 * time.Hour
+	PresenceLease = 15 * time.Second    // an edge's presence, after its last [Log.SetPresence]
+	SeenLife      = 30 * 24 * time.Hour // when a user was last seen
+	// A process's statistics, after its last [Store.PutProcess].
+	ProcessLease = 30 * time.Second
 )
 
 // Config says how a store works. A zero field takes its default.
 type Config struct {
-	ChannelCap   int           // ids that a channel keeps at most; 10,000
-	WriteWindow  time.Duration // how long after its first message a channel takes more, to the millisecond; for ever
-	PageMessages int           // messages in a page of history at most; 100
-	PageBytes    int           // bytes of records in a page that has more than one; 256 KiB
+	ChannelCap int // most ids that a channel keeps; 10,000
+	// How long after its first message a channel accepts more, to the millisecond; default: for
+	// ever.
+	WriteWindow  time.Duration
+	PageMessages int // most messages in a page of history; 100
+	PageBytes    int // most bytes of records in a page that has more than one; 256 KiB
 
-	Replicas proto.ReplicaRules // how many replicas must have a message before it is acknowledged; none
+	// How many replicas must have a message before it is acknowledged; default: none.
+	Replicas proto.ReplicaRules
 
-	Timeout time.Duration // in which an append is answered; 700 ms
-	Ping    time.Duration // between two questions whether the link of notifications is alive; 1 s
-	Silence time.Duration // after which a link that says nothing is dead; 3 s
-	Canary  time.Duration // between two messages to oneself, which must be heard over the link of notifications; 1 s
+	Timeout time.Duration // within which an append is answered; 700 ms
+	Ping    time.Duration // between two pings of the connection for notifications; 1 s
+	Silence time.Duration // after which a silent connection is taken for dead; 3 s
+	// Between two probes, which the connection for notifications must bring back; 1 s.
+	Canary time.Duration
 
-	// Damaged is told of every record that does not decode, notified or read; such a message cannot be delivered by any means.
-	// It may be called concurrently. Nil: nobody is told.
+	// Damaged is called for every record that does not decode, notified or read; such a message can
+	// never be delivered. It may be called concurrently. May be nil.
 	Damaged func(id proto.ID, err error)
-	// Heard is told how long each message to oneself took. It may be called concurrently. Nil: nobody is told.
+	// Heard is called with the time that each probe took to come back. It may be called
+	// concurrently. May be nil.
 	Heard func(took time.Duration)
-	// Panics is told of panics in what follows the log, which are recovered: the follower is told Down, and Resync after a new
-	// subscription. Nil: none is recovered.
+	// Panics receives the panics in what follows the log, which are recovered: the follower gets
+	// Down, and Resync after a new subscription. Nil: no panic is recovered.
 	Panics contain.Report
 }
 
-// WithDefaults gives c with its zero fields filled in.
+// WithDefaults returns c with its zero fields set to their defaults.
 func (c Config) WithDefaults() Config {
 	or(&c.ChannelCap, 10_000)
 	or(&c.PageMessages, 100)
@@ -78,7 +85,8 @@ func or[T int | time.Duration](field *T, value T) {
 	}
 }
 
-// Store is the logs of all portals in one Redis, and the statistics of processes. Its methods may be called concurrently.
+// Store holds the logs of all portals in one Redis, and the statistics of processes. Its methods
+// may be called concurrently.
 type Store struct {
 	rdb   redis.UniversalClient // immutable
 	cfg   Config                // immutable
@@ -88,15 +96,16 @@ type Store struct {
 	logs map[string]*Log
 }
 
-// New makes a store on a client, best one from [Open]. The caller keeps the client and closes it after the last use of the store.
-// The client must respect the deadlines of contexts (redis.Options.ContextTimeoutEnabled), or Config.Timeout holds nothing.
+// New returns a store on a client, preferably one from [Open]. The caller owns the client and
+// closes it after the last use of the store. The client must respect the deadlines of contexts
+// (redis.Options.ContextTimeoutEnabled), or Config.Timeout has no effect.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	cfg = cfg.WithDefaults()
 	return &Store{rdb: rdb, cfg: cfg, links: newLinks(rdb, cfg), logs: make(map[string]*Log)}
 }
 
-// Log gives the log of a portal, the same one at every call. The name must not contain braces, which mark the part of a key that
-// decides where a cluster keeps it.
+// Log returns the log of a portal, the same one at every call. The name must not contain braces,
+// which mark the part of a key that decides where a cluster keeps it.
 func (s *Store) Log(portal string) *Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,27 +122,29 @@ func (s *Store) Log(portal string) *Log {
 	return l
 }
 
-// Log is one portal's log. Its methods may be called concurrently. None of them returns earlier because its context is cancelled
-// while Redis works for it; deadlines are respected.
+// Log is one portal's log. Its methods may be called concurrently. None of them returns earlier
+// because its context is cancelled while Redis works for it; deadlines are respected.
 type Log struct {
 	rdb    redis.UniversalClient // immutable
 	cfg    Config                // immutable, with defaults
 	links  *links                // immutable
 	portal string                // immutable
-	head   string                // immutable: the key, and by its hash tag the place of all the portal's keys
-	topic  string                // immutable
-	seen   string                // immutable: the key of when users were last seen
-	append script                // immutable: the one whose notifications are heard
+	// Immutable: a key, whose hash tag decides where all the portal's keys are.
+	head   string
+	topic  string // immutable
+	seen   string // immutable: the key of when users were last seen
+	append script // immutable: the one that publishes where followers listen
 
 	mu    sync.Mutex
-	known proto.ID // the newest id that Redis has told of
-	busy  bool     // an append leads the line or has been named to
-	line  []*post  // appends that wait, in order of arrival; nobody waits unless busy
+	known proto.ID // the newest id that Redis has returned
+	busy  bool     // a post leads the queue or has been signalled to
+	queue []*post  // posts that wait, in order of arrival; empty unless busy
 }
 
-// Head gives the id of the newest message of the portal, or the zero ID. known is the newest id that the caller has from this log,
-// or the zero ID; if the log is behind it, Redis has lost data, and the log is raised into a new epoch, so that no id is
-// given twice. An id that somebody else claims to know must not be passed.
+// Head returns the id of the newest message of the portal, or the zero ID. known is the newest id
+// that the caller has from this log, or the zero ID; if the log is behind it, Redis has lost data,
+// and Head opens a new epoch, so that no id is assigned twice. Do not pass an id that a client
+// claims to know.
 func (l *Log) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
 	text, err := run(ctx, l.rdb, headScript, l.head, cursor(known)).Text()
 	if err != nil {
@@ -161,7 +172,7 @@ func (l *Log) knows() proto.ID {
 	return l.known
 }
 
-// cursor is how scripts are given an id: the zero ID is empty, and so before all others.
+// cursor returns an id as scripts take it: the zero ID is empty, and so before all others.
 func cursor(id proto.ID) string {
 	if id.IsZero() {
 		return ""
@@ -169,7 +180,7 @@ func cursor(id proto.ID) string {
 	return id.String()
 }
 
-// parseID reads what scripts give for an id.
+// parseID decodes an id in a script's reply.
 func parseID(s string) (proto.ID, error) {
 	if s == "" {
 		return proto.ID{}, nil

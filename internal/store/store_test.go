@@ -45,8 +45,8 @@ func calm() store.Config {
 	return store.Config{Timeout: 30 * time.Second, Ping: 10 * time.Second, Silence: time.Minute}
 }
 
-// open makes a client that ends with the test. It waits for as long as contexts let it: what a script does for thousands takes miniredis seconds
-// on a busy machine.
+// open makes a client that ends with the test. It waits for as long as contexts let it: what a
+// script does for thousands takes miniredis seconds on a busy machine.
 func open(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
 	mark := "?"
@@ -106,8 +106,8 @@ func TestRedis(t *testing.T) {
 	})
 }
 
-// age makes a real Redis look as it will after d: its clock cannot be moved, but what it holds can be made older. That lives end
-// when they should is tested apart from this, with short ones.
+// age makes a real Redis look as it will after d: its clock cannot be moved, but what it holds can
+// be made older. That lives end when they should is tested apart from this, with short ones.
 func age(t testing.TB, rdb redis.UniversalClient, d time.Duration) {
 	t.Helper()
 	if err := rdb.Eval(context.Background(), ageScript, nil, d.Milliseconds()).Err(); err != nil {
@@ -145,7 +145,8 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return 1`
 
-// A Redis that was restarted has forgotten the script: it is told once, however many questions travel together.
+// A restarted Redis has forgotten the script: it is sent once, however many questions travel
+// together.
 func TestHistoriesOfARedisThatForgotTheScript(t *testing.T) {
 	server := storetest.StartRedis(t)
 	l := store.New(open(t, server.URL()), store.Config{}).Log("default")

@@ -1,5 +1,5 @@
-// Package urlpath refuses paths that two programs may read differently, and says which paths belong
-// to a route.
+// Package urlpath detects paths that two programs may read differently, and reports which paths
+// belong to a route.
 package urlpath
 
 import (
@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Ambiguous reports whether a proxy may take the path of u for another one than it is: one with a
-// dot segment, an empty segment or a backslash, be they written plainly or escaped, once or more
-// often. nginx chooses a location by the path that it makes of those, and sends on what the client
-// wrote: so /bitrix/pub/../rest/ passes as one thing and would arrive as another. No client or
-// portal has such a path.
+// Ambiguous reports whether a proxy may read the path of u differently: whether it has a dot
+// segment, an empty segment or a backslash, plain or escaped, once or more often. nginx chooses a
+// location by the normalized path, but forwards what the client wrote: so /bitrix/pub/../rest/
+// passes as one path and would arrive as another. No client or portal uses such a path.
 func Ambiguous(u *url.URL) bool {
-	path := u.EscapedPath() // a raw backslash or number sign is escaped here, whatever the client wrote
+	// A raw backslash or number sign is escaped here, whatever the client wrote.
+	path := u.EscapedPath()
 	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
 		if segment == "." || segment == ".." {
 			return true
@@ -35,8 +35,8 @@ func Ambiguous(u *url.URL) bool {
 	return false
 }
 
-// escapes are those of a dot, a slash, a backslash, a number sign (which ends a path for some) and
-// a percent sign (of an escape that is escaped).
+// escapes are those of a dot, a slash, a backslash, a number sign (which ends a path for some
+// programs) and a percent sign (of an escaped escape).
 const escapes = "%2e%2f%5c%23%25"
 
 // Within reports whether path is a route, which is written without a slash at its end, or lies

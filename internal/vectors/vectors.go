@@ -1,4 +1,4 @@
-// Package vectors is the protocol's test vectors, typed, for the tests of any package.
+// Package vectors holds the protocol's test vectors, typed, for the tests of any package.
 package vectors
 
 import (
@@ -11,7 +11,7 @@ import (
 //go:embed vectors.json
 var raw []byte
 
-// Vectors is what the file holds of the dialects that this service speaks.
+// Vectors holds the vectors of the dialects that this service speaks.
 type Vectors struct {
 	Signatures        []Signature        `json:"signatures"`
 	Parsing           Parsing            `json:"channel_id_parsing"`
@@ -130,7 +130,7 @@ type HTTP struct {
 	Status     int               `json:"status"`
 	Headers    map[string]string `json:"headers"`
 	Body       string            `json:"body"`
-	Shape      string            `json:"body_shape"` // in place of Body, where it varies
+	Shape      string            `json:"body_shape"` // instead of Body, where it varies
 }
 
 // Close is a close frame and what it is sent for.
@@ -161,7 +161,8 @@ type JWT struct {
 	Token string `json:"token"`
 }
 
-// JSONRPC is a frame of version 5 and what comes back. Replies may have a note in words behind them, in parentheses.
+// JSONRPC is a frame of version 5 and what comes back. A reply may be followed by a note in
+// parentheses.
 type JSONRPC struct {
 	Direction string   `json:"dir"`
 	Frame     string   `json:"frame"`
@@ -169,7 +170,8 @@ type JSONRPC struct {
 	Replies   []string `json:"replies"`
 }
 
-// Load gives the vectors. It fails the test if one of the lists is empty: a test without cases would pass.
+// Load returns the vectors. It fails the test if one of the lists is empty: a test without cases
+// would pass.
 func Load(tb testing.TB) Vectors {
 	tb.Helper()
 	var v Vectors
@@ -188,7 +190,8 @@ func Load(tb testing.TB) Vectors {
 	return v
 }
 
-// Answer gives the case whose request in words begins with prefix and whose answer is in the words of the given generation.
+// Answer returns the case whose request in words begins with prefix and whose answer is that of the
+// given generation.
 func (v Vectors) Answer(tb testing.TB, generation int, prefix string) HTTP {
 	tb.Helper()
 	for _, c := range v.HTTP {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// slots are how many parts the keys of a cluster are in.
+// slots is the number of slots of a cluster.
 const slots = 16384
 
 // Cluster is a Redis cluster of a test's own: masters that share the keys, without replicas.
@@ -16,8 +16,8 @@ type Cluster struct {
 	Nodes []*Redis
 }
 
-// StartCluster starts a cluster of so many nodes, which ends with the test; args are further options of each node's command line. The
-// test is skipped, or fails, as with [StartRedis].
+// StartCluster starts a cluster of that many nodes, which ends with the test; args are further
+// options of each node's command line. The test is skipped, or fails, as with [StartRedis].
 func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{}
@@ -42,7 +42,7 @@ func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
 	return c
 }
 
-// URL gives the cluster's address in the form that the store opens.
+// URL returns the cluster's address in the form that the store opens.
 func (c *Cluster) URL() string {
 	addrs := make([]string, len(c.Nodes))
 	for i, r := range c.Nodes {
@@ -51,7 +51,7 @@ func (c *Cluster) URL() string {
 	return "redis+cluster://" + strings.Join(addrs, ",")
 }
 
-// AddReplica starts a replica of a node, which takes its place when it falls. It is not among Nodes.
+// AddReplica starts a replica of a node, which replaces it when it fails. It is not among Nodes.
 func (c *Cluster) AddReplica(of *Redis) *Redis {
 	of.t.Helper()
 	_, bus, _ := net.SplitHostPort(freeAddr(of.t))
@@ -70,11 +70,12 @@ func (c *Cluster) AddReplica(of *Redis) *Redis {
 	return r
 }
 
-// Move gives the slot of a key, in which nothing may be kept, to another node.
+// Move moves the slot of a key, which must be empty, to another node.
 func (c *Cluster) Move(key string, to *Redis) {
 	slot := strings.TrimPrefix(to.must("CLUSTER", "KEYSLOT", key), ":")
 	id := to.must("CLUSTER", "MYID")
-	// What the former keeper has said a moment ago is still on its way. It is believed, for ever, unless its successor is known to be of a later epoch.
+	// A message of the former owner of the slot may still be under way. The nodes believe it, for
+	// ever, unless they know that the new owner has a later epoch.
 	to.must("CLUSTER", "BUMPEPOCH")
 	epoch := to.epoch(id)
 	for _, r := range c.Nodes {
@@ -85,7 +86,7 @@ func (c *Cluster) Move(key string, to *Redis) {
 	}
 }
 
-// epoch gives the configuration epoch of a node of the cluster, as r knows it.
+// epoch returns the configuration epoch of a node of the cluster, as r knows it.
 func (r *Redis) epoch(id string) string {
 	r.t.Helper()
 	for line := range strings.Lines(r.must("CLUSTER", "NODES")) {
@@ -97,7 +98,7 @@ func (r *Redis) epoch(id string) string {
 	return ""
 }
 
-// must does a command that does not fail.
+// must runs a command that must not fail.
 func (r *Redis) must(words ...string) string {
 	r.t.Helper()
 	answer, err := r.Do(words...)
@@ -107,7 +108,7 @@ func (r *Redis) must(words ...string) string {
 	return answer
 }
 
-// await waits until ok, which is sure to happen.
+// await waits until ok returns true, and fails the test if it takes too long.
 func (r *Redis) await(what string, ok func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {

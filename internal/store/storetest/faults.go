@@ -9,10 +9,10 @@ import (
 	"pushgate/internal/proto"
 )
 
-// ErrDown is what followers of a [Memory] are told when its link of notifications is down.
+// ErrDown is the error that followers of a [Memory] get when its link of notifications is down.
 var ErrDown = errors.New("the link of notifications is down")
 
-// faults is what a test has asked for. It is guarded by Memory.mu.
+// faults holds the faults that a test has asked for. Memory.mu guards it.
 type faults struct {
 	down  bool
 	lag   time.Duration
@@ -21,7 +21,7 @@ type faults struct {
 	hooks struct{ before, after func() }
 }
 
-// fault gives the error that a call has to fail with, if any. m.mu is held.
+// fault returns the error that a call must return, if any. m.mu is held.
 func (m *Memory) fault(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -29,15 +29,15 @@ func (m *Memory) fault(ctx context.Context) error {
 	return m.err
 }
 
-// SetDown takes the link of notifications down for all followers, or makes it again. What is appended meanwhile is in the log, and
-// no follower is notified of it, nor of what was still on its way; appends work.
+// SetDown takes the link of notifications down for all followers, or restores it. While it is down,
+// appends work, but no follower is notified of them, nor of what was still under way.
 func (m *Memory) SetDown(down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.setDown(down)
 }
 
-// Cut takes the link of notifications down and makes it again at once: what was on its way is lost.
+// Cut takes the link of notifications down and restores it at once: what was under way is lost.
 func (m *Memory) Cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,22 +55,24 @@ func (m *Memory) setDown(down bool) {
 	}
 }
 
-// SetLag delays notifications of what is appended from now on, for all followers; their order stays. Nobody is told that they are late.
+// SetLag delays notifications of what is appended from now on, for all followers. They stay in
+// order. Followers are not told that they are late.
 func (m *Memory) SetLag(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lag = d
 }
 
-// Fail makes every call return err, except Follow, whose followers go on; with nil calls work again.
+// Fail makes every call return err, except Follow, whose followers go on. With nil, calls work
+// again.
 func (m *Memory) Fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
 }
 
-// OnHistory has functions called by every History, in its goroutine, before it takes its snapshot and after it. They may be nil,
-// block, and call the log.
+// OnHistory sets functions that every History calls, in its goroutine, before and after it takes
+// its snapshot. They may be nil, block, and call the log.
 func (m *Memory) OnHistory(before, after func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,20 +86,20 @@ func (m *Memory) Advance(d time.Duration) {
 	m.ahead += d
 }
 
-// Flush loses all that the log holds, its head among it. Links of notifications stay.
+// Flush deletes everything that the log holds, including its head. Links of notifications stay.
 func (m *Memory) Flush() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.clear()
 }
 
-// link is one follower's subscription. It is guarded by Memory.mu.
+// link is one follower's subscription. Memory.mu guards it.
 type link struct {
 	wake chan struct{} // of capacity 1, never closed; immutable
 
 	up     bool
-	told   bool     // the follower was told Down, and not yet Resync
-	newest proto.ID // of what is in the queue or was
+	told   bool     // Down was called, and not yet Resync
+	newest proto.ID // newest id that was queued
 	queue  []event
 }
 
@@ -125,7 +127,7 @@ func (l *link) put(e event) {
 	}
 }
 
-// connect tells l how the link of notifications is now. What was on its way is lost. m.mu is held.
+// connect sets the state of the link of notifications. What was under way is lost. m.mu is held.
 func (m *Memory) connect(l *link) {
 	l.up = !m.down
 	l.queue = slices.DeleteFunc(l.queue, func(e event) bool { return !l.up || e.err == nil })
@@ -137,7 +139,8 @@ func (m *Memory) connect(l *link) {
 	}
 }
 
-// take gives the next event of a link that is due, or how long to wait for it; for ever if that is negative.
+// take returns the next event of a link that is due, or how long to wait for it. A negative time
+// means for ever.
 func (m *Memory) take(l *link) (e event, wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -189,7 +192,7 @@ func (m *Memory) Follow(ctx context.Context, f proto.Follower) error {
 	return ctx.Err()
 }
 
-// sleep waits until l is woken, time is over or ctx ends.
+// sleep waits until l is woken, the time is over or ctx ends.
 func (l *link) sleep(ctx context.Context, d time.Duration) {
 	var due <-chan time.Time
 	if d > 0 {

@@ -1,4 +1,5 @@
-// Package storetest is the log without Redis, the suite that holds both to the same behaviour, and a redis-server for tests.
+// Package storetest is for tests: a log in memory, the suite that holds it and the log in Redis to
+// the same behaviour, and redis-servers.
 package storetest
 
 import (
@@ -13,15 +14,17 @@ import (
 	"pushgate/internal/store"
 )
 
-// Memory is one portal's log in memory: the twin of [store.Log] and of the statistics of [store.Store], for tests, and in
-// synctest bubbles too. Its methods may be called concurrently. How it can be made to fail is in faults.go.
+// Memory is one portal's log in memory: the counterpart of [store.Log] and of the statistics of
+// [store.Store], for tests, and in synctest bubbles too. Its methods may be called concurrently.
+// How it can be made to fail is in faults.go.
 type Memory struct {
 	cfg store.Config // immutable, with defaults
 
-	mu       sync.Mutex
-	head     proto.ID  // newest given
-	lost     time.Time // until then something of the epoch before may be missing
-	known    proto.ID  // newest that callers were told of: survives Flush, as a process survives its Redis
+	mu   sync.Mutex
+	head proto.ID  // newest given
+	lost time.Time // until then something of the epoch before may be missing
+	// Newest id that callers know; survives Flush, as a process survives its Redis.
+	known    proto.ID
 	bodies   map[proto.ID]body
 	lists    map[channel.ID]*list
 	births   map[channel.ID]birth
@@ -68,7 +71,8 @@ type process struct {
 	ends  time.Time
 }
 
-// NewMemory makes an empty log. Of cfg it heeds the cap, the write window and the limits of a page.
+// NewMemory returns an empty log. Of cfg it uses the cap, the write window and the limits of a
+// page.
 func NewMemory(cfg store.Config) *Memory {
 	m := &Memory{cfg: cfg.WithDefaults(), links: make(map[*link]struct{})}
 	m.clear()
@@ -87,7 +91,7 @@ func (m *Memory) clear() {
 	m.told = make(map[string]process)
 }
 
-// now is the time on the log's clock. m.mu is held.
+// now returns the time on the log's clock. m.mu is held.
 func (m *Memory) now() time.Time { return time.Now().Add(m.ahead) }
 
 // raise opens a new epoch if the log is behind known. m.mu is held.
@@ -137,7 +141,8 @@ func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Re
 	return receipts, nil
 }
 
-// split tells receivers that may be written to from those whose window is over. m.mu is held.
+// split separates receivers that may be written to from those whose write window is over. m.mu is
+// held.
 func (m *Memory) split(receivers []channel.ID, now time.Time) (open, closed []channel.ID) {
 	window := m.cfg.WriteWindow
 	if window == 0 {
@@ -177,7 +182,8 @@ func (m *Memory) put(id proto.ID, msg *proto.Message, now time.Time) {
 	}
 }
 
-// push puts an id at the tail of a channel's list and trims the head, as the script does. m.mu is held.
+// push puts an id at the tail of a channel's list and trims the head, as the script does. m.mu is
+// held.
 func (m *Memory) push(ch channel.ID, id proto.ID, now time.Time) {
 	l := m.lists[ch]
 	if l == nil || !now.Before(l.ends) {
@@ -208,7 +214,7 @@ func (m *Memory) push(ch channel.ID, id proto.ID, now time.Time) {
 	}
 }
 
-// alive forgets the body of id if its time is over. m.mu is held.
+// alive deletes the body of id if it has expired. m.mu is held.
 func (m *Memory) alive(id proto.ID, now time.Time) bool {
 	b, ok := m.bodies[id]
 	if ok && !now.Before(b.ends) {

@@ -107,7 +107,7 @@ func TestMemoryDown(t *testing.T) {
 			t.Errorf("resync at %v, want %v", newest, missed)
 		}
 		m.Cut()
-		m.Cut() // before the follower has heard of the first
+		m.Cut() // before the follower is notified of the first
 		post(t, m, time.Hour, "a")
 		synctest.Wait()
 		if _, downs, up, _ := r.State(); downs != 2 || !up {

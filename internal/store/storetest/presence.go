@@ -51,7 +51,7 @@ func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.P
 	return m.bury(moved, now), true, nil
 }
 
-// bury takes away what edges have left whose lease is over. m.mu is held.
+// bury removes what edges have left whose lease is over. m.mu is held.
 func (m *Memory) bury(moved []proto.Status, now time.Time) []proto.Status {
 	for dead, p := range m.presence {
 		if now.Before(p.ends) {
@@ -69,7 +69,8 @@ func (m *Memory) bury(moved []proto.Status, now time.Time) []proto.Status {
 	return moved
 }
 
-// note appends a user that had sessions at an edge and has none, or the other way round, unless there are some elsewhere. m.mu is held.
+// note appends a user that had sessions at an edge and has none, or the other way round, unless
+// there are some elsewhere. m.mu is held.
 func (m *Memory) note(moved []proto.Status, edge string, id channel.ID, before bool, now time.Time) []proto.Status {
 	user, ok := id.User()
 	after := m.presence[edge].sessions[id] > 0
@@ -85,7 +86,7 @@ func (m *Memory) note(moved []proto.Status, edge string, id channel.ID, before b
 	return append(moved, proto.Status{User: user, Online: after})
 }
 
-// see notes that a user was seen. m.mu is held.
+// see records that a user was seen. m.mu is held.
 func (m *Memory) see(user int64, at, now time.Time) {
 	if at.After(now) {
 		at = now

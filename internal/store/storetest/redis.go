@@ -29,8 +29,8 @@ const (
 	answerTimeout = 5 * time.Second
 )
 
-// StartRedis starts a redis-server that ends with the test; args are further options of its command line. Without the program the
-// test is skipped, or fails if the environment says CI=true.
+// StartRedis starts a redis-server that ends with the test; args are further options of its command
+// line. Without the program the test is skipped, or fails if the environment says CI=true.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
@@ -46,7 +46,8 @@ func startServer(t testing.TB, args ...string) *Redis {
 		}
 		t.Skip("redis-server is not installed (Debian: apt-get install redis-server)")
 	}
-	// The port is free now, and hardly anybody else asks for one before the server does; if so, the next try finds another.
+	// The port is free now. If somebody else takes it before the server does, the next try finds
+	// another.
 	r := &Redis{t: t}
 	for try := 0; ; try++ {
 		r.addr = freeAddr(t)
@@ -73,13 +74,13 @@ func freeAddr(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-// Addr gives the server's host and port.
+// Addr returns the server's host and port.
 func (r *Redis) Addr() string { return r.addr }
 
-// URL gives the server's address in the form that the store opens.
+// URL returns the server's address in the form that the store opens.
 func (r *Redis) URL() string { return "redis://" + r.addr }
 
-// Stop ends the server at once, without a farewell, as its machine's fall would. It does nothing to a stopped one.
+// Stop kills the server at once, as a crash of its machine would. It does nothing to a stopped one.
 func (r *Redis) Stop() {
 	if r.cmd == nil {
 		return
@@ -97,7 +98,7 @@ func (r *Redis) Start() {
 	}
 }
 
-// CPU gives the processor time that the server has used since it was started.
+// CPU returns the processor time that the server has used since it was started.
 func (r *Redis) CPU() time.Duration {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(r.cmd.Process.Pid), "stat"))
 	if err != nil {
@@ -113,7 +114,8 @@ func (r *Redis) CPU() time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// Do sends one command, given as words, on a connection of its own, and gives the answer: its first line, or the bulk that it is.
+// Do sends one command, as words, on a connection of its own, and returns the reply: its first
+// line, or the bulk string.
 func (r *Redis) Do(words ...string) (string, error) {
 	conn, err := net.DialTimeout("tcp", r.addr, answerTimeout)
 	if err != nil {
@@ -152,7 +154,8 @@ func (r *Redis) start() error {
 		switch {
 		case strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
 			return nil
-		case strings.Contains(info, "\nprocess_id:"): // a server of another test was quicker to take the port
+		// A server of another test took the port first.
+		case strings.Contains(info, "\nprocess_id:"):
 			r.Stop()
 			return fmt.Errorf("%s is another server's", r.addr)
 		}

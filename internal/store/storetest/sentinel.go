@@ -18,8 +18,8 @@ type Sentinel struct {
 // masterName is what the sentinel calls the master.
 const masterName = "main"
 
-// StartSentinel starts all three, which end with the test. A master is taken for dead after half a second. The test is skipped, or fails,
-// as with [StartRedis].
+// StartSentinel starts all three, which end with the test. The sentinel takes a master for dead
+// after half a second. The test is skipped, or fails, as with [StartRedis].
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
 	master := StartRedis(t)
@@ -39,13 +39,15 @@ func StartSentinel(t testing.TB) *Sentinel {
 	return s
 }
 
-// URL gives the address of the sentinel in the form that the store opens.
+// URL returns the address of the sentinel in the form that the store opens.
 func (s *Sentinel) URL() string { return "redis+sentinel://" + s.watch.Addr() + "/" + masterName }
 
-// Detach has the replica stop following its master, as a cut between them would. The sentinel puts that right after a while.
+// Detach makes the replica stop following its master, as a cut between them would. The sentinel
+// repairs that after a while.
 func (s *Sentinel) Detach() { s.Servers[1].must("REPLICAOF", "127.0.0.1", "1") }
 
-// Switch makes the replica the master although the master is well, and returns when the sentinel says so.
+// Switch makes the replica the master although the master is well, and returns when the sentinel
+// says so.
 func (s *Sentinel) Switch() {
 	s.watch.await("a sentinel that trusts the replica", func() bool {
 		answer, err := s.watch.Do("SENTINEL", "FAILOVER", masterName)

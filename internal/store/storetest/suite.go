@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/store"
 )
 
-// Log is what the suite demands of a log.
+// Log is the interface of a log under test.
 type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
@@ -25,7 +25,7 @@ type Log interface {
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
-// Stats is what the suite demands of the processes' statistics.
+// Stats is the interface of the processes' statistics under test.
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
@@ -45,14 +45,15 @@ type Subject struct {
 	Stats   Stats
 	Advance func(d time.Duration) // moves the log's clock
 	Now     func() time.Time      // the time on the log's clock
-	Flush   func()                // loses all data, and no connection
+	Flush   func()                // deletes all data, and closes no connection
 	Cut     func()                // cuts the links of notifications; they may be made again
 }
 
 // Factory makes a subject that ends with the test.
 type Factory func(t *testing.T, cfg store.Config) Subject
 
-// Run holds a log to the behaviour that all share. It does not run in a bubble: followers are waited for in real time.
+// Run tests the behaviour that all logs share. It does not run in a bubble: followers are waited
+// for in real time.
 func Run(t *testing.T, factory Factory) {
 	for _, c := range slices.Concat(logCases(), lifeCases(), followCases()) {
 		t.Run(c.name, func(t *testing.T) {
@@ -62,7 +63,8 @@ func Run(t *testing.T, factory Factory) {
 	t.Run("model", func(t *testing.T) { runModel(t, factory) })
 }
 
-// inTime lets appends take the time that they have on a busy machine: how soon they fail is tested elsewhere.
+// inTime allows appends all the time that they may take on a busy machine: how soon they fail is
+// tested elsewhere.
 func inTime(cfg store.Config) store.Config {
 	cfg.Timeout = patience
 	return cfg
@@ -81,10 +83,10 @@ type bench struct {
 	Subject
 }
 
-// ch gives a channel by a number.
+// ch returns the channel with a number.
 func ch(n byte) channel.ID { return channel.FromBytes([channel.IDLen / 2]byte{n, 0xab}) }
 
-// msg makes a message by its body.
+// msg returns a message with a body.
 func msg(ttl time.Duration, text string, receivers ...channel.ID) *proto.Message {
 	return &proto.Message{
 		Receivers: receivers, Type: "im_message", Body: []byte(text), TTL: ttl,
@@ -101,7 +103,7 @@ func (b *bench) append(msgs ...*proto.Message) []proto.Receipt {
 	return receipts
 }
 
-// post appends one message that no channel refuses.
+// post appends one message, which no channel may refuse.
 func (b *bench) post(ttl time.Duration, text string, receivers ...channel.ID) proto.ID {
 	b.Helper()
 	r := b.append(msg(ttl, text, receivers...))[0]
@@ -120,7 +122,7 @@ func (b *bench) head(known proto.ID) proto.ID {
 	return head
 }
 
-// page reads one page and checks what is true of every page.
+// page reads one page and checks what every page must satisfy.
 func (b *bench) page(after proto.ID, channels ...channel.ID) proto.Page {
 	b.Helper()
 	p, err := b.Log.History(b.Context(), channels, after)
@@ -183,10 +185,10 @@ func bodies(p proto.Page) []string {
 	return texts
 }
 
-// patience bounds every wait for something that is sure to happen.
+// patience bounds every wait for something that must happen.
 const patience = 30 * time.Second
 
-// eventually waits until ok.
+// eventually waits until ok returns true.
 func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {

@@ -15,8 +15,8 @@ import (
 	"pushgate/internal/store"
 )
 
-// Recorder is a follower that keeps what it is told, and holds the log to its promises: ids rise, Resync comes first and after
-// each Down, and calls do not overlap.
+// Recorder is a follower that records its calls and checks the promises of the log: ids rise,
+// Resync comes first and after each Down, and calls do not overlap.
 type Recorder struct {
 	t testing.TB
 
@@ -29,10 +29,10 @@ type Recorder struct {
 	downs   int
 }
 
-// NewRecorder makes a recorder that reports faults to t.
+// NewRecorder returns a recorder that reports faults to t.
 func NewRecorder(t testing.TB) *Recorder { return &Recorder{t: t} }
 
-// alone takes the lock that nobody else may hold but readers, who are brief.
+// alone takes the lock, which only readers may hold, briefly.
 func (r *Recorder) alone() func() {
 	r.mu.Lock()
 	return r.mu.Unlock
@@ -75,25 +75,25 @@ func (r *Recorder) Down(err error) {
 	r.downs++
 }
 
-// Texts gives the bodies of all messages that came, in their order.
+// Texts returns the bodies of all messages that came, in order.
 func (r *Recorder) Texts() []string {
 	defer r.alone()()
 	return slices.Clone(r.texts)
 }
 
-// IDs gives the ids of all messages that came, in their order.
+// IDs returns the ids of all messages that came, in order.
 func (r *Recorder) IDs() []proto.ID {
 	defer r.alone()()
 	return slices.Clone(r.ids)
 }
 
-// State gives how often the link was made and lost, whether it is up, and the newest id told of.
+// State returns how often the link was made and lost, whether it is up, and the newest id received.
 func (r *Recorder) State() (resyncs, downs int, up bool, newest proto.ID) {
 	defer r.alone()()
 	return r.resyncs, r.downs, r.up, r.newest
 }
 
-// Resyncs gives how often the link was made.
+// Resyncs returns how often the link was made.
 func (r *Recorder) Resyncs() int {
 	n, _, _, _ := r.State()
 	return n
@@ -191,8 +191,8 @@ func followCases() []testCase {
 			}
 			close(stop)
 			appended.Wait()
-			// The recorder has checked the order. What a session does with a resync must give the rest: the log after
-			// the last id before it.
+			// The recorder has checked the order. What a session does with a resync must bring the
+			// rest: the log after the last id before it.
 			all, _ := b.all(proto.ID{}, ch(1))
 			b.eventually("the end", func() bool {
 				_, _, _, newest := r.State()

@@ -56,7 +56,7 @@ func lifeCases() []testCase {
 		{"transient messages are not held", store.Config{}, func(b *bench) {
 			before := b.post(time.Hour, "a", ch(1))
 			transient := b.post(0, "t", ch(1))
-			tiny := b.post(time.Microsecond, "t", ch(1)) // a life is counted in milliseconds
+			tiny := b.post(time.Microsecond, "t", ch(1)) // lives are whole milliseconds
 			after := b.post(time.Hour, "b", ch(1))
 			if !transient.After(before) || !tiny.After(transient) || !after.After(tiny) {
 				b.Errorf("ids %v %v %v %v", before, transient, tiny, after)
@@ -91,7 +91,8 @@ func lifeCases() []testCase {
 	}
 }
 
-// keyCase appends what has been appended before: alone, among others, twice at a time, and to a channel that has closed since.
+// keyCase appends what has been appended before: alone, among others, twice at a time, and to a
+// channel that has closed since.
 func keyCase(b *bench) {
 	keyed := func(key, text string, receivers ...channel.ID) *proto.Message {
 		m := msg(24*time.Hour, text, receivers...)
@@ -180,7 +181,8 @@ func writeWindow(b *bench) {
 	if r := b.append(msg(time.Hour, "none", ch(1)))[0]; !r.ID.IsZero() {
 		b.Errorf("a channel is new a day after its first message: %+v", r)
 	}
-	// The life of a list has passed since the last message that got through: the channel is a new one.
+	// The life of a list has passed since the last message that got through: the channel is a new
+	// one.
 	b.Advance(16 * time.Hour)
 	b.post(time.Hour, "new", ch(1))
 }
@@ -205,7 +207,7 @@ func presenceCase(b *bench) {
 	at := func(n byte, sessions int) proto.Presence { return proto.Presence{Channel: ch(n), Sessions: sessions} }
 	b.online([]int{0, 0}, ch(1), ch(2))
 	b.online([]int{})
-	b.presence("e1", []proto.Presence{at(1, 1)}, false, false) // nothing there to change
+	b.presence("e1", []proto.Presence{at(1, 1)}, false, false) // there is nothing to change
 	b.online([]int{0}, ch(1))
 	b.presence("e1", nil, true, true)
 	b.presence("e1", []proto.Presence{at(1, 2), at(2, 1)}, false, true)
@@ -223,10 +225,10 @@ func presenceCase(b *bench) {
 	b.online([]int{6}, ch(1))
 	b.presence("e1", []proto.Presence{at(2, 1)}, true, true) // replaces what was before
 	b.online([]int{5, 1}, ch(1), ch(2))
-	b.presence("e2", nil, true, true) // how an edge takes its leave
+	b.presence("e2", nil, true, true) // how an edge leaves
 	b.online([]int{0, 1}, ch(1), ch(2))
 
-	b.online([]int{}) // a question of nothing, which asks whether anybody is there to answer
+	b.online([]int{}) // an empty question, which asks whether the log answers
 
 	b.Flush()
 	b.presence("e1", []proto.Presence{at(2, 1)}, false, false)

@@ -46,7 +46,8 @@ func logCases() []testCase {
 			b.want("a b c", proto.ID{}, ch(1), ch(2))
 		}},
 		{"a message comes back whole", store.Config{}, func(b *bench) {
-			receivers := []channel.ID{channel.ForPublic(ch(1)), channel.ForPublic(ch(2))} // clients write to public ids
+			// Clients write to public ids.
+			receivers := []channel.ID{channel.ForPublic(ch(1)), channel.ForPublic(ch(2))}
 			odd, err := channel.Parse(strings.Repeat("Zz", 16))
 			if err != nil {
 				b.Fatal(err)
@@ -86,7 +87,8 @@ func logCases() []testCase {
 				}
 			}
 			b.want("", proto.ID{}, ch(1))
-			b.append(msg(time.Hour, "many", tooMany[:1000]...)) // a miniredis takes a second for all that are allowed
+			// A miniredis takes a second for all that are allowed.
+			b.append(msg(time.Hour, "many", tooMany[:1000]...))
 			b.want("many", proto.ID{}, tooMany[999])
 		}},
 		{"channels are merged without doubles", store.Config{PageMessages: 3}, func(b *bench) {
@@ -251,7 +253,7 @@ func logCases() []testCase {
 				b.Errorf("before a trimmed message: lost %v, want %v", p.Lost, ids[1])
 			}
 			b.want("2 3 4", ids[1], ch(1))
-			b.want("0", proto.ID{}, ch(10)) // what one channel has trimmed is whole in another
+			b.want("0", proto.ID{}, ch(10)) // another channel still has what this one has trimmed
 			b.Advance(90 * time.Second)     // 0 is dead, 1 not
 			if _, gap := b.all(ids[0], ch(1)); !gap {
 				b.Error("the gap ended early")

@@ -18,7 +18,8 @@ const (
 	modelSteps = 150
 )
 
-// runModel takes random steps with the log under test and with the twin, and wants to see no difference but that of their epochs.
+// runModel takes random steps with the log under test and with the log in memory. They must differ
+// in their epochs only.
 func runModel(t *testing.T, factory Factory) {
 	for seed := range uint64(modelSeeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -27,9 +28,9 @@ func runModel(t *testing.T, factory Factory) {
 			if seed%2 == 0 {
 				cfg.WriteWindow = 3 * time.Hour
 			}
-			twin := NewMemory(cfg)
+			memory := NewMemory(cfg)
 			m := &model{rnd: rnd, real: bench{t, factory(t, inTime(cfg))}}
-			m.twin = bench{t, Subject{Log: twin, Stats: twin, Advance: twin.Advance, Flush: twin.Flush, Cut: twin.Cut}}
+			m.memory = bench{t, Subject{Log: memory, Stats: memory, Advance: memory.Advance, Flush: memory.Flush, Cut: memory.Cut}}
 			for i := 0; i < modelSteps && !t.Failed(); i++ {
 				m.step()
 			}
@@ -37,15 +38,15 @@ func runModel(t *testing.T, factory Factory) {
 	}
 }
 
-// model is two logs that have gone the same way.
+// model is two logs that have taken the same steps.
 type model struct {
-	rnd        *rand.Rand
-	real, twin bench
-	given      []pair // ids of all messages, in their order
+	rnd          *rand.Rand
+	real, memory bench
+	given        []pair // ids of all messages, in their order
 }
 
 // pair is the id of one message in both logs.
-type pair struct{ real, twin proto.ID }
+type pair struct{ real, memory proto.ID }
 
 func (m *model) step() {
 	switch n := m.rnd.IntN(100); {
@@ -56,13 +57,14 @@ func (m *model) step() {
 	case n < 90:
 		m.presence()
 	case n < 98:
-		// Far from any end that both would have to see in the same millisecond: lives are whole minutes.
+		// Far from any end that both would have to see in the same millisecond: lives are whole
+		// minutes.
 		d := time.Duration(m.rnd.IntN(90))*time.Minute + 500*time.Millisecond
 		m.real.Advance(d)
-		m.twin.Advance(d)
+		m.memory.Advance(d)
 	case n < 99:
 		m.real.Flush()
-		m.twin.Flush()
+		m.memory.Flush()
 	default:
 		m.head()
 	}
@@ -83,7 +85,7 @@ func (m *model) append() {
 		text := fmt.Sprintf("%d-%d-%0*d", len(m.given), i, m.rnd.IntN(200), 0)
 		batch[i] = msg(ttl, text, m.channels()...)
 	}
-	got, want := m.real.append(batch...), m.twin.append(batch...)
+	got, want := m.real.append(batch...), m.memory.append(batch...)
 	for i := range got {
 		if !slices.Equal(got[i].Closed, want[i].Closed) || got[i].ID.IsZero() != want[i].ID.IsZero() || got[i].ID.Sequence != want[i].ID.Sequence {
 			m.real.Errorf("append: %+v, want %+v", got[i], want[i])
@@ -94,7 +96,7 @@ func (m *model) append() {
 	}
 }
 
-// cursor gives a position that has been given, before everything, or a little ahead of all.
+// cursor returns an id that was assigned, the zero ID, or an id a little ahead of all.
 func (m *model) cursor() pair {
 	n := len(m.given)
 	switch k := m.rnd.IntN(20); {
@@ -103,7 +105,7 @@ func (m *model) cursor() pair {
 	case k == 1:
 		p := m.given[n-1]
 		p.real.Sequence += 1000
-		p.twin.Sequence += 1000
+		p.memory.Sequence += 1000
 		return p
 	case k < 10:
 		return m.given[max(0, n-1-m.rnd.IntN(10))]
@@ -115,11 +117,11 @@ func (m *model) cursor() pair {
 func (m *model) history() {
 	channels, after := m.channels(), m.cursor()
 	for {
-		got, want := m.real.page(after.real, channels...), m.twin.page(after.twin, channels...)
+		got, want := m.real.page(after.real, channels...), m.memory.page(after.memory, channels...)
 		if !slices.Equal(bodies(got), bodies(want)) || got.Gap() != want.Gap() || got.Lost.Sequence != want.Lost.Sequence || got.More != want.More ||
 			got.Head.Sequence != want.Head.Sequence || got.Through.Sequence != want.Through.Sequence {
 			m.real.Errorf("history after %v / %v:\n got %q lost %v more %v head %v through %v\nwant %q lost %v more %v head %v through %v",
-				after.real, after.twin, bodies(got), got.Lost, got.More, got.Head, got.Through,
+				after.real, after.memory, bodies(got), got.Lost, got.More, got.Head, got.Through,
 				bodies(want), want.Lost, want.More, want.Head, want.Through)
 			return
 		}
@@ -144,9 +146,9 @@ func (m *model) presence() {
 	if user := m.rnd.Int64N(6); user > 0 {
 		changes = append(changes, here(user, m.rnd.IntN(2)))
 	}
-	want, wantKept, err := m.twin.Log.SetPresence(m.twin.Context(), edge, changes, replace)
+	want, wantKept, err := m.memory.Log.SetPresence(m.memory.Context(), edge, changes, replace)
 	if err != nil {
-		m.twin.Fatal(err)
+		m.memory.Fatal(err)
 	}
 	got, kept, err := m.real.Log.SetPresence(m.real.Context(), edge, changes, replace)
 	byUser := func(a, b proto.Status) int { return cmp.Compare(a.User, b.User) }
@@ -156,9 +158,9 @@ func (m *model) presence() {
 		m.real.Errorf("presence of %s: moved %v, kept %v, %v; want %v, %v", edge, got, kept, err, want, wantKept)
 	}
 	channels := m.channels()
-	online, err := m.twin.Log.Online(m.twin.Context(), channels)
+	online, err := m.memory.Log.Online(m.memory.Context(), channels)
 	if err != nil {
-		m.twin.Fatal(err)
+		m.memory.Fatal(err)
 	}
 	m.real.online(online, channels...)
 }
@@ -168,8 +170,8 @@ func (m *model) head() {
 	if len(m.given) > 0 {
 		known = m.given[len(m.given)-1]
 	}
-	got, want := m.real.head(known.real), m.twin.head(known.twin)
-	if got.Sequence != want.Sequence || (got.Epoch > known.real.Epoch) != (want.Epoch > known.twin.Epoch) {
-		m.real.Errorf("head for %v: %v; for %v: %v", known.real, got, known.twin, want)
+	got, want := m.real.head(known.real), m.memory.head(known.memory)
+	if got.Sequence != want.Sequence || (got.Epoch > known.real.Epoch) != (want.Epoch > known.memory.Epoch) {
+		m.real.Errorf("head for %v: %v; for %v: %v", known.real, got, known.memory, want)
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"pushgate/internal/proto"
 )
 
-// here makes a user's presence.
+// here returns a user's presence.
 func here(user int64, sessions int) proto.Presence {
 	return proto.Presence{Channel: channel.ForUser(user), Sessions: sessions}
 }
 
-// moves wants these users to come (or, with a minus, to leave) by a change of presence.
+// moves changes a presence, by which exactly these users must come (or, with a minus, leave).
 func (b *bench) moves(edge string, replace bool, changes []proto.Presence, want ...int64) {
 	b.Helper()
 	moved, kept, err := b.Log.SetPresence(b.Context(), edge, changes, replace)
@@ -43,11 +43,13 @@ func usersCase(b *bench) {
 	b.moves("e2", false, []proto.Presence{here(5, 0)}, -5)
 	b.moves("e2", false, []proto.Presence{here(5, 1)}, 5)
 
-	b.moves("e2", true, []proto.Presence{here(7, 1), here(5, 2)}, -6, 7) // only what differs from before
+	// Only what differs from before.
+	b.moves("e2", true, []proto.Presence{here(7, 1), here(5, 2)}, -6, 7)
 	b.moves("e1", true, []proto.Presence{here(5, 1), here(1<<40, 1)})
-	b.moves("e1", true, nil, -(1 << 40))                     // how an edge takes its leave; user 5 is at the other one
+	// How an edge leaves; user 5 is at the other one.
+	b.moves("e1", true, nil, -(1 << 40))
 	b.Advance(20 * time.Second)                              // in which the other one dies
-	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // takes away what that one has left
+	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // removes what that one has left
 	b.online([]int{1, 0}, channel.ForUser(5), channel.ForUser(7))
 	b.moves("e1", false, nil) // once
 
@@ -55,7 +57,7 @@ func usersCase(b *bench) {
 	b.Advance(10 * time.Second)
 	b.moves("e1", false, nil)
 	b.Advance(10 * time.Second)
-	b.moves("e2", true, []proto.Presence{here(9, 1)}) // a pause that nobody has noticed
+	b.moves("e2", true, []proto.Presence{here(9, 1)}) // a pause that no call has noticed
 	b.Advance(10 * time.Second)
 	b.moves("e2", false, nil, -5) // the other one has died
 }
@@ -98,7 +100,7 @@ func seenCase(b *bench) {
 				got[i] = int(now.Sub(at).Round(time.Second) / time.Second)
 			}
 		}
-		slack := 2 + int(time.Since(began)/time.Second) // a real log's clock goes on by itself
+		slack := 2 + int(time.Since(began)/time.Second) // a real log's clock runs on
 		if !slices.EqualFunc(got, want, func(x, y int) bool { return max(x-y, y-x) <= slack && (x < 0) == (y < 0) }) {
 			b.Errorf("last seen %v ago, want %v", got, want)
 		}
@@ -119,7 +121,7 @@ func seenCase(b *bench) {
 	set()
 	set(proto.Seen{User: 1, At: b.Now().Add(-2 * time.Hour)}, // known better
 		proto.Seen{User: 2, At: b.Now().Add(-time.Minute)},
-		proto.Seen{User: 3, At: b.Now().Add(time.Hour)}) // by a clock that is wrong
+		proto.Seen{User: 3, At: b.Now().Add(time.Hour)}) // of a wrong clock
 	ages(3600, 60, 0, 3610)
 	b.Advance(29*24*time.Hour + 22*time.Hour + 58*time.Minute)
 	set(proto.Seen{User: 2, At: b.Now()})
