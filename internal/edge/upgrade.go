@@ -11,7 +11,7 @@ import (
 )
 
 // handshake does the handshake of a WebSocket and returns its connection, which the caller owns. It
-// returns nil if the client has been answered otherwise, or has gone.
+// returns nil if the handshake has failed: then the client has been answered, or has gone.
 func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 	u := &upgrade{ResponseWriter: w}
 	conn, err := websocket.Accept(u, r, &websocket.AcceptOptions{
@@ -27,7 +27,8 @@ func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 	return u.conn
 }
 
-// upgrade is what the library does a handshake through. It lends the library the connection.
+// upgrade is the ResponseWriter of a handshake. The library gets the connection from it, but cannot
+// close it.
 type upgrade struct {
 	http.ResponseWriter
 	conn net.Conn // nil until it is hijacked
@@ -40,7 +41,8 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	u.conn = conn
-	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 { // the client did not wait for the answer
+	// A client may send frames before it has the answer.
+	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 {
 		u.conn = &aheadConn{conn, io.MultiReader(bytes.NewReader(bytes.Clone(ahead)), conn)}
 	}
 	return lentConn{conn}, buffered, nil
@@ -55,7 +57,7 @@ type aheadConn struct {
 // Read implements [net.Conn].
 func (c *aheadConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
-// lentConn is a connection that its holder does not close.
+// lentConn is a connection that its user cannot close.
 type lentConn struct{ net.Conn }
 
 // Close implements [net.Conn].

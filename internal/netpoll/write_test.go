@@ -54,7 +54,7 @@ func TestTryWrite(t *testing.T) {
 	})
 }
 
-// pairs gives what makes connections of all kinds: sockets, and what is none.
+// pairs returns what makes connections of all kinds: sockets, and what is none.
 func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	tcp, unix := newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")
 	return map[string]func() (server, client net.Conn){
