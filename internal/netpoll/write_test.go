@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// What does not fit into the socket is finished later, and comes whole: nothing that others write gets into it.
+// What does not fit into the socket is finished later, and comes whole: nothing that others write
+// gets into it.
 func TestTryWrite(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for name, pair := range pairs(t) {
