@@ -83,7 +83,7 @@ func (w *world) say(conn *websocket.Conn, frame []byte) {
 	synctest.Wait()
 }
 
-// closed reads until the connection ends and gives how.
+// closed reads until the connection ends and returns how.
 func (w *world) closed(conn *websocket.Conn) (code websocket.StatusCode, reason string) {
 	w.t.Helper()
 	for {

@@ -1,4 +1,4 @@
-// Package edge is the subscribers' side: it says who may subscribe, and gives each subscriber a
+// Package edge is the subscribers' side: it decides who may subscribe, and makes for each a
 // session and a transport.
 //
 // Edge.mu is the only lock of this package that is held while another one is taken: those of

@@ -105,7 +105,7 @@ func elements(t *testing.T, payload string) (all []json.RawMessage) {
 	return all
 }
 
-// wantNote wants a note of what is missing between two ids, and gives how long a page is to wait.
+// wantNote wants a note of what is missing between two ids, and returns how long a page is to wait.
 func wantNote(t *testing.T, got heard, mid, after, before proto.ID) float64 {
 	t.Helper()
 	var note struct {

@@ -99,7 +99,7 @@ func TestPollReplaysAfterMid(t *testing.T) {
 	})
 }
 
-// The id that a 304 gives is the one that the poll began with: what comes between two polls is
+// The id in a 304 is the one that the poll began with: what comes between two polls is
 // found by it.
 func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
@@ -212,7 +212,7 @@ func TestPollOfHTTP10LeavesInOneWrite(t *testing.T) {
 		synctest.Wait()
 		w.publish("5f4dcc3b5aa765d61d8327deb882cf99", alice)
 		buffer := make([]byte, 4096)
-		n, err := conn.Read(buffer) // a pipe gives what one Write gave, and no more
+		n, err := conn.Read(buffer) // a pipe returns the bytes of one Write, and no more
 		got := string(buffer[:n])
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.0 200 OK\r\n") || !strings.Contains(got, `"text":5f4dcc3b5aa765d61d8327deb882cf99}`) {
 			t.Errorf("one read gave %q, %v", got, err)

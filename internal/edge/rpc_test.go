@@ -48,7 +48,7 @@ func (w *world) hear(conn *websocket.Conn) string {
 	}
 }
 
-// ask sends a frame and gives what comes back.
+// ask sends a frame and returns what comes back.
 func (w *world) ask(conn *websocket.Conn, frame string) string {
 	w.t.Helper()
 	w.tell(conn, frame)
@@ -152,7 +152,7 @@ func TestRPCGuestToken(t *testing.T) {
 	})
 }
 
-// TestRPCHeartbeat: a client that has had one heartbeat gives up after 20 s without, so there is
+// TestRPCHeartbeat: a client that has had one heartbeat disconnects after 20 s without, so there is
 // one every 10 s as long as the connection lasts, even while its replay waits for a log that is
 // away.
 func TestRPCHeartbeat(t *testing.T) {

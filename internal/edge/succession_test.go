@@ -43,7 +43,7 @@ func (w *world) handOver(give handover.Give) error {
 	return w.edge.HandOver(w.t.Context(), give)
 }
 
-// listener reads all that comes on a connection. Next gives it.
+// listener reads all that comes on a connection. Next returns it.
 type listener struct {
 	*websocket.Conn
 	frames chan string // but for heartbeats

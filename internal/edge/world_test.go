@@ -231,7 +231,7 @@ func (w *world) dial(url string) *websocket.Conn {
 	return conn
 }
 
-// read reads one frame, or gives the error that says why there will be none.
+// read reads one frame, or returns the error that says why there will be none.
 func (w *world) read(conn *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
 	defer cancel()
