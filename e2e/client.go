@@ -214,8 +214,8 @@ func (c *Client) nothing(h http.Header) {
 	if before == "" {
 		before = c.From
 	}
-	// A client that names its revision and its id is told none, and goes on from its own. It is told
-	// another one only if there were messages that it must not have.
+	// A client that names its revision and its id is told none, and goes on from its own. It is
+	// told another one only if there were messages that it must not have.
 	if named != "" && before != "" && named != before {
 		c.faultLocked("304 names %q after a request with %q", named, before)
 	}

@@ -36,14 +36,18 @@ var narrow = []string{
 	"e2e",
 	"internal/command",
 	"internal/contain",
+	"internal/edge",
 	"internal/faulty",
 	"internal/hub",
 	"internal/intake",
 	"internal/leaktest",
+	"internal/netpoll",
 	"internal/publisher",
 	"internal/store",
+	"internal/transport",
 	"internal/urlpath",
 	"internal/vectors",
+	"internal/wire",
 	"tools",
 }
 

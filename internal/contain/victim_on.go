@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// oneIn is of how many connections one panics: FAULT_ONE_IN in the environment, or none. The name has no
-// prefix because programs do not start with a prefixed variable that they do not know.
+// oneIn is of how many connections one panics: FAULT_ONE_IN in the environment, or none. The name
+// has no prefix because programs do not start with a prefixed variable that they do not know.
 var oneIn, _ = strconv.Atoi(os.Getenv("FAULT_ONE_IN"))
 
 var places = []string{"turn", "read", "tick"}

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// TestLastSeenIsNoAmplifier: one frame holds a hundred questions who was last seen when, and only a few are asked of the log, of each
-// connection and of all of a portal. The others are refused and counted, and the connection stays.
+// TestLastSeenIsNoAmplifier: one frame holds a hundred questions who was last seen when, and only a
+// few are asked of the log, of each connection and of all of a portal. The others are refused and
+// counted, and the connection stays.
 func TestLastSeenIsNoAmplifier(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		const call = `{"jsonrpc":"2.0","id":1,"method":"getUsersLastSeen","params":{"userList":[5]}}`

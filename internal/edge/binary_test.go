@@ -32,12 +32,12 @@ var (
 	shared      = channel.FromBytes([16]byte{200})
 )
 
-// pair gives the CHANNEL_ID value of a browser.
+// pair returns the CHANNEL_ID value of a browser.
 func pair(private, public channel.ID) string {
 	return signer.Sign(channel.Ref{Private: private, Public: public}).String() + "/" + signed(shared)
 }
 
-// binary gives the frame's payload of messages.
+// binary returns the frame's payload of messages.
 func binary(messages ...*proto.Message) string {
 	var all strings.Builder
 	for _, m := range messages {
@@ -46,7 +46,7 @@ func binary(messages ...*proto.Message) string {
 	return all.String()
 }
 
-// to gives a receiver with the portal's signature.
+// to returns a receiver with the portal's signature.
 func to(public channel.ID) *pb.Receiver {
 	id, _ := public.Bytes()
 	return &pb.Receiver{Id: id[:], Signature: signer.SignPublic(public)}
@@ -83,7 +83,7 @@ func (w *world) say(conn *websocket.Conn, frame []byte) {
 	synctest.Wait()
 }
 
-// closed reads until the connection ends and gives how.
+// closed reads until the connection ends and returns how.
 func (w *world) closed(conn *websocket.Conn) (code websocket.StatusCode, reason string) {
 	w.t.Helper()
 	for {
@@ -181,8 +181,9 @@ func TestBinaryPoll(t *testing.T) {
 	})
 }
 
-// A browser writes to another: the reader gets it with the server's word on who it is from; a reader of the text dialect, who could
-// not tell it from the portal's, does not get it, and goes on after it.
+// A browser writes to another: the reader gets it with the server's word on who it is from; a
+// reader of the text dialect, who could not tell it from the portal's, does not get it, and goes on
+// after it.
 func TestClientMessage(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{"n":1}`, bob)
@@ -237,7 +238,8 @@ func TestClientMessage(t *testing.T) {
 	})
 }
 
-// A text poll that only clients' messages have come for ends with nothing, and with an id that is after them.
+// A text poll that only clients' messages have come for ends with nothing, and with an id that is
+// after them.
 func TestPollMovesOnOverWithheldMessages(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{}`, bob)

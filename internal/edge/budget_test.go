@@ -1,6 +1,7 @@
 //go:build !race
 
-// The race detector allocates and makes pools forget at random, so that budgets cannot be held under it.
+// The race detector allocates and makes pools forget at random, so that budgets cannot be held
+// under it.
 
 package edge
 
@@ -25,8 +26,8 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor, the session, its places in the hub, the
-// heartbeats and among the connections of its user.
+// An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor,
+// the session, its places in the hub, the heartbeats and among the connections of its user.
 func TestBudgetOfAnIdleWebSocket(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("each has a goroutine here")
@@ -54,7 +55,8 @@ func TestBudgetOfAHeldPoll(t *testing.T) {
 	t.Logf("%+v", each)
 }
 
-// BenchmarkFanOut is one message to many WebSockets over loopback TCP: from the dispatch to the last byte in the last socket.
+// BenchmarkFanOut is one message to many WebSockets over loopback TCP: from the dispatch to the
+// last byte in the last socket.
 func BenchmarkFanOut(b *testing.B) {
 	const sessions = 200
 	log := storetest.NewMemory(store.Config{})

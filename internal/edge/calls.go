@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had one, it
-	// takes 20 s without for a dead connection.
+	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had one,
+	// it takes 20 s without for a dead connection.
 	heartbeat = 10 * time.Second
 	// maxCalls is how many calls one frame may hold.
 	maxCalls = 100
@@ -28,28 +28,28 @@ const (
 	maxStatuses = 1000
 )
 
-// How many times a second one connection, and all of a portal here, may ask who was last seen when, and
-// how many times at once. A page asks now and then, for what it shows.
+// How many times a second one connection, and all of a portal here, may ask when users were last
+// seen, and how many times at once. A page asks now and then, for what it shows.
 const (
 	askRate, askBurst             = 5, 10
 	portalAskRate, portalAskBurst = 200, 400
 )
 
-// The words of version 5 that are not JSON.
+// What clients of version 5 send that is not JSON.
 const (
 	pongText  = "pong"
 	ackPrefix = "mack:"
 )
 
-// calls is what a subscriber of version 5 has more than others. It is owned by the reader.
+// calls is the state that only a subscriber of version 5 has. It is owned by the reader.
 type calls struct {
 	acked    proto.ID // newest that the client has acknowledged
 	statuses map[int64]struct{}
 	asks     *rate.Limiter // nil until it asks for the first time
 }
 
-// receiveCalls takes a message of a client of version 5, and reports false if the connection ends by
-// it. Nothing that is wrong with it does that: the client is told in a reply.
+// receiveCalls takes a message of a client of version 5, and reports false if the connection ends
+// by it. Whatever is wrong with the message does not end the connection: the reply says so.
 func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, text []byte) bool {
 	switch word := string(text); {
 	case word == pongText:
@@ -72,7 +72,8 @@ func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, t
 	return answer == nil || c.Reply(answer)
 }
 
-// acknowledge notes that the client has processed a message. Clients do it in order; what comes again says nothing new.
+// acknowledge notes that the client has processed a message. Clients do it in order; what comes
+// again says nothing new.
 func (s *subscriber) acknowledge(text string) {
 	id, err := proto.ParseID(text)
 	if err != nil || !id.After(s.calls.acked) {
@@ -85,7 +86,7 @@ func (s *subscriber) acknowledge(text string) {
 	}
 }
 
-// call carries out one call: here what is about the connection, and elsewhere all else.
+// call carries out one call: itself if the call is about the connection, else by [Commands].
 func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 	reply, err := rpc.Reply{Fault: call.Fault}, error(nil)
 	ours := true
@@ -129,8 +130,8 @@ func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 	return reply
 }
 
-// mayAsk reports whether the client may ask who was last seen when, and counts that it does. It is
-// called by the reader only.
+// mayAsk counts a question for when users were last seen, and reports whether the client may ask
+// it. It is called by the reader only.
 func (s *subscriber) mayAsk() bool {
 	if s.calls.asks == nil {
 		s.calls.asks = rate.NewLimiter(askRate, askBurst)
@@ -138,7 +139,8 @@ func (s *subscriber) mayAsk() bool {
 	return s.calls.asks.Allow() && s.tenant.asks.Allow()
 }
 
-// listChannels gives the ids that the client was given by its portal; how its user is addressed is no channel to it.
+// listChannels returns the ids that the client got from its portal. The channel of its user is not
+// among them.
 func (s *subscriber) listChannels() json.RawMessage {
 	list := make([]string, 0, len(s.reader.Channels))
 	for _, id := range s.reader.Channels {
@@ -186,8 +188,8 @@ func (s *subscriber) unwatchStatus(params json.RawMessage) *rpc.Error {
 	return nil
 }
 
-// recent remembers for a while when the messages were made that clients are to acknowledge. It forgets the older half when the
-// younger one is full. Its methods may be called concurrently.
+// recent remembers for a while when messages were published, until clients acknowledge them. It
+// forgets the older half when the younger one is full. Its methods may be called concurrently.
 type recent struct {
 	mu         sync.Mutex
 	young, old map[proto.ID]time.Time
@@ -196,7 +198,7 @@ type recent struct {
 // rememberedMessages is how many messages are remembered, at least.
 const rememberedMessages = 4096
 
-// note remembers messages that have just been sent. Those of a replay are too old to tell anything.
+// note remembers messages that have just been sent. Those of a replay are too old to be measured.
 func (r *recent) note(batch []*proto.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -214,7 +216,7 @@ func (r *recent) note(batch []*proto.Message) {
 	}
 }
 
-// created gives when a message was made, if it is remembered.
+// created returns when a message was published, if it is remembered.
 func (r *recent) created(id proto.ID) (time.Time, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

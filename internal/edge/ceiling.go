@@ -15,12 +15,16 @@ import (
 
 const (
 	memoryInterval = 250 * time.Millisecond // between two looks at the memory in use
-	memoryFull     = 0.75                   // part of the limit from which on nobody is let in: the rest is for the collector, and for bursts
-	memoryRoom     = 0.70                   // part of the limit below which there is room again
+
+	// memoryFull is the part of the limit above which nobody is admitted. The rest is for the
+	// collector, and for bursts.
+	memoryFull = 0.75
+	memoryRoom = 0.70 // part of the limit below which there is room again
 )
 
-// ceiling says when an edge has no room for more subscribers, well before the process is in danger: without descriptors it could not even
-// reach Redis. Its methods may be called concurrently.
+// ceiling decides when an edge has no room for more subscribers. That is well before the process is
+// in danger: without a free descriptor it could not even reach Redis. Its methods may be called
+// concurrently.
 type ceiling struct {
 	connections int64         // most; 0 is no limit. Immutable
 	memory      uint64        // bytes that the process may take; 0 is no limit. Immutable
@@ -29,13 +33,13 @@ type ceiling struct {
 	full        atomic.Bool   // of memory
 }
 
-// The names of what there is too much of, in metrics.
+// What an edge can have too much of, as labels of metrics.
 const (
 	fullConnections = "connections"
 	fullMemory      = "memory"
 )
 
-// reached gives what there is too much of; "" if there is room.
+// reached returns what there is too much of; "" if there is room.
 func (c *ceiling) reached() string {
 	switch {
 	case c.connections > 0 && c.open() > c.connections:
@@ -66,8 +70,9 @@ func (c *ceiling) watch(ctx context.Context) {
 	}
 }
 
-// usedMemory gives the bytes that are in use: what the collector found alive when it last looked, and the stacks. What it has not collected yet
-// says nothing, since near its limit it looks ever more often.
+// usedMemory returns the bytes in use: what the last garbage collection left, and the stacks.
+// Garbage that is not collected yet does not count: the closer the heap is to its limit, the more
+// often Go collects.
 func usedMemory() uint64 {
 	samples := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	runtimemetrics.Read(samples)
@@ -83,8 +88,8 @@ func (e *Edge) admit() bool {
 	return true
 }
 
-// hasRoom reports whether a new subscriber can be let in. Else it has been answered with 503, at which nginx tries another edge: it says
-// nothing about the client, so it is never one of the answers that send clients to the portal.
+// hasRoom reports whether a new subscriber can be admitted. If not, it answers 503, at which nginx
+// tries another edge. No client asks the portal because of a 503.
 func (e *Edge) hasRoom(w http.ResponseWriter) bool {
 	what := e.ceiling.reached()
 	if what == "" {

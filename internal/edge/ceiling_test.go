@@ -15,7 +15,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Whoever comes to an edge that is full is told to try another one, by every transport; who is there stays.
+// A client that comes to a full edge is asked to try another one, by every transport; who is
+// there stays.
 func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 	inWorld(t, func(c *settings) { c.MaxConnections = 3 }, func(t *testing.T, w *world) {
 		first := w.dial(w.url("/subws/", signed(alice)))

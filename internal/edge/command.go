@@ -16,12 +16,12 @@ import (
 // Commands carries out what clients send. It is called concurrently, but by each connection for one
 // batch at a time.
 type Commands interface {
-	// Client carries out a batch of a client that is known by its public id, which may be zero. The
+	// Client carries out a batch of the client with a public id, which may be zero. The
 	// reply is nil if there is none. The error is a *[proto.Error] if the client is at fault, and
 	// [intake.ErrBusy] if there are too many posts.
 	Client(ctx context.Context, public channel.ID, batch []byte) (reply []byte, err error)
-	// Call carries out a call of version 5 that is not about the connection itself. The error is not
-	// the client's fault, but for [intake.ErrBusy].
+	// Call carries out a call of version 5 that is not about the connection itself. An error is
+	// never the client's fault, except [intake.ErrBusy].
 	Call(ctx context.Context, who command.Caller, call rpc.Call) (rpc.Reply, error)
 }
 
@@ -37,8 +37,8 @@ func (s *subscriber) Wants() bool {
 	return (codec.Commands || codec.Calls) && s.tenant.serving.Load().commands != nil
 }
 
-// Receive implements [transport.Receiver]. What a client has sent before it goes is carried out all
-// the same.
+// Receive implements [transport.Receiver]. A request is carried out even if its client has gone
+// meanwhile.
 func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
@@ -52,14 +52,16 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 	case err == nil:
 		m.commands[commandDone].Inc()
 		return reply == nil || c.Reply(reply)
-	case errors.Is(err, intake.ErrBusy): // a batch of messages has no reply that could say so, and what goes too fast need not go
+	case errors.Is(err, intake.ErrBusy):
+		// A batch of messages has no reply that could say so. The connection stays.
 		m.commands[commandBusy].Inc()
 		return true
 	case errors.As(err, &refusal) && transport.ReasonOf[refusal] != nil:
 		m.commands[commandRefused].Inc()
 		c.Close(transport.ReasonOf[refusal])
 		return false
-	case refusal != nil: // a channel that takes no more messages: there is no close code for it, and no cause to go
+	case refusal != nil:
+		// A channel that takes no more messages: no close code says that. The connection stays.
 		m.commands[commandRefused].Inc()
 		return true
 	default:
@@ -70,8 +72,8 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 	}
 }
 
-// commandFailed writes that what a client sent was not carried out, unless the last line by the same
-// limiter is too young. The metric counts all.
+// commandFailed logs that a client's request failed, unless the same limiter has logged one shortly
+// before. The metric counts all.
 func (t *tenant) commandFailed(limiter *logLimiter, what string, err error, more ...any) {
 	if failures, due := limiter.count(time.Now()); due {
 		t.edge.logger.Warn(what, append(more, "portal", t.name, "failures", failures, "error", err)...)

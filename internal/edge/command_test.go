@@ -58,7 +58,8 @@ func TestClosedChannelIsNoCloseCode(t *testing.T) {
 	})
 }
 
-// One command at a time: nothing more is read while it is carried out, and messages come all the same.
+// One command at a time: nothing more is read while it is carried out, and messages come all the
+// same.
 func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 	var got []string
 	next := make(chan struct{})
@@ -96,7 +97,7 @@ func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 	})
 }
 
-// Whoever does not read replies is not read from, and ends as any stuck reader does.
+// A client that does not read replies is not read from, and ends like any stuck reader.
 func TestUnreadReply(t *testing.T) {
 	calls := 0
 	echo := commandsFunc(func(_ context.Context, batch []byte) ([]byte, error) {

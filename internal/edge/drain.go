@@ -8,9 +8,10 @@ import (
 	"pushgate/internal/netpoll"
 )
 
-// Drain asks all connections to go, evenly over the window of the configuration and each once, and returns when they are gone or
-// ctx ends. Whoever comes meanwhile is served, and asked in turn: it found no other edge. Those that have not gone some seconds
-// after the window are cut: a client has that long to answer a close frame.
+// Drain asks every connection to leave, once, spread evenly over the configured window. It returns
+// when all have ended, or ctx ends. A connection that comes meanwhile found no other edge: it is
+// served, and then asked like the others. What is left some seconds after the window is cut: a
+// client has that long to answer a close frame.
 func (e *Edge) Drain(ctx context.Context) {
 	e.draining.Store(true)
 	e.front.Leave()
@@ -35,12 +36,13 @@ func (e *Edge) Drain(ctx context.Context) {
 }
 
 const (
-	// drainGrace is how long after the window connections have to go that were asked last: a client has 5 s to answer a close frame.
+	// drainGrace is how long after the window the connections that were asked last may take: a
+	// client has 5 s to answer a close frame.
 	drainGrace    = 6 * time.Second
-	drainInterval = 20 * time.Millisecond // between two looks at who is left
+	drainInterval = 20 * time.Millisecond // between two looks at what is left
 )
 
-// stillAsked returns those of the connections that have been asked to go before, and forgets all others.
+// stillAsked returns the connections of all that have been asked to leave, and forgets the others.
 func stillAsked(asked map[netpoll.Member]struct{}, all []netpoll.Member) map[netpoll.Member]struct{} {
 	still := make(map[netpoll.Member]struct{}, len(all))
 	for _, m := range all {
@@ -51,7 +53,8 @@ func stillAsked(asked map[netpoll.Member]struct{}, all []netpoll.Member) map[net
 	return still
 }
 
-// ask asks the connections that have not been asked to go, spread over the time until end, and adds them to asked. It reports false if ctx ends.
+// ask asks the connections to leave that have not been asked, spread over the time until end, and
+// adds them to asked. It reports false if ctx ends.
 func (e *Edge) ask(ctx context.Context, all []netpoll.Member, asked map[netpoll.Member]struct{}, end time.Time) bool {
 	all = slices.DeleteFunc(all, func(m netpoll.Member) bool {
 		_, ok := asked[m]

@@ -1,8 +1,9 @@
-// Package edge is the subscribers' side: it holds their connections and writes to each what its session gives.
+// Package edge is the subscribers' side: it decides who may subscribe, and makes for each a
+// session and a transport.
 //
-// Of its locks only Edge.mu is held while another is taken: that of tally.Book and that of the store
-// when a tenant is made, and the hub's lock of recent messages when their memory is shared anew. None
-// of those who hold these locks takes Edge.mu.
+// Edge.mu is the only lock of this package that is held while another one is taken: those of
+// tally.Book and of the store when a tenant is made, and that of the hub's recent messages when
+// their memory is divided again. Nothing takes Edge.mu while it holds one of these.
 package edge
 
 import (
@@ -40,49 +41,51 @@ type Log interface {
 	hub.Log
 	// Append puts messages into the log and notifies of them.
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
-	// Follow tells f what the log notifies of, until ctx ends.
+	// Follow calls f with the notifications of the log, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
-	// SetPresence notes how many sessions of an edge watch some channels, and renews the edge's lease; with replace, these
-	// are all that it has. It reports false if the lease had ended, and with it what was noted before; and which users came or
-	// left by it, as far as all edges are concerned.
+	// SetPresence records how many sessions of an edge watch some channels, and renews the edge's
+	// lease; with replace, these are all channels that it has. It returns the users that have come
+	// or left by this, counting all edges. kept is false if the lease had ended, and with it what
+	// was recorded before.
 	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)
 }
 
-// Stats is where an edge tells of itself, under a lease.
+// Stats is where an edge reports its numbers, under a lease.
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
-	// Processes gives what all have told whose lease holds, be they edges or not.
+	// Processes returns the reports whose lease has not ended, of edges and of other processes.
 	Processes(ctx context.Context) ([]proto.Process, error)
 }
 
-// Config is what an edge is told at its start.
+// Config is the configuration of an edge.
 type Config struct {
 	ID           string          // its name, unique among the edges
 	Grammar      channel.Grammar // of channel ids
-	PollTimeout  time.Duration   // how long a poll is held: 40 s for the known clients, which give up at 60 s
-	PingInterval time.Duration   // between control pings on a WebSocket; two without an answer end it
-	Drain        time.Duration   // window over which sessions are told to go
+	PollTimeout  time.Duration   // of a held poll: 40 s, because the known clients give up at 60 s
+	PingInterval time.Duration   // of a WebSocket; two pings without an answer end it
+	Drain        time.Duration   // window over which sessions are asked to leave
 	Origins      []string        // host patterns of pages that may subscribe; "*" allows all
-	Book         *tally.Book     // counts what clients send, and has the edge's name too; nil: one of its own
-	RecentBytes  int             // of messages that are kept for sessions that were away for a moment, all portals together; 0 keeps none
+	Book         *tally.Book     // counts what clients send; it has the same name. Nil: a new one
+	RecentBytes  int             // of messages kept for returning sessions, all portals together
 
-	MaxConnections int   // that the process holds before it turns subscribers away; 0 is no limit
-	MaxMemory      int64 // bytes that the process may take; it turns subscribers away well before. 0 is no limit
-	Rebalance      int   // percentage of its connections that an edge sheds in a minute while it has more than the others; 0 is none
+	MaxConnections int   // beyond which subscribers are refused; 0 is no limit
+	MaxMemory      int64 // bytes; subscribers are refused well before. 0 is no limit
+	Rebalance      int   // percent of its connections that it sheds in a minute if it has too many
 
-	Commands func(p *portal.Portal) Commands // gives who carries out what the clients of a portal send; nil: it is ignored
+	Commands func(p *portal.Portal) Commands // of its clients; nil: what they send is ignored
 
-	RefusedHeads prometheus.Counter // of requests that no handler has seen; nil: one of its own
+	RefusedHeads prometheus.Counter // of requests that no handler has seen; nil: a new one
 
-	// Panics is told of panics in the work for one connection or one message, which are recovered: the
-	// connection ends, the message is skipped. Nil: none is recovered.
+	// Panics gets the panics in the work for one connection or one message, which are recovered:
+	// the connection ends, the message is skipped. Nil: none is recovered.
 	Panics contain.Report
 }
 
-// GCPercent is by how many percent the heap of a program that is an edge may grow before garbage is collected. Most of it is connections at
-// rest, which live long, and writing to them makes no garbage: what the usual 100 would keep free is the size of them all, once more. A
-// quarter costs more time than a half, and saves little.
+// GCPercent is by how many percent the heap of an edge may grow before garbage is collected. Most
+// of the heap is connections at rest, which live long, and writing to them makes no garbage: with
+// Go's usual 100, as much memory again would stay unused. 25 costs more time than 50, and saves
+// little.
 const GCPercent = 50
 
 // maxChannels is how many ids one subscription may name. A browser names two or three.
@@ -113,13 +116,14 @@ type Edge struct {
 	closed  bool                       // no tenant starts any more, and no request is served
 
 	following   sync.WaitGroup // tenants
-	connections sync.WaitGroup // requests, goroutines of connections, and one for Run, which waits for them
+	connections sync.WaitGroup // requests, goroutines of connections, and Run, which waits for both
 	draining    atomic.Bool
-	successor   atomic.Pointer[handover.Give] // to whom WebSockets are handed that are to leave; nil if there is no successor
-	told        atomic.Pointer[error]         // what became of the last attempt to tell of this edge; nil before the first one
+	successor   atomic.Pointer[handover.Give] // takes WebSockets that are to leave; may be nil
+	reported    atomic.Pointer[error]         // of the last report to Stats; nil before it
 }
 
-// New makes an edge for the portals of a table, whose logs it has from logs by their names. Its metrics are registered with reg.
+// New returns an edge for the portals of a table. logs returns the log of a portal by its name. The
+// metrics are registered with reg. The edge works until [Edge.Run] ends.
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Edge {
 	return newEdge(config, table, logs, stats, logger, reg, netpoll.New)
 }
@@ -154,8 +158,8 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	return e
 }
 
-// subscribePaths are those for polls and WebSockets, which know one another only by their headers.
-// What follows a slash after them is the proxies' business.
+// subscribePaths are those for polls and WebSockets, which only the headers of a request tell
+// apart. Whatever follows a slash after them is for proxies.
 var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
 
 // newShared makes what all connections have in common.
@@ -201,7 +205,7 @@ func (e *Edge) Handler() http.Handler {
 	})
 }
 
-// routes serves the public paths. A path that a proxy may have taken for another one is not found.
+// routes serves the public paths. A path that a proxy may read as another one is not found.
 func (e *Edge) routes() http.Handler {
 	r := chi.NewRouter()
 	handle := func(route string, get http.HandlerFunc) {
@@ -227,7 +231,7 @@ func (e *Edge) routes() http.Handler {
 	})
 }
 
-// admitted lets a handler serve those for whom there is room and whose page may subscribe.
+// admitted calls a handler if the page of a request may subscribe and there is room for one more.
 func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -239,7 +243,8 @@ func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// begin has Run wait for what is done before connections.Done is called. It reports false if it is too late for that.
+// begin makes Run wait until connections.Done is called. It reports false if Run waits no more:
+// then nothing may be begun.
 func (e *Edge) begin() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -249,8 +254,9 @@ func (e *Edge) begin() bool {
 	return !e.closed
 }
 
-// Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it cuts the connections that are left,
-// takes its presence away and returns. It is called once.
+// Run follows the logs, pings, and keeps presence and statistics until ctx ends. Then it removes
+// the presence of the edge, cuts the connections that are left, and returns when all goroutines of
+// the edge have ended. It is called once.
 func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.running = ctx
@@ -280,7 +286,7 @@ var (
 	errFull     = errors.New("no room for more connections")
 )
 
-// Ready says why the edge should not be given new subscribers; nil if it should.
+// Ready returns why the edge should not get new subscribers; nil if it should.
 func (e *Edge) Ready() error {
 	if e.draining.Load() {
 		return errDraining
@@ -291,11 +297,12 @@ func (e *Edge) Ready() error {
 	return e.subscribed()
 }
 
-// subscribed says why the log of a portal that has been followed for a while does not notify this edge; nil if all do.
+// subscribed returns why the log of a portal does not notify this edge; nil if all logs do. A log
+// that has not notified yet counts only if its portal is pinned.
 func (e *Edge) subscribed() error {
 	tenants := e.present()
-	if len(tenants) == 0 { // nobody's log says whether Redis is there
-		if err := e.told.Load(); err != nil {
+	if len(tenants) == 0 { // no log says whether Redis is there
+		if err := e.reported.Load(); err != nil {
 			return *err
 		}
 		return hub.ErrNotSynced
@@ -315,7 +322,7 @@ func (e *Edge) present() []*tenant {
 	return slices.Collect(maps.Values(e.tenants))
 }
 
-// channels gives the number of channels that have a session here.
+// channels returns the number of channels that have a session here.
 func (e *Edge) channels() (n int) {
 	for _, t := range e.present() {
 		n += t.hub.Channels()
@@ -323,7 +330,7 @@ func (e *Edge) channels() (n int) {
 	return n
 }
 
-// webSockets gives the number of WebSockets that are connected.
+// webSockets returns the number of WebSockets that are connected.
 func (e *Edge) webSockets() (n int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -333,10 +340,10 @@ func (e *Edge) webSockets() (n int) {
 	return n
 }
 
-// keepStats tells of this edge until ctx ends.
+// keepStats reports the numbers of this edge until ctx ends.
 func (e *Edge) keepStats(ctx context.Context) {
 	err := e.config.Book.Keep(ctx, e.stats, e.process, func(err error) {
-		e.told.Store(&err)
+		e.reported.Store(&err)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("statistics not written", "error", err)
@@ -347,7 +354,7 @@ func (e *Edge) keepStats(ctx context.Context) {
 	}
 }
 
-// process gives what this edge tells of itself now.
+// process returns the numbers of this edge.
 func (e *Edge) process() proto.Process {
 	here := make(map[string]proto.Numbers)
 	for _, t := range e.present() {
@@ -362,7 +369,7 @@ func (e *Edge) process() proto.Process {
 	return p
 }
 
-// lastWord gives a write at the end of ctx a second more.
+// lastWord makes a write after ctx has ended, within a second.
 func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -371,7 +378,7 @@ func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) 
 	}
 }
 
-// wait pauses for d, or until ctx ends, and then says why.
+// wait waits for d. If ctx ends before, it returns why.
 func wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

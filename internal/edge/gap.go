@@ -12,11 +12,13 @@ import (
 	"pushgate/internal/wire"
 )
 
-// gapSpread is the window over which pages that heard of a gap come to the portal, which has to serve them all.
+// gapSpread is the window over which pages that learn of a gap reload from the portal, so that they
+// do not all come at once.
 const gapSpread = time.Minute
 
-// withNote gives the messages of a batch with the note of its gap among them, if it has one. Known clients hand a module that they do not
-// know to whoever subscribed to it and to nobody else, so a note costs the portal nothing unless a page wants it to.
+// withNote returns the messages of a batch, with the note of its gap among them if it has one. The
+// known clients pass the note only to code that has subscribed to its module, so it costs the
+// portal nothing unless a page wants it to.
 func (t *tenant) withNote(reader *wire.Reader, batch hub.Batch) []*proto.Message {
 	if batch.Gap == nil {
 		return batch.Messages
@@ -26,8 +28,8 @@ func (t *tenant) withNote(reader *wire.Reader, batch hub.Batch) []*proto.Message
 	return slices.Insert(all, batch.Gap.Index, gapNote(reader, batch.Gap, time.Now()))
 }
 
-// gapNote makes the note (docs/protocol.md, Gaps). It is a message to this reader alone: how long to wait before coming to the portal is not
-// the same for all.
+// gapNote makes the note (docs/protocol.md, Gaps). It is a message to this reader alone, because
+// each reader gets another time to wait before it reloads.
 func gapNote(reader *wire.Reader, gap *hub.Gap, now time.Time) *proto.Message {
 	body := append(make([]byte, 0, 256), `{"module_id":"pushgate","command":"gap","params":{"after":"`...)
 	body, _ = gap.After.AppendText(body)
@@ -48,11 +50,11 @@ func gapNote(reader *wire.Reader, gap *hub.Gap, now time.Time) *proto.Message {
 	}
 }
 
-// gapLog writes about the gaps of one portal, and not of each: when Redis loses data, every session
+// gapLog logs the gaps of one portal, but not each of them: when Redis loses data, every session
 // has one. Its method may be called concurrently.
 type gapLog struct{ limiter logLimiter }
 
-// note counts a gap, and writes a line unless the last one is too young. The metric counts all.
+// note counts a gap, and logs it unless the last line is too young. The metric counts all.
 func (g *gapLog) note(logger *slog.Logger, portal string, gap *hub.Gap) {
 	if gaps, due := g.limiter.count(time.Now()); due {
 		logger.Warn("history is incomplete", "portal", portal, "gaps", gaps, "after", gap.After, "before", gap.Before)

@@ -18,7 +18,8 @@ import (
 	"pushgate/internal/proto/pb"
 )
 
-// loseAll has the log forget everything, as a Redis does that is restarted empty, and open a new epoch.
+// loseAll has the log forget everything, as a Redis does that is restarted empty, and open a new
+// epoch.
 func (w *world) loseAll() (head proto.ID) {
 	w.t.Helper()
 	w.log.Flush()
@@ -92,7 +93,7 @@ func fromRecord(t *testing.T, record []byte) heard {
 	return heard{m.Mid, string(m.Text)}
 }
 
-// elements gives those of an array, or what is none as the only one.
+// elements returns those of an array, or what is none as the only one.
 func elements(t *testing.T, payload string) (all []json.RawMessage) {
 	t.Helper()
 	if payload[0] != '[' {
@@ -104,7 +105,7 @@ func elements(t *testing.T, payload string) (all []json.RawMessage) {
 	return all
 }
 
-// wantNote wants a note of what is missing between two ids, and gives how long a page is to wait.
+// wantNote wants a note of what is missing between two ids, and returns how long a page is to wait.
 func wantNote(t *testing.T, got heard, mid, after, before proto.ID) float64 {
 	t.Helper()
 	var note struct {
@@ -132,7 +133,8 @@ func wantNote(t *testing.T, got heard, mid, after, before proto.ID) float64 {
 	return note.Params.Spread
 }
 
-// TestGapIsToldInEveryDialect: a client that comes back from before a loss is told, and goes on behind the note by its own id.
+// TestGapIsToldInEveryDialect: a client that comes back from before a loss gets a note, and goes on
+// behind the note by its own id.
 func TestGapIsToldInEveryDialect(t *testing.T) {
 	for _, d := range dialects {
 		for _, left := range []bool{true, false} {
@@ -171,7 +173,8 @@ func TestGapIsToldInEveryDialect(t *testing.T) {
 					}
 					check(poll.body)
 
-					// Whoever took the note's id over has missed nothing since, and is not told again.
+					// A client that has the note's id has missed nothing since, and gets no note
+					// again.
 					live := w.publish(`{"n":4}`, alice)
 					frame, err = w.read(conn)
 					if got := d.take(t, frame); err != nil || len(got) != 1 || got[0] != (heard{live.ID.String(), `{"n":4}`}) {
@@ -222,8 +225,8 @@ func TestGapInAStream(t *testing.T) {
 	})
 }
 
-// TestGapOfALiveSession: one that is there when the log loses data is told too, once a minute at most, and what it waits for by other
-// ways goes on coming.
+// TestGapOfALiveSession: one that is there when the log loses data gets a note, once a minute at
+// most, and what it waits for by other ways goes on coming.
 func TestGapOfALiveSession(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		had := w.publish(`{}`, bob).ID

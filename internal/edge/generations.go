@@ -2,11 +2,11 @@ package edge
 
 import "time"
 
-// generations is a map that forgets: what has not been put for a while, or when there is too much of
-// it, is dropped without being looked for. It has two generations; when the younger one is full or
-// old, it takes the place of the older one. Its methods must not be called concurrently.
+// generations is a bounded map that forgets. It has two generations. When the younger one is full
+// or old, the older one is dropped, the younger one takes its place, and a new one begins. Its
+// methods must not be called concurrently.
 //
-// A cache with an expiry (golang-lru/v2/expirable) would do, but runs a goroutine that nobody can end.
+// A cache with an expiry (golang-lru/v2/expirable) would do, but its goroutine cannot be ended.
 type generations[V any] struct {
 	size int           // values that are remembered, at least; twice as many at most
 	life time.Duration // for which they are, at least

@@ -28,12 +28,13 @@ import (
 	"pushgate/internal/proto"
 )
 
-// The memory of connections at rest is measured on an edge in a process of its own, because here it would be mixed up with that of the
-// clients:
+// The memory of connections at rest is measured on an edge in a process of its own, because here it
+// would be mixed up with that of the clients:
 //
 //	go test -run '^$' -bench Idle -benchtime 1x ./internal/edge
 //
-// idleServer in the environment makes the test binary that process; idleConnections says how many connections there are.
+// idleServer in the environment makes the test binary that process; idleConnections says how many
+// connections there are.
 const (
 	idleServer      = "PUSHGATE_IDLE_SERVER"
 	idleConnections = "PUSHGATE_IDLE_CONNECTIONS"
@@ -160,8 +161,8 @@ func (r idleReport) since(empty idleReport, connections int) perConnection {
 		each(uint64(r.Goroutines), uint64(empty.Goroutines))}
 }
 
-// measureIdle gives what a server says of itself without connections, with them after a while, and then when all garbage has been
-// collected.
+// measureIdle returns what a server says of itself without connections, with them after a while,
+// and then when all garbage has been collected.
 func measureIdle(tb testing.TB, path, headers string, connections int, wait time.Duration) (empty, after, collected idleReport) {
 	ask, address := startIdleServer(tb)
 	ask("/report")
@@ -216,7 +217,7 @@ func openIdle(b testing.TB, address, path, headers string, i int) net.Conn {
 	return conn
 }
 
-// numbered gives the id of a user: the i-th of a kind.
+// numbered returns the id of a user: the i-th of a kind.
 func numbered(kind byte, i int) channel.ID {
 	return channel.FromBytes([16]byte{kind, byte(i >> 16), byte(i >> 8), byte(i)})
 }

@@ -80,7 +80,8 @@ func TestMessageWithoutEnd(t *testing.T) {
 					ctx, stop := context.WithCancel(t.Context())
 					defer stop()
 					go drip(ctx, conn, c.pieces)
-					defer time.AfterFunc(10*messageTimeout, func() { conn.Close() }).Stop() // or a fault would wait for ever
+					// Without this, a fault would wait for ever.
+					defer time.AfterFunc(10*messageTimeout, func() { conn.Close() }).Stop()
 					got, _ := io.ReadAll(reader)
 					took := time.Since(start)
 					if !bytes.Contains(got, []byte("\x88\x1c\x03\xf5")) {
@@ -147,7 +148,7 @@ func TestSlowMessagesThatEnd(t *testing.T) {
 }
 
 // TestHalvesOfMessagesAreBounded has many clients send halves of messages: the bytes that are held
-// for them are bounded, who is beyond is told to try again, and small messages of others are
+// for them are bounded, who is beyond is asked to try again, and small messages of others are
 // carried out.
 func TestHalvesOfMessagesAreBounded(t *testing.T) {
 	var done int
@@ -200,7 +201,8 @@ func TestHalvesOfMessagesAreBounded(t *testing.T) {
 				t.Errorf("a message of %d bytes beside them was not carried out", size)
 			}
 		}
-		if w.value("session_ends_total", "message_no_room") == 0 { // of those that have been closed by now
+		// Of those that have been closed by now.
+		if w.value("session_ends_total", "message_no_room") == 0 {
 			time.Sleep(closeTimeout + time.Second)
 			if n := w.value("session_ends_total", "message_no_room"); n < clients-2*fit-1 {
 				t.Errorf("%v ends counted", n)

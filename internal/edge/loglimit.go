@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// logInterval is the time between two lines in the log about what may happen to every client at once.
+// logInterval is the time between two log lines about what may happen to every client at once.
 const logInterval = 10 * time.Second
 
-// logLimiter says when to write a line about something, and of how many times. Its method may be called concurrently.
+// logLimiter decides when to log something that may happen often. Its method may be called
+// concurrently.
 type logLimiter struct {
 	mu    sync.Mutex
-	since int // times that no line has told of
+	since int // times since the last line
 	at    time.Time
 }
 
-// count counts one time. It reports whether a line is due, and of how many times.
+// count counts one time. It reports whether a line is due, and how many times that line is about.
 func (l *logLimiter) count(now time.Time) (times int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ type metrics struct {
 	streams           prometheus.Gauge
 	refused, paused   prometheus.Counter
 	origins           prometheus.Counter
-	full              map[string]prometheus.Counter // subscribers turned away, by what there was too much of
+	full              map[string]prometheus.Counter // refused, by what there was too much of
 	commands          map[string]prometheus.Counter // by outcome
 	presenceErrors    prometheus.Counter
 	acks              prometheus.Counter

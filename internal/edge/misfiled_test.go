@@ -29,8 +29,8 @@ func (l misfiledLog) Histories(ctx context.Context, questions []proto.Question) 
 	return answers
 }
 
-// A record whose receivers lack the channel in whose list it stands is left out, by every transport and codec that names
-// the channel.
+// A record whose receivers lack the channel in whose list it stands is left out, by every transport
+// and codec that names the channel.
 func TestRecordWithoutItsChannelIsSkipped(t *testing.T) {
 	log := misfiledLog{}
 	settingsOf := func(s *settings) {

@@ -9,9 +9,10 @@ import (
 	"pushgate/internal/wire"
 )
 
-// originAllowed reports whether a request comes from a page that may subscribe, or from no page at all: browsers name the origin of each
-// WebSocket, and of whatever a page reads from another host. The signed ids in the address are the secret, not a cookie, so this is for
-// an operator who wants to bind them to pages of his own.
+// originAllowed reports whether a request comes from a page that may subscribe, or from no page:
+// browsers name the origin of each WebSocket, and of whatever a page reads from another host. The
+// secret is in the address, not in a cookie, so this is only for operators who want to bind it to
+// pages of their own.
 func (e *Edge) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -36,7 +37,8 @@ func (e *Edge) originAllowed(r *http.Request) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// refuseOrigin answers 403 without leave to read it, and before the upgrade: the page is to learn nothing.
+// refuseOrigin answers 403 without leave to read it, and before the upgrade: the page is to learn
+// nothing.
 func (e *Edge) refuseOrigin(w http.ResponseWriter) {
 	e.metrics.origins.Inc()
 	w.Header().Set("Content-Type", wire.PlainText)

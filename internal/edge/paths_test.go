@@ -12,7 +12,8 @@ import (
 // none that only begins alike.
 func TestPathsWithoutASlash(t *testing.T) {
 	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws", "/bitrix/sse", "/sse"} {
-		for rest, want := range map[string]int{"": 400, "/": 400, "/x": 400, "x": 404, "-/": 404} { // 400 is said of the missing list
+		// 400 is for the missing list.
+		for rest, want := range map[string]int{"": 400, "/": 400, "/x": 400, "x": 404, "-/": 404} {
 			for _, version := range []string{"1.1", "1.0"} {
 				inWorldOf(t, newRestingPipe, nil, func(t *testing.T, w *world) {
 					conn, reader := w.connect()

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// pipeEnd is an end of a pipe that several goroutines may write to. Those of [net.Pipe] wait for one another by a mutex, of which a bubble
-// thinks that it will be free in a moment: while nobody reads, no time would pass in the bubble, and nothing end a wait for it to rest.
+// pipeEnd is an end of a pipe that several goroutines may write to. Those of [net.Pipe] wait for
+// one another by a mutex, of which a bubble thinks that it will be free in a moment: while nobody
+// reads, no time would pass in the bubble, and nothing end a wait for it to rest.
 type pipeEnd struct {
 	net.Conn
 	writing chan struct{} // of capacity 1: full while somebody writes
@@ -27,7 +28,8 @@ func (p pipeEnd) Write(b []byte) (int, error) {
 	return p.Conn.Write(b)
 }
 
-// Heartbeats are written beside messages: a bubble must know both for waiting if the client does not read.
+// Heartbeats are written beside messages: a bubble must know both for waiting if the client does
+// not read.
 func TestTwoWritersOfAPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := newPipe()

@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// headers gives those of a response that the protocol speaks of.
+// headers returns those of a response that the protocol speaks of.
 func headers(h http.Header) map[string]string {
 	got := make(map[string]string)
 	for name, values := range h {
@@ -99,7 +99,8 @@ func TestPollReplaysAfterMid(t *testing.T) {
 	})
 }
 
-// The id that a 304 gives is the one that the poll began with: what comes between two polls is found by it.
+// The id in a 304 is the one that the poll began with: what comes between two polls is
+// found by it.
 func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.publish(`{}`, bob)
@@ -112,7 +113,7 @@ func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
 	})
 }
 
-// While the log cannot be read a poll waits; it is never told that its own ids are wrong.
+// While the log cannot be read a poll waits; it is never answered that its ids are wrong.
 func TestPollWhileTheLogIsAway(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.log.Fail(errors.New("away"))
@@ -197,7 +198,8 @@ func TestPreflightAndUnknown(t *testing.T) {
 	})
 }
 
-// The portal's self-test speaks HTTP/1.0 and reads but once: head and body must be in that one piece.
+// The portal's self-test speaks HTTP/1.0 and reads but once: head and body must be in that one
+// piece.
 func TestPollOfHTTP10LeavesInOneWrite(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, err := w.listener.dial(t.Context(), "", "")
@@ -210,7 +212,7 @@ func TestPollOfHTTP10LeavesInOneWrite(t *testing.T) {
 		synctest.Wait()
 		w.publish("5f4dcc3b5aa765d61d8327deb882cf99", alice)
 		buffer := make([]byte, 4096)
-		n, err := conn.Read(buffer) // a pipe gives what one Write gave, and no more
+		n, err := conn.Read(buffer) // a pipe returns the bytes of one Write, and no more
 		got := string(buffer[:n])
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.0 200 OK\r\n") || !strings.Contains(got, `"text":5f4dcc3b5aa765d61d8327deb882cf99}`) {
 			t.Errorf("one read gave %q, %v", got, err)
@@ -248,8 +250,9 @@ func TestTransientReachesAPollThatWaits(t *testing.T) {
 	})
 }
 
-// TestPollForEverything: a client that asks for all that there is, and hears nothing, goes on asking for it: if it were told no id, it would go on
-// from now, and miss what comes between two requests.
+// TestPollForEverything: a client that asks for all that there is, and hears nothing, goes on
+// asking for it: if it got no id, it would go on from now, and miss what comes between two
+// requests.
 func TestPollForEverything(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		zero := strings.Repeat("0", proto.IDLen)
@@ -260,7 +263,8 @@ func TestPollForEverything(t *testing.T) {
 	})
 }
 
-// A 304 repeats no id to web clients, which name a revision: the portal's newer one polls no more after it.
+// A 304 repeats no id to web clients, which name a revision: the portal's newer one polls no more
+// after it.
 func TestPollThatBroughtAnIDIsNotToldItAgain(t *testing.T) {
 	fromClient := proto.Sender{Type: proto.SenderClient}
 	for _, c := range []struct {

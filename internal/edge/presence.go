@@ -10,15 +10,18 @@ import (
 )
 
 const (
-	presenceStep  = 200 * time.Millisecond // how long a change may wait for others to travel with it
+	presenceStep  = 200 * time.Millisecond // between two writes
 	presenceRenew = 5 * time.Second        // how often the lease is renewed if nothing changes
-	presenceGrace = 5 * time.Second        // how long a channel without a session stays: a page change, or a poll's next request
+
+	// presenceGrace is how long a channel without a session stays: a page may be changing, or a
+	// poll about to send its next request.
+	presenceGrace = 5 * time.Second
 )
 
 // keepPresence writes which channels have sessions here, until ctx ends.
 func (t *tenant) keepPresence(ctx context.Context) {
 	e := t.edge
-	leaving := make(map[channel.ID]time.Time) // when a channel that has no session any more is taken off
+	leaving := make(map[channel.ID]time.Time) // when a channel without a session is removed
 	replace := true
 	written := time.Now()
 	for wait(ctx, presenceStep) == nil {
@@ -40,7 +43,8 @@ func (t *tenant) keepPresence(ctx context.Context) {
 			e.metrics.presenceErrors.Inc()
 			e.logger.Warn("presence not written", "error", err)
 		}
-		// Whatever is not known to be there is written anew, whole; but not at the pace of single changes.
+		// After an error nobody knows what is recorded: write all of it again, but not as often as
+		// single changes.
 		replace = err != nil || !kept && !replace
 		written = now
 		if err != nil && wait(ctx, time.Second) != nil {
@@ -48,7 +52,9 @@ func (t *tenant) keepPresence(ctx context.Context) {
 		}
 	}
 	if e.successor.Load() != nil {
-		return // the lease will take it away, when the successor has told of the same sessions: nobody is seen to leave
+		// The lease removes it later. By then the successor has recorded the same sessions, so no
+		// user goes offline.
+		return
 	}
 	e.lastWord(ctx, func(ctx context.Context) error {
 		moved, _, err := t.log.SetPresence(ctx, e.config.ID, nil, true)
@@ -57,8 +63,8 @@ func (t *tenant) keepPresence(ctx context.Context) {
 	})
 }
 
-// withGrace returns all that is to be on record: the channels that have sessions, with newer changes, and those that have none any more and
-// stay for their grace.
+// withGrace returns everything that is to be recorded: the channels that have sessions, with newer
+// changes, and those in their grace.
 func withGrace(whole, changes []proto.Presence, leaving map[channel.ID]time.Time) []proto.Presence {
 	sessions := make(map[channel.ID]int, len(whole)+len(leaving))
 	for _, p := range slices.Concat(whole, changes) {
@@ -76,7 +82,8 @@ func withGrace(whole, changes []proto.Presence, leaving map[channel.ID]time.Time
 	return all
 }
 
-// presenceChanges gives what is to be written now, and holds back for a while what lost its last session.
+// presenceChanges returns what is to be written now. A channel that lost its last session is
+// written after its grace.
 func (t *tenant) presenceChanges(now time.Time, leaving map[channel.ID]time.Time) []proto.Presence {
 	changes := t.hub.TakeChanges()
 	due := changes[:0]

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestPrivateAndPublicIDsAreTwo: a right signature of `public:` and somebody's private id opens nothing, live or stored; what is sent to a
-// public id reaches who watches it as public, and nobody who watches it as private.
+// TestPrivateAndPublicIDsAreTwo: a right signature of `public:` and somebody's private id opens
+// nothing, live or stored; what is sent to a public id reaches who watches it as public, and nobody
+// who watches it as private.
 func TestPrivateAndPublicIDsAreTwo(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{}`, shared)
@@ -26,7 +27,8 @@ func TestPrivateAndPublicIDsAreTwo(t *testing.T) {
 			t.Errorf("a message to a public id: %q, %v", got, err)
 		}
 		all := binary(first) + got
-		private := w.publish(`{"n":2}`, bobPublic) // the portal's, to a private id that looks like the public one
+		// The portal's, to a private id that looks like the public one.
+		private := w.publish(`{"n":2}`, bobPublic)
 		last := w.publish(`{"n":3}`, shared)
 		if got, err := w.read(reader); err != nil || got != binary(last) {
 			t.Errorf("a message to the private id that looks like a public one: %q, %v", got, err)

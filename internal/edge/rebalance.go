@@ -9,17 +9,19 @@ import (
 )
 
 const (
-	balanceLook     = 10 * time.Second // between two looks at the other edges, which tell of themselves as often
-	balancePatience = 6                // looks that must all find this edge too full: one that is restarted is not a reason
+	balanceLook     = 10 * time.Second // between two looks at the others, which report as often
+	balancePatience = 6                // looks that must all find this edge too full
 	balanceSlack    = 0.1              // part of the mean that an edge may be above it
 	balanceLeast    = 10               // connections, likewise
 )
 
-// movable is a connection that can be asked to go to another edge. Polls are none: they go somewhere with every request.
+// movable is a connection that can be asked to go to another edge. Polls are not: nginx chooses an
+// edge for each of their requests.
 type movable interface{ Move() }
 
-// keepBalance sheds a small share of the connections while this edge has more than the others, until ctx ends: an edge that comes back is empty,
-// and connections last for days. nginx brings whoever is shed to the edge with the fewest.
+// keepBalance sheds a small share of the connections while this edge has more than the others,
+// until ctx ends. An edge that comes back is empty, and connections last for days. nginx sends the
+// clients to the edge with the fewest.
 func (e *Edge) keepBalance(ctx context.Context) {
 	if e.config.Rebalance == 0 {
 		return
@@ -63,8 +65,8 @@ type balance struct {
 	allowance float64 // connections that it may shed; the part of one that is left over
 }
 
-// share gives how many of its connections an edge is to shed now, at a percentage a minute. processes is what all tell of themselves, which
-// is some seconds old.
+// share returns how many of its connections an edge is to shed now, at a percentage a minute.
+// processes are the reports of all processes, which are some seconds old.
 func (b *balance) share(id string, mine int, processes []proto.Process, percent int) int {
 	all := mine
 	others := 0

@@ -31,7 +31,8 @@ func TestShareOfAnEdge(t *testing.T) {
 		{"this one is empty", 0, []int{1000}, 0},
 		{"less than one a look", 100, []int{0, 0}, 2},
 	} {
-		edges := []proto.Process{otherEdge("me", 12345), {}} // as it was some time ago, and a publisher
+		// As it was some time ago, and a publisher.
+		edges := []proto.Process{otherEdge("me", 12345), {}}
 		for _, n := range c.others {
 			edges = append(edges, otherEdge("other", n))
 		}
@@ -51,7 +52,8 @@ func TestShareOfAnEdge(t *testing.T) {
 	}
 }
 
-// An edge beside an empty one sheds a little a minute, with the close after which nobody asks the portal, until both have the same.
+// An edge beside an empty one sheds a little a minute, with the close after which nobody asks the
+// portal, until both have the same.
 func TestEdgeShedsUntilEven(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Rebalance = 2; c.Limits.Connections = 0 }, func(t *testing.T, w *world) {
 		const sessions = 100

@@ -24,9 +24,9 @@ const (
 	mostPausing       = 1024             // connections that are held open for a pause
 )
 
-// pacer says how long a refusal waits. A client that comes back at once with the ids that were just refused (the oldest browsers
-// do, for ever) is held back by its own connection. Its memory is bounded. Its methods may be called
-// concurrently.
+// pacer decides how long a refusal waits. The oldest browser clients come back at once with the ids
+// that were just refused, for ever: the pause slows them. Its memory is bounded. Its methods may be
+// called concurrently.
 type pacer struct {
 	seed maphash.Seed // immutable
 
@@ -45,8 +45,8 @@ func newPacer() *pacer {
 	return &pacer{seed: maphash.MakeSeed(), clients: newGenerations[refusals](rememberedRefused, refusalMemory)}
 }
 
-// pause gives how long the refusal of a client, by what it said and where it is, is to wait. A pause that is not 0 is ended with
-// [pacer.resume].
+// pause returns how long to wait before a client is refused. The client is known by what it said
+// and its address. A pause that is not 0 is ended with [pacer.resume].
 func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 	key := maphash.String(p.seed, said+"\x00"+address)
 	p.mu.Lock()
@@ -61,7 +61,7 @@ func (p *pacer) pause(said, address string, now time.Time) time.Duration {
 		p.pausing++
 	}
 	r.count++
-	r.last = now.Add(pause) // that is when it is told
+	r.last = now.Add(pause) // when the client gets it
 	p.clients.put(key, r)
 	return pause
 }
@@ -72,8 +72,8 @@ func (p *pacer) resume() {
 	p.pausing--
 }
 
-// refuseWebSocket says 4010 after the upgrade: at a refused handshake a browser would only try again
-// with the same ids. A client that has been told before is told later.
+// refuseWebSocket completes the handshake and then closes with 4010: after a refused handshake a
+// browser would only try again with the same ids. A client that was refused before waits for it.
 func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	e.metrics.refused.Inc()
 	conn := handshake(w, r)
@@ -94,8 +94,8 @@ func saidBy(r *http.Request) string {
 	return r.URL.Query().Get("CHANNEL_ID") + r.URL.Query().Get("token")
 }
 
-// refusePoll answers with a refusal. A client that has been told before that its ids are wrong is told
-// later, as over WebSocket.
+// refusePoll answers with a refusal. A client whose ids were refused before waits for it, as over
+// WebSocket.
 func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto.Error) {
 	e.metrics.refused.Inc()
 	pause := time.Duration(0)
@@ -115,8 +115,7 @@ func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto
 	p.timer.Reset(pause)
 }
 
-// pausedRefusal is a poll or a stream that is going to be told that its ids are wrong. It holds no
-// goroutine.
+// pausedRefusal is a poll or a stream that is refused after a pause. It holds no goroutine.
 type pausedRefusal struct {
 	edge    *Edge
 	refusal *proto.Error
@@ -152,8 +151,9 @@ func (p *pausedRefusal) Gone() {
 // Leave implements [front.Holder].
 func (p *pausedRefusal) Leave() { p.edge.shared.Conns.Start(p.answer) }
 
-// refuseUpgrade refuses a handshake as the original does where there is nobody to speak for: with a status line, a blank line and the text, and no
-// header at all. A browser takes it for a lost connection; the mobile client reads the status.
+// refuseUpgrade refuses a handshake of an unknown portal as the original does: with a status line,
+// a blank line and the text, without a header. A browser takes it for a lost connection; the mobile
+// client reads the status.
 func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
 	e.metrics.refused.Inc()
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -165,7 +165,8 @@ func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\n\r\n%s", refusal.Status(), http.StatusText(refusal.Status()), refusal.Text)
 }
 
-// clientAddress gives where a request comes from, as far as the nearest proxy knows. Whoever forges it is paced as somebody else.
+// clientAddress returns the address of a client as the nearest proxy has it. A client that forges
+// it is only paced as another one.
 func clientAddress(r *http.Request) string {
 	if values := r.Header["X-Forwarded-For"]; len(values) > 0 {
 		last := values[len(values)-1]

@@ -15,7 +15,7 @@ const (
 	repeatRate      = 64 << 10         // bytes per second in the long run
 	mostReplayPause = 30 * time.Second // of one page; a poll is held for longer
 	replayOverhead  = 64               // bytes that a message counts beside its body
-	replayMemory    = 5 * time.Minute  // how long a replay counts, at least: until all of it has been worked off
+	replayMemory    = 5 * time.Minute  // how long a replay counts, at least: longer than any debt
 	replaysKnown    = 16384            // clients that are remembered, at least
 
 	// What was drawn at once by many connections is forgiven beyond this: it would only keep a user
@@ -23,10 +23,10 @@ const (
 	mostReplayDebt = freeRepeats + repeatRate*int(mostReplayPause/time.Second)
 )
 
-// replays paces clients that have the same messages replayed again and again. A client is a list of
-// channels and an address. What it is replayed for the first time costs it nothing, and neither does
-// a return with an id that it was replayed up to: so only loops, and very many reloads, are slowed.
-// Its methods may be called concurrently.
+// replays slows clients that load the same messages again and again. A client is a list of channels
+// and an address. Only messages that it has been replayed before count, so a first replay costs
+// nothing, nor does a return with the last id: only loops, and very many reloads, are slowed. Its
+// methods may be called concurrently.
 type replays struct {
 	seed maphash.Seed // immutable
 
@@ -34,7 +34,7 @@ type replays struct {
 	clients generations[replayed]
 }
 
-// replayed is what one client was replayed.
+// replayed is what one client has been replayed.
 type replayed struct {
 	newest proto.ID  // what comes up to here is a repetition
 	debt   int       // bytes of repetitions, at the time of at; it falls by repeatRate

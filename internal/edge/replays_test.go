@@ -9,8 +9,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// A client that has everything replayed again and again is slowed; the first times, others, and whoever
-// returns with what it got last are not.
+// A client that has everything replayed again and again is slowed; the first times, others, and a
+// client that returns with its last id are not.
 func TestReplayInALoopIsPaced(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		const messages, size = 50, 4 << 10

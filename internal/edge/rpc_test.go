@@ -48,7 +48,7 @@ func (w *world) hear(conn *websocket.Conn) string {
 	}
 }
 
-// ask sends a frame and gives what comes back.
+// ask sends a frame and returns what comes back.
 func (w *world) ask(conn *websocket.Conn, frame string) string {
 	w.t.Helper()
 	w.tell(conn, frame)
@@ -63,8 +63,8 @@ func (w *world) tell(conn *websocket.Conn, frame string) {
 	synctest.Wait()
 }
 
-// TestRPCUser: a user has what is for the user, what is for all, and its own params; what comes both ways comes once, and in the form
-// of version 5.
+// TestRPCUser: a user has what is for the user, what is for all, and its own params; what comes
+// both ways comes once, and in the form of version 5.
 func TestRPCUser(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		five := w.dial(rpcURL("/subws/", token(5, bob)))
@@ -130,8 +130,9 @@ func TestRPCCalls(t *testing.T) {
 	})
 }
 
-// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one is who the guest is to others, so that it
-// may write where it was given the right to; to users it may not.
+// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one is
+// who the guest is to others, so that it may write where it was given the right to; to users it may
+// not.
 func TestRPCGuestToken(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		text := signer.SignToken(channel.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
@@ -151,8 +152,9 @@ func TestRPCGuestToken(t *testing.T) {
 	})
 }
 
-// TestRPCHeartbeat: a client that has had one heartbeat gives up after 20 s without, so there is one every 10 s as long as the
-// connection lasts, even while its replay waits for a log that is away.
+// TestRPCHeartbeat: a client that has had one heartbeat disconnects after 20 s without, so there is
+// one every 10 s as long as the connection lasts, even while its replay waits for a log that is
+// away.
 func TestRPCHeartbeat(t *testing.T) {
 	for name, away := range map[string]bool{"at rest": false, "while the log is away": true} {
 		t.Run(name, func(t *testing.T) {
@@ -312,7 +314,8 @@ func TestJSON(t *testing.T) {
 	})
 }
 
-// TestStatusAcrossEdges: whoever waits for a user is told once that it has come and once that it has left, wherever either is connected.
+// TestStatusAcrossEdges: a client that watches a user hears once that it has come and once that it
+// has left, wherever either is connected.
 func TestStatusAcrossEdges(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		v := w.secondEdge()
@@ -362,7 +365,7 @@ func TestStatusAcrossEdges(t *testing.T) {
 	})
 }
 
-// secondEdge gives a world with another edge on the same log.
+// secondEdge returns a world with another edge on the same log.
 func (w *world) secondEdge() *world {
 	v := &world{t: w.t, log: w.log, listener: newPipeListener(newRestingPipe)}
 	v.metrics = prometheus.NewRegistry()
@@ -385,7 +388,8 @@ func (w *world) secondEdge() *world {
 	return v
 }
 
-// TestStatusOfADeadEdge: whoever was connected to an edge that has died is told to have left, by another edge, once that one's lease is over.
+// TestStatusOfADeadEdge: a user that was connected to a dead edge is reported offline, by
+// another edge, once that one's lease is over.
 func TestStatusOfADeadEdge(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		users := []proto.Presence{{Channel: channel.ForUser(5), Sessions: 1}, {Channel: channel.ForUser(6), Sessions: 1}}
@@ -411,7 +415,7 @@ func TestStatusOfADeadEdge(t *testing.T) {
 	})
 }
 
-// array gives what several messages are together.
+// array returns what several messages are together.
 func array(frames ...*proto.Frame) string {
 	elements := make([]string, len(frames))
 	for i, f := range frames {

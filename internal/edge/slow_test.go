@@ -12,7 +12,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// rawRequest makes a request by hand, and reads nothing.
+// rawRequest writes a request to a connection, and reads nothing.
 func (w *world) rawRequest(url string) net.Conn {
 	w.t.Helper()
 	conn, err := w.listener.dial(w.t.Context(), "", "")
@@ -25,7 +25,8 @@ func (w *world) rawRequest(url string) net.Conn {
 	return conn
 }
 
-// Clients that do not take what they are given, each in a way of its own: each ends with its reason and in its time, and delays nobody.
+// Clients that do not take what they are given, each in a way of its own: each ends with its reason
+// and in its time, and delays nobody.
 func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -78,7 +79,8 @@ func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 	}
 }
 
-// A client that vanished without a word is found out by what it does not answer, by every transport that lasts.
+// A client that vanished without a word is found out by what it does not answer, by every transport
+// that lasts.
 func TestClientsThatVanish(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.rawWebSocket(w.url("/subws/", signed(alice)))
@@ -97,7 +99,8 @@ func TestClientsThatVanish(t *testing.T) {
 	})
 }
 
-// A client that floods is read ever more slowly, and by that alone: it keeps its connection and its messages, and others theirs.
+// A client that floods is read ever more slowly, and by that alone: it keeps its connection and its
+// messages, and others theirs.
 func TestClientThatFloods(t *testing.T) {
 	for name, opcode := range map[string]byte{"data": 1, "pings": 9} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +139,8 @@ func TestClientThatFloods(t *testing.T) {
 	}
 }
 
-// What a socket takes only in part comes whole, and in order, once its client reads; and nobody waits for it meanwhile.
+// What a socket takes only in part comes whole, and in order, once its client reads; and nobody
+// waits for it meanwhile.
 func TestSlowWebSocketOnSockets(t *testing.T) {
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
 		const messages = 1500 // together more than the socket holds

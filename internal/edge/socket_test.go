@@ -29,9 +29,11 @@ import (
 	"pushgate/internal/store/storetest"
 )
 
-// What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and waited for.
+// What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and
+// waited for.
 
-// onSockets runs test with an edge on sockets, once with connections that rest, and once with those that keep a goroutine.
+// onSockets runs test with an edge on sockets, once with connections that rest, and once with those
+// that keep a goroutine.
 func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *socketWorld)) {
 	for name, set := range map[string]func(func(func())) *netpoll.Set{"resting": netpoll.New, "plain": netpoll.NewPlain} {
 		t.Run(name, func(t *testing.T) {
@@ -92,7 +94,7 @@ func (w *socketWorld) dial(id channel.ID) *websocket.Conn {
 	return conn
 }
 
-// raw upgrades by hand, and sends more in the same packet.
+// raw does a handshake itself, and sends more in the same packet.
 func (w *socketWorld) raw(id channel.ID, more []byte) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", w.address)
@@ -137,7 +139,8 @@ func TestControlFramesOnSockets(t *testing.T) {
 				t.Errorf("got %q, want %q: %v", got, want, err)
 			}
 		}
-		early, reader := w.raw(alice, masked(9, "abc")) // a client that does not wait for the answer
+		// A client that does not wait for the answer.
+		early, reader := w.raw(alice, masked(9, "abc"))
 		expect(reader, pong)
 		early.Close()
 
@@ -166,8 +169,8 @@ func TestControlFramesOnSockets(t *testing.T) {
 	})
 }
 
-// TestSleepersOnSockets pings often, delivers, hears what clients say, and has connections end in every way, all at once: nobody misses a
-// message, and nothing stays behind.
+// TestSleepersOnSockets pings often, delivers, hears what clients say, and has connections end in
+// every way, all at once: nobody misses a message, and nothing stays behind.
 func TestSleepersOnSockets(t *testing.T) {
 	const clients, messages = 60, 50
 	often := func(c *settings) { c.PingInterval = 500 * time.Millisecond }
@@ -218,7 +221,7 @@ func TestSleepersOnSockets(t *testing.T) {
 	})
 }
 
-// Whoever rests hears of a drain, and the edge waits for the answer.
+// A connection at rest hears of a drain, and the edge waits for the answer.
 func TestDrainOfSleepersOnSockets(t *testing.T) {
 	const clients = 100
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
@@ -258,7 +261,8 @@ func TestCloseThatIsNotAnswered(t *testing.T) {
 	})
 }
 
-// However often a connection is told to go: it says so once, hears what the client still has to say, and ends with its answer.
+// However often a connection is asked to leave: it says so once, hears what the client still has to
+// say, and ends with its answer.
 func TestCloseFrameIsSentOnce(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, reader := w.rawWebSocket(w.url("/subws/", signed(alice)))
@@ -304,8 +308,8 @@ func TestProtocolErrorIsSaid(t *testing.T) {
 	}
 }
 
-// A client that polls over and over keeps its connection, whoever has it in the meantime, and misses nothing; one that sends its next
-// request too soon is answered in turn.
+// A client that polls over and over keeps its connection, whatever has it in the meantime, and
+// misses nothing; one that sends its next request too soon is answered after that.
 func TestPollsKeepTheirConnection(t *testing.T) {
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
 		const polls = 30

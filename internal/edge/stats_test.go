@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// told gives what the edge told of itself at last, which happens within half a minute.
+// told returns what the edge has reported last, which happens within half a minute.
 func (w *world) told() proto.Process {
 	w.t.Helper()
 	time.Sleep(20 * time.Second)

@@ -10,11 +10,12 @@ import (
 	"pushgate/internal/proto"
 )
 
-// announceBatch is how many users' coming and going is told in one append.
+// announceBatch is how many changes of users are published in one append.
 const announceBatch = 256
 
-// announce tells whoever waits for it, at any edge, which users have come or left. It is the edge whose presence made the difference
-// that tells, so it is told once.
+// announce publishes which users have come online or gone offline, for the sessions of all edges
+// that watch them. Only the edge whose write made the difference publishes it, so it is published
+// once.
 func (t *tenant) announce(ctx context.Context, moved []proto.Status) {
 	for some := range slices.Chunk(moved, announceBatch) {
 		now := time.Now()
@@ -30,8 +31,8 @@ func (t *tenant) announce(ctx context.Context, moved []proto.Status) {
 	}
 }
 
-// statusMessage is transient: whoever subscribes later asks how things are. Its time is always there, since readers drop the message
-// without one.
+// statusMessage returns a transient message: a client that subscribes later asks for the present
+// status. It always has a time, because readers drop the message without one.
 func statusMessage(s proto.Status, now time.Time) *proto.Message {
 	body := strconv.AppendInt([]byte(`{"module_id":"online","command":"userStatusChange","params":{"user_id":`), s.User, 10)
 	body = strconv.AppendBool(append(body, `,"online":`...), s.Online)

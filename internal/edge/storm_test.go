@@ -38,8 +38,8 @@ func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// BenchmarkStorm is the return of 2,000 sleepers at once, each of whom missed 20 messages: from the first attachment to the last message, and
-// what it costs Redis.
+// BenchmarkStorm is the return of 2,000 sleepers at once, each of whom missed 20 messages: from the
+// first attachment to the last message, and what it costs Redis.
 func BenchmarkStorm(b *testing.B) {
 	const sleepers, missed = 2000, 20
 	for _, bench := range []struct {

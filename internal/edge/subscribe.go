@@ -17,7 +17,7 @@ import (
 type subscription struct {
 	portal *serving
 	reader wire.Reader
-	public channel.ID // the client's own: the first one of its list, or a guest's; zero if it has none
+	public channel.ID // the client's own: the first of its list, or a guest's; may be zero
 	cursor *proto.ID  // the last id that the client saw; nil if it brought none
 
 	revision bool   // it named the revision of the protocol, as web clients do
@@ -26,7 +26,8 @@ type subscription struct {
 	expires time.Time // when its token does; zero if it brought none
 }
 
-// user returns the id by which the connections of one person are counted; zero if that is not known.
+// user returns the id by which the connections of one person are counted; zero if that is not
+// known.
 func (s *subscription) user() channel.ID {
 	if s.reader.User != 0 {
 		return channel.ForUser(s.reader.User)
@@ -34,8 +35,8 @@ func (s *subscription) user() channel.ID {
 	return s.public
 }
 
-// subscribe is the one way in, for both transports. nginx may hand on an Upgrade header without meaning it, so the Connection
-// header decides.
+// subscribe serves WebSockets and polls. nginx may pass an Upgrade header on although the request
+// is no upgrade, so the Connection header decides.
 func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	upgrade := httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
@@ -54,7 +55,7 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// parse reads and checks the query. What it refuses is the client's own fault, always.
+// parse reads the query, and checks the signatures. A refusal is always the client's own fault.
 func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	query := r.URL.Query()
 	if sub.portal = e.portals.Load().find(query.Get("clientId")); sub.portal == nil {
@@ -85,7 +86,8 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	return sub, refusal
 }
 
-// parseToken reads who the client is and what it may watch from a token of version 5.
+// parseToken checks a token of version 5, and reads from it who the client is and what it may
+// watch.
 func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 	token, err := sub.portal.Signer.ParseToken(text, sub.portal.HostID, time.Now())
 	if err != nil {
@@ -104,7 +106,7 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 	return nil
 }
 
-// parseList reads a list of signed ids.
+// parseList reads a list of channel ids, and checks the signature of each.
 func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
 	refs, err := e.config.Grammar.ParseList(list, maxChannels)
 	if err != nil {
@@ -124,7 +126,7 @@ func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
 	return nil
 }
 
-// refusal gives the words of the generation whose ids are served.
+// refusal returns a refusal in the words of the generation whose ids are served.
 func (e *Edge) refusal(err error) *proto.Error {
 	switch {
 	case e.config.Grammar == channel.Hex:
@@ -136,8 +138,9 @@ func (e *Edge) refusal(err error) *proto.Error {
 	}
 }
 
-// stream serves a subscription as server-sent events. A browser says in a header where it was when it
-// comes back by itself; mid is for the first time, and for readers that are no browsers.
+// stream serves a subscription as server-sent events. A browser that reconnects by itself sends its
+// position in a header. The mid of the query is for the first time, and for readers that are no
+// browsers.
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	sub, refusal := e.parse(r)
 	if refusal != nil {
@@ -158,7 +161,8 @@ func refuse(w http.ResponseWriter, refusal *proto.Error) {
 	w.Write([]byte(refusal.Text))
 }
 
-// preflight answers OPTIONS as the original does. Browsers never ask: the known clients send nothing that needs it.
+// preflight answers OPTIONS as the original does. The known clients send nothing for which a
+// browser would ask first.
 func preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", wire.PlainText)

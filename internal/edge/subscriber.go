@@ -14,7 +14,7 @@ import (
 	"pushgate/internal/transport"
 )
 
-// subscriber is who has one connection here. It implements [transport.Receiver].
+// subscriber is the owner of one connection. It implements [transport.Receiver].
 type subscriber struct {
 	// Immutable.
 	edge   *Edge
@@ -33,8 +33,8 @@ type counts struct {
 	tenant *atomic.Int64
 }
 
-// newSubscriber makes the owner of a new connection, whose portal's tenant is joined for it. It must
-// come to [subscriber.serve] or [subscriber.drop].
+// newSubscriber returns the owner of a new connection, and joins the tenant of its portal. Either
+// [subscriber.serve] or [subscriber.drop] must follow.
 func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber {
 	s := &subscriber{edge: e, tenant: e.join(ctx, sub.portal), subscription: sub}
 	if sub.reader.Codec.Calls {
@@ -43,7 +43,7 @@ func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber 
 	return s
 }
 
-// drop ends a subscriber whose connection has come to nothing.
+// drop ends a subscriber that has no connection.
 func (s *subscriber) drop() { s.tenant.part() }
 
 // attach makes the session, whose replay is paced.
@@ -62,7 +62,8 @@ type connection interface {
 	Drop()
 }
 
-// serve counts the connection, has the oldest ones of the same user make room for it, and starts it.
+// serve counts a connection, evicts the oldest ones of the same user beyond the limit, and starts
+// it.
 func (s *subscriber) serve(conn connection, counts counts, start func()) {
 	s.conn, s.counts = conn, counts
 	counts.all.Inc()
@@ -130,13 +131,14 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 // serveStream serves a subscription as server-sent events.
 func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscription) {
 	s := e.newSubscriber(r.Context(), sub)
-	placed := sub.cursor != nil || s.tenant.hub.Ready() == nil // else the zero cursor may be a place that is not known yet
+	// If not placed, a zero cursor may stand for a position that is not known yet.
+	placed := sub.cursor != nil || s.tenant.hub.Ready() == nil
 	h := make(http.Header)
 	h.Set("Content-Type", sub.reader.Codec.ContentType)
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Connection", "close")
-	h.Set("X-Accel-Buffering", "no") // for an nginx whose configuration does not know of streams
+	h.Set("X-Accel-Buffering", "no") // for an nginx that is not configured for streams
 	h.Set(transport.AllowOrigin, "*")
 	chunked := r.ProtoAtLeast(1, 1)
 	if chunked {

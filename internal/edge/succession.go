@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	// restPatience is how long to wait for connections that do not rest, while no other can be handed over.
+	// restPatience is how long to wait for connections to rest, after the last one was handed over.
 	restPatience = time.Second
 	restInterval = 10 * time.Millisecond // between two looks
 )
 
-// HandOver implements [handover.Edge]: it gives the WebSockets to a successor, each in a moment in which it rests. What does not, such as one
-// whose client does not read, and polls and streams are left for [Edge.Drain].
+// HandOver implements [handover.Edge]: it hands the WebSockets to a successor, each at a moment
+// when it rests. [Edge.Drain] ends the others: polls, streams, and WebSockets that do not rest, for
+// example because their clients do not read.
 func (e *Edge) HandOver(ctx context.Context, give handover.Give) error {
 	if !e.begin() {
 		return errEnded
@@ -66,14 +67,14 @@ func (e *Edge) handOverLate(c *transport.WebSocket) bool {
 			return given
 		}
 		if !c.Wait(restInterval) {
-			return true // it has ended meanwhile, or was handed over and not taken: then it is another one now
+			return true // it has ended, or is another WebSocket now, because it was not taken
 		}
 	}
 	return false
 }
 
-// handOver hands a connection to a successor if it rests, and reports false if it is still served here:
-// as it is, or by another WebSocket if the successor did not take it.
+// handOver hands a connection to a successor if it rests. It reports false if the connection is
+// still served here: by c, or, if the successor did not take it, by a new WebSocket.
 func (e *Edge) handOver(c *transport.WebSocket, give handover.Give) (given bool, err error) {
 	through, conn, ok := c.Claim()
 	if !ok {

@@ -18,12 +18,13 @@ import (
 	"pushgate/internal/transport"
 )
 
-// inSuccession runs a test in a bubble with an edge whose connections rest, and another one that may be its successor.
+// inSuccession runs a test in a bubble with an edge whose connections rest, and another one that
+// may be its successor.
 func inSuccession(t *testing.T, change func(*settings), test func(t *testing.T, old, next *world)) {
 	inWorldOf(t, newRestingPipe, change, func(t *testing.T, w *world) { test(t, w, w.secondEdge()) })
 }
 
-// to gives what hands sessions to the edge of w, as two processes would.
+// to returns what hands sessions to the edge of w, as two processes would.
 func (w *world) to() handover.Give {
 	return func(r handover.Record, conn net.Conn) (bool, error) {
 		pipe := conn.(*restingPipe)
@@ -42,7 +43,7 @@ func (w *world) handOver(give handover.Give) error {
 	return w.edge.HandOver(w.t.Context(), give)
 }
 
-// listener reads all that comes on a connection. Next gives it.
+// listener reads all that comes on a connection. Next returns it.
 type listener struct {
 	*websocket.Conn
 	frames chan string // but for heartbeats
@@ -96,7 +97,8 @@ func (l *listener) expect(t *testing.T, parts ...string) {
 
 const watchStatus = `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":%d},"id":1}`
 
-// TestHandOver: clients of every dialect do not notice that another edge has their connections. Nor does anybody who waits for them to come or go.
+// TestHandOver: clients of every dialect do not notice that another edge has their connections. Nor
+// does anybody who waits for them to come or go.
 func TestHandOver(t *testing.T) {
 	inSuccession(t, nil, func(t *testing.T, old, next *world) {
 		user := channel.ForUser(5)
@@ -188,7 +190,7 @@ func TestHandOverKeepsBounds(t *testing.T) {
 	})
 }
 
-// TestHandOverFails: whoever is not taken is served as before, and told to go like all others.
+// TestHandOverFails: what is not taken is served as before, and asked to leave like all others.
 func TestHandOverFails(t *testing.T) {
 	for name, died := range map[string]error{"refused": nil, "successor dies": errors.New("dead")} {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +249,8 @@ func TestHandOverFails(t *testing.T) {
 	}
 }
 
-// TestHandOverWaitsForRest: a connection that is being read or written stays; when it rests it goes, also late.
+// TestHandOverWaitsForRest: a connection that is being read or written stays; when it rests it
+// goes, also late.
 func TestHandOverWaitsForRest(t *testing.T) {
 	inSuccession(t, nil, func(t *testing.T, old, next *world) {
 		resting := old.dial(old.url("/subws/", signed(bob)))
@@ -289,7 +292,7 @@ func TestHandOverWaitsForRest(t *testing.T) {
 	})
 }
 
-// TestNothingRests: connections that always have a goroutine are told to go.
+// TestNothingRests: connections that always have a goroutine are asked to leave.
 func TestNothingRests(t *testing.T) {
 	inWorldOf(t, net.Pipe, nil, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", signed(alice)))
@@ -304,7 +307,7 @@ func TestNothingRests(t *testing.T) {
 	})
 }
 
-// TestAdoptRefuses: what this edge cannot serve is not touched, and the predecessor is told.
+// TestAdoptRefuses: what this edge cannot serve is not touched, and the predecessor gets an error.
 func TestAdoptRefuses(t *testing.T) {
 	other := &portal.Portal{ClientID: strings.Repeat("b", 32), Signer: signer}
 	inWorldOf(t, newRestingPipe, func(s *settings) {

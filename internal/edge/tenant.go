@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// tenantRest is how long an edge goes on following a portal that has nobody here any more: a page change, or the pause between two polls,
-	// is no reason to subscribe anew.
+	// tenantRest is how long an edge follows a portal after its last connection here: a page may be
+	// changing, or a poll about to send its next request.
 	tenantRest = time.Minute
-	// syncPatience is how long the first comers of a portal wait for its log to notify this edge. Without it, what is published in that
-	// moment would pass by those of them who brought no cursor.
+	// syncPatience is how long the first subscribers of a portal wait until its log notifies this
+	// edge. Without the wait, those without a cursor would miss what is published meanwhile.
 	syncPatience = 3 * time.Second
 )
 
@@ -35,7 +35,7 @@ type tenant struct {
 	hub      *hub.Hub
 	users    *userLimits
 	tally    *tally.Tally
-	before   <-chan struct{} // closed when an earlier tenant of the same name has ended; nil if there was none
+	before   <-chan struct{} // closed when the tenant before it has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
 
 	serving atomic.Pointer[serving] // at present, or the last time
@@ -60,8 +60,9 @@ type serving struct {
 	commands Commands // carries out what its clients send; nil: it is ignored
 }
 
-// Serve has the portals of a table served from now on. Subscribers of a portal that is not among them are told to go, over some seconds;
-// all others stay, with their old limits and whatever key their ids were signed with. It may be called at any time.
+// Serve serves the portals of a table from now on. Subscribers of a portal that is not in the table
+// are asked to leave within some seconds. All others stay, even if their key or their limits have
+// changed. It may be called at any time.
 func (e *Edge) Serve(table *portal.Table) {
 	next := make(map[*portal.Portal]*serving)
 	for _, p := range table.All() {
@@ -75,7 +76,8 @@ func (e *Edge) Serve(table *portal.Table) {
 	defer e.mu.Unlock()
 	for _, t := range e.tenants {
 		now := next[table.Find(t.clientID)]
-		removed := now == nil || now.Name() != t.name // where one portal is alone, every name finds it
+		// A table with one portal returns it for every name.
+		removed := now == nil || now.Name() != t.name
 		t.removed.Store(removed)
 		if !removed {
 			t.serving.Store(now)
@@ -93,10 +95,10 @@ type portals struct {
 	serving map[*portal.Portal]*serving
 }
 
-// find gives the portal of a client id; nil if it is not served.
+// find returns the portal of a client id; nil if it is not served.
 func (p *portals) find(clientID string) *serving { return p.serving[p.table.Find(clientID)] }
 
-// tenant gives the tenant of a portal, a new one if need be. e.mu is held.
+// tenant returns the tenant of a portal, a new one if there is none. e.mu is held.
 func (e *Edge) tenant(s *serving) *tenant {
 	name := s.Name()
 	t := e.tenants[name]
@@ -126,8 +128,8 @@ func (e *Edge) tenant(s *serving) *tenant {
 	return t
 }
 
-// join gives the tenant that serves a portal's new connection, once its log notifies this edge or has been waited for in vain. Every join is
-// followed by a [tenant.part].
+// join returns the tenant for a new connection of a portal. It waits until the log notifies this
+// edge, but not longer than syncPatience. A [tenant.part] must follow each join.
 func (e *Edge) join(ctx context.Context, s *serving) *tenant {
 	e.mu.Lock()
 	t := e.tenant(s)
@@ -135,7 +137,9 @@ func (e *Edge) join(ctx context.Context, s *serving) *tenant {
 	t.rest()
 	pinned := t.pinned
 	e.mu.Unlock()
-	if pinned { // an edge that has it says that it is not ready, and is given subscribers all the same only if there is no other
+	if pinned {
+		// Until its log notifies, the edge is not ready: it gets subscribers only if there is no
+		// other edge.
 		return t
 	}
 	select {
@@ -151,7 +155,7 @@ func (e *Edge) join(ctx context.Context, s *serving) *tenant {
 	return t
 }
 
-// part takes a connection off, and the tenant some time after its last one.
+// part ends what join began. The tenant ends some time after its last connection.
 func (t *tenant) part() {
 	t.edge.mu.Lock()
 	defer t.edge.mu.Unlock()
@@ -159,13 +163,13 @@ func (t *tenant) part() {
 	t.rest()
 }
 
-// pin says whether a tenant is followed without connections too. e.mu is held.
+// pin sets whether the tenant's log is followed without connections too. e.mu is held.
 func (t *tenant) pin(yes bool) {
 	t.pinned = yes
 	t.rest()
 }
 
-// rest has the tenant end some time from now if nothing keeps it, and not otherwise. e.mu is held.
+// rest starts or stops the timer that ends a tenant without connections. e.mu is held.
 func (t *tenant) rest() {
 	idle := t.connections == 0 && !t.pinned && t.edge.running != nil
 	switch {
@@ -177,7 +181,7 @@ func (t *tenant) rest() {
 	}
 }
 
-// end ends a tenant that nobody has come back to.
+// end ends a tenant, unless it has a connection again.
 func (t *tenant) end() {
 	e := t.edge
 	e.mu.Lock()
@@ -191,14 +195,15 @@ func (t *tenant) end() {
 	t.stop()
 }
 
-// shareMemory gives each tenant its part of the memory for recent messages. e.mu is held.
+// shareMemory divides the memory for recent messages evenly between the tenants. e.mu is held.
 func (e *Edge) shareMemory() {
 	for _, t := range e.tenants {
 		t.hub.Remember(e.config.RecentBytes / len(e.tenants))
 	}
 }
 
-// start has the tenant's log followed and its presence kept, until the edge's end or its own. edge.mu is held.
+// start starts following the log and keeping presence, until the edge or the tenant ends. edge.mu
+// is held.
 func (t *tenant) start() {
 	ctx, stop := context.WithCancel(t.edge.running)
 	t.stop = stop
@@ -218,18 +223,21 @@ func (t *tenant) run(ctx context.Context) {
 			delete(e.ending, t.name)
 		}
 	}()
-	if t.before != nil { // or it would take away what this one is going to write
+	if t.before != nil { // else it would remove the presence that this one writes
 		<-t.before
 	}
 	var running sync.WaitGroup
 	logger := e.logger.With("portal", t.name)
-	running.Go(func() { _ = t.log.Follow(ctx, follower{t.hub, e.shared.Queue, logger}) }) // its error is that of ctx
+	running.Go(func() {
+		_ = t.log.Follow(ctx, follower{t.hub, e.shared.Queue, logger}) // its error is that of ctx
+	})
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
 	t.hub.Close()
 }
 
-// follower is the hub, with a word to the log about its link, and with the queue.
+// follower is the hub as the log calls it. It also logs whether the log notifies, and defers
+// wake-ups.
 type follower struct {
 	*hub.Hub
 	queue  *transport.Queue

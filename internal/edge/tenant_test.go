@@ -65,7 +65,7 @@ func (s *manyWorld) url(path, client, key string) string {
 	return s.world.url(path, keyOf(key).Sign(channel.Ref{Private: alice}).String(), "clientId", client)
 }
 
-// next gives what comes on a socket within a minute.
+// next returns what comes on a socket within a minute.
 func (s *manyWorld) next(socket *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
@@ -118,7 +118,8 @@ func TestPortalsDoNotHearEachOther(t *testing.T) {
 	})
 }
 
-// TestWrongClient: whose portal is not served is told so before the upgrade, as by the original; a key of another portal opens nothing.
+// TestWrongClient: a client whose portal is not served is refused before the upgrade, as by the
+// original; a key of another portal opens nothing.
 func TestWrongClient(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		for _, client := range []string{"", strings.Repeat("0", 32), "x"} {
@@ -149,7 +150,8 @@ func TestWrongClient(t *testing.T) {
 	})
 }
 
-// TestFollowsWhomItServes: an edge follows the portals that have somebody here, and some time longer.
+// TestFollowsWhomItServes: an edge follows the portals that have somebody here, and some time
+// longer.
 func TestFollowsWhomItServes(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		if err := s.edge.Ready(); err != nil {
@@ -200,7 +202,8 @@ func (l late) Follow(ctx context.Context, f proto.Follower) error {
 	return l.Memory.Follow(ctx, f)
 }
 
-// TestFirstOfItsPortal: whoever is connected is sent what is published, even if the edge had not followed that portal before.
+// TestFirstOfItsPortal: a connected client gets what is published, even if the edge had not
+// followed that portal before.
 func TestFirstOfItsPortal(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Second} {
 		inMany(t, func(c *settings) { c.Logs[clientA] = late{c.Logs[clientA].(*storetest.Memory), delay} }, func(t *testing.T, s *manyWorld) {
@@ -225,7 +228,8 @@ func TestFirstOfItsPortal(t *testing.T) {
 	})
 }
 
-// TestReadyWithoutPortals: an edge that follows nobody knows from its statistics whether Redis is there.
+// TestReadyWithoutPortals: an edge that follows nobody knows from its statistics whether Redis is
+// there.
 func TestReadyWithoutPortals(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		broken := errors.New("away")
@@ -242,8 +246,9 @@ func TestReadyWithoutPortals(t *testing.T) {
 	})
 }
 
-// TestServeAnew: after a reload a new key is good and an old one is not, nobody of a portal that stays notices, and those of one that is gone
-// are told to come again, which sends no client to PHP.
+// TestServeAnew: after a reload a new key is good and an old one is not, nobody of a portal that
+// stays notices, and those of one that is gone are asked to come again, which sends no client to
+// PHP.
 func TestServeAnew(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		stays, goes, stream := s.dial(s.url("/subws/", clientA, "a")), s.dial(s.url("/subws/", clientB, "b")), s.get(s.url("/sse/", clientB, "b"))
@@ -283,7 +288,8 @@ func TestServeAnew(t *testing.T) {
 	})
 }
 
-// TestPersonalPortalThatIsRemoved: the portal that needs no name is followed as long as it is served, and has no say in readiness after that.
+// TestPersonalPortalThatIsRemoved: the portal that needs no name is followed as long as it is
+// served, and has no say in readiness after that.
 func TestPersonalPortalThatIsRemoved(t *testing.T) {
 	personal := storetest.NewMemory(store.Config{})
 	inMany(t, func(c *settings) {

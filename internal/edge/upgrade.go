@@ -12,7 +12,7 @@ import (
 )
 
 // handshake does the handshake of a WebSocket and returns its connection, which the caller owns. It
-// returns nil if the client has been answered otherwise, or has gone.
+// returns nil if the handshake has failed: then the client has been answered, or has gone.
 func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 	u := &upgrade{ResponseWriter: w}
 	conn, err := websocket.Accept(u, r, &websocket.AcceptOptions{
@@ -28,7 +28,8 @@ func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 	return u.conn
 }
 
-// upgrade is what the library does a handshake through. It lends the library the connection.
+// upgrade is the ResponseWriter of a handshake. The library gets the connection from it, but cannot
+// close it.
 type upgrade struct {
 	http.ResponseWriter
 	conn net.Conn // nil until it is hijacked
@@ -41,7 +42,8 @@ func (u *upgrade) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	u.conn = conn
-	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 { // the client did not wait for the answer
+	// A client may send frames before it has the answer.
+	if ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()); len(ahead) > 0 {
 		conn.(*netpoll.Conn).Unread(bytes.Clone(ahead))
 	}
 	return lentConn{conn}, buffered, nil

@@ -10,8 +10,8 @@ import (
 // evictable is a connection that has to make room for a newer one of the same user.
 type evictable interface{ Evict() }
 
-// userLimits bounds how many connections of one user this process holds. A user is known by an id of
-// its own: channels that many share have none. Its methods may be called concurrently.
+// userLimits bounds how many connections of one user this process holds. A user is known by an id
+// of its own: channels that many share have none. Its methods may be called concurrently.
 type userLimits struct {
 	mu    sync.Mutex
 	conns map[channel.ID][]evictable // by user, oldest first
@@ -19,7 +19,8 @@ type userLimits struct {
 
 func newUserLimits() *userLimits { return &userLimits{conns: make(map[channel.ID][]evictable)} }
 
-// enter adds a connection, and evicts the oldest ones beyond limit, each once. A limit of 0 is none.
+// enter adds a connection, and evicts the oldest ones beyond limit, each once. A limit of 0 is
+// none.
 func (u *userLimits) enter(user channel.ID, limit int, c evictable) {
 	if user.IsZero() || limit == 0 {
 		return

@@ -152,7 +152,7 @@ func TestDrainEndsPauses(t *testing.T) {
 	})
 }
 
-// Whoever is held back and goes leaves nothing behind.
+// A client that goes while it is held back leaves nothing behind.
 func TestPauseEndsWithItsClient(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		for range 6 {

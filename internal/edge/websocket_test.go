@@ -37,7 +37,8 @@ func TestWebSocketIsSilentUntilAMessage(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.publish(`{}`, alice)
 		conn, reader := w.rawWebSocket(w.url("/bitrix/subws/", signed(alice)))
-		conn.SetReadDeadline(time.Now().Add(19 * time.Second)) // the first ping comes within the fifth turn
+		// The first ping comes within the fifth step.
+		conn.SetReadDeadline(time.Now().Add(19 * time.Second))
 		if b, err := reader.ReadByte(); err == nil {
 			t.Errorf("got a byte %x", b)
 		}

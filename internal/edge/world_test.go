@@ -59,7 +59,7 @@ const (
 	pingFrame      = "\x89\x07ws ping"
 )
 
-// signed gives the CHANNEL_ID value of some private ids.
+// signed returns the CHANNEL_ID value of some private ids.
 func signed(ids ...channel.ID) string {
 	var parts []string
 	for _, id := range ids {
@@ -77,7 +77,7 @@ type settings struct {
 	Others   []*portal.Portal // that are served besides, or instead if the portal has no signer
 }
 
-// table gives the portals.
+// table returns the portals.
 func (s *settings) table() *portal.Table {
 	portals := s.Others
 	if s.Signer != nil {
@@ -90,7 +90,8 @@ func (s *settings) table() *portal.Table {
 	return table
 }
 
-// edgeOf makes an edge over a log in memory, which is that of all its portals unless they have others.
+// edgeOf makes an edge over a log in memory, which is that of all its portals unless they have
+// others.
 func edgeOf(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
 	return edgeOn(s, log, reg, netpoll.New)
 }
@@ -108,10 +109,11 @@ func edgeOn(s settings, log *storetest.Memory, reg prometheus.Registerer, conns 
 	return newEdge(s.Config, s.table(), logs, log, slog.New(slog.DiscardHandler), reg, conns)
 }
 
-// personal gives the only tenant of an edge.
+// personal returns the only tenant of an edge.
 func (e *Edge) personal() *tenant { return e.tenants[portal.Default] }
 
-// world is an edge on a network of pipes, with a log in memory. It is made and used inside a synctest bubble.
+// world is an edge on a network of pipes, with a log in memory. It is made and used inside a
+// synctest bubble.
 type world struct {
 	t        *testing.T
 	settings settings
@@ -156,7 +158,9 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		w.stop = func() { stop(); <-ended }
 		synctest.Wait()
 		test(t, w)
-		time.Sleep(time.Nanosecond) // of the bubble: a handler may still be at work on an upgrade that its client has already seen
+		// Of the bubble: a handler may still be at work on an upgrade that its client has already
+		// seen.
+		time.Sleep(time.Nanosecond)
 		w.listener.Close()
 		stop()
 		transport.CloseIdleConnections()
@@ -227,7 +231,7 @@ func (w *world) dial(url string) *websocket.Conn {
 	return conn
 }
 
-// read reads one frame, or gives the error that says why there will be none.
+// read reads one frame, or returns the error that says why there will be none.
 func (w *world) read(conn *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
 	defer cancel()
@@ -235,7 +239,7 @@ func (w *world) read(conn *websocket.Conn) (string, error) {
 	return string(data), err
 }
 
-// rawWebSocket upgrades by hand, so that nothing reads or answers but the test.
+// rawWebSocket does the handshake itself, so that nothing reads or answers but the test.
 func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
 	conn, err := w.listener.dial(w.t.Context(), "", "")
@@ -254,7 +258,8 @@ func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 	return conn, reader
 }
 
-// value reads a counter or gauge by its name and the value of its one label, if it has one, when nothing moves any more.
+// value reads a counter or gauge by its name and the value of its one label, if it has one, when
+// nothing moves any more.
 func (w *world) value(name, label string) float64 {
 	synctest.Wait()
 	families, err := w.metrics.Gather()
@@ -279,7 +284,7 @@ func metricValue(m *dto.Metric) float64 {
 	return m.GetGauge().GetValue()
 }
 
-// text gives the record that a reader of a channel gets.
+// text returns the record that a reader of a channel gets.
 func text(m *proto.Message, id channel.ID) string {
 	return string(m.Text(m.Via([]channel.ID{id})).Payload())
 }
@@ -324,7 +329,7 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	}
 }
 
-// acceptAll gives an edge all connections of a listener.
+// acceptAll passes an edge all connections of a listener.
 func acceptAll(l net.Listener, e *Edge) {
 	for {
 		conn, err := l.Accept()
@@ -335,14 +340,17 @@ func acceptAll(l net.Listener, e *Edge) {
 	}
 }
 
-// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write brings. It implements [netpoll.Notifier].
+// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write
+// brings. It implements [netpoll.Notifier].
 type restingPipe struct {
 	net.Conn
 	mu    sync.Mutex
 	rest  []byte         // of what was read ahead; owned by the reader
 	ahead chan readAhead // of the reading ahead that is under way or done; nil if there is none
 	tell  func()         // when it is done
-	given bool           // to another edge, as a descriptor is: the next Close is not that of its last holder
+	// It was handed to another edge, as a descriptor is: the next Close is not that of its last
+	// holder.
+	given bool
 }
 
 type readAhead struct {
@@ -364,7 +372,7 @@ func (p *restingPipe) NotifyReadable(f func()) {
 		go f()
 		return
 	case p.ahead == nil:
-	default: // for whoever had it before
+	default: // for its last holder
 		return
 	}
 	ahead := make(chan readAhead, 1)

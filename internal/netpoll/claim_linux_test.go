@@ -11,7 +11,8 @@ import (
 
 func (c *Conn) rests() bool { return c.state.Load() == resting }
 
-// TestClaim: a connection that is claimed is read by nobody until it is served again, here or elsewhere.
+// TestClaim: a connection that is claimed is read by nobody until it is served again, here or
+// elsewhere.
 func TestClaim(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
@@ -71,7 +72,7 @@ func TestClaim(t *testing.T) {
 	})
 }
 
-// TestCloseOfClaimed: whoever has claimed a connection hears of its end by reading.
+// TestCloseOfClaimed: the caller that has claimed a connection learns of its end by reading.
 func TestCloseOfClaimed(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
@@ -88,8 +89,8 @@ func TestCloseOfClaimed(t *testing.T) {
 	running.Wait()
 }
 
-// TestClaimStorm claims connections while they are written to: each byte is read once, by whoever has the connection then, and nothing stays
-// in a table.
+// TestClaimStorm claims connections while they are written to: each byte is read once, by what
+// has the connection then, and nothing stays in a table.
 func TestClaimStorm(t *testing.T) {
 	var running sync.WaitGroup
 	sets := [2]*Set{New(running.Go), New(running.Go)}

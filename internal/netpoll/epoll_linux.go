@@ -9,29 +9,30 @@ import (
 	"time"
 )
 
-// wakeups is how many connections are woken by one look at the kernel's list, at most.
+// wakeups is how many connections are woken after one call of epoll_wait, at most.
 const wakeups = 128
 
-// poller is an epoll set of our own, beside that of the Go runtime, in which the same descriptors are. Its own descriptor is in the
-// runtime's, so that no thread waits for it either.
+// poller is an epoll set of our own. The Go runtime has the same descriptors in its own set, and
+// also the descriptor of ours, so no thread waits for ours.
 type poller struct {
 	file *os.File // the epoll set
 	raw  syscall.RawConn
 
-	mu          sync.Mutex // guards the places of all connections, too
+	mu          sync.Mutex // guards Conn.place, too
 	conns       []*Conn    // by descriptor
-	generations uint32     // that have been given out
+	generations uint32     // the last one that was used
 }
 
-// place is where a connection stands in a poller. The generation tells it from whoever had the same descriptor before: an event may be
-// on its way already when a descriptor is closed. 0 means that it is not there.
+// place is where a connection is in a poller. The generation distinguishes it from an earlier
+// connection with the same descriptor, because an event may still be under way when a descriptor is
+// closed. Generation 0 means that the connection is not there.
 type place struct {
 	fd         int32
 	generation uint32
 }
 
-// descriptor gives the socket that conn is; nil if there is anything besides: what a layer above it may have buffered would never wake
-// anybody.
+// descriptor returns the socket of conn; nil if conn is more than a socket: a layer above may have
+// buffered bytes, for which the kernel wakes nobody.
 func descriptor(conn net.Conn) syscall.RawConn {
 	switch conn := conn.(type) {
 	case *net.TCPConn:
@@ -54,13 +55,14 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // so that the runtime takes it in
+	if err := syscall.SetNonblock(fd, true); err != nil { // else the runtime does not poll it
 		syscall.Close(fd)
 		return nil, err
 	}
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll")}
 	p.raw, err = p.file.SyscallConn()
-	if err := errors.Join(err, p.file.SetReadDeadline(time.Time{})); err != nil { // the runtime has not taken it in
+	// A deadline can only be set if the runtime polls the descriptor.
+	if err := errors.Join(err, p.file.SetReadDeadline(time.Time{})); err != nil {
 		p.file.Close()
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (p *poller) run() {
 	}
 }
 
-// find appends the connections that events are about, but for those of an earlier generation.
+// find appends the connections that events are about. It skips events of earlier generations.
 func (p *poller) find(events []syscall.EpollEvent, ready []*Conn) []*Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,8 +106,8 @@ func (p *poller) find(events []syscall.EpollEvent, ready []*Conn) []*Conn {
 	return ready
 }
 
-// arm has c woken by the next thing that happens on its socket, once; what has happened already counts. It is called by one goroutine
-// at a time.
+// arm arranges that c is woken once, by the next event on its socket, or at once if there is
+// something to read already. It is called by one goroutine at a time.
 func (p *poller) arm(c *Conn) error {
 	var err error
 	controlled := c.socket.Control(func(fd uintptr) { // which is not closed meanwhile
@@ -115,7 +117,8 @@ func (p *poller) arm(c *Conn) error {
 	return errors.Join(controlled, err)
 }
 
-// control tells the kernel. The data of an event is 64 bits, of which the syscall package calls the upper half padding.
+// control calls epoll_ctl. The data of an event is 64 bits; package syscall calls the upper half
+// Pad.
 func (p *poller) control(op int, at place) error {
 	var err error
 	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: at.fd, Pad: int32(at.generation)}
@@ -123,7 +126,7 @@ func (p *poller) control(op int, at place) error {
 	return errors.Join(controlled, err)
 }
 
-// enter gives c its place, and what to do about it: add it, if it has not been there before.
+// enter returns the place of c and the operation for epoll_ctl: to add it, if it is new.
 func (p *poller) enter(c *Conn, fd int32) (at place, op int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,15 +144,17 @@ func (p *poller) enter(c *Conn, fd int32) (at place, op int) {
 	return c.place, syscall.EPOLL_CTL_ADD
 }
 
-// release takes c out of the table, if it is there, and of the kernel's set, which watches a socket for as long as any process has it open.
+// release removes c from the table, if it is there, and from the kernel's set, which would watch
+// the socket as long as any process has it open.
 func (p *poller) release(c *Conn) {
 	if was := p.forget(c); was.generation != 0 {
-		_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, was) }) // an error: it is closed
+		// An error says that it is closed, and so has been removed.
+		_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, was) })
 	}
 }
 
-// forget takes c out of the table, and gives the place that it had there, or the zero value. The kernel forgets it by itself when the
-// descriptor is closed.
+// forget removes c from the table, and returns the place that it had, or the zero value. The kernel
+// removes a descriptor by itself when it is closed.
 func (p *poller) forget(c *Conn) (was place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

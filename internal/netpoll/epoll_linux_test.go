@@ -29,7 +29,8 @@ func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 			t.Errorf("called %d times for one byte", calls)
 		}
 	}
-	eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 }) // the poller's
+	// One is the poller's.
+	eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
 	for i, p := range peers {
 		p.Close()
 		clients[i].Close()
@@ -38,7 +39,8 @@ func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 	running.Wait()
 }
 
-// An event that was on its way when its descriptor was closed is not about whoever has the descriptor now.
+// An event that was on its way when its descriptor was closed is not about the one that has the
+// descriptor now.
 func TestEventOfAnEarlierGeneration(t *testing.T) {
 	p, err := newPoller()
 	if err != nil {
@@ -96,7 +98,8 @@ func TestPollerThatRefuses(t *testing.T) {
 	running.Wait()
 }
 
-// A connection that is closed while it is being laid to rest is woken all the same, and leaves nothing in the table.
+// A connection that is closed while it is being laid to rest is woken all the same, and leaves
+// nothing in the table.
 func TestCloseWhileItGoesToRest(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
@@ -135,7 +138,8 @@ func (p *poller) checkEmpty(t *testing.T) {
 	}
 }
 
-// The same, at the one moment that the scheduler hardly ever finds: Close has been at the table before the connection came into it.
+// The same, at the one moment that the scheduler hardly ever finds: Close has been at the table
+// before the connection came into it.
 func TestArmedAfterClose(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)

@@ -19,11 +19,11 @@ type Member interface {
 	Cut()
 }
 
-// heartbeatSlots is into how many steps an interval is divided, so that one step is little work.
+// heartbeatSlots is the number of steps that an interval has, so that each step is little work.
 const heartbeatSlots = 50
 
-// Heartbeats is the one clock of all connections. Instead of a timer of its own, each connection has
-// a slot and is ticked once an interval. All methods may be called concurrently.
+// Heartbeats is the one clock of all connections. Instead of a timer of its own, each connection
+// has a slot and is ticked once an interval. All methods may be called concurrently.
 type Heartbeats struct {
 	interval time.Duration  // immutable
 	panics   contain.Report // immutable
@@ -33,8 +33,8 @@ type Heartbeats struct {
 	closed bool // every new member is cut
 }
 
-// NewHeartbeats makes a clock that ticks each member once an interval while [Heartbeats.Run] runs.
-// A panic of a member's method is reported to panics, and the member is cut.
+// NewHeartbeats returns a clock that ticks each member once an interval while [Heartbeats.Run]
+// runs. A panic of a member's method is reported to panics, and the member is cut.
 func NewHeartbeats(interval time.Duration, panics contain.Report) *Heartbeats {
 	h := &Heartbeats{interval: interval, panics: panics}
 	for i := range h.slots {
@@ -60,7 +60,7 @@ func (h *Heartbeats) Add(m Member, slot int) {
 	}
 }
 
-// Remove takes m out. A tick that has begun may still reach it. A second call does nothing.
+// Remove takes m out. A tick that has begun may still call it. A second call does nothing.
 func (h *Heartbeats) Remove(m Member, slot int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -96,9 +96,9 @@ func (h *Heartbeats) Call(m Member, method func()) {
 	method()
 }
 
-// Run ticks the members, slot by slot, until ctx ends. It is called once. On a busy machine it catches
-// up with the clock, so that clients do not wait longer for what is due; but after a long stop, each
-// member is ticked once and not for every interval that has passed.
+// Run ticks the members, slot by slot, until ctx ends. It is called once. On a busy machine it
+// catches up with the clock, so that clients do not wait longer for what is due; but after a long
+// stop, each member is ticked once and not for every interval that has passed.
 func (h *Heartbeats) Run(ctx context.Context) {
 	step := h.interval / heartbeatSlots
 	ticker := time.NewTicker(step)

@@ -11,7 +11,8 @@ import (
 // tickedMember notes when it is ticked, and may hold up the clock.
 type tickedMember struct {
 	ticks []time.Time
-	hold  time.Duration // how long each tick takes, or only the first one if that is longer than an interval
+	// How long each tick takes, or only the first one if that is longer than an interval.
+	hold time.Duration
 }
 
 func (m *tickedMember) Tick(now time.Time) {
@@ -23,8 +24,8 @@ func (m *tickedMember) Tick(now time.Time) {
 func (m *tickedMember) Leave() {}
 func (m *tickedMember) Cut()   {}
 
-// TestHeartbeatsCatchUp: ticks that a busy machine has missed do not make later ones late, and a long
-// stop is no burst of ticks.
+// TestHeartbeatsCatchUp: ticks that a busy machine has missed do not make later ones late, and a
+// long stop is no burst of ticks.
 func TestHeartbeatsCatchUp(t *testing.T) {
 	const interval = 5 * time.Second
 	for _, hold := range []time.Duration{0, 2 * time.Second, time.Hour} {

@@ -1,10 +1,11 @@
-// Package netpoll holds connections at rest, on which no goroutine waits.
+// Package netpoll holds connections at rest, for which no goroutine waits.
 //
-// A connection that is served here alternates between two states. While it is read, one goroutine calls its read function,
-// which may block as it likes. While it rests, there is only an entry in a table and in the kernel: when there is something to
-// read, or the connection is closed, a goroutine is started and reads again. Where that is not to be had (another system, a
-// connection without a descriptor, a kernel that refuses), the goroutine stays and blocks in the read function: the caller sees
-// no difference.
+// A connection that is served here is in one of two states. While it is read, one goroutine calls
+// its read function, which may block. While it rests, it is only an entry in a table and in the
+// kernel: when there is something to read, or the connection is closed, a goroutine is started and
+// reads again. Where that is not possible (another system, a connection without a descriptor, a
+// kernel that refuses), the goroutine stays and blocks in the read function. The caller sees no
+// difference.
 package netpoll
 
 import (
@@ -18,11 +19,12 @@ import (
 	"pushgate/internal/netpoll/socket"
 )
 
-// Notifier is a connection that tells by itself when it can be read. Tests have such, where there are no descriptors.
+// Notifier is a connection that reports by itself when it can be read. In tests there are such
+// connections, which have no descriptor.
 type Notifier interface {
 	net.Conn
-	// NotifyReadable has f called once, by a goroutine of its own, when Read will not block. It returns at once. After Close, f
-	// may still be called or not.
+	// NotifyReadable returns at once. It calls f once, in a new goroutine, when Read will not
+	// block. After Close, f may still be called or not.
 	NotifyReadable(f func())
 }
 
@@ -41,18 +43,18 @@ type Set struct {
 	closed bool
 }
 
-// New makes a set that waits as the system does it best. All goroutines of the set are begun by start, whose caller waits for them: it is
-// the Go of a [sync.WaitGroup], as a rule.
+// New returns a set that uses epoll where the system has it. Every goroutine of the set is started
+// by start, whose caller waits for them: start is usually the Go method of a [sync.WaitGroup].
 func New(start func(func())) *Set { return &Set{start: start} }
 
-// NewPlain makes a set in which each connection has a goroutine of its own at all times.
+// NewPlain returns a set in which each connection always has a goroutine of its own.
 func NewPlain(start func(func())) *Set { return &Set{start: start, plain: true} }
 
 // Start runs f in a goroutine of s.
 func (s *Set) Start(f func()) { s.start(f) }
 
-// Close lets s end: its goroutines do, once all connections have been closed. Connections that are read after that rest no more. A
-// second call does nothing.
+// Close makes the goroutines of s end when all connections have been closed. Connections do not
+// rest after that. A second call does nothing.
 func (s *Set) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,28 +67,30 @@ func (s *Set) Close() {
 // The states of a connection.
 const (
 	reading int32 = iota // a goroutine reads, or is about to
-	resting              // none does; whoever changes the state starts one
-	claimed              // no goroutine of ours reads: that is for whoever has claimed it
-	closed               // for good; the goroutine hears of it by reading
+	resting              // none does; what changes this state starts one
+	claimed              // none of ours does: the connection belongs to the caller of Claim
+	closed               // for good; its goroutine gets an error from Read
 )
 
-// Conn is a connection of a set. All methods may be called concurrently. It must be closed by its own Close, not by that of the connection
-// that it was made of: closing a descriptor takes it out of the kernel's set without a word, and nobody would be woken.
+// Conn is a connection of a set. All methods may be called concurrently. It must be closed by its
+// own Close, not by that of the connection inside: the kernel drops a closed descriptor from the
+// set without an event, and the reader would never learn of it.
 type Conn struct {
 	net.Conn
 	set     *Set
 	socket  syscall.RawConn     // of Conn; nil if it has no descriptor
-	writing sync.Mutex          // held by who writes, and by who has written a part
+	writing sync.Mutex          // held until a write is complete
 	read    func() (again bool) // of the last Serve
-	unread  *bytes.Reader       // what is read before the socket; nil if there is nothing. Owned by the reader
-	state   atomic.Int32
-	place   place // owned by the poller
+	// What is read before the socket; nil if there is nothing. Owned by the reader.
+	unread *bytes.Reader
+	state  atomic.Int32
+	place  place // owned by the poller
 }
 
 // Open returns the number of connections of s, from Hold until they are closed or claimed.
 func (s *Set) Open() int64 { return s.open.Load() }
 
-// Hold makes conn one of s, unless it is. Nothing happens to it before Serve.
+// Hold makes conn a connection of s, unless it is one already. Nothing is read before Serve.
 func (s *Set) Hold(conn net.Conn) *Conn {
 	if c, ok := conn.(*Conn); ok && c.set == s {
 		return c
@@ -95,8 +99,8 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
-// Unread has b read again, before what is in the socket. It is called by who reads, or before Serve. b is
-// not empty, and must not be changed afterwards.
+// Unread has b read again, before what is in the socket. It is called by who reads, or before
+// Serve. b is not empty, and must not be changed afterwards.
 func (c *Conn) Unread(b []byte) { c.unread = bytes.NewReader(b) }
 
 // Read implements [net.Conn].
@@ -110,11 +114,11 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 	if c.socket != nil {
 		a := c.set.attempt(b)
-		err := c.socket.Read(a.receive) // which looks at the deadline first, as Control does not
+		err := c.socket.Read(a.receive) // unlike Control, it looks at the deadline first
 		n, ok, failed := a.n, a.ok, a.err
 		c.set.giveBack(a)
 		switch {
-		case err != nil || !ok: // it is closed, its deadline has expired, or it has to be waited for
+		case err != nil || !ok: // closed, the deadline has expired, or there is nothing yet
 		case failed == nil || failed == io.EOF:
 			return n, failed
 		default:
@@ -124,7 +128,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// CloseWrite ends our half of the connection, if it has halves.
+// CloseWrite closes the writing side of the connection, if it can be closed by itself.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -132,15 +136,16 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Write implements [net.Conn]. What one call writes comes in one piece.
+// Write implements [net.Conn]. The bytes of one call are never mixed with those of another.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	return c.Conn.Write(b)
 }
 
-// TryWrite writes b if that goes without waiting, and returns nil. Else it returns what writes the rest of b, which must be called, may block
-// as Write does, and gives its error: no other Write gets through before.
+// TryWrite writes b as far as that goes without waiting. If all is written it returns nil. Else the
+// caller must call the returned function, which writes the rest, may block as Write does, and
+// returns its error. No other Write is done in between.
 func (c *Conn) TryWrite(b []byte) (finish func() error) {
 	if !c.writing.TryLock() {
 		return func() error {
@@ -156,7 +161,8 @@ func (c *Conn) TryWrite(b []byte) (finish func() error) {
 	return func() error { return c.finish(b[n:], err) }
 }
 
-// finish writes the rest of what an attempt could not, unless it failed. c.writing is held, and let go.
+// finish writes the rest of what an attempt has begun, unless the attempt failed, and unlocks
+// c.writing, which is held.
 func (c *Conn) finish(rest []byte, err error) error {
 	defer c.writing.Unlock()
 	if err == nil {
@@ -180,7 +186,7 @@ func (c *Conn) attempt(b []byte) (int, error) {
 	return n, err
 }
 
-// attempt is a read or a write that does not wait. Such are kept, so that they need not be made for each.
+// attempt is a read or a write that does not wait. It is pooled.
 type attempt struct {
 	b   []byte
 	n   int
@@ -210,10 +216,13 @@ func (s *Set) giveBack(a *attempt) {
 	s.attempts.Put(a)
 }
 
-// Serve has read called whenever there is something to read, by one goroutine at a time, until it reports false. It may be called
-// with nothing to read, so it should block until there is. It must not report true while it holds bytes that it has taken from the
-// connection but not used: only what is still in the socket wakes it again. Once the connection is closed, read is called until
-// it reports false. Serve returns at once, and may be called again after that, or after a Claim.
+// Serve calls read whenever there is something to read, in one goroutine at a time, until read
+// reports false. It returns at once.
+//
+// read may be called when there is nothing to read, and should then block until there is. It must
+// not report true while it has taken bytes from the connection that it has not used: only what is
+// still in the socket wakes the connection again. After a Close, read is called until it reports
+// false. Serve may be called again after read has reported false, or after a Claim.
 func (c *Conn) Serve(read func() (again bool)) {
 	c.read = read
 	if c.state.CompareAndSwap(claimed, reading) {
@@ -233,8 +242,9 @@ func (c *Conn) run() {
 	}
 }
 
-// rest lets the connection rest, and reports false if the caller must go on reading: the connection is closed, or there is nobody
-// to wake it. It may have been woken, and be read by another goroutine, before rest returns.
+// rest lets the connection rest. It reports false if the caller must go on reading, because the
+// connection is closed or nothing could wake it. Before rest returns true, the connection may have
+// been woken already, and be read by another goroutine.
 func (c *Conn) rest() bool {
 	if c.set.plain || c.unread != nil || !c.state.CompareAndSwap(reading, resting) {
 		return false
@@ -242,10 +252,12 @@ func (c *Conn) rest() bool {
 	if c.armed() {
 		return true
 	}
-	return !c.state.CompareAndSwap(resting, reading) // else whoever closed it has started a goroutine, or somebody has claimed it
+	// If the state has changed, Close has started a goroutine, or the connection has been claimed.
+	return !c.state.CompareAndSwap(resting, reading)
 }
 
-// armed sees to it that wake is called when there is something to read, and reports false if that cannot be.
+// armed arranges that wake is called when there is something to read, and reports false if that is
+// not possible.
 func (c *Conn) armed() bool {
 	if n, ok := c.Conn.(Notifier); ok {
 		n.NotifyReadable(c.wake)
@@ -268,14 +280,14 @@ func (c *Conn) armed() bool {
 	return true
 }
 
-// wake has c read, if it rests.
+// wake starts reading c, if c rests.
 func (c *Conn) wake() {
 	if c.state.CompareAndSwap(resting, reading) {
 		c.set.start(c.run)
 	}
 }
 
-// Close closes the connection. If it rests, it is read once more.
+// Close closes the connection. If it rests, its read function is called once more.
 func (c *Conn) Close() error {
 	before := c.state.Swap(closed)
 	if before == reading || before == resting {
@@ -291,9 +303,10 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// Claim makes the caller the one who reads, if the connection rests, and gives what it was made of. The caller may have that served elsewhere,
-// in another process too, and has no more use for c then; or calls Serve, and all is as before. It reports false if the connection does
-// not rest: it is being read, or it is closed, or it never rests at all.
+// Claim takes a connection that rests away from its reader, and returns the connection inside. The
+// caller may pass that on, also to another process, and then uses c no more; or it calls Serve, and
+// c goes on as before. Claim reports false if the connection does not rest: because it is being
+// read, is closed, or never rests at all.
 func (c *Conn) Claim() (net.Conn, bool) {
 	if !c.state.CompareAndSwap(resting, claimed) {
 		return nil, false
@@ -305,7 +318,7 @@ func (c *Conn) Claim() (net.Conn, bool) {
 	return c.Conn, true
 }
 
-// pollerFor gives the poller, which is made for the first connection that it can watch; nil if it cannot watch c.
+// pollerFor returns the poller, which is made for the first connection; nil if it cannot watch c.
 func (s *Set) pollerFor(c *Conn) *poller {
 	if c.socket == nil {
 		return nil

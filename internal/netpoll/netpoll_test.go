@@ -109,7 +109,7 @@ func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 	})
 }
 
-// Whoever closes a connection need not know whether it rests: its reader hears of it.
+// The caller of Close need not know whether the connection rests: its reader learns of it.
 func TestCloseIsHeard(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		n := newNetwork(t, "tcp", "127.0.0.1:0")
@@ -187,8 +187,8 @@ func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 	})
 }
 
-// TestStorm opens, wakes and closes from both ends, many at a time, so that descriptors are used again at once: each connection must get
-// all its bytes and one end, and nobody else's.
+// TestStorm opens, wakes and closes from both ends, many at a time, so that descriptors are used
+// again at once: each connection must get all its bytes and one end, and nobody else's.
 func TestStorm(t *testing.T) {
 	const workers, rounds = 8, 400
 	both(t, func(t *testing.T, s *Set) {
@@ -249,7 +249,8 @@ func TestStorm(t *testing.T) {
 	})
 }
 
-// A connection without a descriptor has a goroutine, also in a bubble, where nothing else would wake it.
+// A connection without a descriptor has a goroutine, also in a bubble, where nothing else would
+// wake it.
 func TestPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// poller stands for what this system does not have.
+// poller is empty, because this system has no epoll.
 type poller struct{}
 
-// place is nothing where there is no poller.
+// place is empty, because there is no poller.
 type place struct{}
 
 func descriptor(net.Conn) syscall.RawConn { return nil }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What is there is read at once; what is not is waited for; how it ends is told as ever.
+// What is there is read at once; what is not is waited for; how it ends is reported as always.
 func TestRead(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for name, pair := range pairs(t) {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// What does not fit into the socket is finished later, and comes whole: nothing that others write gets into it.
+// What does not fit into the socket is finished later, and comes whole: nothing that others write
+// gets into it.
 func TestTryWrite(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for name, pair := range pairs(t) {
@@ -54,7 +55,7 @@ func TestTryWrite(t *testing.T) {
 	})
 }
 
-// pairs gives what makes connections of all kinds: sockets, and what is none.
+// pairs returns what makes connections of all kinds: sockets, and what is none.
 func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	tcp, unix := newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")
 	return map[string]func() (server, client net.Conn){

@@ -1,6 +1,7 @@
 //go:build !race
 
-// The race detector allocates and makes pools forget at random, so that budgets cannot be held under it.
+// The race detector allocates and makes pools forget at random, so that budgets cannot be held
+// under it.
 
 package transport
 

@@ -1,9 +1,9 @@
 // Package transport delivers what a session has to its connection: by WebSocket, long poll or
 // server-sent events.
 //
-// [Delivery.turn] is the one way from a session to a connection. A transport says only how a frame is
-// sent without waiting, and what its end is. A connection that something is due for stands in a
-// [Queue], whose few goroutines serve all connections.
+// [Delivery.deliver] is the one way from a session to a connection. A transport only says how a
+// frame is sent without waiting, and how its connection ends. A connection that something is due
+// for is in a [Queue], whose few goroutines serve all connections.
 package transport
 
 import (
@@ -20,15 +20,15 @@ import (
 	"pushgate/internal/wire"
 )
 
-// Owner is who has admitted a subscriber, one for each connection. Its methods may be called
-// concurrently and must not block.
+// Owner has admitted a subscriber, and knows what it may see. Each connection has its own. The
+// methods may be called concurrently and must not block.
 type Owner interface {
-	// Messages returns the messages of a batch as the subscriber is to have them, with the note of its
-	// gap if it has one. They are valid until the next call.
+	// Messages returns the messages of a batch as the subscriber is to have them, with a note of
+	// the gap if there is one. They are valid until the next call.
 	Messages(hub.Batch) []*proto.Message
-	// Over returns why the connection must end whatever it does; nil if it need not.
+	// Over returns why the connection must end now; nil if it may stay.
 	Over(now time.Time) *Reason
-	// Ended says that the connection has come off, once.
+	// Ended is called once, when the connection has ended.
 	Ended()
 }
 
@@ -45,32 +45,34 @@ type Shared struct {
 	PingTicks int // ticks from one ping, or comment of a stream, to the next
 	BeatTicks int // ticks from one heartbeat of version 5 to the next
 
-	// HandOver hands a WebSocket to the successor of this process, if there is one, and reports false
-	// if the WebSocket has to be closed. It may block.
+	// HandOver hands a WebSocket to the successor of this process. It reports false if that is not
+	// possible, and the WebSocket must be closed. It may block.
 	HandOver func(*WebSocket) bool
 }
 
-// sender is how one transport sends. Its methods are called by one turn at a time.
+// sender is how one transport sends. Its methods are called by one goroutine at a time: the one
+// that delivers.
 type sender interface {
-	// control returns a frame that goes before all messages; nil if none is due.
+	// control returns a frame that is sent before all messages; nil if none is due.
 	control() []byte
-	// send sends a packet as far as that goes without waiting, and returns nil if it is out. Else it
-	// returns what sends the rest and may block.
+	// send sends a packet as far as that goes without waiting, and returns nil if all is sent. Else
+	// it returns a function that sends the rest and may block.
 	send(wire.Packet) (wait func() error)
-	// sent says that a packet is out, or why not. It reports whether the connection takes more.
+	// sent is called when a packet has been sent, or with the error. It reports whether more can be
+	// sent.
 	sent(error) (more bool)
-	// finish says goodbye to a client whose connection ends for a reason, once.
+	// finish is called once, when the connection ends for a reason, to let the client know.
 	finish(*Reason)
 	// abandon closes the connection after a panic.
 	abandon()
 	kind() Kind
 }
 
-// Delivery takes what a session has to its connection. It is a part of each transport's connection.
+// Delivery sends to a connection what its session has. The connection of each transport embeds one.
 type Delivery struct {
 	victim contain.Victim
 
-	// Immutable after the first turn.
+	// Immutable after the first delivery.
 	shared  *Shared
 	owner   Owner
 	reader  *wire.Reader
@@ -81,24 +83,24 @@ type Delivery struct {
 	reason       atomic.Pointer[Reason] // why the connection ends; the first one counts
 	waitingSince atomic.Int64           // unix nanoseconds since when a write waits; 0 if none does
 
-	// Owned by the turn.
+	// Owned by deliver.
 	unsent   []*proto.Message // of the last batch
-	withheld bool             // there were messages that this reader must not have
+	withheld bool             // the reader was not sent messages that it must not have
 }
 
-// init makes a delivery ready for its first turn.
+// init makes a delivery ready. most is how many bytes a packet has, about.
 func (d *Delivery) init(shared *Shared, owner Owner, reader *wire.Reader, conn sender, most int) {
 	d.victim = contain.NewVictim()
 	d.shared, d.owner, d.reader, d.conn, d.most = shared, owner, reader, conn, most
 }
 
-// Wake puts the connection into the queue. It is what the session is attached with.
+// Wake puts the connection into the queue. The session calls it when something is due.
 func (d *Delivery) Wake() { d.shared.Queue.add(d) }
 
-// Owner returns who has admitted the subscriber.
+// Owner returns the owner of the subscriber.
 func (d *Delivery) Owner() Owner { return d.owner }
 
-// start takes the first turn, in the caller's goroutine.
+// start delivers for the first time, in the caller's goroutine.
 func (d *Delivery) start() {
 	e := d.shared.Queue.pool.Encoder()
 	if again, ok := d.run(e); ok {
@@ -109,18 +111,18 @@ func (d *Delivery) start() {
 	}
 }
 
-// run takes a turn. If that panics, it ends the connection and reports false: the encoder is not to be
-// used any more.
+// run calls deliver. After a panic it ends the connection and reports false: then the encoder must
+// not be used any more.
 func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
 	defer d.shared.Panics.Recover("turn", d.conn.abandon)
 	d.victim.Strike("turn")
-	return d.turn(e), true
+	return d.deliver(e), true
 }
 
-// turn sends what is due as far as that goes without waiting, and reports true if the connection is to
-// have another turn. One turn runs at a time: the session wakes the connection only when it rests, and
-// a write that has to wait asks for the next turn itself.
-func (d *Delivery) turn(e *wire.Encoder) (again bool) {
+// deliver sends what is due as far as that goes without waiting, and reports true if it is to be
+// called again. It is called by one goroutine at a time: the session wakes the connection only when
+// it rests, and a write that has to wait wakes the connection itself when it is done.
+func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 	if reason := d.reason.Load(); reason != nil {
 		d.conn.finish(reason)
 		return false
@@ -133,7 +135,7 @@ func (d *Delivery) turn(e *wire.Encoder) (again bool) {
 	if len(d.unsent) == 0 {
 		batch := d.session.Next()
 		messages := d.owner.Messages(batch)
-		if len(messages) == 0 { // the session rests: the next turn may have begun elsewhere
+		if len(messages) == 0 { // the session rests: another goroutine may deliver already
 			return batch.Nudged
 		}
 		d.unsent = messages
@@ -150,8 +152,8 @@ func (d *Delivery) turn(e *wire.Encoder) (again bool) {
 	return !d.session.Rest()
 }
 
-// send sends a packet, and reports whether the turn goes on. A connection that takes no more at present
-// costs a goroutine until it does.
+// send sends a packet, and reports whether to go on. While a connection takes no more, a goroutine
+// waits for it.
 func (d *Delivery) send(packet wire.Packet) (more bool) {
 	wait := d.conn.send(packet)
 	if wait == nil {
@@ -169,7 +171,7 @@ func (d *Delivery) send(packet wire.Packet) (more bool) {
 	return false
 }
 
-// sent ends the life of a packet, counts it if it is out, and reports whether the connection takes more.
+// sent releases a packet, counts it if it has been sent, and reports whether more can be sent.
 func (d *Delivery) sent(packet wire.Packet, err error) (more bool) {
 	if err == nil {
 		d.shared.Metrics.sent(d.conn.kind(), packet)
@@ -178,7 +180,7 @@ func (d *Delivery) sent(packet wire.Packet, err error) (more bool) {
 	return d.conn.sent(err)
 }
 
-// end has the connection end for a reason, unless it ends already. It reports whether this reason
+// end ends the connection for a reason, and reports false if it had one already: the first one
 // counts.
 func (d *Delivery) end(reason *Reason) bool { return d.reason.CompareAndSwap(nil, reason) }
 
@@ -192,7 +194,7 @@ func (d *Delivery) stuck(now time.Time) bool {
 // never gets here: what it cannot take stays in the log.
 const writeTimeout = 10 * time.Second
 
-// wholeBatch has all messages of a batch in one packet.
+// wholeBatch as the size of a packet puts all messages of a batch into one.
 const wholeBatch = math.MaxInt
 
 // Kind is how a session is delivered, as a label of metrics.
@@ -249,7 +251,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // Ended counts the end of a session, or of a connection that never had one.
 func (m *Metrics) Ended(reason *Reason) { m.ends[reason].Inc() }
 
-// sent counts a packet that is out, and how long its newest message took.
+// sent counts a packet that has been sent, and how long its newest message took.
 func (m *Metrics) sent(kind Kind, p wire.Packet) {
 	if p.Messages == 0 {
 		return

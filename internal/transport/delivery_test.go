@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// A batch of several packets that a turn cannot write goes on where the turn had to stop.
+// A batch of several packets that cannot be written at once goes on where it had to stop.
 func TestTurnThatStopsWithinABatch(t *testing.T) {
 	var running sync.WaitGroup
 	h, shared := newWorld(running.Go)

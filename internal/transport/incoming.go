@@ -9,16 +9,16 @@ import (
 
 const (
 	// messageTimeout is how long a message may take from its first byte to its last. A MiB comes in
-	// that time at 280 kbit/s, which a poor mobile uplink has; what known clients send is a few KiB.
-	// It bounds a frame's header and a control frame, too.
+	// that time at 280 kbit/s, which a poor mobile uplink has; what known clients send is a few
+	// KiB. It bounds a frame's header and a control frame, too.
 	messageTimeout = 30 * time.Second
-	// incomingBytes is how many bytes the buffers of messages may have together that are still coming
-	// or being carried out. A process with little memory has less.
+	// incomingBytes bounds the buffers of all messages that are still coming or being carried out.
+	// A process with little memory has less.
 	incomingBytes = 64 << 20
-	// smallBuffer is the size up to which a buffer may use the last quarter of those bytes, so that
-	// many halves of large messages do not keep small ones out.
+	// smallBuffer is the size up to which a buffer may use the last quarter of these bytes, so that
+	// many unfinished large messages do not keep small ones out.
 	smallBuffer = 8 << 10
-	// firstBuffer is what each message has for nothing: as much as its reader's own buffer.
+	// firstBuffer is the size that does not count: as much as the buffer of a reader.
 	firstBuffer = readBuffer
 )
 
@@ -46,8 +46,8 @@ func BoundedIncoming(bytes int64) *Incoming { return &Incoming{most: bytes} }
 // Held returns how many bytes are held at present.
 func (i *Incoming) Held() int64 { return i.held.Load() }
 
-// grow has the buffer of a message grow, and reports false if there is no room. A message that is
-// alone has room, whatever its size: the limit of its portal bounds it.
+// grow counts the growth of a message's buffer, and reports false if there is no room. A message
+// that is alone always has room: the limit of its portal bounds it.
 func (i *Incoming) grow(from, to int64) bool {
 	most := i.most
 	if to > smallBuffer {
@@ -61,11 +61,11 @@ func (i *Incoming) grow(from, to int64) bool {
 	return true
 }
 
-// release gives back what a buffer has grown to.
+// release returns the bytes that a buffer has grown to.
 func (i *Incoming) release(n int64) { i.held.Add(-n) }
 
-// readAll reads a message of at most limit bytes and one more. The caller releases what is counted of
-// its buffer, also after an error.
+// readAll reads a message of at most limit bytes and one more. The caller releases what is counted
+// of its buffer, also after an error.
 func (i *Incoming) readAll(message io.Reader, limit int64) (batch []byte, counted int64, err error) {
 	batch = make([]byte, 0, firstBuffer)
 	for {

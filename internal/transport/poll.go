@@ -16,39 +16,40 @@ const (
 	LastMessageID = "Last-Message-Id"
 )
 
-// pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the text.
+// pollExpires marks a 304 whose Last-Message-Id the client is to take over. Clients compare the
+// text.
 const pollExpires = "Thu, 01 Jan 1973 11:11:01 GMT"
 
 // PollRequest is what a long poll asks for.
 type PollRequest struct {
 	Reader  *wire.Reader
-	Cursor  *proto.ID     // that the client brought; nil if it brought none
+	Cursor  *proto.ID     // of the client; nil if it has none
 	Timeout time.Duration // until it is answered with 304
 
-	// Revision is that the client named a revision of the protocol, as web clients do.
+	// Revision says that the client named a revision of the protocol, as web clients do.
 	Revision bool
 }
 
 // Held is a request that is answered later. Its methods may be called concurrently.
 type Held interface {
-	// Answer answers the request as far as that goes without waiting, and returns nil if the answer is
-	// out. Else it returns what sends the rest and may block. It is called once.
+	// Answer is called once. It answers the request as far as that goes without waiting, and
+	// returns nil if all is sent. Else it returns a function that sends the rest and may block.
 	Answer(status int, header http.Header, body []byte) (wait func() error)
 	// Abandon ends the request after a panic and closes the connection.
 	Abandon()
 }
 
-// Poll is one long poll: a request that is held until there is a message, and answered once. The
-// connection is not its own: it may be kept for the next request.
+// Poll is one long poll: a request that is held until there is a message, and answered once. It
+// does not own the connection, which may be kept for the next request.
 type Poll struct {
 	Delivery
 	request PollRequest
 	held    Held
 	timer   *time.Timer
-	down    bool // owned by the turn
+	down    bool // owned by deliver
 }
 
-// NewPoll makes a poll. attach makes its session, which wakes it by the given function.
+// NewPoll returns a poll. attach makes its session, which calls wake when something is due.
 func NewPoll(shared *Shared, owner Owner, request PollRequest, attach func(wake func()) *hub.Session) *Poll {
 	p := &Poll{request: request}
 	p.init(shared, owner, request.Reader, p, wholeBatch)
@@ -56,8 +57,8 @@ func NewPoll(shared *Shared, owner Owner, request PollRequest, attach func(wake 
 	return p
 }
 
-// Start takes the first turn, which may answer the held request. It is called once, before or after
-// the other methods.
+// Start delivers for the first time, which may answer the held request. It is called once, before
+// or after the other methods.
 func (p *Poll) Start(held Held) {
 	p.held = held
 	p.timer = time.AfterFunc(p.request.Timeout, func() {
@@ -70,19 +71,19 @@ func (p *Poll) Start(held Held) {
 // Drop ends a poll that has not been started, and leaves its request alone.
 func (p *Poll) Drop() { p.takeDown() }
 
-// stop has the next turn answer that nothing has happened, or that there are too many.
+// stop ends the poll with an answer without messages.
 func (p *Poll) stop(reason *Reason) {
 	p.end(reason)
 	p.session.Nudge()
 }
 
-// Gone says that the client has hung up.
+// Gone is called when the client has hung up.
 func (p *Poll) Gone() { p.stop(ReasonClientClosed) }
 
 // Leave asks for an answer soon: the process is leaving.
 func (p *Poll) Leave() { p.stop(ReasonLeaving) }
 
-// Evict makes room for a newer connection of the same user.
+// Evict ends the poll, because the same user has a newer connection.
 func (p *Poll) Evict() { p.stop(ReasonTooMany) }
 
 func (p *Poll) control() []byte { return nil }
@@ -123,20 +124,24 @@ func (p *Poll) finish(reason *Reason) {
 	wait := p.held.Answer(status, header, body)
 	p.takeDown()
 	if wait != nil {
-		p.shared.Conns.Start(func() { _ = wait() }) // the front counts it, and closes the connection
+		// After an error, the front closes the connection.
+		p.shared.Conns.Start(func() { _ = wait() })
 	}
 }
 
-// nothingHappened fills in the header of a 304. The client takes from it the id that it is to come
-// back with, unless it is empty.
+// nothingHappened sets the header of a 304. Unless the id in it is empty, the client sends it with
+// its next poll.
 func (p *Poll) nothingHappened(header http.Header) {
 	cursor := p.session.Cursor()
 	last := cursor.String()
 	switch brought := p.request.Cursor; {
 	case brought == nil && cursor.IsZero():
 		last = "" // the log has none
-	case brought == nil, p.withheld: // with its old id, the next poll would read again what this reader must not have
-	case p.request.Revision: // the portal's newer web client polls no more after an id that it is told; all of them keep their own
+	case brought == nil, p.withheld:
+		// After its old id, the next poll would read again the messages that were withheld.
+	case p.request.Revision:
+		// The portal's newer web client stops polling when it gets an id here. Without one, all of
+		// them keep theirs.
 		last = ""
 	default:
 		last = brought.String()

@@ -9,46 +9,46 @@ import (
 )
 
 const (
-	// ownTurns is how many connections the goroutine that dispatches serves itself: to wake another
-	// goroutine takes longer than that.
-	ownTurns = 8
-	// batchTurns is how many connections a worker takes from the queue at a time.
-	batchTurns = 16
+	// ownRuns is how many connections the goroutine that dispatches serves itself: it would take
+	// longer to wake another goroutine.
+	ownRuns = 8
+	// batchRuns is how many connections a worker takes from the queue at a time.
+	batchRuns = 16
 )
 
-// turner is a connection that something may be due for.
-type turner interface {
-	// run takes a turn. It reports again if the connection is to have another one, and not ok after a
-	// panic: the encoder is not to be used any more.
+// runner is a connection that something may be due for.
+type runner interface {
+	// run serves the connection once. It reports again if that is to be repeated, and false for ok
+	// after a panic: then the encoder must not be used any more.
 	run(*wire.Encoder) (again, ok bool)
 }
 
-// Queue holds the connections that something is due for, and gives each its turn. Few goroutines serve
-// it, however many connections stand in it: while one waits, what comes for it gathers, so that the
-// more there is to do, the more goes with one write. If there is next to nothing to do, the goroutine
-// that dispatches serves the connections itself, when the dispatch ends. Its methods may be called
-// concurrently.
+// Queue holds the connections that something is due for. A few goroutines, the workers, serve them
+// in the order of their arrival, however many there are. While a connection waits, more messages
+// for it gather, and go out with the same write. If hardly anything is due, there is no worker: the
+// goroutine that dispatches serves the connections when the dispatch ends. The methods may be
+// called concurrently.
 type Queue struct {
 	start func(func()) // of a goroutine; immutable
 	most  int          // workers at a time; immutable
 	pool  wire.Pool
 
 	mu          sync.Mutex
-	waiting     []turner // in order of arrival; the first taken ones are being served
+	waiting     []runner // in order of arrival; the first ones, taken in number, have been taken
 	taken       int
-	dispatching int // dispatches under way, each of which serves whom it has woken when it ends
+	dispatching int // dispatches under way (see Defer)
 	workers     int
 }
 
-// NewQueue makes a queue that is served by at most so many workers at a time. start starts a goroutine
-// that its caller waits for: it is the Go of a [sync.WaitGroup].
-// Panics over single messages are reported to panics.
+// NewQueue returns a queue with at most so many workers at a time. start starts a goroutine that
+// its caller waits for: it is the Go method of a [sync.WaitGroup]. Panics over single messages are
+// reported to panics.
 func NewQueue(start func(func()), workers int, panics contain.Report) *Queue {
 	return &Queue{start: start, most: workers, pool: wire.Pool{Panics: panics}}
 }
 
 // add appends a connection, which must not be in the queue.
-func (q *Queue) add(d turner) {
+func (q *Queue) add(d runner) {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, d)
 	start := q.dispatching == 0 && q.workers < q.most
@@ -61,8 +61,9 @@ func (q *Queue) add(d turner) {
 	}
 }
 
-// Defer has those wait who are woken from now on, until the returned function is called. It is for a
-// dispatch, during which nobody must be served in the middle.
+// Defer delays the serving of connections that are woken from now on until the returned function is
+// called. A dispatch calls it, so that no connection is served before all sessions have the
+// message.
 func (q *Queue) Defer() (end func()) {
 	q.mu.Lock()
 	q.dispatching++
@@ -70,16 +71,16 @@ func (q *Queue) Defer() (end func()) {
 	return q.end
 }
 
-// end follows a Defer. It serves a few connections itself.
+// end ends what Defer began. It serves a few connections itself, or starts workers for more.
 func (q *Queue) end() {
-	var few [ownTurns]turner
+	var few [ownRuns]runner
 	n, start := 0, 0
 	q.mu.Lock()
 	q.dispatching--
 	if waiting := len(q.waiting) - q.taken; waiting <= len(few) && q.workers == 0 {
 		n = q.takeLocked(few[:])
 	} else {
-		start = min(q.most-q.workers, (waiting+batchTurns-1)/batchTurns)
+		start = min(q.most-q.workers, (waiting+batchRuns-1)/batchRuns)
 		q.workers += start
 	}
 	q.mu.Unlock()
@@ -95,7 +96,7 @@ func (q *Queue) end() {
 func (q *Queue) work() {
 	e := q.pool.Encoder()
 	defer func() { e.Release() }()
-	var some [batchTurns]turner
+	var some [batchRuns]runner
 	for {
 		q.mu.Lock()
 		n := q.takeLocked(some[:])
@@ -110,8 +111,8 @@ func (q *Queue) work() {
 	}
 }
 
-// serve gives some connections their turns, and returns the encoder: another one after a panic.
-func (q *Queue) serve(some []turner, e *wire.Encoder) *wire.Encoder {
+// serve serves some connections, and returns the encoder, which is another one after a panic.
+func (q *Queue) serve(some []runner, e *wire.Encoder) *wire.Encoder {
 	for _, d := range some {
 		again, ok := d.run(e)
 		if !ok {
@@ -125,8 +126,8 @@ func (q *Queue) serve(some []turner, e *wire.Encoder) *wire.Encoder {
 	return e
 }
 
-// takeLocked takes connections off the head of the queue, and returns their number. q.mu is held.
-func (q *Queue) takeLocked(some []turner) int {
+// takeLocked takes connections from the head of the queue, and returns their number. q.mu is held.
+func (q *Queue) takeLocked(some []runner) int {
 	n := copy(some, q.waiting[q.taken:])
 	clear(q.waiting[q.taken : q.taken+n])
 	q.taken += n
@@ -137,7 +138,7 @@ func (q *Queue) takeLocked(some []turner) int {
 	return n
 }
 
-// Idle reports whether nobody waits or is served.
+// Idle reports whether no connection waits or is served.
 func (q *Queue) Idle() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

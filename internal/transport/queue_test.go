@@ -7,7 +7,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// tracked is a connection that notes its turns in an order that all share.
+// tracked is a connection that notes its runs in an order that all share.
 type tracked struct {
 	name  int
 	turns int // that are left
@@ -39,14 +39,14 @@ func TestQueue(t *testing.T) {
 		name    string
 		woken   int // while something is dispatched
 		turns   int // of each
-		inline  int // turns that the dispatching goroutine takes itself
+		inline  int // runs by the dispatching goroutine
 		started int // goroutines
 	}{
 		{"nobody", 0, 1, 0, 0},
-		{"a few need no goroutine", ownTurns, 1, ownTurns, 0},
+		{"a few need no goroutine", ownRuns, 1, ownRuns, 0},
 		{"a few that have more to write", 3, 2, 3, 3},
-		{"more", ownTurns + 1, 1, 0, 1},
-		{"more than one goroutine takes at a time", batchTurns + 1, 1, 0, 2},
+		{"more", ownRuns + 1, 1, 0, 1},
+		{"more than one goroutine takes at a time", batchRuns + 1, 1, 0, 2},
 		{"a crowd", 1000, 3, 0, most},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +80,8 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// A connection that is woken outside of a dispatch needs a goroutine at once, unless there is one already.
+// A connection that is woken outside of a dispatch needs a goroutine at once, unless there is one
+// already.
 func TestQueueOutsideOfADispatch(t *testing.T) {
 	var later startedLater
 	var order []int

@@ -11,14 +11,14 @@ import (
 	"pushgate/internal/proto"
 )
 
-// What a client may send: one that sends more is read more slowly, and pays with its own socket's
-// buffers. It is not sent away, for it would only come back.
+// What a client may send. One that sends more is read more slowly, so that its own socket fills. It
+// is not disconnected, because it would only come back.
 const (
 	frameInterval = 20 * time.Millisecond // between two frames, in the long run
-	frameBurst    = 500 * frameInterval   // so many frames may come at once
+	frameBurst    = 500 * frameInterval   // 500 frames may come at once
 )
 
-// readBuffer is the size of a reader's buffer in bytes. What is left of larger messages passes it by.
+// readBuffer is the size of a reader's buffer in bytes. Larger messages are read past it.
 const readBuffer = 512
 
 // reader is what a WebSocket needs while it is read. One at rest has none.
@@ -41,15 +41,16 @@ func takeReader(c *WebSocket) *reader {
 	return r
 }
 
-// release takes back a reader that is between two messages and has nothing in its buffer.
+// release returns a reader to the pool, which is between two messages and has nothing in its
+// buffer.
 func (r *reader) release() {
 	r.conn = nil
 	r.buffer.Reset(nil)
 	readers.Put(r)
 }
 
-// Read implements [io.Reader] for the buffer. It notes when the first byte came of what has not come
-// whole.
+// Read implements [io.Reader] for the buffer. It notes when the first byte of an unfinished message
+// came.
 func (r *reader) Read(b []byte) (int, error) {
 	n, err := r.conn.net.Read(b)
 	if n > 0 && r.conn.unfinished.Load() == 0 {
@@ -58,8 +59,8 @@ func (r *reader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// read implements the reading of the connection, and takes it down when it has ended or after a panic.
-// It reports true if the connection may rest.
+// read reads frames. It is the function for [netpoll.Conn.Serve], and reports true if the
+// connection may rest. When the connection has ended, or after a panic, it takes it down.
 func (c *WebSocket) read() (rest bool) {
 	defer c.shared.Panics.Recover("read", func() {
 		c.abort(ReasonPanic)
@@ -89,7 +90,7 @@ func (c *WebSocket) readFrames() (rest bool) {
 			c.deaf = true // only the client's close frame is waited for
 		}
 		switch {
-		case r.frames.Within(): // the rest of a message that nobody wants: its time goes on
+		case r.frames.Within(): // in a message that is not looked at: its time goes on
 		case r.buffer.Buffered() > 0: // the next one has begun
 			c.unfinished.Store(time.Now().UnixNano())
 		default:
@@ -100,8 +101,8 @@ func (c *WebSocket) readFrames() (rest bool) {
 	}
 }
 
-// pace waits if the client has sent too many frames of late. A client that sends is alive, and its
-// pongs may stand behind what has not been read.
+// pace waits if the client has sent too many frames lately. A client that sends is alive, even if
+// its pongs have not been read yet.
 func (c *WebSocket) pace() {
 	now := time.Now().UnixNano()
 	c.paid = max(c.paid, now) + int64(frameInterval)
@@ -112,7 +113,7 @@ func (c *WebSocket) pace() {
 	}
 }
 
-// receive reads a message, and reports false if the connection ends by it.
+// receive reads a message and passes it to the receiver. It reports false if the connection ends.
 func (c *WebSocket) receive(message io.Reader) bool {
 	c.shared.Metrics.received.Inc()
 	limit := c.receiver.Limit()
@@ -125,7 +126,8 @@ func (c *WebSocket) receive(message io.Reader) bool {
 	return c.arrived(int64(len(whole)), limit, err) && c.receiver.Receive(c, whole)
 }
 
-// arrived ends the connection if a message did not come whole, was too large, or found no room.
+// arrived ends the connection and reports false if a message did not come whole, was too large, or
+// found no room.
 func (c *WebSocket) arrived(size, limit int64, err error) bool {
 	switch {
 	case err == errNoRoom:
@@ -145,14 +147,15 @@ func (c *WebSocket) arrived(size, limit int64, err error) bool {
 // errClientClosed ends the reading of a connection whose client has sent its close frame.
 var errClientClosed = errors.New("the client has closed")
 
-// controlFrame takes a control frame.
+// controlFrame handles a control frame.
 func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 	switch opcode {
 	case frame.OpPong:
 		c.Alive()
 	case frame.OpPing:
 		pong := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpPong, len(payload))
-		_, err := c.net.Write(append(pong, payload...)) // if it is stuck, so are the pings that nobody answers
+		// If this blocks, our pings are not answered either, and the connection ends.
+		_, err := c.net.Write(append(pong, payload...))
 		return err
 	case frame.OpClose:
 		if !frame.ValidClose(payload) {

@@ -13,12 +13,13 @@ import (
 // field of the log at once. Compare reasons by address.
 type Reason struct {
 	Label string               // of pushgate_session_ends_total, and in logs
-	Code  websocket.StatusCode // 0: the connection is cut without a close frame, for it is gone or stuck
+	Code  websocket.StatusCode // 0: no close frame, because the connection is gone or stuck
 	Text  string               // of the close frame, at most 123 bytes
 }
 
-// The reasons. A code decides what the client does next: 4010 sends a browser to the portal for a new configuration, so it is
-// said only about the client's own ids; 3000 lets every known client come back without asking the portal, 1001 does not.
+// The reasons. A code decides what the client does next: 4010 sends a browser to the portal for a
+// new configuration, so it is said only about the client's own ids; 3000 lets every known client
+// come back without asking the portal, 1001 does not.
 var (
 	ReasonClientClosed = &Reason{Label: "client_closed"}
 	ReasonLost         = &Reason{Label: "connection_lost"}
@@ -30,19 +31,22 @@ var (
 	ReasonTooMany      = refusalReason("too_many_connections", proto.ErrTooManyConnections)
 	ReasonLeaving      = &Reason{Label: "leaving", Code: 3000, Text: "The server is leaving."}
 
-	// ReasonRebalanced is for a few of many, while another edge is empty.
+	// ReasonRebalanced is for a few connections, while another edge has fewer.
 	ReasonRebalanced = &Reason{Label: "rebalanced", Code: 3000, Text: "Another server has more room."}
 
-	// ReasonHandedOver ends a session here, and not for its client: the successor of this process has its connection.
+	// ReasonHandedOver ends a session in this process. Its client does not notice: the successor of
+	// this process has the connection.
 	ReasonHandedOver = &Reason{Label: "handed_over"}
 
-	// ReasonTokenExpired lets the client come back without asking the portal: with a token that it has renewed, or to hear 4010.
+	// ReasonTokenExpired lets the client come back without asking the portal: with a renewed token,
+	// or else to be refused with 4010.
 	ReasonTokenExpired = &Reason{Label: "token_expired", Code: 3000, Text: "The token has expired."}
 
-	// ReasonRemoved is for whoever is connected when an operator takes a portal away.
+	// ReasonRemoved is for the clients of a portal that an operator removes.
 	ReasonRemoved = &Reason{Label: "portal_removed", Code: 3000, Text: "The portal is not served here."}
 
-	// ReasonCommandFailed is about us, so its code is none of the 40xx: clients come back by themselves, without asking the portal.
+	// ReasonCommandFailed is a fault of ours, so its code is none of the 40xx: clients come back by
+	// themselves, without asking the portal.
 	ReasonCommandFailed = &Reason{Label: "command_failed", Code: websocket.StatusTryAgainLater, Text: "The server could not do it now."}
 
 	// ReasonMessageTimeout and ReasonNoRoom end what may be a slow link or an attack. Like
@@ -50,7 +54,7 @@ var (
 	ReasonMessageTimeout = &Reason{Label: "message_timeout", Code: websocket.StatusTryAgainLater, Text: "The message took too long."}
 	ReasonNoRoom         = &Reason{Label: "message_no_room", Code: websocket.StatusTryAgainLater, Text: "The server has no room for the message now."}
 
-	// ReasonPanic ends a connection without a word after a fault of ours, which is logged.
+	// ReasonPanic ends a connection without a close frame after a fault of ours, which is logged.
 	ReasonPanic = &Reason{Label: "panic"}
 
 	// Of long polls only.
@@ -58,7 +62,7 @@ var (
 	ReasonTimeout  = &Reason{Label: "poll_timeout"}
 )
 
-// ReasonOf says why a connection ends whose client sent what it must not.
+// ReasonOf maps a refusal of a client's message to the reason why its connection ends.
 var ReasonOf = map[*proto.Error]*Reason{
 	proto.ErrNoPublicID:       refusalReason("command_no_public_id", proto.ErrNoPublicID),
 	proto.ErrRequestData:      refusalReason("command_bad_data", proto.ErrRequestData),

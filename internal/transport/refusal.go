@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// refusal is a WebSocket that is going to be told that it is refused, and closed. It has no session.
+// refusal is a WebSocket without a session, which is going to be closed with a reason.
 type refusal struct {
 	shared *Shared
 	net    *netpoll.Conn
@@ -21,8 +21,8 @@ type refusal struct {
 	said   atomic.Bool
 }
 
-// Refuse tells the client of a WebSocket, whose handshake is done, why it is refused, after a pause. It
-// owns conn, and closes it when the client has answered, or has had some seconds to. It returns at
+// Refuse closes a WebSocket, whose handshake is done, with a reason, after a pause. It owns conn,
+// and closes it when the client has answered, or some seconds after the close frame. It returns at
 // once, and calls done when the pause is over or the client has gone.
 func Refuse(shared *Shared, conn net.Conn, reason *Reason, pause time.Duration, done func()) {
 	r := &refusal{shared: shared, net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), reason: reason, done: done}
@@ -47,7 +47,7 @@ func (r *refusal) say() {
 	}
 }
 
-// read throws away what the client sends, until it answers the close frame or hangs up.
+// read discards what the client sends, until it answers the close frame or hangs up.
 func (r *refusal) read() (rest bool) {
 	var b [64]byte
 	n, err := r.net.Read(b[:])
@@ -67,7 +67,7 @@ func (r *refusal) read() (rest bool) {
 // Tick implements [netpoll.Member].
 func (r *refusal) Tick(time.Time) {}
 
-// Leave implements [netpoll.Member]: the pause is over.
+// Leave implements [netpoll.Member]. It ends the pause.
 func (r *refusal) Leave() { r.shared.Conns.Start(r.say) }
 
 // Cut implements [netpoll.Member].

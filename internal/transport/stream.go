@@ -17,8 +17,8 @@ import (
 // comment keeps proxies from taking a stream for dead.
 const comment = ":\n\n"
 
-// Stream is one stream of server-sent events (WHATWG HTML, 9.2). At rest it is no goroutine where the
-// system allows it. Its reader waits for the client to go, and takes everything down.
+// Stream is one stream of server-sent events (WHATWG HTML, 9.2). At rest it has no goroutine where
+// the system allows it. Its reader waits until the client goes, and takes everything down.
 type Stream struct {
 	Delivery
 	net     *netpoll.Conn
@@ -30,8 +30,9 @@ type Stream struct {
 	ticks      int // since the last comment; owned by the heartbeats
 }
 
-// NewStream makes a stream of conn, which it owns. head is that of the HTTP answer, which says whether
-// the answer is chunked. placed is whether the session's cursor is known; the client comes back with it.
+// NewStream returns a stream over conn, which it owns. head is the head of the HTTP answer, which
+// says whether the answer is chunked. placed says that the session's cursor is known; the client
+// gets it and comes back with it.
 func NewStream(shared *Shared, conn net.Conn, owner Owner, reader *wire.Reader, head []byte, chunked, placed bool, attach func(wake func()) *hub.Session) *Stream {
 	s := &Stream{net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), chunked: chunked}
 	s.init(shared, owner, reader, s, wire.PacketBytes)
@@ -41,17 +42,17 @@ func NewStream(shared *Shared, conn net.Conn, owner Owner, reader *wire.Reader, 
 	return s
 }
 
-// Start has the stream served. It is called once, before or after the other methods.
+// Start serves the stream. It is called once, before or after the other methods.
 func (s *Stream) Start() {
 	s.shared.Heartbeats.Add(s, s.slot)
 	s.start()
 	s.net.Serve(s.read)
 }
 
-// streamHead says how long to wait before coming back, which is not the same for all, and where the
-// stream begins: an id without data is no event, but a browser that loses the connection before the
-// first one comes back with it, and misses nothing. A log that never had a message begins at the zero
-// id, after which is everything; a stream that is not placed has no id to tell.
+// streamHead returns the first lines of a stream: how long to wait before coming back, which is not
+// the same for all, and the id where the stream begins. An id without data is no event. But a
+// browser that loses the connection before the first event comes back with that id, and misses
+// nothing. In an empty log it is the zero id. A stream that is not placed has no id.
 func streamHead(cursor proto.ID, placed bool) []byte {
 	head := fmt.Appendf(nil, "retry: %d\n", 1000+rand.IntN(2000))
 	if placed || !cursor.IsZero() {
@@ -79,7 +80,7 @@ func (s *Stream) send(packet wire.Packet) (wait func() error) {
 	return s.net.TryWrite(s.chunk(packet.Payload()))
 }
 
-// chunk returns a piece of the answer as it is sent.
+// chunk returns a part of the answer as it is sent.
 func (s *Stream) chunk(text []byte) []byte {
 	if !s.chunked {
 		return text
@@ -96,7 +97,7 @@ func (s *Stream) sent(err error) (more bool) {
 	return true
 }
 
-// finish ends the answer, so that the client knows that nothing of it is missing.
+// finish completes the answer, so that the client knows that nothing is missing.
 func (s *Stream) finish(*Reason) {
 	if s.chunked {
 		if wait := s.net.TryWrite([]byte("0\r\n\r\n")); wait != nil {
@@ -116,7 +117,7 @@ func (s *Stream) abandon() {
 	s.net.Close()
 }
 
-// read waits for the client to go. What it sends is thrown away: there is no request after a stream.
+// read waits until the client goes. What it sends is discarded: no request follows a stream.
 func (s *Stream) read() (rest bool) {
 	var b [64]byte
 	if _, err := s.net.Read(b[:]); err == nil {
@@ -144,7 +145,7 @@ func (s *Stream) Drop() {
 	s.takeDown()
 }
 
-// stop has the next turn end the answer.
+// stop ends the stream with a complete answer.
 func (s *Stream) stop(reason *Reason) {
 	s.end(reason)
 	s.session.Nudge()
@@ -182,5 +183,5 @@ func (s *Stream) Cut() {
 // Move asks the client to go to another process.
 func (s *Stream) Move() { s.stop(ReasonRebalanced) }
 
-// Evict makes room for a newer connection of the same user.
+// Evict ends the stream, because the same user has a newer connection.
 func (s *Stream) Evict() { s.stop(ReasonTooMany) }

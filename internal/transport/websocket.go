@@ -26,41 +26,41 @@ var (
 	heartbeatFrame = proto.NewFrame(proto.OpText, []byte("ping")).WebSocket()
 )
 
-// Receiver carries out what a client sends over a WebSocket. Its methods are called by the goroutine
+// Receiver handles what a client sends over a WebSocket. Its methods are called by the goroutine
 // that reads the connection, and may block: nothing more is read meanwhile.
 type Receiver interface {
 	Owner
 	// Limit returns how many bytes a message may have.
 	Limit() int64
-	// Wants reports whether messages are looked at. What others send is read and thrown away.
+	// Wants reports whether messages are passed to Receive. If not, they are read and discarded.
 	Wants() bool
-	// Receive takes a message, and reports false if the connection ends by it.
+	// Receive handles a message, and reports false if the connection ends.
 	Receive(c *WebSocket, message []byte) (ok bool)
 }
 
-// WebSocket is one WebSocket connection. At rest it is no goroutine where the system allows it. Its
-// reader runs while there is something to read, and takes everything down at the end. Each frame is
-// one Write of the network connection, which never interleaves Writes.
+// WebSocket is one WebSocket connection. At rest it has no goroutine where the system allows it.
+// Its reader runs while there is something to read, and takes everything down at the end. Each
+// frame is one Write of the netpoll.Conn, which keeps concurrent Writes apart.
 type WebSocket struct {
 	Delivery
 	receiver Receiver
-	net      *netpoll.Conn // whose Close has the reader take everything down
+	net      *netpoll.Conn // whose Close makes the reader take everything down
 	slot     int
 	beats    bool // the client waits for heartbeats of version 5
-	kept     bool // the successor of this process does not take it
+	kept     bool // the successor of this process has refused it
 
 	pingDue    atomic.Bool
 	beatDue    atomic.Bool
 	replyDue   atomic.Pointer[reply]
 	unanswered atomic.Int32               // pings since the last pong
-	unfinished atomic.Int64               // unix nanoseconds when a message began that has not come whole; 0 if there is none
-	closing    atomic.Pointer[time.Timer] // bounds the wait for the client's close frame; nil until ours is sent
+	unfinished atomic.Int64               // unix nanoseconds when an unfinished message began; or 0
+	closing    atomic.Pointer[time.Timer] // after our close frame, waits for the client's
 
-	replying *reply // that is being written; owned by the turn
+	replying *reply // that is being written; owned by deliver
 
 	// Owned by the reader.
-	paid int64 // unix nanoseconds up to which the frames that came have used up their time
-	deaf bool  // what the client sends does not count any more
+	paid int64 // unix nanoseconds up to which the frames that came have used their time (see pace)
+	deaf bool  // messages are discarded: only the client's close frame is waited for
 	down bool  // everything has been taken down
 
 	// Owned by the heartbeats.
@@ -70,11 +70,11 @@ type WebSocket struct {
 // Resumed says what a WebSocket was before it was handed over.
 type Resumed struct {
 	Beat bool // the client may have waited for its next heartbeat long enough
-	Kept bool // the successor of this process did not take it
+	Kept bool // the successor of this process has refused it
 }
 
-// NewWebSocket makes a WebSocket of conn, whose handshake is done, and which it owns. attach makes its
-// session. Nothing is read or written before [WebSocket.Start].
+// NewWebSocket returns a WebSocket over conn, whose handshake is done, and which it owns. attach
+// makes its session. Nothing is read or written before [WebSocket.Start].
 func NewWebSocket(shared *Shared, conn net.Conn, receiver Receiver, reader *wire.Reader, before Resumed, attach func(wake func()) *hub.Session) *WebSocket {
 	c := &WebSocket{receiver: receiver, net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), beats: reader.Codec.Calls, kept: before.Kept}
 	c.init(shared, receiver, reader, c, wire.PacketBytes)
@@ -83,7 +83,7 @@ func NewWebSocket(shared *Shared, conn net.Conn, receiver Receiver, reader *wire
 	return c
 }
 
-// Start has the connection served. It is called once, before or after the other methods.
+// Start serves the connection. It is called once, before or after the other methods.
 func (c *WebSocket) Start() {
 	c.shared.Heartbeats.Add(c, c.slot)
 	c.start()
@@ -96,7 +96,7 @@ func (c *WebSocket) Drop() {
 	c.takeDown()
 }
 
-// Kept reports whether the successor of this process does not take the connection.
+// Kept reports that the successor of this process has refused the connection.
 func (c *WebSocket) Kept() bool { return c.kept }
 
 // Alive notes that the client has answered.
@@ -131,13 +131,14 @@ func (c *WebSocket) sent(err error) (more bool) {
 	return true
 }
 
-// finish has nothing to say: who ended the connection has said it.
+// finish does nothing: whatever ended the connection has sent the close frame.
 func (c *WebSocket) finish(*Reason) {}
 
 func (c *WebSocket) abandon() { c.abort(ReasonPanic) }
 
-// Reply sends a frame before all messages, and waits until it is out: a client that does not read is
-// not read from. It is called by the reader. It reports false if the connection ends.
+// Reply sends a frame before all messages, and waits until it has been sent: while a client does
+// not read, nothing is read from it. It is called by the reader. It reports false if the connection
+// ends.
 func (c *WebSocket) Reply(payload []byte) bool {
 	r := &reply{frame: proto.NewFrame(c.reader.Codec.Opcode, payload).WebSocket(), out: make(chan struct{})}
 	c.replyDue.Store(r)
@@ -150,13 +151,13 @@ func (c *WebSocket) Reply(payload []byte) bool {
 	return c.reason.Load() == nil
 }
 
-// reply is a frame on its way from the reader to the next turn.
+// reply is a frame that the reader has passed to the delivery.
 type reply struct {
 	frame []byte
 	out   chan struct{} // closed when it is out, or will never be
 }
 
-// dropReply has the reader go on that waits for a reply to be written.
+// dropReply lets a reader go on that waits for its reply to be sent.
 func (c *WebSocket) dropReply() {
 	if r := c.replyDue.Swap(nil); r != nil {
 		close(r.out)
@@ -217,7 +218,7 @@ func (c *WebSocket) Cut() { c.abort(ReasonLeaving) }
 // Move asks the client to go to another process.
 func (c *WebSocket) Move() { c.closeSoon(ReasonRebalanced) }
 
-// Evict makes room for a newer connection of the same user.
+// Evict ends the connection, because the same user has a newer one.
 func (c *WebSocket) Evict() { c.closeSoon(ReasonTooMany) }
 
 // closeSoon is Close for callers that must not block.
@@ -227,8 +228,8 @@ func (c *WebSocket) closeSoon(reason *Reason) {
 	}
 }
 
-// Close tells the client that the connection ends, unless it ends already. The reader takes it down
-// when the client has said so too, or after some seconds. It may block for as long.
+// Close sends a close frame, unless the connection ends already. The reader takes the connection
+// down when the client has answered, or after some seconds. Close may block for as long.
 func (c *WebSocket) Close(reason *Reason) {
 	if c.end(reason) {
 		c.dropReply()
@@ -236,15 +237,15 @@ func (c *WebSocket) Close(reason *Reason) {
 	}
 }
 
-// abort ends the connection without a word.
+// abort ends the connection without a close frame.
 func (c *WebSocket) abort(reason *Reason) {
 	c.end(reason)
 	c.dropReply()
 	c.net.Close()
 }
 
-// sayClose sends a close frame, unless one has been sent. Whether or not the client answers or takes
-// it, the connection ends some seconds later.
+// sayClose sends a close frame, unless one has been sent. The connection ends some seconds later,
+// even if the client does not answer.
 func (c *WebSocket) sayClose(payload []byte) {
 	timer := time.AfterFunc(closeTimeout, func() { c.net.Close() })
 	if !c.closing.CompareAndSwap(nil, timer) {
@@ -273,26 +274,26 @@ func (c *WebSocket) takeDown() {
 	c.shared.Metrics.Ended(c.reason.Load())
 }
 
-// comeOff takes the connection off everywhere, and leaves the socket alone.
+// comeOff ends everything except the network connection.
 func (c *WebSocket) comeOff() {
 	c.session.Detach()
 	c.shared.Heartbeats.Remove(c, c.slot)
 	c.owner.Ended()
 }
 
-// Claim makes the caller the only owner of the connection if it rests, and returns the id up to which
-// the client has been sent everything. Nothing of c is left then but its reason, ReasonHandedOver: the
-// caller has the connection served elsewhere or closes it. Else c goes on as before.
+// Claim takes the network connection away from c if it rests. It returns it with the id up to which
+// the client has everything. c has ended then, with ReasonHandedOver: the caller serves the
+// connection elsewhere or closes it. If Claim reports false, c goes on as before.
 func (c *WebSocket) Claim() (through proto.ID, conn net.Conn, ok bool) {
-	through, ok = c.session.Claim() // the turn's part
+	through, ok = c.session.Claim() // now nothing delivers
 	if !ok {
 		return through, nil, false
 	}
-	if conn, ok = c.net.Claim(); !ok { // the reader's
+	if conn, ok = c.net.Claim(); !ok { // now nothing reads
 		c.Wake()
 		return through, nil, false
 	}
-	if !c.end(ReasonHandedOver) { // it ends already, and its client is being told
+	if !c.end(ReasonHandedOver) { // it ends already, and is sending its close frame
 		c.Wake()
 		c.net.Serve(c.read)
 		return through, nil, false
@@ -301,7 +302,7 @@ func (c *WebSocket) Claim() (through proto.ID, conn net.Conn, ok bool) {
 	return through, conn, true
 }
 
-// Wait waits for a moment, and reports false if the connection ends before it is over.
+// Wait waits for d, and reports false if the connection has a reason to end by then.
 func (c *WebSocket) Wait(d time.Duration) bool {
 	time.Sleep(d)
 	return c.reason.Load() == nil

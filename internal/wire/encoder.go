@@ -9,12 +9,12 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Packet is what some messages are on the wire: one WebSocket frame, the answer of one poll, or some
+// Packet is some messages as they are sent: one WebSocket frame, the answer of one poll, or some
 // events of a stream. The zero packet is nothing. It must be released once, by [Pool.Release].
 type Packet struct {
 	Frame    []byte // whole, with its header; nil if the reader is to have nothing
 	Messages int
-	Newest   *proto.Message // of those that a publisher has accepted; nil if none of them has been
+	Newest   *proto.Message // of those that were published; nil if none was
 
 	header int          // bytes of it
 	shared *sharedFrame // nil if Frame is cached on a message
@@ -23,8 +23,7 @@ type Packet struct {
 // Payload returns the packet without the header of its WebSocket frame.
 func (p Packet) Payload() []byte { return p.Frame[p.header:] }
 
-// count notes that m is in p. A message without a creation time of a publisher's, such as the note of
-// a gap, says nothing about how long messages take.
+// count notes that m is in p. A note of a gap was not published, so it is never the newest.
 func (p *Packet) count(m *proto.Message) {
 	p.Messages++
 	if m.Type != GapType {
@@ -36,14 +35,14 @@ func (p *Packet) count(m *proto.Message) {
 const GapType = "pushgate_gap"
 
 const (
-	// PacketBytes is about how long the frame of several messages becomes: a client that cannot take
-	// it at once holds it all the while.
+	// PacketBytes is the size of a frame of several messages, about. It is in memory until the
+	// client has taken it.
 	PacketBytes = 64 << 10
 	// keptBytes is the largest buffer that is pooled.
 	keptBytes = 2 * PacketBytes
 )
 
-// sharedFrame is the frame of several messages. All readers that are sent the same share it.
+// sharedFrame is one frame of several messages. All readers that are sent the same ones share it.
 type sharedFrame struct {
 	codec  *Codec
 	frames []*proto.Frame // of the messages
@@ -52,15 +51,16 @@ type sharedFrame struct {
 	users  atomic.Int32
 }
 
-// Pool lends encoders and the memory of packets. The zero value is ready. It may be used concurrently.
+// Pool holds encoders and the memory of packets for reuse. The zero value is ready. It may be used
+// concurrently.
 type Pool struct {
 	Panics contain.Report // of the encoding of messages; set before the first use
 
 	encoders, shared sync.Pool
 }
 
-// Encoder makes packets. It is used by one goroutine at a time. Readers of the same channels are often
-// sent the same one after another, so it keeps the last frame that it has made of several messages.
+// Encoder makes packets. It is used by one goroutine at a time. It keeps the last frame that it has
+// made of several messages, because the readers that follow are often sent the same ones.
 type Encoder struct {
 	pool     *Pool
 	frames   []*proto.Frame // of the packet that is made
@@ -85,7 +85,7 @@ func (e *Encoder) Release() {
 	e.pool.encoders.Put(e)
 }
 
-// keep has e keep f, which may be nil, in place of what it kept.
+// keep keeps f, which may be nil, in place of the frame that e kept.
 func (e *Encoder) keep(f *sharedFrame) {
 	if e.last != nil {
 		e.pool.leave(e.last)
@@ -93,8 +93,8 @@ func (e *Encoder) keep(f *sharedFrame) {
 	e.last = f
 }
 
-// Encode returns the packet of the first messages of a batch for a reader, of about most bytes, and
-// the messages that are left. One message is its cached frame, which costs nothing.
+// Encode returns a packet of about most bytes with the first messages of a batch, for a reader, and
+// the messages that are left. A single message is its cached frame, which costs nothing.
 func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packet, rest []*proto.Message) {
 	e.frames, e.messages = e.frames[:0], e.messages[:0]
 	size := 0 // of the elements
@@ -120,10 +120,10 @@ func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packe
 	return out, rest
 }
 
-// collect takes the frames of messages for a reader, from the first one of a batch on. It returns how
-// many bytes their elements have, whether that is as much as goes into the packet, and the messages
-// that are left. It returns early after a panic over a message, which is skipped: it would end every
-// connection that it is for, again whenever they come back.
+// collect adds the frames of messages for a reader, from the first one of a batch on, until the
+// packet is full. It returns the bytes of the elements, whether the packet is full, and the
+// messages that are left. After a panic over a message it skips the message and returns early: else
+// the panic would end every connection of its receivers, each time they come back.
 func (e *Encoder) collect(out *Packet, r *Reader, batch []*proto.Message, before, most int) (size int, full bool, rest []*proto.Message) {
 	size, rest = before, batch
 	defer e.pool.Panics.Recover("encode", func() { rest = rest[1:] })
@@ -143,7 +143,7 @@ func (e *Encoder) collect(out *Packet, r *Reader, batch []*proto.Message, before
 	return size, false, nil
 }
 
-// join makes one frame of e's, whose elements have size bytes. It has one user.
+// join makes one frame of those in e, whose elements have size bytes. It has one user.
 func (e *Encoder) join(c *Codec, size int) *sharedFrame {
 	s, _ := e.pool.shared.Get().(*sharedFrame)
 	if s == nil {
@@ -183,8 +183,8 @@ func appendJoined(b []byte, c *Codec, frames []*proto.Frame, size int) (joined [
 	return b, header
 }
 
-// appendEvent appends a message as an event of a text/event-stream (WHATWG HTML, 9.2.5): its id is the
-// message's, and its data is the element of its JSON frame.
+// appendEvent appends a message as an event of a text/event-stream (WHATWG HTML, 9.2.5): its id is
+// the message's, and its data is the element of its JSON frame.
 func appendEvent(b []byte, m *proto.Message, f *proto.Frame) []byte {
 	b, _ = m.ID.AppendText(append(b, "id: "...))
 	b = append(b, "\ndata: "...)
@@ -198,7 +198,7 @@ func (p *Pool) Release(out Packet) {
 	}
 }
 
-// leave takes one user off a shared frame.
+// leave counts one user less of a shared frame, and keeps its memory if it was the last one.
 func (p *Pool) leave(s *sharedFrame) {
 	if s.users.Add(-1) == 0 && cap(s.bytes) <= keptBytes {
 		clear(s.frames)

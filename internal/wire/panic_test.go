@@ -9,7 +9,8 @@ import (
 
 var alice = channel.FromBytes([16]byte{1})
 
-// A message that cannot be encoded is skipped: its readers would end, again whenever they come back.
+// A message that cannot be encoded is skipped: its readers would end, again whenever they come
+// back.
 func TestPanicOverOneMessage(t *testing.T) {
 	var recovered []string
 	pool := Pool{Panics: func(where string, _ any, _ []byte) { recovered = append(recovered, where) }}

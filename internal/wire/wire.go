@@ -14,11 +14,11 @@ const (
 	jsonText    = "application/json"
 )
 
-// Reader is what the form of a message depends on: who reads it. It is immutable.
+// Reader is what the form of a message depends on. It is immutable.
 type Reader struct {
 	Codec    *Codec
 	Channels []channel.ID // that the reader watches
-	User     int64        // of version 5; 0 if it is nobody in particular
+	User     int64        // of version 5; 0 if it is not known
 }
 
 // Codec is a wire form of messages, which a client chooses when it connects. There is one value of
@@ -30,7 +30,7 @@ type Codec struct {
 	Commands    bool   // what its clients send is a batch of requests of the binary dialect
 	Calls       bool   // what its clients send are calls of version 5
 
-	list   bool // several messages are the elements of an array; else their payloads follow one another
+	list   bool // several messages are an array; else their payloads follow one another
 	events bool // messages are server-sent events, and never one cached frame
 
 	// frame returns the frame of one message, which is cached on the message. It returns nil if
@@ -40,8 +40,8 @@ type Codec struct {
 
 // The codecs.
 var (
-	// Text withholds what clients send: its records do not say who a message is from, so that every
-	// reader would take it for the portal's.
+	// Text withholds what clients send: its records do not say who a message is from, so a reader
+	// would take it for the portal's.
 	Text = &Codec{Name: "text", Opcode: proto.OpText, ContentType: PlainText, frame: func(m *proto.Message, r *Reader) *proto.Frame {
 		if m.Sender.Type == proto.SenderClient {
 			return nil
@@ -52,7 +52,7 @@ var (
 	Binary = &Codec{Name: "binary", Opcode: proto.OpBinary, ContentType: octetStream, Commands: true,
 		frame: func(m *proto.Message, _ *Reader) *proto.Frame { return m.Binary() }}
 
-	// JSON and RPC say whom a message is from.
+	// JSON and RPC say who a message is from.
 	JSON = &Codec{Name: "json", Opcode: proto.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
 
 	RPC = &Codec{Name: "rpc", Opcode: proto.OpText, ContentType: jsonText, Calls: true, list: true,
@@ -74,7 +74,7 @@ func ByName(name string) *Codec {
 	return nil
 }
 
-// element returns what a frame is among those of several messages.
+// element returns the bytes of a frame in a frame of several messages.
 func (c *Codec) element(f *proto.Frame) []byte {
 	if c.list {
 		return proto.Element(f)

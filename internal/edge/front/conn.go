@@ -14,9 +14,9 @@ type phase uint8
 const (
 	waiting   phase = iota // for a request head
 	handling               // a handler is at work, or its answer is being written
-	held                   // whoever holds the request answers it
+	held                   // its Holder answers the request
 	owned                  // hijacked: not ours any more
-	lingering              // refused; what still comes is thrown away, so that the client can read why
+	lingering              // refused; what still comes is discarded (see linger)
 	closed
 )
 
@@ -35,9 +35,9 @@ type Conn struct {
 	slot   int
 
 	mu      sync.Mutex
-	since   time.Time // when the phase began; of a head in parts, when its first byte came
-	pending []byte    // bytes that have come and are not used yet
-	scanned int       // bytes of pending that hold no end of a head
+	since   time.Time // when the phase began, or the first byte of an unfinished head came
+	pending []byte    // received and not used yet
+	scanned int       // bytes of pending in which no head ends
 	holder  Holder    // while the request is held
 	phase   phase
 	fresh   bool // no request has come yet
@@ -51,8 +51,8 @@ type Conn struct {
 // readBuffers lends what a read needs, because a connection at rest has no buffer.
 var readBuffers = sync.Pool{New: func() any { return new([8 << 10]byte) }}
 
-// read implements the reading of a connection at rest: it reads what there is and serves what is
-// complete. It reports true if the connection may rest.
+// read reads what there is, and serves the requests that are complete. It is the function for
+// [netpoll.Conn.Serve], and reports true if the connection may rest.
 func (c *Conn) read() (rest bool) {
 	defer c.server.config.Panics.Recover("head", c.abandon)
 	buffer := readBuffers.Get().(*[8 << 10]byte)
@@ -66,7 +66,7 @@ func (c *Conn) read() (rest bool) {
 	return rest
 }
 
-// resume serves what a client has sent ahead, and then lets the connection rest.
+// resume serves the requests that a client has sent ahead, and then lets the connection rest.
 func (c *Conn) resume() {
 	defer c.server.config.Panics.Recover("head", c.abandon)
 	head, rest := c.next()
@@ -79,8 +79,8 @@ func (c *Conn) resume() {
 	}
 }
 
-// arrived takes bytes from the client. It returns a head that is now complete and valid during the
-// caller's read, or whether the connection may rest.
+// arrived takes bytes that the client has sent, or the error of reading. It returns a whole head,
+// which is valid until the next read, or whether the connection may rest.
 func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 	c.mu.Lock()
 	switch {
@@ -100,7 +100,7 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 			return nil, false
 		}
 		c.stopped = true
-	case c.phase == handling: // a held request is being answered
+	case c.phase == handling: // the answer to a held request is being written
 		c.keep = c.keep && err == nil && c.keepLocked(b)
 		c.stopped = true
 	}
@@ -108,8 +108,8 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 	return nil, false
 }
 
-// next returns the head of the next request if it has been sent ahead, or whether the connection may
-// rest.
+// next returns the head of the next request if the client has sent it ahead, or whether the
+// connection may rest.
 func (c *Conn) next() (head []byte, rest bool) {
 	c.mu.Lock()
 	switch c.phase {
@@ -118,7 +118,7 @@ func (c *Conn) next() (head []byte, rest bool) {
 	case held:
 		c.stopped = len(c.pending) > 0
 		rest = !c.stopped
-	case handling: // a held request is being answered
+	case handling: // the answer to a held request is being written
 		c.stopped = true
 	case lingering:
 		rest = true
@@ -127,8 +127,8 @@ func (c *Conn) next() (head []byte, rest bool) {
 	return nil, rest
 }
 
-// nextLocked looks for a whole head in what has come, unlocks c.mu, and returns it, or whether the
-// connection may rest.
+// nextLocked adds b to the pending bytes, and returns the whole head that they begin with, or
+// whether the connection may rest. It unlocks c.mu.
 func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
 	all := b
 	if len(c.pending) > 0 {
@@ -151,7 +151,7 @@ func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
 		return nil, true
 	case end == 0:
 		if c.scanned == 0 && !c.fresh {
-			c.since = time.Now() // the first byte of a head in parts
+			c.since = time.Now() // the first byte of an unfinished head
 		}
 		kept := len(c.pending) > 0 || c.keepLocked(b)
 		c.scanned = len(all)
@@ -174,7 +174,8 @@ func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
 	return head, false
 }
 
-// keepLocked appends bytes to those that wait, and reports false if there are too many. c.mu is held.
+// keepLocked appends bytes to those that wait, and reports false if there are too many. c.mu is
+// held.
 func (c *Conn) keepLocked(b []byte) bool {
 	if len(b) == 0 {
 		return true
@@ -188,7 +189,7 @@ func (c *Conn) keepLocked(b []byte) bool {
 	return true
 }
 
-// serve has the request of a head answered, or the head refused.
+// serve calls the handler for the request of a head, or refuses the head.
 func (c *Conn) serve(head []byte) {
 	r, status := parse(head)
 	if r == nil {
@@ -219,7 +220,7 @@ func (c *Conn) handle(w *response, r *http.Request) (ok bool) {
 	return true
 }
 
-// refuse answers a head that no handler sees, and lets the connection linger.
+// refuse answers a head that the handler does not see, and lets the connection linger.
 func (c *Conn) refuse(status int) {
 	if c.server.config.Refused != nil {
 		c.server.config.Refused(status)
@@ -239,8 +240,9 @@ func (c *Conn) refuse(status int) {
 	c.linger()
 }
 
-// linger ends our half of the connection and throws away what still comes: an unread byte would
-// have the kernel reset the connection before the client has read the answer (RFC 9112, 9.6).
+// linger closes the writing side of the connection, and discards what still comes. If bytes were
+// left unread, the kernel would reset the connection before the client has read the answer
+// (RFC 9112, 9.6).
 func (c *Conn) linger() {
 	c.net.CloseWrite()
 	c.mu.Lock()
@@ -252,7 +254,7 @@ func (c *Conn) linger() {
 	c.phase, c.since = lingering, time.Now()
 }
 
-// answered ends a request whose answer is out, or could not be sent.
+// answered ends a request when its answer has been written, or could not be: err says why.
 func (c *Conn) answered(err error) {
 	c.mu.Lock()
 	if c.phase != handling && c.phase != held {
@@ -273,8 +275,8 @@ func (c *Conn) answered(err error) {
 	}
 }
 
-// abandon closes a connection after a panic, wherever it had got to. A hijacker that is at
-// work already reads the end.
+// abandon closes a connection after a panic, in whatever state it is. A hijacker that already
+// serves it reads the end.
 func (c *Conn) abandon() {
 	c.mu.Lock()
 	holder := c.holder
@@ -296,14 +298,16 @@ func (c *Conn) finish(wait func() error) error {
 	if c.cut {
 		timeout = 0
 	}
-	c.net.SetWriteDeadline(time.Now().Add(timeout)) // under the lock, so that Cut comes before or after
+	// Under the lock, so that Cut comes before or after.
+	c.net.SetWriteDeadline(time.Now().Add(timeout))
 	c.mu.Unlock()
 	err := wait()
 	c.net.SetWriteDeadline(time.Time{})
 	return err
 }
 
-// closeLocked closes the connection and unlocks c.mu. A head that has not come whole counts as refused.
+// closeLocked closes the connection and unlocks c.mu. A head that has not come whole counts as
+// refused.
 func (c *Conn) closeLocked() {
 	if c.phase == waiting && len(c.pending) > 0 && c.server.config.Refused != nil {
 		c.server.config.Refused(http.StatusRequestTimeout)
@@ -320,8 +324,8 @@ func (c *Conn) dropPendingLocked() {
 	c.pending, c.scanned = nil, 0
 }
 
-// Abandon ends a held request after a panic: with 500 if no answer has been begun. The connection is
-// closed.
+// Abandon ends a held request after a panic: with 500 if no answer has been begun. The connection
+// is closed.
 func (c *Conn) Abandon() {
 	c.mu.Lock()
 	switch c.phase {
@@ -355,13 +359,14 @@ func (c *Conn) fail() {
 	c.server.config.Conns.Start(func() { c.answered(c.finish(wait)) })
 }
 
-// Tick implements [netpoll.Member]: it closes a connection on which nothing comes in time.
+// Tick implements [netpoll.Member]. It closes a connection on which nothing has come in time.
 func (c *Conn) Tick(now time.Time) {
 	c.mu.Lock()
 	var most time.Duration
 	switch {
 	case c.phase == waiting && (c.fresh || len(c.pending) > 0):
-		most = HeadTimeout - c.server.config.Heartbeats.Interval() // the next tick would be too late
+		// At the next tick it would be too late.
+		most = HeadTimeout - c.server.config.Heartbeats.Interval()
 	case c.phase == waiting:
 		most = KeepTimeout
 	case c.phase == lingering:
@@ -377,8 +382,8 @@ func (c *Conn) Tick(now time.Time) {
 	c.closeLocked()
 }
 
-// Leave implements [netpoll.Member]. A new connection is left for a moment, because its request may be
-// on its way.
+// Leave implements [netpoll.Member]. A new connection gets a moment more, because its request may
+// be on its way.
 func (c *Conn) Leave() {
 	c.mu.Lock()
 	age := time.Since(c.since)

@@ -1,18 +1,21 @@
-// Package front owns the subscribers' port: it reads one request head at a time, has it answered, and
-// keeps or closes the connection.
+// Package front owns the subscribers' port: it reads one request head at a time, has it answered,
+// and keeps or closes the connection.
 //
-// It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in one
-// of these states from its accept to its close:
+// It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in
+// one of these states, from its accept to its close:
 //
-//	           head             answer
-//	waiting ─────────► handling ────────► waiting, or closed
-//	                      │ Hold           ▲
-//	                      ├────────► held ─┘ Answer
-//	                      │ Hijack
-//	                      └────────► owned by the hijacker, which closes it
+//	accept ──► waiting ──────────► handling ─── answer ──► waiting again, or closed
+//	              │   a whole head    │
+//	              │                   ├─ Hold ────► held ── Answer ──► handling
+//	              │                   │               └─ the client hangs up ──► closed
+//	              │                   ├─ Hijack ──► owned by the hijacker, which closes it
+//	              │                   └─ refused ─► lingering ──► closed
+//	              └─ a wrong head ────────────────► lingering
 //
-// A waiting or held connection is no goroutine (see package netpoll). Requests on one connection are
-// served one at a time. What a client sends ahead waits until the request before it is answered.
+// A waiting or lingering connection is closed when its time is over. A connection in the states
+// waiting, held and lingering has no goroutine (see package netpoll). Requests of one connection
+// are served one at a time: what a client sends ahead waits until the request before it is
+// answered.
 package front
 
 import (
@@ -41,7 +44,7 @@ const (
 	MaxHead = 64 << 10
 
 	lingerTimeout = time.Second // for the client to read why it was refused
-	leaveGrace    = time.Second // how long a new connection may still send its request while the server leaves
+	leaveGrace    = time.Second // for the request of a new connection while the server leaves
 )
 
 // Config is what a [Server] is made of. Handler, Conns and Heartbeats are required.
@@ -50,18 +53,20 @@ type Config struct {
 	Conns      *netpoll.Set        // where connections rest
 	Heartbeats *netpoll.Heartbeats // ticks all connections that are neither hijacked nor closed
 
-	Admit   func() bool      // reports whether one more connection can be afforded; nil admits all
+	Admit   func() bool      // reports whether there is room for one more connection; nil: always
 	Refused func(status int) // counts heads that no handler has seen; nil counts nothing
 	Panics  contain.Report   // of requests, whose connections are closed
 
-	MaxPending int64 // bytes of heads in parts and of requests sent ahead, all connections together; 0 is 16 MiB
+	// MaxPending bounds the bytes of unfinished heads and of requests sent ahead, of all
+	// connections together. 0 is 16 MiB.
+	MaxPending int64
 }
 
 // Server serves connections. Its methods may be called concurrently.
 type Server struct {
 	config  Config // immutable
 	leaving atomic.Bool
-	pending atomic.Int64 // bytes that have come and are not used yet
+	pending atomic.Int64 // bytes received and not used yet
 }
 
 // New makes a server.
@@ -83,9 +88,9 @@ func (s *Server) Accept(conn net.Conn) {
 	c.net.Serve(c.read)
 }
 
-// TakeOver serves a request that another server has read, and the rest of its connection, which the
-// server hijacks from it. It is for programs that serve more than subscribers on one port: they keep
-// no connection after a subscription. A request with a body gets no further here than any other.
+// TakeOver serves a request that a server of net/http has read, and hijacks its connection from
+// that server. It is for programs that serve other requests on the same port, too: the connection
+// is closed after the answer. A request with a body is refused, like everywhere here.
 func (s *Server) TakeOver(w http.ResponseWriter, r *http.Request) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -122,6 +127,6 @@ func headerText(header http.Header) []byte {
 	return b.Bytes()
 }
 
-// Leave has no connection kept after its next answer. It does not close those that wait: that is the
-// drain's part, by [Conn.Leave].
+// Leave makes the server close each connection after its next answer. It does not close those that
+// wait for a request: [Conn.Leave] does.
 func (s *Server) Leave() { s.leaving.Store(true) }

@@ -202,7 +202,7 @@ func TestHeadTooLong(t *testing.T) {
 }
 
 // Heads in parts hold memory for as long as their clients like, so that there is a bound for all
-// together; whoever comes whole is served beyond it.
+// together; a head that comes whole is served beyond it.
 func TestHeadsInPartsHaveABound(t *testing.T) {
 	inWorld(t, echo, func(t *testing.T, w *world) {
 		part := "GET /a HTTP/1.1\r\nX: " + strings.Repeat("x", 40_000)

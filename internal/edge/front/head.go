@@ -28,7 +28,7 @@ func endOfHead(b []byte, scanned int) int {
 	}
 }
 
-// parser is what [parse] needs; such are pooled.
+// parser is the memory that [parse] needs. It is pooled.
 type parser struct {
 	bytes    bytes.Reader
 	buffered *bufio.Reader
@@ -40,8 +40,8 @@ var parsers = sync.Pool{New: func() any {
 	return p
 }}
 
-// parse reads a whole request head. It returns nil and a status if the head is refused: if it is
-// nothing that net/http would serve, or has a body or an expectation, for which nobody here has a use.
+// parse reads a whole request head. It returns nil and a status if the head is refused: because
+// net/http would not serve it, or because it has a body or an expectation, which nothing here uses.
 func parse(head []byte) (*http.Request, int) {
 	p := parsers.Get().(*parser)
 	defer parsers.Put(p)

@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// Hold has a request answered later, by [Conn.Answer]. It is called by the request's handler, which
-// writes nothing and may return before or after the answer. It returns nil if w is no response of a
-// [Server], or the request is held or hijacked already.
+// Hold makes a request one that is answered later, by [Conn.Answer]. The handler of the request
+// calls it and writes nothing; it may return before or after the answer. Hold returns nil if w is
+// not the response of a [Server], or if the request is held or hijacked already.
 func Hold(w http.ResponseWriter, holder Holder) *Conn {
 	for {
 		switch inner := w.(type) {
@@ -33,9 +33,9 @@ func (c *Conn) hold(holder Holder) *Conn {
 	return c
 }
 
-// Answer answers a held request as far as that goes without waiting, and returns nil if the answer is
-// out. Else it returns what sends the rest, which must be called, may block for up to [WriteTimeout],
-// and returns the error of the writing. It is called once for each Hold.
+// Answer answers a held request, and is called once for each [Hold]. If the whole answer could be
+// written without waiting, it returns nil. Else the caller must call the returned function, which
+// writes the rest, may block for up to [WriteTimeout], and returns the error of writing.
 func (c *Conn) Answer(status int, header http.Header, body []byte) (wait func() error) {
 	c.mu.Lock()
 	if c.phase != held {

@@ -150,8 +150,8 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 	})
 }
 
-// A server that ends does not wait for a client that does not read its answer, whether the writing has
-// begun before the cut or not.
+// A server that ends does not wait for a client that does not read its answer, whether the writing
+// has begun before the cut or not.
 func TestCutOfAnAnswerThatNobodyReads(t *testing.T) {
 	for _, before := range []time.Duration{0, time.Second} {
 		handler, holders := holding()

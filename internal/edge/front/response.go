@@ -10,13 +10,13 @@ import (
 )
 
 // response is the [http.ResponseWriter] of one request. It keeps the answer until the handler has
-// returned, and sends it in one piece: some clients read but once.
+// returned, and sends it with one write, because some clients read only once.
 type response struct {
 	conn   *Conn
 	head   bool // the request's method is HEAD: no body is sent
 	header http.Header
 	status int  // 0 until it is set
-	taken  bool // the request is held or the connection hijacked: the answer is not ours
+	taken  bool // the request is held or the connection hijacked: finish sends nothing
 	body   bytes.Buffer
 }
 
@@ -67,9 +67,9 @@ func (w *response) finish() {
 	c.answered(err)
 }
 
-// Hijack implements [http.Hijacker]. The connection is a *[netpoll.Conn], which nobody serves: the caller
-// must serve or close it. If a status has been set, the head of an answer is sent first. The buffers
-// are small, and the reader holds what the client has sent ahead.
+// Hijack implements [http.Hijacker]. The connection is a *[netpoll.Conn] that nothing serves: the
+// caller must serve or close it. If a status has been set, Hijack first sends the head of an
+// answer. The buffers are small. The reader already holds what the client has sent ahead.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.conn
 	c.mu.Lock()
@@ -100,8 +100,8 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, bufio.NewReadWriter(reader, bufio.NewWriterSize(conn, hijackBuffer)), nil
 }
 
-// hijackBuffer is the size of a hijacked connection's buffers, in bytes: net/http's would take 4 KiB
-// each for as long as the connection lives.
+// hijackBuffer is the size of each buffer of a hijacked connection, in bytes. Those of net/http
+// would take 4 KiB each as long as the connection lives.
 const hijackBuffer = 128
 
 // appendAnswer appends a whole answer to b (RFC 9112, 4).
@@ -130,5 +130,5 @@ func AppendHead(b []byte, minor int8, status int, header http.Header) []byte {
 	return out.Bytes()
 }
 
-// statusLine returns a status as it stands in an answer, such as "404 Not Found".
+// statusLine returns a status as a status line has it, such as "404 Not Found".
 func statusLine(status int) string { return strconv.Itoa(status) + " " + http.StatusText(status) }

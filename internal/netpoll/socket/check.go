@@ -5,10 +5,11 @@ import (
 	"syscall"
 )
 
-// SkipCheck returns a connection that does the same as c, except that nobody looks through its
-// SyscallConn whether it is still alive while it is open and nothing has come: its Read then returns
-// nil and does not call its function. go-redis looks so before each command, by a system call that
-// the scheduler knows of. A connection without a descriptor is returned as it is.
+// SkipCheck returns a connection that does the same as c, except that Read of its SyscallConn
+// returns nil without calling its function as long as the connection is open and nothing has come.
+// go-redis makes such a read before each command to see whether the connection is alive; the read
+// is a system call that the scheduler knows of. A connection without a descriptor is returned as it
+// is.
 func SkipCheck(c net.Conn) net.Conn {
 	s, ok := c.(syscall.Conn)
 	if !ok {

@@ -15,7 +15,7 @@ import (
 	"pushgate/internal/netpoll/socket"
 )
 
-// pair gives both ends of a connection, the first of them wrapped.
+// pair returns both ends of a connection, the first of them wrapped.
 func pair(t testing.TB, network string) (wrapped, other net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"

@@ -11,8 +11,9 @@ import (
 	"unsafe"
 )
 
-// Wrap gives a connection that does the same as c, a socket of TCP or a unix one, and takes c over: c itself must not be read or written any
-// more. Like c, it may be used concurrently. Whatever else c is, it is given back as it is.
+// Wrap returns a connection that does the same as c, if c is a socket of TCP or a unix socket. c
+// itself must not be read or written any more. Like c, it may be used concurrently. Any other
+// connection is returned as it is.
 func Wrap(c net.Conn) net.Conn {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -40,13 +41,13 @@ type conn struct {
 type half struct {
 	try func(fd uintptr) bool // immutable: one step, false if the socket is not ready for it
 
-	mu   sync.Mutex // held by who reads, or writes
+	mu   sync.Mutex // held during a Read, or a Write
 	rest []byte     // to be filled, or written
 	done int
 	err  syscall.Errno
 }
 
-// maxSend bounds what one call writes, for which it holds up everything else that its thread could do.
+// maxSend bounds the bytes of one call: its thread can do nothing else meanwhile.
 const maxSend = 64 << 10
 
 // Read implements [net.Conn].
@@ -61,7 +62,8 @@ func (c *conn) Read(b []byte) (int, error) {
 // Write implements [net.Conn].
 func (c *conn) Write(b []byte) (int, error) { return c.out.move(b, "write", c.raw.Write) }
 
-// move takes steps until one of them reports that it was the last. wait calls what it is given whenever the socket may be ready.
+// move moves b in steps, until a step reports that it was the last. wait calls its argument
+// whenever the socket may be ready.
 func (h *half) move(b []byte, op string, wait func(func(fd uintptr) bool) error) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -77,8 +79,8 @@ func (h *half) move(b []byte, op string, wait func(func(fd uintptr) bool) error)
 	return h.done, nil
 }
 
-// named gives an error of a raw operation, which nobody else has, the name of the operation that it is: net/http tells by it whether a client is to
-// blame.
+// named sets the operation in an error of a raw connection, which nobody else has. net/http decides
+// by the operation whether the client is at fault.
 func named(op string, err error) error {
 	if failed, ok := err.(*net.OpError); ok {
 		failed.Op = op
@@ -116,7 +118,8 @@ func (h *half) send(fd uintptr) bool {
 	return true
 }
 
-// call makes a call that does not block, of the shape of recvfrom and sendto without an address. b is not empty.
+// call calls recvfrom or sendto without an address, with flags that keep it from blocking. b is not
+// empty.
 func call(what, fd uintptr, b []byte, flags uintptr) (int, syscall.Errno) {
 	for {
 		n, _, errno := syscall.RawSyscall6(what, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), flags, 0, 0)
@@ -130,7 +133,8 @@ func call(what, fd uintptr, b []byte, flags uintptr) (int, syscall.Errno) {
 	}
 }
 
-// TrySend writes what a socket takes at once, which may be nothing, and gives the number of bytes. Its descriptor must not be closed meanwhile.
+// TrySend writes what a socket takes at once, which may be nothing, and returns the number of
+// bytes. The descriptor must not be closed meanwhile.
 func TrySend(fd uintptr, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -144,7 +148,8 @@ func TrySend(fd uintptr, b []byte) (int, error) {
 	}
 }
 
-// TryRecv reads what a socket has, and reports false if it has nothing yet. Its descriptor must not be closed meanwhile.
+// TryRecv reads what a socket has, and reports false if there is nothing yet. The descriptor must
+// not be closed meanwhile.
 func TryRecv(fd uintptr, b []byte) (n int, ok bool, err error) {
 	if len(b) == 0 {
 		return 0, true, nil
@@ -162,7 +167,7 @@ func TryRecv(fd uintptr, b []byte) (n int, ok bool, err error) {
 	}
 }
 
-// Quiet reports whether a socket lives and has nothing to be read. It does not wait.
+// Quiet reports whether a socket is open at both ends and has nothing to read. It does not wait.
 func Quiet(raw syscall.RawConn) bool {
 	quiet := false
 	err := raw.Control(func(fd uintptr) {

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// Wrap gives c itself: only Linux has the calls.
+// Wrap returns c itself: only Linux has the calls.
 func Wrap(c net.Conn) net.Conn { return c }
 
-// Quiet reports false: nothing is known.
+// Quiet reports false, because it cannot know.
 func Quiet(syscall.RawConn) bool { return false }
 
-// TrySend writes nothing: nothing is known of what the socket takes.
+// TrySend writes nothing.
 func TrySend(uintptr, []byte) (int, error) { return 0, nil }
 
-// TryRecv reads nothing: nothing is known of what the socket has.
+// TryRecv reads nothing.
 func TryRecv(uintptr, []byte) (n int, ok bool, err error) { return 0, false, nil }
