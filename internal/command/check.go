@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 )
 
 // decode reads a batch. What it holds is counted before memory is given to it: two bytes can make a request, and a request in memory
@@ -113,7 +114,7 @@ func (x *Executor) check(c caller, batch *pb.RequestBatch) error {
 
 // rights verifies signatures of one batch, each once: ten thousand copies of one that is right would be ten thousand digests.
 type rights struct {
-	signer   *channel.Signer
+	signer   *sign.Signer
 	verified map[right]struct{}
 }
 

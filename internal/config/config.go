@@ -10,6 +10,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 )
 
 //go:generate go test -run=TestDocs -update .
@@ -48,8 +49,8 @@ type Common struct {
 	LogLevel      slog.Level         `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat     string             `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
-	signer *channel.Signer // made of Keys and SignatureAlgo; nil if there are no keys
-	limits portal.Limits   // of portals that have none of their own
+	signer *sign.Signer  // made of Keys and SignatureAlgo; nil if there are no keys
+	limits portal.Limits // of portals that have none of their own
 }
 
 // Edge is the environment of an edge. A loaded one is complete and within bounds.

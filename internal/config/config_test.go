@@ -14,6 +14,7 @@ import (
 	"pushgate/internal/testkit"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/configuration.md")
@@ -87,7 +88,7 @@ func TestValues(t *testing.T) {
 	if p.Grammar != channel.Alphanumeric || p.WriteWindow != 12*time.Hour || p.LogLevel != slog.LevelDebug || p.Drain != 10*time.Second {
 		t.Errorf("got %v %v %v %v", p.Grammar, p.WriteWindow, p.LogLevel, p.Drain)
 	}
-	second, _ := channel.NewSigner("sha256", []byte("fedcba9876543210"))
+	second, _ := sign.New("sha256", []byte("fedcba9876543210"))
 	if !p.signer.VerifyBody([]byte("x"), second.SignBody([]byte("x"))) {
 		t.Error("the second key does not verify")
 	}

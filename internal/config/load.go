@@ -22,6 +22,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/redisurl"
+	"pushgate/internal/sign"
 )
 
 // Fault is one thing that is wrong with an environment. It never holds the value of a secret.
@@ -184,11 +185,11 @@ func (l *loader) redis(text string) {
 }
 
 func (l *loader) signer(c *Common) {
-	if _, err := channel.NewSigner(c.SignatureAlgo, []byte("any")); err != nil {
+	if _, err := sign.New(c.SignatureAlgo, []byte("any")); err != nil {
 		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
 		return
 	}
-	c.signer, _ = channel.NewSigner(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+	c.signer, _ = sign.New(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
 }
 
 // portals reads the portals once, to tell what is wrong with them.
