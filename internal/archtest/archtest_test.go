@@ -43,6 +43,9 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("ids and lists are read without a key", "internal/channel", "pushgate/internal/sign", "crypto/...",
 		"github.com/golang-jwt/jwt/v5")
+	not(io, "internal/policy", "net/...", "os/...", "io/fs", "syscall", redis)
+	not(words, "internal/policy", "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge",
+		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/sign", "pushgate/internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",

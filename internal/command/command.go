@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
 	"pushgate/internal/sign"
@@ -33,12 +34,12 @@ type Stats interface {
 
 // Config is what an executor is told. Zero limits take their defaults.
 type Config struct {
-	Signer      *sign.Signer   // of the right to write to a public id
-	Rules       proto.TTLRules // how long messages live by their type
-	MaxPayload  int64          // bytes of a batch; 1 MiB
-	MaxMessages int            // messages of a batch; 100
-	MaxChannels int            // receivers of a message, and channels of a question; 100
-	Tally       *tally.Tally   // counts what is carried out; nil: nothing does
+	Signer      *sign.Signer    // of the right to write to a public id
+	Rules       policy.TTLRules // how long messages live by their type
+	MaxPayload  int64           // bytes of a batch; 1 MiB
+	MaxMessages int             // messages of a batch; 100
+	MaxChannels int             // receivers of a message, and channels of a question; 100
+	Tally       *tally.Tally    // counts what is carried out; nil: nothing does
 }
 
 // Executor carries out batches. Its methods may be called concurrently.

@@ -136,7 +136,7 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_LOG_FORMAT=xml", `PUSHGATE_LOG_FORMAT: "xml" is no format`},
 		{"PUSHGATE_ID=a:b", "PUSHGATE_ID"},
 		{"PUSHGATE_WAIT_REPLICAS=im_message", "PUSHGATE_WAIT_REPLICAS: "},
-		{"PUSHGATE_WAIT_REPLICAS=im_message=17", "replicas are from 0 to 16 (rules such as im_message=1"},
+		{"PUSHGATE_WAIT_REPLICAS=im_message=17", "replicas must be from 0 to 16 (rules such as im_message=1"},
 		{"PUSHGATE_ORIGINS=[a", `PUSHGATE_ORIGINS: "[a" is no host pattern`},
 		{"PUSHGATE_ORIGINS=a,,b", "PUSHGATE_ORIGINS"},
 	} {

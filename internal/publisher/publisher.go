@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/intake"
+	"pushgate/internal/policy"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -41,7 +42,7 @@ type Stats interface {
 // Config is what a publisher is told at its start. Zero sizes and times take their defaults.
 type Config struct {
 	Grammar       channel.Grammar // of channel ids; Alphanumeric also gives statistics the first generation's rules
-	Rules         proto.TTLRules  // how long messages live by their type
+	Rules         policy.TTLRules // how long messages live by their type
 	Allow         []netip.Prefix  // networks from which the personal portal posts without a signature
 	Signed        bool            // posts need a signature wherever they come from
 	Hosts         []string        // host patterns by which the publisher may be known, beside addresses and localhost; nil: any

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/contain"
+	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 )
 
@@ -37,7 +38,7 @@ type Config struct {
 	PageMessages int           // messages in a page of history at most; 100
 	PageBytes    int           // bytes of records in a page that has more than one; 256 KiB
 
-	Replicas proto.ReplicaRules // how many replicas must have a message before it is acknowledged; none
+	Replicas policy.ReplicaRules // how many replicas must have a message before it is acknowledged; none
 
 	Timeout time.Duration // in which an append is answered; 700 ms
 	Ping    time.Duration // between two questions whether the link of notifications is alive; 1 s
