@@ -67,7 +67,8 @@ func (id ID) AppendText(b []byte) ([]byte, error) {
 // IsZero reports whether id names no channel.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// LogValue returns the first six characters of id: enough to tell streams apart, not enough to read one.
+// LogValue returns the first six characters of id: enough to tell streams apart, not enough to read
+// one.
 func (id ID) LogValue() slog.Value {
 	if id.IsZero() {
 		return slog.StringValue("")

@@ -22,7 +22,8 @@ const (
 	maxSignature = 128
 )
 
-// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over both.
+// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over
+// both.
 type Ref struct {
 	Private   ID     // zero only in what the wire does not write: a public id alone
 	Public    ID     // zero if the part has none

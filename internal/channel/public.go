@@ -28,7 +28,8 @@ func ForPublic(public ID) (id ID) {
 	return id
 }
 
-// PublicID returns the public id whose channel id is, and whether it is one: the inverse of [ForPublic].
+// PublicID returns the public id whose channel id is, and whether it is one: the inverse of
+// [ForPublic].
 func (id ID) PublicID() (public ID, ok bool) {
 	if id.text[0] != publicMark {
 		return public, false

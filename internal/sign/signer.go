@@ -90,8 +90,8 @@ func (s *Signer) WellFormed(signature string) bool {
 
 // VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question
 // about the channels of a list, by any of the keys. It reports false for a text that has not the
-// form of a list. A portal signs a question about one channel as it signs the list of that channel alone, so
-// whoever may subscribe to it may ask about it too.
+// form of a list. A portal signs a question about one channel as it signs the list of that channel
+// alone, so a client that may subscribe to it may ask about it too.
 func (s *Signer) VerifyQuestion(list, signature string) bool {
 	return isList([]byte(list)) && s.verifyHex(signature, []byte(list))
 }
@@ -119,7 +119,8 @@ func (s *Signer) LogValue() slog.Value { return slog.StringValue("redacted") }
 // verifyHex reports whether signature is that of message, whose parts follow one another with
 // nothing between them.
 func (s *Signer) verifyHex(signature string, message ...[]byte) bool {
-	if !channel.Allows(channel.Hex, signature) { // hex.DecodeString would also take upper case, which no portal writes
+	// hex.DecodeString would also take upper case, which no portal writes.
+	if !channel.Allows(channel.Hex, signature) {
 		return false
 	}
 	given, err := hex.DecodeString(signature)
