@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 	"pushgate/internal/vectors"
 )
 
@@ -42,7 +43,7 @@ func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 func TestRefusals(t *testing.T) {
 	w, old, v := badWorld(t)
 	g := v.Parsing.Generation2
-	signer, err := channel.NewSigner(g.Algo, []byte(g.Key))
+	signer, err := sign.New(g.Algo, []byte(g.Key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +272,7 @@ func TestConnectURLs(t *testing.T) {
 }
 
 // newestID returns the id of a message that it publishes to a channel of its own.
-func newestID(t *testing.T, w *World, signer *channel.Signer) string {
+func newestID(t *testing.T, w *World, signer *sign.Signer) string {
 	t.Helper()
 	call := fmt.Sprintf(`{"jsonrpc":"2.0","method":"publish","params":{"channelList":["%s"],"body":{}}}`, NewChannel())
 	status, text, err := w.Do(t.Context(), http.MethodPost, "http://"+w.Internal+"/bitrix/api/?hostId=x&signature="+signer.SignBody([]byte(call)), call)

@@ -20,14 +20,15 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 )
 
 // Portal is one customer of a [World]: it signs, and posts as portals of every generation do.
 type Portal struct {
 	ClientID string // empty if it has the installation for itself
 	HostID   string
-	Keys     []string        // the first signs, all of them verify
-	Signer   *channel.Signer // with the key that it had first
+	Keys     []string     // the first signs, all of them verify
+	Signer   *sign.Signer // with the key that it had first
 	// What is answered with 503 is posted again, as the same by its key: on a busy machine Redis
 	// may be late.
 	Repeats bool
@@ -46,7 +47,7 @@ func newPortal(w *World, number int) (*Portal, error) {
 		p.HostID = fmt.Sprintf("HostIdOfPortal%018d", number)
 	}
 	var err error
-	p.Signer, err = channel.NewSigner("sha1", []byte(p.Keys[0]))
+	p.Signer, err = sign.New("sha1", []byte(p.Keys[0]))
 	return p, err
 }
 
@@ -98,7 +99,7 @@ func (w *World) ChangeKeys(ctx context.Context) error {
 		}
 	}
 	for _, p := range w.Portals {
-		signer, err := channel.NewSigner("sha1", []byte(p.Keys[0]))
+		signer, err := sign.New("sha1", []byte(p.Keys[0]))
 		if err != nil {
 			return err
 		}
@@ -144,7 +145,7 @@ func (p *Portal) Signed(channels ...channel.ID) string {
 // Token returns the JWT with which a user may subscribe to channels for a day.
 func (p *Portal) Token(user int64, channels ...channel.ID) string {
 	now := time.Now()
-	return p.Signer.SignToken(channel.Token{User: user, Channels: channels, Expires: now.Add(24 * time.Hour)}, p.HostID, now)
+	return p.Signer.SignToken(sign.Token{User: user, Channels: channels, Expires: now.Add(24 * time.Hour)}, p.HostID, now)
 }
 
 // Post publishes a body to channels as a portal does: through nginx's internal address, unsigned

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 // TestNginxTellsNoSecret kills edges and publishers behind nginx: it logs that they are gone, and
@@ -142,9 +143,9 @@ func TestKeyRotation(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"},
 		Env: []string{"PUSHGATE_KEYS=", "PUSHGATE_PORTALS=" + path, "PUSHGATE_PUBLISH_SIGNED=true"}})
 	id := NewChannel()
-	signers := make(map[string]*channel.Signer)
+	signers := make(map[string]*sign.Signer)
 	for _, key := range []string{before, after} {
-		s, err := channel.NewSigner("sha1", []byte(key))
+		s, err := sign.New("sha1", []byte(key))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +200,7 @@ func TestKeyRotation(t *testing.T) {
 			s, good := signers[key], i < len(c.good)
 			body := fmt.Sprintf(`{"module_id":"im","command":"step","params":{"n":"%d-%d"}}`, step, i)
 			call := `{"jsonrpc":"2.0","method":"publish","params":{"userList":[6],"body":` + body + `}}`
-			token := s.SignToken(channel.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "", time.Now())
+			token := s.SignToken(sign.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "", time.Now())
 			own := s.Sign(channel.Ref{Private: id, Public: NewChannel()}).String()
 			for _, r := range []struct {
 				what, method, url, body string

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 // TestSharedMode is what a portal elsewhere does with the address of its server and its licence
@@ -45,13 +46,13 @@ func TestSharedMode(t *testing.T) {
 	if registered.Status != "success" {
 		t.Fatalf("%+v", registered)
 	}
-	signer, err := channel.NewSigner("sha1", []byte(registered.SecurityKey))
+	signer, err := sign.New("sha1", []byte(registered.SecurityKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	id := NewChannel()
-	poll := func(p *Portal, signer *channel.Signer) <-chan string {
+	poll := func(p *Portal, signer *sign.Signer) <-chan string {
 		address := server + "/subws/?CHANNEL_ID=" + signer.Sign(channel.Ref{Private: id}).String() + "&clientId=" + p.ClientID
 		answers := make(chan string, 1)
 		go func() {

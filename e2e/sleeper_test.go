@@ -21,6 +21,7 @@ import (
 	"pushgate/internal/edge"
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 )
@@ -74,7 +75,7 @@ func TestSleeper(t *testing.T) {
 type smallWorld struct {
 	redis           *miniredis.Miniredis
 	edge, publisher *httptest.Server
-	signer          *channel.Signer
+	signer          *sign.Signer
 	metrics         *prometheus.Registry // of the edge
 	posted          int
 }
@@ -87,7 +88,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := channel.NewSigner("sha1", []byte(Key))
+	signer, err := sign.New("sha1", []byte(Key))
 	if err != nil {
 		t.Fatal(err)
 	}

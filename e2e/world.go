@@ -24,6 +24,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/faulty"
+	"pushgate/internal/sign"
 )
 
 // Key signs the channels of every [World]; with several portals, each has one that begins with it.
@@ -57,7 +58,7 @@ type World struct {
 	Publishers       []*Process
 	Links            []*faulty.Proxy // of the edges to Redis
 	Portals          []*Portal       // at least one
-	Signer           *channel.Signer // of the first portal
+	Signer           *sign.Signer    // of the first portal
 
 	dir      string
 	ports    net.Listener // by which they are this world's

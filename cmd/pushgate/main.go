@@ -30,7 +30,7 @@ type world struct {
 func commands() []command {
 	return []command{
 		{"dev", "run publisher, edge and Redis in one process, with a page to try them on", dev},
-		{"sign", "sign channel ids with PUSHGATE_KEYS, as a portal does", sign},
+		{"sign", "sign channel ids with PUSHGATE_KEYS, as a portal does", signList},
 		{"load", "put a push server under load, and check that it loses nothing", runLoad},
 	}
 }

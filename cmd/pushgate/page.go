@@ -9,6 +9,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 //go:embed page
@@ -20,7 +21,7 @@ const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img
 
 // page serves the page at / and what it needs under /dev/.
 type page struct {
-	signer   *channel.Signer
+	signer   *sign.Signer
 	private  channel.Ref
 	shared   channel.Ref
 	ttlRules string

@@ -8,10 +8,11 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/config"
+	"pushgate/internal/sign"
 )
 
-// sign prints a CHANNEL_ID that subscribers of the given channels may use.
-func sign(_ context.Context, w world, args []string) error {
+// signList prints a CHANNEL_ID that subscribers of the given channels may use.
+func signList(_ context.Context, w world, args []string) error {
 	flags := flag.NewFlagSet("sign", flag.ContinueOnError)
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: PUSHGATE_KEYS=KEY pushgate sign PRIVATE[:PUBLIC] ...\nPUSHGATE_SIGNATURE_ALGO counts too.")
@@ -39,7 +40,7 @@ func sign(_ context.Context, w world, args []string) error {
 }
 
 // signed gives refs as a signed CHANNEL_ID.
-func signed(signer *channel.Signer, refs ...channel.Ref) string {
+func signed(signer *sign.Signer, refs ...channel.Ref) string {
 	parts := make([]string, len(refs))
 	for i, ref := range refs {
 		parts[i] = signer.Sign(ref).String()

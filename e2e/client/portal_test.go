@@ -17,6 +17,7 @@ import (
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 // sdk is the package's own build for browsers.
@@ -33,7 +34,7 @@ type portal struct {
 	rest *httptest.Server // the package calls REST over TLS only
 
 	mu     sync.Mutex
-	signer *channel.Signer
+	signer *sign.Signer
 	life   time.Duration // of the tokens that it issues
 	calls  []call
 }
@@ -66,7 +67,7 @@ func newPortal(t *testing.T, push string, version int, webSocket bool) *portal {
 // setKey changes the key that the portal signs with.
 func (p *portal) setKey(t *testing.T, key string) {
 	t.Helper()
-	signer, err := channel.NewSigner("sha1", []byte(key))
+	signer, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,7 @@ func (p *portal) config(user int, now time.Time) object {
 		"serverTime":     iso(now),
 	}
 	if p.version >= 5 {
-		token := channel.Token{User: int64(user), Channels: []channel.ID{shared}, Expires: now.Add(p.life)}
+		token := sign.Token{User: int64(user), Channels: []channel.ID{shared}, Expires: now.Add(p.life)}
 		if user >= firstGuest {
 			token.User, token.Channels = 0, []channel.ID{private(user), public(user)}
 		}

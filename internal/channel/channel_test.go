@@ -56,7 +56,7 @@ func TestID(t *testing.T) {
 	}
 }
 
-// TestAlphabet goes through every byte, so that a range with a wrong end is seen.
+// TestAlphabet tries every byte, so that a range with a wrong end is seen.
 func TestAlphabet(t *testing.T) {
 	const (
 		lowerHex = "0123456789abcdef"
@@ -120,29 +120,28 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestLogsNoSecret: whoever reads the logs must not be able to read a stream.
+// TestLogsNoSecret: a reader of the logs must not be able to read a stream.
 func TestLogsNoSecret(t *testing.T) {
-	signer := newSigner(t, "sha1", "the secret key")
-	refs, err := channel.Hex.ParseList(hexID+":"+otherID, 1)
+	refs, err := channel.Hex.ParseList(hexID+":"+otherID+"."+strings.Repeat("0f", 20), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := signer.Sign(refs[0])
+	ref := refs[0]
 	var out bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(handler).Info("x", "id", ref.Private, "zero", channel.ID{}, "ref", ref, "signer", signer)
+		slog.New(handler).Info("x", "id", ref.Private, "zero", channel.ID{}, "ref", ref)
 	}
 	if !strings.Contains(out.String(), hexID[:6]) {
 		t.Errorf("nothing to tell streams apart: %s", &out)
 	}
-	for _, secret := range []string{hexID, otherID, ref.Signature, "the secret key"} {
+	for _, secret := range []string{hexID, otherID, ref.Signature} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("%q is logged: %s", secret, &out)
 		}
 	}
 }
 
-// FuzzParseList: what is accepted is written back as it was read, and its own signature verifies.
+// FuzzParseList: what is accepted is written back as it was read.
 func FuzzParseList(f *testing.F) {
 	v := vectors.Load(f)
 	for _, c := range v.Parsing.Generation1.Cases {
@@ -152,7 +151,6 @@ func FuzzParseList(f *testing.F) {
 		f.Add(c.ChannelID, true)
 	}
 	f.Add(oldID, false)
-	signer := newSigner(f, "sha1", "a key")
 	f.Fuzz(func(t *testing.T, s string, hex bool) {
 		g := channel.Alphanumeric
 		if hex {
@@ -170,12 +168,6 @@ func FuzzParseList(f *testing.F) {
 			written[i] = ref.String()
 			if ref.Private.IsZero() {
 				t.Error("a part without a private id")
-			}
-			if signer.Verify(ref) {
-				t.Error("a signature by an unknown key verifies")
-			}
-			if signed := signer.Sign(ref); !signer.Verify(signed) || signed.Private != ref.Private || signed.Public != ref.Public {
-				t.Error("what is signed does not verify")
 			}
 			if id, err := channel.Parse(ref.Private.String()); err != nil || id != ref.Private {
 				t.Errorf("Parse = %v, %v", id, err)

@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// Grammar is a generation of the CHANNEL_ID grammar. Both separate parts by slashes, and one bad part rejects a whole list.
+// Grammar is a generation of the CHANNEL_ID grammar. Both separate parts by slashes, and one bad
+// part rejects a whole list.
 type Grammar uint8
 
 const (
-	// Hex is the second generation: PRIVATE[:PUBLIC][.SIGNATURE], ids of 32 lower-case hexadecimal digits, signatures
-	// of 32 to 128.
+	// Hex is the second generation: PRIVATE[:PUBLIC][.SIGNATURE], ids of 32 lower-case
+	// hexadecimal digits, signatures of 32 to 128.
 	Hex Grammar = iota
 	// Alphanumeric is the first generation: ID[.SIGNATURE], letters and digits of any case in both.
 	Alphanumeric
@@ -21,18 +22,39 @@ const (
 	maxSignature = 128
 )
 
-// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over both.
+// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over
+// both.
 type Ref struct {
 	Private   ID     // zero only in what the wire does not write: a public id alone
 	Public    ID     // zero if the part has none
 	Signature string // hexadecimal digits as they were written, unchecked; empty if the part has none
 }
 
-// LogValue gives the private id cut short: the whole part would let whoever reads the log read the stream.
+// LogValue returns the private id cut short: with the whole part, a reader of the log could read the
+// stream.
 func (r Ref) LogValue() slog.Value { return r.Private.LogValue() }
 
-// ParseList reads a CHANNEL_ID value of at most limit parts. Signatures are parsed, not checked: that is [Signer.Verify].
-// It returns ErrNoID for an empty value, ErrTooMany and ErrMalformed.
+// String returns the part as it is written in a list.
+func (r Ref) String() string {
+	text := string(r.Signed())
+	if r.Signature != "" {
+		text += "." + r.Signature
+	}
+	return text
+}
+
+// Signed returns the bytes that a signature of r is over: "PRIVATE:PUBLIC", or the private id alone.
+// The caller may change them.
+func (r Ref) Signed() []byte {
+	text := append(make([]byte, 0, 2*IDLen+1), r.Private.text[:]...)
+	if !r.Public.IsZero() {
+		text = append(append(text, ':'), r.Public.text[:]...)
+	}
+	return text
+}
+
+// ParseList reads a CHANNEL_ID value of at most limit parts. Signatures are parsed, not checked. It
+// returns ErrNoID for an empty value, ErrTooMany and ErrMalformed.
 func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
 	if s == "" {
 		return nil, ErrNoID
@@ -52,8 +74,8 @@ func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
 	return refs, nil
 }
 
-// IDs returns the channels that refs name, each once, in the order of the list: a private id is its own, a public one has that of
-// [ForPublic].
+// IDs returns the channels that refs name, each once, in the order of the list: a private id is its
+// own channel, a public one has that of [ForPublic].
 func IDs(refs []Ref) []ID {
 	ids := make([]ID, 0, len(refs))
 	seen := make(map[ID]struct{}, len(refs))
@@ -74,7 +96,7 @@ func IDs(refs []Ref) []ID {
 func (g Grammar) parseRef(s string) (ref Ref, err error) {
 	ids, sig, signed := strings.Cut(s, ".")
 	if signed {
-		if len(sig) < minSignature || len(sig) > maxSignature || !allows(g, sig) {
+		if len(sig) < minSignature || len(sig) > maxSignature || !Allows(g, sig) {
 			return ref, ErrMalformed
 		}
 		ref.Signature = sig
@@ -95,14 +117,16 @@ func (g Grammar) parseRef(s string) (ref Ref, err error) {
 }
 
 func (g Grammar) parseID(s string) (id ID, err error) {
-	if len(s) != IDLen || !allows(g, s) {
+	if len(s) != IDLen || !Allows(g, s) {
 		return id, ErrMalformed
 	}
 	copy(id.text[:], s)
 	return id, nil
 }
 
-func allows[T string | []byte](g Grammar, s T) bool {
+// Allows reports whether g allows every character of s in an id or a signature. It does not look at
+// the length of s.
+func Allows[T string | []byte](g Grammar, s T) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {

@@ -2,9 +2,10 @@ package channel
 
 import "encoding/base64"
 
-// Private and public ids are two name spaces: a portal gives its users' private ids to nobody else, but a client may write to any public
-// id that it has a signature for, and the two look alike. So what is sent to a public id travels in a channel of its own, whose text
-// begins with a character that no grammar of the wire allows.
+// Private and public ids are two name spaces: a portal gives its users' private ids to nobody else,
+// but a client may write to any public id that it has a signature for, and the two look alike. So
+// what is sent to a public id travels in a channel of its own, whose text begins with a character
+// that no grammar of the wire allows.
 const (
 	publicMark   = '+'
 	publicDigits = IDLen - 22 // where the 16 bytes of the public id begin, as 22 characters of base64
@@ -12,8 +13,8 @@ const (
 
 var publicText = base64.RawURLEncoding.Strict()
 
-// ForPublic returns the channel of what is sent to a public id. It is the zero ID if public is the zero ID or has other letters than
-// lower-case hexadecimal digits: no public id has.
+// ForPublic returns the channel of what is sent to a public id. It is the zero ID if public is the
+// zero ID or has other letters than lower-case hexadecimal digits: no public id has.
 func ForPublic(public ID) (id ID) {
 	raw, ok := public.Bytes()
 	if !ok {
@@ -27,7 +28,8 @@ func ForPublic(public ID) (id ID) {
 	return id
 }
 
-// PublicID returns the public id whose channel id is, and whether it is one: the inverse of [ForPublic].
+// PublicID returns the public id whose channel id is, and whether it is one: the inverse of
+// [ForPublic].
 func (id ID) PublicID() (public ID, ok bool) {
 	if id.text[0] != publicMark {
 		return public, false

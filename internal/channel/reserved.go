@@ -2,18 +2,20 @@ package channel
 
 import "strconv"
 
-// Channels that this service names itself. Their text begins with a character that no grammar of the wire allows, so nobody can
-// subscribe or publish to one by writing its name.
+// Channels that this service names itself. Their text begins with a character that no grammar of the
+// wire allows, so nobody can subscribe or publish to one by writing its name.
 const (
 	reserved   = '@'
 	statusKind = 's'
 )
 
-// ForUser gives the channel of a portal's user, by which version 5 addresses people: every connection of the user watches it. For
-// what is no user (0 is nobody, in portals too) it gives the zero ID.
+// ForUser returns the channel of a portal's user, by which version 5 addresses people: every
+// connection of the user watches it. It is the zero ID if user is not positive: 0 is nobody, in
+// portals too.
 func ForUser(user int64) ID { return reservedID("", user) }
 
-// StatusOf gives the channel on which those who wait for it are told that a user comes or goes; the zero ID for what is no user.
+// StatusOf returns the channel of the changes of a user's status, online or not. It is the zero ID if
+// user is not positive.
 func StatusOf(user int64) ID { return reservedID(string(statusKind), user) }
 
 func reservedID(kind string, user int64) (id ID) {
@@ -33,7 +35,7 @@ func reservedID(kind string, user int64) (id ID) {
 // IsReserved reports whether id is one that this service has named itself.
 func (id ID) IsReserved() bool { return id.text[0] == reserved }
 
-// User gives the user whose channel id is, and whether it is one: the inverse of [ForUser].
+// User returns the user whose channel id is, and whether it is one: the inverse of [ForUser].
 func (id ID) User() (user int64, ok bool) {
 	if id.text[0] != reserved || id.text[1] == statusKind {
 		return 0, false
@@ -42,8 +44,9 @@ func (id ID) User() (user int64, ok bool) {
 	return user, err == nil && ForUser(user) == id
 }
 
-// Restore reads the text of an id that this service wrote down itself: of a wire's grammar, of a public id's channel, or one that it
-// gave a name to. What comes from outside goes through [Parse].
+// Restore reads the text of an id that this service wrote itself: one of the wire's grammars, the
+// channel of a public id, or a reserved name. It returns ErrMalformed for anything else. Input from
+// outside goes through [Parse].
 func Restore(s string) (ID, error) {
 	if len(s) == IDLen && s[0] == publicMark {
 		var id ID

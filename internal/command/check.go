@@ -9,6 +9,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 )
 
 // decode decodes a batch. It counts the parts before it allocates memory for them: a request may be
@@ -116,7 +117,7 @@ func (x *Executor) check(c caller, batch *pb.RequestBatch) error {
 // rights verifies the signatures of one batch, each once: ten thousand copies of a valid one would
 // cost ten thousand digests.
 type rights struct {
-	signer   *channel.Signer
+	signer   *sign.Signer
 	verified map[right]struct{}
 }
 

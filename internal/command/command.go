@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 	"pushgate/internal/tally"
 )
 
@@ -37,8 +39,8 @@ type Stats interface {
 
 // Config configures an executor. Zero limits take their defaults.
 type Config struct {
-	Signer      *channel.Signer // verifies the right to write to a public id
-	Rules       proto.TTLRules  // how long messages live, by type
+	Signer      *sign.Signer    // verifies the right to write to a public id
+	Rules       policy.TTLRules // how long messages live, by type
 	MaxPayload  int64           // most bytes of a batch; 1 MiB
 	MaxMessages int             // most messages of a batch; 100
 	MaxChannels int             // most receivers of a message, and channels of a question; 100

@@ -16,6 +16,7 @@ import (
 	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -78,7 +79,7 @@ func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, e
 func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }
 
 var (
-	signer, _ = channel.NewSigner("sha1", []byte("a key of the tests"))
+	signer, _ = sign.New("sha1", []byte("a key of the tests"))
 	mine      = id(100) // the public id of the client of the tests
 )
 
@@ -150,7 +151,7 @@ const hello = `{"module_id":"im","command":"hello","params":{"a":1}}`
 
 func TestVectors(t *testing.T) {
 	v := vectors.Load(t)
-	key, err := channel.NewSigner("sha1", []byte(v.Parsing.Generation2.Key))
+	key, err := sign.New("sha1", []byte(v.Parsing.Generation2.Key))
 	if err != nil {
 		t.Fatal(err)
 	}

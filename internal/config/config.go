@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/policy"
 	"pushgate/internal/portal"
-	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 )
 
 //go:generate go test -run=TestDocs -update .
@@ -26,30 +27,30 @@ const maxSocketPath = 107
 // Common is what every program needs to know. Its doc tags, and those of the programs' own structs, make the table of
 // docs/configuration.md; quotes in them become code.
 type Common struct {
-	RedisURL      string             `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"the Redis that holds the log: 'redis://', 'rediss://' (TLS), 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see [Redis](operations.md#redis)"`
-	Keys          Keys               `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas, each at least 16 bytes. The first one signs; all of them verify"`
-	PortalsFile   string             `env:"PORTALS" default:"one portal" doc:"path of a JSON file with [the portals to serve](protocol.md#many-portals), instead of 'PUSHGATE_KEYS'. SIGHUP reads it again"`
-	SignatureAlgo string             `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, the same as in the settings of the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
-	HostID        string             `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal. If it is set, tokens and posts of version 5 must name it"`
-	Grammar       channel.Grammar    `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids. '2': hexadecimal digits. '1': any letters and digits, and the error texts of the first generation"`
-	ChannelCap    int                `env:"CHANNEL_CAP" envDefault:"10000" doc:"most messages that the log keeps for one channel"`
-	WriteWindow   time.Duration      `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel accepts messages, counted from its first one; '0' is for ever"`
-	MaxPayload    int64              `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"most bytes of one message"`
-	MaxMessages   int                `env:"MAX_MESSAGES" envDefault:"100" doc:"most messages in one binary batch"`
-	MaxChannels   int                `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one question who is online"`
-	MaxPosts      int                `env:"MAX_POSTS" envDefault:"4096" doc:"most posts that may be on their way into Redis at one time, messages of clients over WebSocket included, in all and for each portal that has no limit of its own. Beyond it a publisher answers 429 with 'Retry-After'"`
-	MaxPostsBytes int64              `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"the same for the bytes of their bodies"`
-	TTLRules      proto.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
-	Replicas      proto.ReplicaRules `env:"WAIT_REPLICAS" default:"none" doc:"how many replicas must have a message before the post is answered with success, by message type, such as 'im_message=1'. If fewer have it in time, the answer is 503"`
-	AdminListen   string             `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'. Port 0 takes any free port; the log names it"`
-	AdminPublic   bool               `env:"ADMIN_PUBLIC" envDefault:"false" doc:"allow 'PUSHGATE_ADMIN_LISTEN' to be an address that other machines can reach"`
-	Drain         time.Duration      `env:"DRAIN" envDefault:"10s" doc:"when the program leaves, it asks its sessions to reconnect, spread over this time"`
-	ID            string             `env:"ID" default:"host name and process number" doc:"name of this process; no other edge or publisher may have the same"`
-	LogLevel      slog.Level         `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
-	LogFormat     string             `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
+	RedisURL      string              `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"the Redis that holds the log: 'redis://', 'rediss://' (TLS), 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see [Redis](operations.md#redis)"`
+	Keys          Keys                `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas, each at least 16 bytes. The first one signs; all of them verify"`
+	PortalsFile   string              `env:"PORTALS" default:"one portal" doc:"path of a JSON file with [the portals to serve](protocol.md#many-portals), instead of 'PUSHGATE_KEYS'. SIGHUP reads it again"`
+	SignatureAlgo string              `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, the same as in the settings of the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
+	HostID        string              `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal. If it is set, tokens and posts of version 5 must name it"`
+	Grammar       channel.Grammar     `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids. '2': hexadecimal digits. '1': any letters and digits, and the error texts of the first generation"`
+	ChannelCap    int                 `env:"CHANNEL_CAP" envDefault:"10000" doc:"most messages that the log keeps for one channel"`
+	WriteWindow   time.Duration       `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel accepts messages, counted from its first one; '0' is for ever"`
+	MaxPayload    int64               `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"most bytes of one message"`
+	MaxMessages   int                 `env:"MAX_MESSAGES" envDefault:"100" doc:"most messages in one binary batch"`
+	MaxChannels   int                 `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one question who is online"`
+	MaxPosts      int                 `env:"MAX_POSTS" envDefault:"4096" doc:"most posts that may be on their way into Redis at one time, messages of clients over WebSocket included, in all and for each portal that has no limit of its own. Beyond it a publisher answers 429 with 'Retry-After'"`
+	MaxPostsBytes int64               `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"the same for the bytes of their bodies"`
+	TTLRules      policy.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
+	Replicas      policy.ReplicaRules `env:"WAIT_REPLICAS" default:"none" doc:"how many replicas must have a message before the post is answered with success, by message type, such as 'im_message=1'. If fewer have it in time, the answer is 503"`
+	AdminListen   string              `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'. Port 0 takes any free port; the log names it"`
+	AdminPublic   bool                `env:"ADMIN_PUBLIC" envDefault:"false" doc:"allow 'PUSHGATE_ADMIN_LISTEN' to be an address that other machines can reach"`
+	Drain         time.Duration       `env:"DRAIN" envDefault:"10s" doc:"when the program leaves, it asks its sessions to reconnect, spread over this time"`
+	ID            string              `env:"ID" default:"host name and process number" doc:"name of this process; no other edge or publisher may have the same"`
+	LogLevel      slog.Level          `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
+	LogFormat     string              `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
-	signer *channel.Signer // made of Keys and SignatureAlgo; nil if there are no keys
-	limits portal.Limits   // of portals that have none of their own
+	signer *sign.Signer  // made of Keys and SignatureAlgo; nil if there are no keys
+	limits portal.Limits // of portals that have none of their own
 }
 
 // Edge is the environment of an edge. A loaded one is complete and within bounds.

@@ -14,6 +14,7 @@ import (
 	"pushgate/internal/testkit"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 var update = flag.Bool("update", false, "write the table into docs/configuration.md")
@@ -87,7 +88,7 @@ func TestValues(t *testing.T) {
 	if p.Grammar != channel.Alphanumeric || p.WriteWindow != 12*time.Hour || p.LogLevel != slog.LevelDebug || p.Drain != 10*time.Second {
 		t.Errorf("got %v %v %v %v", p.Grammar, p.WriteWindow, p.LogLevel, p.Drain)
 	}
-	second, _ := channel.NewSigner("sha256", []byte("fedcba9876543210"))
+	second, _ := sign.New("sha256", []byte("fedcba9876543210"))
 	if !p.signer.VerifyBody([]byte("x"), second.SignBody([]byte("x"))) {
 		t.Error("the second key does not verify")
 	}
@@ -135,7 +136,7 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_LOG_FORMAT=xml", `PUSHGATE_LOG_FORMAT: "xml" is no format`},
 		{"PUSHGATE_ID=a:b", "PUSHGATE_ID"},
 		{"PUSHGATE_WAIT_REPLICAS=im_message", "PUSHGATE_WAIT_REPLICAS: "},
-		{"PUSHGATE_WAIT_REPLICAS=im_message=17", "replicas are from 0 to 16 (rules such as im_message=1"},
+		{"PUSHGATE_WAIT_REPLICAS=im_message=17", "replicas must be from 0 to 16 (rules such as im_message=1"},
 		{"PUSHGATE_ORIGINS=[a", `PUSHGATE_ORIGINS: "[a" is no host pattern`},
 		{"PUSHGATE_ORIGINS=a,,b", "PUSHGATE_ORIGINS"},
 	} {

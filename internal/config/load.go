@@ -19,9 +19,11 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/policy"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/redisurl"
+	"pushgate/internal/sign"
 )
 
 // Fault is one thing that is wrong with an environment. It never holds the value of a secret.
@@ -115,17 +117,17 @@ func problem(bad env.ParseError, value string) string {
 }
 
 var hints = map[reflect.Type]string{
-	reflect.TypeFor[bool]():               "true or false",
-	reflect.TypeFor[int]():                "a whole number",
-	reflect.TypeFor[int64]():              "a whole number",
-	reflect.TypeFor[time.Duration]():      "a duration such as 500ms, 40s or 2m",
-	reflect.TypeFor[Keys]():               "comma-separated keys of at least 16 bytes, as in the portal's settings",
-	reflect.TypeFor[channel.Grammar]():    "1 or 2",
-	reflect.TypeFor[slog.Level]():         "debug, info, warn or error",
-	reflect.TypeFor[proto.TTLRules]():     "rules such as im_startWriting=2m,online_*=2m,*=24h",
-	reflect.TypeFor[proto.ReplicaRules](): "rules such as im_message=1,im_*=0",
-	reflect.TypeFor[Networks]():           "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
-	reflect.TypeFor[Origins]():            "comma-separated hosts such as portal.example.com,*.example.org",
+	reflect.TypeFor[bool]():                "true or false",
+	reflect.TypeFor[int]():                 "a whole number",
+	reflect.TypeFor[int64]():               "a whole number",
+	reflect.TypeFor[time.Duration]():       "a duration such as 500ms, 40s or 2m",
+	reflect.TypeFor[Keys]():                "comma-separated keys of at least 16 bytes, as in the portal's settings",
+	reflect.TypeFor[channel.Grammar]():     "1 or 2",
+	reflect.TypeFor[slog.Level]():          "debug, info, warn or error",
+	reflect.TypeFor[policy.TTLRules]():     "rules such as im_startWriting=2m,online_*=2m,*=24h",
+	reflect.TypeFor[policy.ReplicaRules](): "rules such as im_message=1,im_*=0",
+	reflect.TypeFor[Networks]():            "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
+	reflect.TypeFor[Origins]():             "comma-separated hosts such as portal.example.com,*.example.org",
 }
 
 // Upper bounds of limits.
@@ -184,11 +186,11 @@ func (l *loader) redis(text string) {
 }
 
 func (l *loader) signer(c *Common) {
-	if _, err := channel.NewSigner(c.SignatureAlgo, []byte("any")); err != nil {
+	if _, err := sign.New(c.SignatureAlgo, []byte("any")); err != nil {
 		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
 		return
 	}
-	c.signer, _ = channel.NewSigner(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+	c.signer, _ = sign.New(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
 }
 
 // portals reads the portals once, to tell what is wrong with them.

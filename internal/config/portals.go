@@ -11,8 +11,8 @@ import (
 	"regexp"
 	"strings"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/portal"
+	"pushgate/internal/sign"
 )
 
 // maxPortalsFile is how large the file of PUSHGATE_PORTALS may be, in bytes.
@@ -126,7 +126,7 @@ func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
 		}
 		keys = append(keys, []byte(key))
 	}
-	signer, err := channel.NewSigner(c.SignatureAlgo, keys...)
+	signer, err := sign.New(c.SignatureAlgo, keys...)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 	"pushgate/internal/vectors"
@@ -321,7 +322,7 @@ func TestClosesOfVectors(t *testing.T) {
 // TestConnectURLs: what the known clients connect with is understood.
 func TestConnectURLs(t *testing.T) {
 	v := vectors.Load(t)
-	key, err := channel.NewSigner("sha1", []byte(v.Parsing.Generation2.Key))
+	key, err := sign.New("sha1", []byte(v.Parsing.Generation2.Key))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,12 +17,13 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 )
 
 // token makes a user's token that lives for an hour.
 func token(user int64, channels ...channel.ID) string {
-	return signer.SignToken(channel.Token{User: user, Channels: channels, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
+	return signer.SignToken(sign.Token{User: user, Channels: channels, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
 }
 
 // rpcURL is where a client of version 5 connects.
@@ -135,7 +136,7 @@ func TestRPCCalls(t *testing.T) {
 // not.
 func TestRPCGuestToken(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
-		text := signer.SignToken(channel.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
+		text := signer.SignToken(sign.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
 		guest := w.dial(rpcURL("/subws/", text))
 		other := w.dial(w.url("/subws/", pair(bob, bobPublic), "jsonRpc", "true"))
 		right := bobPublic.String() + "." + signer.SignBody([]byte("public:"+bobPublic.String()))
@@ -229,8 +230,8 @@ func (w *world) histogram(name string) (count uint64, sum float64) {
 
 func TestBadTokens(t *testing.T) {
 	inWorld(t, func(c *settings) { c.HostID = "host" }, func(t *testing.T, w *world) {
-		expired := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(-time.Second)}, "host", time.Now())
-		foreign := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "another", time.Now())
+		expired := signer.SignToken(sign.Token{User: 5, Expires: time.Now().Add(-time.Second)}, "host", time.Now())
+		foreign := signer.SignToken(sign.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "another", time.Now())
 		for name, text := range map[string]string{"nonsense": "x", "expired": expired, "another portal's": foreign} {
 			conn := w.dial(rpcURL("/subws/", text, "CHANNEL_ID", signed(alice)))
 			if _, err := w.read(conn); websocket.CloseStatus(err) != 4010 {
@@ -254,7 +255,7 @@ func TestBadTokens(t *testing.T) {
 func TestExpiredTokenEndsTheSession(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		start := time.Now()
-		text := signer.SignToken(channel.Token{User: 5, Expires: start.Add(90 * time.Second)}, "host", start)
+		text := signer.SignToken(sign.Token{User: 5, Expires: start.Add(90 * time.Second)}, "host", start)
 		conn := w.dial(rpcURL("/subws/", text))
 		stream := w.get(rpcURL("/sse/", text))
 		var err error
@@ -267,7 +268,7 @@ func TestExpiredTokenEndsTheSession(t *testing.T) {
 		if got := <-stream; got.err != nil || got.after < 90*time.Second {
 			t.Errorf("stream: %v after %v", got.err, got.after)
 		}
-		later := signer.SignToken(channel.Token{User: 5, Expires: time.Now().Add(10 * time.Second)}, "host", start)
+		later := signer.SignToken(sign.Token{User: 5, Expires: time.Now().Add(10 * time.Second)}, "host", start)
 		if got := <-w.get(rpcURL("/sub/", later)); got.status != http.StatusNotModified || got.after > 10*time.Second {
 			t.Errorf("poll: %d after %v", got.status, got.after)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/transport"
 	"pushgate/internal/wire"
 )
@@ -114,7 +115,7 @@ func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
 	}
 	for _, ref := range refs {
 		if !sub.portal.Signer.Verify(ref) {
-			return e.refusal(channel.ErrSignature)
+			return e.refusal(sign.ErrSignature)
 		}
 	}
 	sub.reader.Channels = channel.IDs(refs)

@@ -16,6 +16,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 )
@@ -25,8 +26,8 @@ const (
 	clientB = "0123456789abcdef0123456789abcdef"
 )
 
-func keyOf(key string) *channel.Signer {
-	s, err := channel.NewSigner("sha1", []byte(key))
+func keyOf(key string) *sign.Signer {
+	s, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		panic(err)
 	}

@@ -28,6 +28,7 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 	"pushgate/internal/tally"
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 var (
 	alice     = channel.FromBytes([16]byte{1})
 	bob       = channel.FromBytes([16]byte{2})
-	signer, _ = channel.NewSigner("sha1", []byte("a key of the tests"))
+	signer, _ = sign.New("sha1", []byte("a key of the tests"))
 )
 
 // What docs/protocol.md and docs/guarantees.md promise.

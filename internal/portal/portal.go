@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 // Default is the name of the personal portal.
@@ -26,11 +26,11 @@ type Limits struct {
 
 // Portal is one tenant. It is immutable: what changes is which portals a [Table] holds.
 type Portal struct {
-	ClientID string          // how its requests name it (parameter clientId); empty: it is the personal one, which needs no name
-	HostID   string          // what it calls itself in version 5; empty: tokens and posts may say anything
-	Signer   *channel.Signer // of its channel ids, request bodies and tokens
-	Key      []byte          // the first of the signer's keys, which registration hands out
-	Licence  string          // MD5 of its licence key in hexadecimal digits, by which it registers; empty: it cannot
+	ClientID string       // how its requests name it (parameter clientId); empty: it is the personal one, which needs no name
+	HostID   string       // what it calls itself in version 5; empty: tokens and posts may say anything
+	Signer   *sign.Signer // of its channel ids, request bodies and tokens
+	Key      []byte       // the first of the signer's keys, which registration hands out
+	Licence  string       // MD5 of its licence key in hexadecimal digits, by which it registers; empty: it cannot
 	Limits   Limits
 }
 

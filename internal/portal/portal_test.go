@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 const (
@@ -75,7 +75,7 @@ func TestNoTable(t *testing.T) {
 // TestRegister computes what PHP does by hand: md5(md5(licence|CP) . md5(licence key)), with the key of the portal "0123456789".
 func TestRegister(t *testing.T) {
 	const key = "the signature key of portal a"
-	signer, err := channel.NewSigner("sha1", []byte(key))
+	signer, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/intake"
+	"pushgate/internal/policy"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -46,7 +47,7 @@ type Config struct {
 	// Grammar of channel ids; with Alphanumeric, statistics also follow the first generation's
 	// rules.
 	Grammar channel.Grammar
-	Rules   proto.TTLRules // how long messages live, by type
+	Rules   policy.TTLRules // how long messages live, by type
 	// Networks from which the personal portal posts without a signature.
 	Allow  []netip.Prefix
 	Signed bool // posts need a signature wherever they come from

@@ -19,6 +19,7 @@ import (
 	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -111,9 +112,9 @@ const (
 	idB     = "f0e5d42369441879d7e176c96cbbff2d"
 )
 
-func signer(tb testing.TB, key string) *channel.Signer {
+func signer(tb testing.TB, key string) *sign.Signer {
 	tb.Helper()
-	s, err := channel.NewSigner("sha1", []byte(key))
+	s, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 )
 
@@ -17,7 +18,7 @@ import (
 // another key, another portal's client or no key makes it another message.
 func TestIdempotencyKey(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,14 +88,14 @@ func TestIdempotencyKey(t *testing.T) {
 // is not taken for a repeated one.
 func TestKeysOfSendersAreApart(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := channel.FromBytes([16]byte{8})
 	now := time.Now().Unix()
 	const body = `{"n":1}`
-	timed := signer.SignPost(channel.Post{Time: now, Channels: id.String(), Body: []byte(body)})
+	timed := signer.SignPost(sign.Post{Time: now, Channels: id.String(), Body: []byte(body)})
 	target := "/pub/?CHANNEL_ID=" + id.String()
 	for i, c := range []struct{ name, peer, query, key string }{
 		{"unsigned", "127.0.0.1:5000", "", timed},

@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/publisher"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 )
 
@@ -60,7 +61,7 @@ func start(t *testing.T, cfg store.Config) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := channel.NewSigner("sha1", []byte("0123456789abcdef"))
+	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}

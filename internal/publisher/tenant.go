@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/intake"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/tally"
 )
 
@@ -117,7 +118,7 @@ func (t *tenant) authenticate(q query, plain func() bool, body []byte, no *refus
 		}
 	}
 	seconds, err := strconv.ParseInt(q.time, 10, 64)
-	if err != nil || !t.Signer.VerifyPost(channel.Post{Time: seconds, Channels: q.channels, Body: body}, q.signature) {
+	if err != nil || !t.Signer.VerifyPost(sign.Post{Time: seconds, Channels: q.channels, Body: body}, q.signature) {
 		return no
 	}
 	if time.Since(time.Unix(seconds, 0)).Abs() > cmp.Or(window, usualWindow) {

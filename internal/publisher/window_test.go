@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 )
 
 // timed makes requests that are signed some time ago by what they say.
@@ -23,7 +23,7 @@ func timed(t *testing.T, kind string, at time.Time) *http.Request {
 	case "call":
 		body, list = rpc, ""
 	}
-	signature := signer(t, testKey).SignPost(channel.Post{Time: at.Unix(), Channels: list, Body: []byte(body)})
+	signature := signer(t, testKey).SignPost(sign.Post{Time: at.Unix(), Channels: list, Body: []byte(body)})
 	query := "?CHANNEL_ID=" + list + "&signature=" + signature + "&timestamp=" + strconv.FormatInt(at.Unix(), 10)
 	r := map[string]*http.Request{
 		"post": request("POST", "/pub/"+query, body), "question": request("GET", "/pub/"+query, body), "call": request("POST", "/api/"+query, body),

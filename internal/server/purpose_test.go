@@ -15,6 +15,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 )
 
 // signedText is a text that a portal signs for one purpose, and its signature in hexadecimal
@@ -31,7 +32,7 @@ func TestSignatureServesOnePurpose(t *testing.T) {
 
 func trySignatures(t *testing.T, algorithm string) {
 	w := start(t, onePortal(key), "PUSHGATE_SIGNATURE_ALGO="+algorithm, "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_PUBLISH_SIGNED=true")
-	s, err := channel.NewSigner(algorithm, []byte(key))
+	s, err := sign.New(algorithm, []byte(key))
 	w.must(err)
 	private, other := madeUp(1), madeUp(3)
 	refs, err := channel.Hex.ParseList(private.String()+":"+madeUp(2).String(), 1)
@@ -48,7 +49,7 @@ func trySignatures(t *testing.T, algorithm string) {
 	batch, err := proto.Marshal(&pb.RequestBatch{Requests: []*pb.Request{{Command: &pb.Request_ChannelStats{
 		ChannelStats: &pb.ChannelStatsRequest{Channels: []*pb.ChannelId{{Id: bytesOf(private), IsPrivate: true}}}}}}})
 	w.must(err)
-	token := s.SignToken(channel.Token{User: 5, Expires: now.Add(time.Hour)}, "", now)
+	token := s.SignToken(sign.Token{User: 5, Expires: now.Add(time.Hour)}, "", now)
 	dot := strings.LastIndexByte(token, '.')
 	raw, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
 	w.must(err)

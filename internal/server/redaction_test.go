@@ -19,6 +19,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto/pb"
+	"pushgate/internal/sign"
 )
 
 // secrets is everything that must be nowhere, by what it is.
@@ -85,8 +86,8 @@ func TestNothingSecretIsTold(t *testing.T) {
 	ref := s.Sign(channel.Ref{Private: private, Public: public})
 	list := ref.String()
 	now := time.Now()
-	token := s.SignToken(channel.Token{User: 7, Channels: []channel.ID{private}, Expires: now.Add(time.Hour)}, hostID, now)
-	expired := s.SignToken(channel.Token{User: 7, Expires: now.Add(-time.Hour)}, hostID, now.Add(-2*time.Hour))
+	token := s.SignToken(sign.Token{User: 7, Channels: []channel.ID{private}, Expires: now.Add(time.Hour)}, hostID, now)
+	expired := s.SignToken(sign.Token{User: 7, Expires: now.Add(-time.Hour)}, hostID, now.Add(-2*time.Hour))
 	const body = `{"module_id":"im","command":"secretive","params":{"text":"what-alice-writes-to-bob"}}`
 	right := s.SignPublic(public)
 	hidden := secrets{
@@ -110,7 +111,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 		post("/bitrix/pub/?CHANNEL_ID="+list, body)
 		post("/bitrix/pub/?CHANNEL_ID="+list, body, outside...)
 		post("/bitrix/pub/?CHANNEL_ID="+list+"&signature="+s.SignBody([]byte(body)), body+" ", outside...)
-		post("/bitrix/pub/?CHANNEL_ID="+list+"&timestamp=1&signature="+s.SignPost(channel.Post{Time: 1, Channels: list, Body: []byte(body)}), body, outside...)
+		post("/bitrix/pub/?CHANNEL_ID="+list+"&timestamp=1&signature="+s.SignPost(sign.Post{Time: 1, Channels: list, Body: []byte(body)}), body, outside...)
 		post("/bitrix/pub/", body)
 		post("/bitrix/pub/?CHANNEL_ID="+list+"x", body)
 		post("/bitrix/pub/?CHANNEL_ID="+strings.Repeat(private.String()+"/", 1100)+private.String(), body)

@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/config"
 	"pushgate/internal/proto"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 )
 
@@ -85,7 +86,7 @@ func TestWhoHasTheKeyIsThePortal(t *testing.T) {
 	s, id, now := signerOf(key), madeUp(2), time.Now()
 	var conns []*websocket.Conn
 	for _, query := range []string{"CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String(),
-		"jsonRpc=true&token=" + s.SignToken(channel.Token{User: 1, Channels: []channel.ID{id}, Expires: now.Add(time.Hour)}, "", now)} {
+		"jsonRpc=true&token=" + s.SignToken(sign.Token{User: 1, Channels: []channel.ID{id}, Expires: now.Add(time.Hour)}, "", now)} {
 		conn, err := w.dial(query)
 		w.must(err)
 		defer conn.CloseNow()
@@ -135,7 +136,7 @@ func TestTimedPostReachesReadersOnce(t *testing.T) {
 	defer conn.CloseNow()
 	w.subscribed(1)
 	for i, body := range []string{"first", "first", "second"} {
-		signature := s.SignPost(channel.Post{Time: now, Channels: id.String(), Body: []byte(body)})
+		signature := s.SignPost(sign.Post{Time: now, Channels: id.String(), Body: []byte(body)})
 		query := fmt.Sprintf("?CHANNEL_ID=%s&timestamp=%d&signature=%s", id, now, signature)
 		if status, text := w.do("POST", w.publisher.addr, "/bitrix/pub/"+query, body, "Idempotency-Key", fmt.Sprint(i)); status != 200 {
 			t.Errorf("%s: %d %s", body, status, text)

@@ -21,10 +21,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/config"
 	"pushgate/internal/leaktest"
 	"pushgate/internal/ops"
+	"pushgate/internal/sign"
 )
 
 func TestMain(m *testing.M) {
@@ -259,8 +259,8 @@ func (p program) metric(t *testing.T, name, label string) (sum float64) {
 }
 
 // signerOf makes the signer of a key.
-func signerOf(key string) *channel.Signer {
-	s, err := channel.NewSigner("sha1", []byte(key))
+func signerOf(key string) *sign.Signer {
+	s, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		panic(err)
 	}

@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 )
 
-func replicaRules(t *testing.T, text string) (r proto.ReplicaRules) {
+func replicaRules(t *testing.T, text string) (r policy.ReplicaRules) {
 	t.Helper()
 	if err := r.UnmarshalText([]byte(text)); err != nil {
 		t.Fatal(err)

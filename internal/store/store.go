@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/contain"
+	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 )
 
@@ -42,7 +43,7 @@ type Config struct {
 	PageBytes    int // most bytes of records in a page that has more than one; 256 KiB
 
 	// How many replicas must have a message before it is acknowledged; default: none.
-	Replicas proto.ReplicaRules
+	Replicas policy.ReplicaRules
 
 	Timeout time.Duration // within which an append is answered; 700 ms
 	Ping    time.Duration // between two pings of the connection for notifications; 1 s

@@ -17,10 +17,10 @@ import (
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/edge"
 	"pushgate/internal/portal"
 	pub "pushgate/internal/publisher"
+	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 	"pushgate/tools/load/loop"
@@ -31,7 +31,7 @@ import (
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
-	verifier, err := channel.NewSigner("sha1", []byte(key))
+	verifier, err := sign.New("sha1", []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}

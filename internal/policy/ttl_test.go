@@ -1,12 +1,11 @@
-package proto_test
+package policy_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"pushgate/internal/proto"
+	"pushgate/internal/policy"
 )
 
 func TestTTLRules(t *testing.T) {
@@ -33,7 +32,7 @@ func TestTTLRules(t *testing.T) {
 		{"*=1ms", "x", 0, time.Millisecond},
 		{"*=24h", "x", -time.Second, 24 * time.Hour},
 	} {
-		var rules proto.TTLRules
+		var rules policy.TTLRules
 		if c.rules != "" {
 			if err := rules.UnmarshalText([]byte(c.rules)); err != nil {
 				t.Fatalf("%q: %v", c.rules, err)
@@ -47,20 +46,9 @@ func TestTTLRules(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", ",", "x", "x=", "=2m", "x=2", "x=-1m", "x=0", "x=999us", "x=25h", "a*b=1m", "**=1m", "x=1m,,y=1m", "x=1m,"} {
-		var rules proto.TTLRules
+		var rules policy.TTLRules
 		if err := rules.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
-	}
-}
-
-func TestErrors(t *testing.T) {
-	for _, e := range []*proto.Error{proto.ErrWrongChannel, proto.ErrNoChannels, proto.ErrTooManyChannels, proto.ErrNoChannelID, proto.ErrChannelID, proto.ErrEmptyPost, proto.ErrFrameMarker, proto.ErrChannelsClosed} {
-		if e.Status() != http.StatusBadRequest || e.Error() != e.Text {
-			t.Errorf("%v: status %d", e, e.Status())
-		}
-	}
-	if got := proto.ErrTooManyConnections.Status(); got != http.StatusTooManyRequests {
-		t.Errorf("too many connections: %d", got)
 	}
 }

@@ -1,4 +1,4 @@
-package channel
+package sign
 
 import (
 	"errors"
@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"pushgate/internal/channel"
 )
 
-// Token is what a client of version 5 brings instead of a list of signed ids: a JWT in which its portal says who it is and what it
-// may watch.
+// Token is what a client of version 5 sends instead of a list of signed ids: a JWT in which its
+// portal says who it is and what it may watch.
 type Token struct {
-	User     int64 // 0 if the token is for nobody in particular
-	Channels []ID  // each once
+	User     int64        // 0 if the token is for nobody in particular
+	Channels []channel.ID // each once
 	Expires  time.Time
 }
 
@@ -22,20 +24,22 @@ type Token struct {
 const (
 	maxToken         = 8 << 10 // bytes
 	maxTokenChannels = 100
-	lastYear         = 9999 // in which a token may expire; times further away do not calculate
+	lastYear         = 9999 // in which a token may expire; arithmetic on later times overflows
 )
 
-// ErrToken is wrapped by every error of [Signer.ParseToken]. What it wraps besides holds nothing of the token, which is a secret.
+// ErrToken is wrapped by every error of [Signer.ParseToken]. No such error quotes the token, which is
+// a secret.
 var ErrToken = errors.New("wrong token")
 
-// claims of a portal's token. The user stands in the subject, in decimal.
+// claims of a portal's token. The user is the subject, in decimal.
 type claims struct {
 	jwt.RegisteredClaims
 	Channels string `json:"chan,omitempty"` // unsigned ids with commas between them
 }
 
-// ParseToken reads a token that is signed by any of the keys, by HS256 whatever the signer's own algorithm is, and has not expired
-// now. It must come from issuer, unless that is empty, and name a user or at least one channel.
+// ParseToken reads a token that is signed by any of the keys, with HS256 whatever the signer's own
+// algorithm is, and has not expired at now. Its issuer must be issuer, unless that is empty, and it
+// must name a user or at least one channel. Every error wraps [ErrToken].
 func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) {
 	if len(token) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
@@ -55,10 +59,11 @@ func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) 
 	return c.token()
 }
 
-// tokenFaults are the sentinels of the library that tell what is wrong. Its whole errors quote claims.
+// tokenFaults are the errors of the library that are safe to pass on: its others quote claims.
 var tokenFaults = []error{
-	jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid, jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet,
-	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing,
+	jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid,
+	jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidIssuer,
+	jwt.ErrTokenRequiredClaimMissing,
 }
 
 func tokenFault(err error) error {
@@ -82,26 +87,26 @@ func (c *claims) token() (t Token, err error) {
 	if c.Subject != "" {
 		user, err := strconv.ParseUint(c.Subject, 10, 63)
 		if err != nil {
-			return Token{}, fmt.Errorf("%w: the subject is no user", ErrToken)
+			return Token{}, fmt.Errorf("%w: the subject is not a user id", ErrToken)
 		}
 		t.User = int64(user)
 	}
 	if c.Channels != "" {
 		if strings.Count(c.Channels, ",") >= maxTokenChannels {
-			return Token{}, fmt.Errorf("%w: %w", ErrToken, ErrTooMany)
+			return Token{}, fmt.Errorf("%w: %w", ErrToken, channel.ErrTooMany)
 		}
-		var refs []Ref
+		var refs []channel.Ref
 		for text := range strings.SplitSeq(c.Channels, ",") {
-			id, err := Parse(text)
+			id, err := channel.Parse(text)
 			if err != nil {
 				return Token{}, fmt.Errorf("%w: %w", ErrToken, err)
 			}
-			refs = append(refs, Ref{Private: id})
+			refs = append(refs, channel.Ref{Private: id})
 		}
-		t.Channels = IDs(refs)
+		t.Channels = channel.IDs(refs)
 	}
 	if t.User == 0 && t.Channels == nil {
-		return Token{}, fmt.Errorf("%w: %w", ErrToken, ErrNoID)
+		return Token{}, fmt.Errorf("%w: %w", ErrToken, channel.ErrNoID)
 	}
 	t.Expires = c.ExpiresAt.Time
 	if t.Expires.Year() > lastYear {
@@ -110,7 +115,8 @@ func (c *claims) token() (t Token, err error) {
 	return t, nil
 }
 
-// SignToken makes the JWT of t as a portal does, with the first key. It is for tools and tests: portals make their own.
+// SignToken returns the JWT of t as a portal makes it, with the first key. It is for tools and
+// tests: portals make their own.
 func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}

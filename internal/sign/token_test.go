@@ -1,4 +1,4 @@
-package channel_test
+package sign_test
 
 import (
 	"crypto/hmac"
@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -33,14 +34,14 @@ func forge(newHash func() hash.Hash, key, header, claims string) string {
 
 func TestTokens(t *testing.T) {
 	for _, c := range vectors.Load(t).JWTs {
-		for _, algorithm := range []string{"sha1", "md5", "sha512"} { // which is that of channel ids, and makes no difference
+		for _, algorithm := range []string{"sha1", "md5", "sha512"} { // that of channel ids; no matter
 			signer := newSigner(t, algorithm, c.Key)
 			now := time.Unix(c.Claims.Issued, 0)
 			got, err := signer.ParseToken(c.Token, c.Claims.Issuer, now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := channel.Token{Expires: time.Unix(c.Claims.Expires, 0)}
+			want := sign.Token{Expires: time.Unix(c.Claims.Expires, 0)}
 			if c.Claims.Subject != "" {
 				fmt.Sscan(c.Claims.Subject, &want.User)
 			}
@@ -54,12 +55,12 @@ func TestTokens(t *testing.T) {
 				!testkit.Equal(again, got) {
 				t.Errorf("a token of our own: %v, %v", again, err)
 			}
-			for i := strings.LastIndexByte(c.Token, '.') + 1; i < len(c.Token)-1; i++ { // the last letter has bits that do not count
+			for i := strings.LastIndexByte(c.Token, '.') + 1; i < len(c.Token)-1; i++ { // bits of the last letter do not count
 				forged := c.Token[:i] + string("BA"[min(1, int(c.Token[i]^'B'))]) + c.Token[i+1:]
 				if forged == c.Token {
 					continue
 				}
-				if _, err := signer.ParseToken(forged, "", now); !errors.Is(err, channel.ErrToken) {
+				if _, err := signer.ParseToken(forged, "", now); !errors.Is(err, sign.ErrToken) {
 					t.Fatalf("letter %d of the signature changed: %v", i, err)
 				}
 			}
@@ -78,7 +79,7 @@ func mustParse(t *testing.T, text string) channel.ID {
 
 func TestTokensThatAreRefused(t *testing.T) {
 	const key = "a key of the tests"
-	signer, err := channel.NewSigner("sha1", []byte("another key"), []byte(key))
+	signer, err := sign.New("sha1", []byte("another key"), []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,27 +118,27 @@ func TestTokensThatAreRefused(t *testing.T) {
 		"expiry null":        {with(`{"iss":"host","sub":"5","exp":null}`), "host", jwt.ErrTokenRequiredClaimMissing},
 		"expiry a string":    {with(`{"iss":"host","sub":"5","exp":"soon"}`), "host", jwt.ErrTokenMalformed},
 		"expired":            {with(`{"iss":"host","sub":"5","exp":1795226210}`), "host", jwt.ErrTokenExpired},
-		"expiry of no sense": {with(`{"iss":"host","sub":"5","exp":1e300}`), "host", channel.ErrToken},
-		"expiry too late":    {with(`{"iss":"host","sub":"5","exp":1e12}`), "host", channel.ErrToken},
+		"expiry of no sense": {with(`{"iss":"host","sub":"5","exp":1e300}`), "host", sign.ErrToken},
+		"expiry too late":    {with(`{"iss":"host","sub":"5","exp":1e12}`), "host", sign.ErrToken},
 		"not yet valid":      {with(`{"iss":"host","sub":"5","exp":1795226299,"nbf":1795226250}`), "host", jwt.ErrTokenNotValidYet},
 		"nobody":             {with(`{"iss":"host","exp":1795226211}`), "host", channel.ErrNoID},
 		"user 0":             {with(`{"iss":"host","exp":1795226211,"sub":"0"}`), "host", channel.ErrNoID},
-		"a negative user":    {with(`{"iss":"host","exp":1795226211,"sub":"-5"}`), "host", channel.ErrToken},
-		"a named user":       {with(`{"iss":"host","exp":1795226211,"sub":"admin"}`), "host", channel.ErrToken},
-		"a user too large":   {with(`{"iss":"host","exp":1795226211,"sub":"9223372036854775808"}`), "host", channel.ErrToken},
+		"a negative user":    {with(`{"iss":"host","exp":1795226211,"sub":"-5"}`), "host", sign.ErrToken},
+		"a named user":       {with(`{"iss":"host","exp":1795226211,"sub":"admin"}`), "host", sign.ErrToken},
+		"a user too large":   {with(`{"iss":"host","exp":1795226211,"sub":"9223372036854775808"}`), "host", sign.ErrToken},
 		"a bad channel":      {with(`{"iss":"host","exp":1795226211,"sub":"5","chan":"x"}`), "host", channel.ErrMalformed},
 		"a reserved channel": {with(`{"iss":"host","exp":1795226211,"sub":"5","chan":"` + channel.ForUser(6).String() + `"}`), "host", channel.ErrMalformed},
 		"an empty channel":   {with(`{"iss":"host","exp":1795226211,"sub":"5","chan":"` + hexID + `,"}`), "host", channel.ErrMalformed},
 		"channels as a list": {with(`{"iss":"host","exp":1795226211,"sub":"5","chan":["` + hexID + `"]}`), "host", jwt.ErrTokenMalformed},
 		"many channels":      {with(`{"iss":"host","exp":1795226211,"chan":"` + strings.Repeat(hexID+",", 100) + hexID + `"}`), "host", channel.ErrTooMany},
-		"long":               {with(`{"iss":"` + strings.Repeat("h", 8<<10) + `","exp":1795226211,"sub":"5"}`), "", channel.ErrToken},
+		"long":               {with(`{"iss":"` + strings.Repeat("h", 8<<10) + `","exp":1795226211,"sub":"5"}`), "", sign.ErrToken},
 	} {
 		got, err := signer.ParseToken(c.token, c.issuer, tokenNow)
-		if !errors.Is(err, channel.ErrToken) || !errors.Is(err, c.want) {
+		if !errors.Is(err, sign.ErrToken) || !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 		if got.User != 0 || got.Channels != nil || !got.Expires.IsZero() {
-			t.Errorf("%s: gives %v beside the error", name, got)
+			t.Errorf("%s: returns %v beside the error", name, got)
 		}
 		if err != nil && (strings.Contains(err.Error(), "host") || strings.Contains(err.Error(), hexID)) {
 			t.Errorf("%s: the error tells of the token: %v", name, err)
@@ -145,8 +146,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzParseToken: whatever claims are signed, what is accepted names somebody and something within the limits, and is read alike
-// when it is written again.
+// FuzzParseToken: whatever claims are signed, a token that is accepted names a user or channels
+// within the limits, and is read alike when it is written again.
 func FuzzParseToken(f *testing.F) {
 	const key = "a key of the tests"
 	signer := newSigner(f, "sha1", key)
@@ -159,7 +160,7 @@ func FuzzParseToken(f *testing.F) {
 		for _, text := range []string{forge(sha256.New, key, header, claims), token} {
 			got, err := signer.ParseToken(text, "", tokenNow)
 			if err != nil {
-				if !errors.Is(err, channel.ErrToken) || got.User != 0 || got.Channels != nil {
+				if !errors.Is(err, sign.ErrToken) || got.User != 0 || got.Channels != nil {
 					t.Errorf("%v, %v", got, err)
 				}
 				continue

@@ -1,6 +1,10 @@
-package channel
+package sign
 
-import "bytes"
+import (
+	"bytes"
+
+	"pushgate/internal/channel"
+)
 
 // A portal signs texts of several kinds with one key and, but for tokens, one algorithm. Clients
 // hold the signatures of their own channel list, of public ids and of their token. What keeps those
@@ -22,11 +26,11 @@ func signedForOther(text []byte) bool {
 func isList(text []byte) bool {
 	for part := range bytes.SplitSeq(text, []byte("/")) {
 		ids, signature, _ := bytes.Cut(part, []byte("."))
-		if !allows(Alphanumeric, signature) {
+		if !channel.Allows(channel.Alphanumeric, signature) {
 			return false
 		}
 		for id := range bytes.SplitSeq(ids, []byte(":")) {
-			if len(id) != IDLen || !allows(Alphanumeric, id) {
+			if len(id) != channel.IDLen || !channel.Allows(channel.Alphanumeric, id) {
 				return false
 			}
 		}
@@ -40,7 +44,7 @@ func isToken(text []byte) bool {
 	dot := false
 	for i, c := range text {
 		switch {
-		case c == '-', c == '_', allows(Alphanumeric, text[i:i+1]):
+		case c == '-', c == '_', channel.Allows(channel.Alphanumeric, text[i:i+1]):
 		case c == '.' && !dot && i > 0 && i < len(text)-1:
 			dot = true
 		default:

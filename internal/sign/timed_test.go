@@ -1,4 +1,4 @@
-package channel
+package sign
 
 import (
 	"os"
@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// TestSignatureWithATime: it is over the time, the channels and the body, each of them apart, and is no signature of a body; nor is one
-// of a body ever a signature with a time.
+// TestSignatureWithATime: it is over the time, the channels and the body, each of them apart, and is
+// not a signature of a body; nor is one of a body ever a signature with a time.
 func TestSignatureWithATime(t *testing.T) {
-	s, err := NewSigner("sha1", []byte("0123456789abcdef"), []byte("fedcba9876543210"))
+	s, err := New("sha1", []byte("0123456789abcdef"), []byte("fedcba9876543210"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	post := Post{1795226210, "list", []byte("body")}
 	signature := s.SignPost(post)
-	old, _ := NewSigner("sha1", []byte("fedcba9876543210"))
+	old, _ := New("sha1", []byte("fedcba9876543210"))
 	for name, c := range map[string]struct {
 		post      Post
 		signature string
@@ -47,7 +47,7 @@ func TestSignatureWithATime(t *testing.T) {
 
 // TestWorkedTime holds docs/protocol.md to what is signed.
 func TestWorkedTime(t *testing.T) {
-	s, err := NewSigner("sha1", []byte("pushgate-example-key-do-not-use-0123456789"))
+	s, err := New("sha1", []byte("pushgate-example-key-do-not-use-0123456789"))
 	if err != nil {
 		t.Fatal(err)
 	}

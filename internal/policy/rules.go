@@ -1,11 +1,13 @@
-package proto
+// Package policy says what applies to messages by their type: how long they live, and how many
+// replicas must have them.
+package policy
 
 import (
 	"fmt"
 	"strings"
 )
 
-// rules says something of messages by their type. They are immutable.
+// rules are values by message type. They are immutable.
 type rules[T any] []rule[T]
 
 type rule[T any] struct {
@@ -15,7 +17,8 @@ type rule[T any] struct {
 	text    string // value as it was written
 }
 
-// parseRules reads comma-separated pairs of a message type and a value. A star at the end of a type stands for any rest.
+// parseRules reads comma-separated pairs of a message type and a value. A star at the end of a type
+// stands for any rest. The form of a pair, such as TYPE=DURATION, is for errors.
 func parseRules[T any](text, form string, parse func(text string) (T, error)) (rules[T], error) {
 	var all rules[T]
 	for pair := range strings.SplitSeq(text, ",") {
@@ -30,14 +33,14 @@ func parseRules[T any](text, form string, parse func(text string) (T, error)) (r
 		r := rule[T]{value: v, text: value}
 		r.pattern, r.prefix = strings.CutSuffix(pattern, "*")
 		if strings.Contains(r.pattern, "*") {
-			return nil, fmt.Errorf("%q: a star stands at the end of a type only", pair)
+			return nil, fmt.Errorf("%q: a star is allowed only at the end of a type", pair)
 		}
 		all = append(all, r)
 	}
 	return all, nil
 }
 
-// find gives what the first rule that matches says.
+// find returns the value of the first rule that matches.
 func (all rules[T]) find(typ string) (value T, ok bool) {
 	for _, r := range all {
 		if typ == r.pattern || r.prefix && strings.HasPrefix(typ, r.pattern) {
@@ -47,7 +50,7 @@ func (all rules[T]) find(typ string) (value T, ok bool) {
 	return value, false
 }
 
-// String gives the rules in the form that parseRules reads.
+// String returns the rules in the form that parseRules reads.
 func (all rules[T]) String() string {
 	pairs := make([]string, len(all))
 	for i, r := range all {

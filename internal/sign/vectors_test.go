@@ -1,4 +1,4 @@
-package channel_test
+package sign_test
 
 import (
 	"bytes"
@@ -8,8 +8,15 @@ import (
 	"testing"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
+)
+
+const (
+	hexID   = "00112233445566778899aabbccddeeff"
+	otherID = "f0e5d42369441879d7e176c96cbbff2d"
+	oldID   = "ABCdefGHIjklMNOpqrSTUvwxYZ012345" // of the first generation only
 )
 
 // anyNumber is a limit that no list of the vectors reaches.
@@ -20,7 +27,7 @@ func TestSignatures(t *testing.T) {
 		for algorithm, want := range map[string]string{"sha1": v.SHA1, "sha256": v.SHA256, "md5": v.MD5} {
 			t.Run(v.KeyName+"/"+v.Signed+"/"+algorithm, func(t *testing.T) {
 				if v.Key == "" {
-					if _, err := channel.NewSigner(algorithm, []byte(v.Key)); err == nil {
+					if _, err := sign.New(algorithm, []byte(v.Key)); err == nil {
 						t.Fatal("an empty key was accepted")
 					}
 					return
@@ -61,8 +68,8 @@ func flip(digits string, i int) string {
 	return string(b)
 }
 
-// TestSignatureOfOtherKind: a signature over a public id alone, or over the private id of a pair, is not one over the pair.
-// Also of the right digits but the wrong length: a signature cut short or drawn out must not verify.
+// TestSignatureOfOtherKind: a signature over a public id alone, or over the private id of a pair, is
+// not one over the pair. Nor does one of the right digits but the wrong length verify.
 func TestSignatureOfOtherKind(t *testing.T) {
 	signer := newSigner(t, "sha1", "a key")
 	pair, err := channel.Hex.ParseList(strings.Repeat("a", 32)+":"+strings.Repeat("b", 32), 1)
@@ -92,7 +99,7 @@ func TestSignatureOfOtherKind(t *testing.T) {
 
 func TestSeveralKeys(t *testing.T) {
 	old, next := newSigner(t, "sha1", "old"), newSigner(t, "sha1", "new")
-	both, err := channel.NewSigner("sha1", []byte("new"), []byte("old"))
+	both, err := sign.New("sha1", []byte("new"), []byte("old"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +110,7 @@ func TestSeveralKeys(t *testing.T) {
 	if got, want := both.SignBody([]byte("x")), next.SignBody([]byte("x")); got != want {
 		t.Errorf("signs a body %s, want the first key's %s", got, want)
 	}
-	for name, s := range map[string]*channel.Signer{"old": old, "new": next} {
+	for name, s := range map[string]*sign.Signer{"old": old, "new": next} {
 		if !both.Verify(s.Sign(ref)) {
 			t.Errorf("a signature by the %s key does not verify", name)
 		}
@@ -116,11 +123,11 @@ func TestSeveralKeys(t *testing.T) {
 	}
 }
 
-func TestNewSignerRefuses(t *testing.T) {
-	for name, make := range map[string]func() (*channel.Signer, error){
-		"unknown algorithm": func() (*channel.Signer, error) { return channel.NewSigner("crc32", []byte("k")) },
-		"no key":            func() (*channel.Signer, error) { return channel.NewSigner("sha1") },
-		"empty second key":  func() (*channel.Signer, error) { return channel.NewSigner("sha1", []byte("k"), nil) },
+func TestNewRefuses(t *testing.T) {
+	for name, make := range map[string]func() (*sign.Signer, error){
+		"unknown algorithm": func() (*sign.Signer, error) { return sign.New("crc32", []byte("k")) },
+		"no key":            func() (*sign.Signer, error) { return sign.New("sha1") },
+		"empty second key":  func() (*sign.Signer, error) { return sign.New("sha1", []byte("k"), nil) },
 	} {
 		if _, err := make(); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -204,8 +211,9 @@ func TestRequestSignatures(t *testing.T) {
 	}
 }
 
-// subscribe is the rule of a subscriber: every part bears a signature. It gives nil for a list that is refused.
-func subscribe(signer *channel.Signer, refs []channel.Ref, err error) []channel.Ref {
+// subscribe is the rule of a subscriber: every part has a signature. It returns nil for a list that
+// is refused.
+func subscribe(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref {
 	if err != nil {
 		return nil
 	}
@@ -217,8 +225,8 @@ func subscribe(signer *channel.Signer, refs []channel.Ref, err error) []channel.
 	return refs
 }
 
-// publishText is the rule of a text post: parts with a public id bear a signature, others need none.
-func publishText(signer *channel.Signer, refs []channel.Ref, err error) []channel.Ref {
+// publishText is the rule of a text post: parts with a public id have a signature, others need none.
+func publishText(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref {
 	if err != nil {
 		return nil
 	}
@@ -245,9 +253,9 @@ func privates(refs []channel.Ref) (ids []string) {
 	return ids
 }
 
-func newSigner(t testing.TB, algorithm, key string) *channel.Signer {
+func newSigner(t testing.TB, algorithm, key string) *sign.Signer {
 	t.Helper()
-	signer, err := channel.NewSigner(algorithm, []byte(key))
+	signer, err := sign.New(algorithm, []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +281,7 @@ func TestPublicSignature(t *testing.T) {
 		if got := s.SignPublic(id); !bytes.Equal(got, raw) {
 			t.Errorf("%x, want %s", got, digits)
 		}
-		two, err := channel.NewSigner("sha1", []byte("the key of tomorrow"), []byte(v.Parsing.Generation2.Key))
+		two, err := sign.New("sha1", []byte("the key of tomorrow"), []byte(v.Parsing.Generation2.Key))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package channel
+package sign
 
 import (
 	"bytes"
@@ -10,25 +10,26 @@ import (
 // so, and [Signer.VerifyQuestion] such a list, so neither kind of signature passes for the other.
 const timedTag = "pushgate-timestamp:"
 
-// Post is what a signature with a time is over: unlike that of a body alone, also where the body is to go.
+// Post is what a signature with a time is over. Unlike a signature of a body alone, it also covers
+// the channels that the body is for.
 type Post struct {
 	Time     int64  // unix seconds at which it was signed
 	Channels string // the decoded CHANNEL_ID; empty if the request has none
 	Body     []byte // empty for a question
 }
 
-// SignPost gives the signature of p: lower-case hexadecimal digits.
+// SignPost returns the signature of p: lower-case hexadecimal digits.
 func (s *Signer) SignPost(p Post) string {
 	return hex.EncodeToString(s.mac(s.keys[0], p.head(), p.Body))
 }
 
-// VerifyPost reports whether signature, in lower-case hexadecimal digits, is that of p by any of the keys. Whether its time is not
-// too long ago is for the caller to say.
+// VerifyPost reports whether signature, in lower-case hexadecimal digits, is that of p by any of
+// the keys. The caller decides whether its time is recent enough.
 func (s *Signer) VerifyPost(p Post, signature string) bool {
 	return s.verifyHex(signature, p.head(), p.Body)
 }
 
-// head gives what is signed before the body.
+// head returns what is signed before the body.
 func (p Post) head() []byte {
 	return []byte(timedTag + strconv.FormatInt(p.Time, 10) + "\n" + p.Channels + "\n")
 }
