@@ -26,8 +26,8 @@ const (
 	attackDeaf   = 60
 )
 
-// What the edges may have more than before the attack. A connection that leaks costs a descriptor, and
-// some KiB: of thousands, a tenth of a percent would be seen.
+// What the edges may have more than before the attack. A connection that leaks costs a descriptor,
+// and some KiB: of thousands, a tenth of a percent would be seen.
 const (
 	moreDescriptors = 8
 	moreMemory      = 12 << 20 // the heap keeps some of what it had at its peak
@@ -289,7 +289,8 @@ func (a *attack) halfMessage(ctx context.Context, i int) {
 		return
 	}
 	const size = 8 << 10
-	first := []byte{0x01, 0x80 | 126, size >> 8, size & 0xff, 0, 0, 0, 0} // a text frame, not the last of its message
+	// A text frame, not the last of its message.
+	first := []byte{0x01, 0x80 | 126, size >> 8, size & 0xff, 0, 0, 0, 0}
 	if _, err = conn.Write(append(first, strings.Repeat("x", size)...)); err != nil {
 		return
 	}
@@ -316,8 +317,8 @@ func (a *attack) neverRead(ctx context.Context, i int, id channel.ID) {
 	}
 }
 
-// atRest returns what the edges hold when they have come to rest: in time no more than before, if that
-// is known. nginx is reloaded so that it keeps no connection to an edge.
+// atRest returns what the edges hold when they have come to rest: in time no more than before, if
+// that is known. nginx is reloaded so that it keeps no connection to an edge.
 func (a *attack) atRest(before []holding) (now []holding, err error) {
 	if err := a.Nginx.Signal(syscall.SIGHUP); err != nil {
 		return nil, err
