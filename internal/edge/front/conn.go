@@ -344,14 +344,9 @@ func (c *Conn) Abandon() {
 // answer would be worse: nginx then avoids this server for a while, and asks the others the same.
 func (c *Conn) fail() {
 	c.mu.Lock()
-	if c.phase != handling {
-		c.mu.Unlock()
-		return
-	}
 	c.keep = false
 	c.mu.Unlock()
-	answer := appendAnswer(nil, 1, http.StatusInternalServerError, make(http.Header), nil, true)
-	wait := c.net.TryWrite(answer)
+	wait := c.net.TryWrite(appendAnswer(nil, 1, http.StatusInternalServerError, make(http.Header), nil, true))
 	if wait == nil {
 		c.answered(nil)
 		return

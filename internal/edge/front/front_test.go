@@ -295,6 +295,11 @@ func TestPanicEndsOneConnection(t *testing.T) {
 		for i, path := range []string{"/panic", "/hijacked", "/held"} {
 			conn := w.dial()
 			conn.send(request(path))
+			if i == 0 { // else the answer is not the server's
+				if status, _, closes := conn.answer(); status != http.StatusInternalServerError || !closes {
+					t.Errorf("%s: %d, closes %t", path, status, closes)
+				}
+			}
 			conn.ended()
 			if w.panics != i+1 {
 				t.Errorf("%s: %d panics counted", path, w.panics)
