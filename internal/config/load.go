@@ -179,7 +179,7 @@ func (l *loader) common(c *Common) {
 
 func (l *loader) redis(text string) {
 	if _, err := redisurl.Parse(text); err != nil { // the value is not repeated: it may hold a password
-		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server: "+err.Error(), redisurl.Forms)
+		l.fault(Prefix+"REDIS_URL", "invalid address of a Redis server: "+err.Error(), redisurl.Forms)
 	}
 }
 
@@ -212,7 +212,7 @@ func (l *loader) address(variable, address string) {
 	}
 	_, port, err := net.SplitHostPort(address)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
-		l.fault(Prefix+variable, fmt.Sprintf("%q is no address", address), "host:port or unix:/path")
+		l.fault(Prefix+variable, fmt.Sprintf("invalid address %q", address), "host:port or unix:/path")
 	}
 }
 

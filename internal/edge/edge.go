@@ -343,7 +343,7 @@ func (e *Edge) keepStats(ctx context.Context) {
 		}
 	})
 	if err != nil {
-		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		e.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 }
 
@@ -367,7 +367,7 @@ func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := write(ctx); err != nil {
-		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		e.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 }
 

@@ -110,7 +110,7 @@ func (s Service) Serve(ctx context.Context) error {
 		case running.Err() == nil:
 			fail(fmt.Errorf("%s: %w", s.Name, cmp.Or(err, errEarly)))
 		case err != nil && !errors.Is(err, context.Canceled):
-			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
+			s.Logger.Warn("shutdown error", "service", s.Name, "error", err)
 		}
 	})
 	parts.Go(func() { s.reload(running, hangups) })
@@ -134,7 +134,7 @@ func (s Service) Serve(ctx context.Context) error {
 		return late
 	}
 	parts.Wait()
-	s.Logger.Info("gone", "service", s.Name)
+	s.Logger.Info("stopped", "service", s.Name)
 	if cause == context.Cause(ctx) {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (s Service) Serve(ctx context.Context) error {
 }
 
 var (
-	errEarly    = errors.New("ended although nobody asked")
+	errEarly    = errors.New("stopped unexpectedly")
 	errDraining = errors.New("draining")
 )
 

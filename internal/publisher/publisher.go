@@ -167,7 +167,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 	})
 	if err != nil {
-		p.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		p.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 	return nil
 }

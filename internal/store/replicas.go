@@ -49,7 +49,7 @@ func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
 	}
 	client, ok := node.(*redis.Client)
 	if !ok {
-		return 0, errors.New("this kind of client has no connection of one's own")
+		return 0, errors.New("client has no dedicated connection")
 	}
 	conn := client.Conn()
 	defer conn.Close()
