@@ -149,7 +149,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	e.metrics = newMetrics(reg, e)
 	e.front = front.New(front.Config{Handler: e.routes(), Conns: conns, Heartbeats: e.shared.Heartbeats, Panics: config.Panics,
 		Admit: e.admit, Refused: func(int) { config.RefusedHeads.Inc() }})
-	e.Serve(table)
+	e.SetPortals(table)
 	e.connections.Add(1)
 	return e
 }
@@ -178,8 +178,8 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 // maxInterval is how late a stuck write may be noticed.
 const maxInterval = 5 * time.Second
 
-// Accept serves a new connection, which belongs to the edge from now on.
-func (e *Edge) Accept(conn net.Conn) {
+// accept serves a new connection, which belongs to the edge from now on.
+func (e *Edge) accept(conn net.Conn) {
 	if !e.begin() {
 		conn.Close()
 		return

@@ -60,9 +60,9 @@ type serving struct {
 	commands Commands // carries out what its clients send; nil: it is ignored
 }
 
-// Serve has the portals of a table served from now on. Subscribers of a portal that is not among them are told to go, over some seconds;
+// SetPortals has the portals of a table served from now on. Subscribers of a portal that is not among them are told to go, over some seconds;
 // all others stay, with their old limits and whatever key their ids were signed with. It may be called at any time.
-func (e *Edge) Serve(table *portal.Table) {
+func (e *Edge) SetPortals(table *portal.Table) {
 	next := make(map[*portal.Portal]*serving)
 	for _, p := range table.All() {
 		next[p] = &serving{Portal: p}

@@ -63,10 +63,10 @@ type adminPort struct {
 }
 
 func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
-	if s.AdminListen == "" {
+	if s.Admin.Listen == "" {
 		return &adminPort{}, nil
 	}
-	listener, err := s.Bind(s.AdminListen)
+	listener, err := s.Bind(s.Admin.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	server := s.server(AdminHandler(ready, s.Registry))
+	server := newServer(AdminHandler(ready, s.Admin.Registry), s.Logger)
 	server.ConnState = boundedTo(maxAdminConnections)
 	return &adminPort{listener: listener, server: server}, nil
 }

@@ -30,9 +30,9 @@ type tenants struct {
 	of    map[*portal.Portal]*tenant
 }
 
-// Serve has the portals of a table served from now on, and no others. It may be called while requests are being served: those that have
+// SetPortals has the portals of a table served from now on, and no others. It may be called while requests are being served: those that have
 // begun end as they began.
-func (p *Publisher) Serve(table *portal.Table) {
+func (p *Publisher) SetPortals(table *portal.Table) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
