@@ -248,7 +248,7 @@ func (d *devServer) run(ctx context.Context) error {
 	return d.edge.Run(ctx)
 }
 
-// reachable gives the address that a browser on this machine can use of a server that listens at address.
+// reachable returns the address that a browser on this machine can use of a server that listens at address.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

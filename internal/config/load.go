@@ -34,7 +34,7 @@ type Fault struct {
 // Faults is all that is wrong with an environment, by the names of the variables.
 type Faults []Fault
 
-// Error gives a line for each fault.
+// Error returns a line for each fault.
 func (f Faults) Error() string {
 	var b strings.Builder
 	b.WriteString("the environment is not right:")
@@ -235,7 +235,7 @@ func within[T int | int64 | time.Duration](l *loader, variable string, value, le
 	}
 }
 
-// ownID gives a name that no other running process on any machine of the portal has.
+// ownID returns a name that no other running process on any machine of the portal has.
 func ownID() string {
 	host, err := os.Hostname()
 	if err != nil || !processID.MatchString(host) {
@@ -244,7 +244,7 @@ func ownID() string {
 	return host[:min(len(host), 80)] + "-" + strconv.Itoa(os.Getpid())
 }
 
-// nearest gives the name that is the fewest edits away.
+// nearest returns the name that is the fewest edits away.
 func nearest(name string, known []string) string {
 	return slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 }

@@ -95,7 +95,7 @@ func (l link) receive() (m message, files []*os.File, err error) {
 	return m, files, nil
 }
 
-// open gives the files of the descriptors that have come with a message.
+// open returns the files of the descriptors that have come with a message.
 func open(rights []byte) (files []*os.File, err error) {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil {

@@ -103,7 +103,7 @@ func (a *adminPort) close() {
 	}
 }
 
-// addr gives where the port is, or nil.
+// addr returns where the port is, or nil.
 func (a *adminPort) addr() net.Addr {
 	if a.listener == nil {
 		return nil
@@ -111,7 +111,7 @@ func (a *adminPort) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-// name gives where the port is, for people.
+// name returns where the port is, for people.
 func (a *adminPort) name() string {
 	if a.listener == nil {
 		return "none"

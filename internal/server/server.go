@@ -136,7 +136,7 @@ func run(cfg config.Common, build func(leave func(error), st *store.Store, logge
 	})
 }
 
-// reload gives what reads the portals anew and has them served.
+// reload returns what reads the portals anew and has them served.
 func reload(read func() (*portal.Table, error), server interface{ SetPortals(*portal.Table) }) func() error {
 	return func() error {
 		table, err := read()

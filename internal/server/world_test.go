@@ -150,7 +150,7 @@ func (w *world) eventually(what string, so func() bool) {
 	}
 }
 
-// get gives the body of an answer, whatever its status is.
+// get returns the body of an answer, whatever its status is.
 func (w *world) get(addr, path string) string {
 	w.t.Helper()
 	_, body := w.do(http.MethodGet, addr, path, "")
