@@ -44,8 +44,9 @@ type attack struct {
 // holding is what an edge holds.
 type holding struct {
 	descriptors, goroutines int
-	resident, heap          int64 // bytes; the collector keeps pages for long, so only the heap is judged
-	connections             int
+	// Bytes; the collector keeps pages for long, so only the heap is judged.
+	resident, heap int64
+	connections    int
 }
 
 func (u holding) String() string {

@@ -215,18 +215,21 @@ func (d *devServer) ready() error { return errors.Join(d.edge.Ready(), d.publish
 // serve serves at an address until ctx ends, then tells subscribers to go, and returns within twice devLeave. It calls started
 // with the address that browsers can use. An error means that it ended by itself.
 func (d *devServer) serve(ctx context.Context, listen string, started func(address string)) error {
+	port := ops.NewPort(d.handler(), d.registry, d.logger)
+	drain := func(ctx context.Context) {
+		port.SetKeepAlivesEnabled(false)
+		d.edge.Drain(ctx)
+	}
 	return ops.Service{
-		Name:         "dev",
-		Listen:       listen,
-		Handler:      d.handler(),
-		Ready:        d.ready,
-		Run:          d.run,
-		Drain:        d.edge.Drain,
-		DrainTimeout: devLeave,
-		Grace:        devLeave,
-		Registry:     d.registry,
-		Logger:       d.logger,
-		Started:      func(address, _ net.Addr) { started(reachable(address.String())) },
+		Name:    "dev",
+		Port:    port,
+		Listen:  listen,
+		Ready:   d.ready,
+		Run:     d.run,
+		Logger:  d.logger,
+		Admin:   ops.Admin{Registry: d.registry},
+		Leaving: ops.Leaving{Drain: drain, Timeout: devLeave, Grace: devLeave},
+		Started: func(address, _ net.Addr) { started(reachable(address.String())) },
 	}.Serve(ctx)
 }
 
@@ -245,7 +248,7 @@ func (d *devServer) run(ctx context.Context) error {
 	return d.edge.Run(ctx)
 }
 
-// reachable gives the address that a browser on this machine can use of a server that listens at address.
+// reachable returns the address that a browser on this machine can use of a server that listens at address.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

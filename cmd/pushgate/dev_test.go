@@ -95,7 +95,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// interrupt gives how long the program took to end, and how it did.
+// interrupt returns how long the program took to end, and how it did.
 func interrupt(t *testing.T) (took time.Duration, ended error) {
 	t.Helper()
 	program := exec.Command(os.Args[0], "dev", "--listen", "127.0.0.1:0")

@@ -41,7 +41,7 @@ func main() {
 	os.Exit(run(ctx, world{os.Environ(), os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
-// run gives the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way.
+// run returns the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way.
 func run(ctx context.Context, w world, args []string) int {
 	for _, c := range commands() {
 		if len(args) == 0 || args[0] != c.name {
@@ -77,7 +77,7 @@ func parse(flags *flag.FlagSet, w world, args []string) error {
 	return err
 }
 
-// getenv gives the value of an environment variable, empty if it is not set.
+// getenv returns the value of an environment variable, empty if it is not set.
 func (w world) getenv(name string) string {
 	value := ""
 	for _, pair := range w.environ { // the last one counts, as for os/exec

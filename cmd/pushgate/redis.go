@@ -22,7 +22,7 @@ func startEmbedded() (*embedded, error) {
 	return &embedded{server}, nil
 }
 
-// URL gives the address of e in the form of PUSHGATE_REDIS_URL.
+// URL returns the address of e in the form of PUSHGATE_REDIS_URL.
 func (e *embedded) URL() string { return "redis://" + e.server.Addr() }
 
 // Run makes time pass in e until ctx ends: miniredis has no clock of its own, so nothing would ever expire.

@@ -39,7 +39,7 @@ func signList(_ context.Context, w world, args []string) error {
 	return nil
 }
 
-// signed gives refs as a signed CHANNEL_ID.
+// signed returns refs as a signed CHANNEL_ID.
 func signed(signer *sign.Signer, refs ...channel.Ref) string {
 	parts := make([]string, len(refs))
 	for i, ref := range refs {

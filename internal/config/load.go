@@ -36,7 +36,7 @@ type Fault struct {
 // Faults is all that is wrong with an environment, by the names of the variables.
 type Faults []Fault
 
-// Error gives a line for each fault.
+// Error returns a line for each fault.
 func (f Faults) Error() string {
 	var b strings.Builder
 	b.WriteString("the environment is not right:")
@@ -181,7 +181,7 @@ func (l *loader) common(c *Common) {
 
 func (l *loader) redis(text string) {
 	if _, err := redisurl.Parse(text); err != nil { // the value is not repeated: it may hold a password
-		l.fault(Prefix+"REDIS_URL", "it is no address of a Redis server: "+err.Error(), redisurl.Forms)
+		l.fault(Prefix+"REDIS_URL", "invalid address of a Redis server: "+err.Error(), redisurl.Forms)
 	}
 }
 
@@ -214,7 +214,7 @@ func (l *loader) address(variable, address string) {
 	}
 	_, port, err := net.SplitHostPort(address)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
-		l.fault(Prefix+variable, fmt.Sprintf("%q is no address", address), "host:port or unix:/path")
+		l.fault(Prefix+variable, fmt.Sprintf("invalid address %q", address), "host:port or unix:/path")
 	}
 }
 
@@ -237,7 +237,7 @@ func within[T int | int64 | time.Duration](l *loader, variable string, value, le
 	}
 }
 
-// ownID gives a name that no other running process on any machine of the portal has.
+// ownID returns a name that no other running process on any machine of the portal has.
 func ownID() string {
 	host, err := os.Hostname()
 	if err != nil || !processID.MatchString(host) {
@@ -246,7 +246,7 @@ func ownID() string {
 	return host[:min(len(host), 80)] + "-" + strconv.Itoa(os.Getpid())
 }
 
-// nearest gives the name that is the fewest edits away.
+// nearest returns the name that is the fewest edits away.
 func nearest(name string, known []string) string {
 	return slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 }

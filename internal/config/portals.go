@@ -38,7 +38,7 @@ type portalEntry struct {
 	} `json:"limits"`
 }
 
-// Portals gives the portals to serve: those of the file of PUSHGATE_PORTALS, which is read at every call, or else the one of PUSHGATE_KEYS.
+// Portals returns the portals to serve: those of the file of PUSHGATE_PORTALS, which is read at every call, or else the one of PUSHGATE_KEYS.
 // The error tells all that is wrong with the file, a line for each, and nothing of its secrets.
 func (c *Common) Portals() (*portal.Table, error) {
 	if c.PortalsFile == "" {

@@ -24,7 +24,7 @@ func programs() []struct {
 	}{{"edge", reflect.TypeFor[Edge]()}, {"publisher", reflect.TypeFor[Publisher]()}}
 }
 
-// variables gives what any program knows: what all of them know first, each in the order of the structs. Two programs may have
+// variables returns what any program knows: what all of them know first, each in the order of the structs. Two programs may have
 // defaults of their own for one variable.
 func variables() []variable {
 	var all []variable

@@ -67,7 +67,7 @@ func BenchmarkFanOut(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	go acceptAll(listener, e)
+	go e.Serve(listener)
 	defer listener.Close()
 	hub.Resync(proto.ID{})
 	var readers, got sync.WaitGroup

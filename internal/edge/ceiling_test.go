@@ -82,7 +82,7 @@ func TestConnectionsCount(t *testing.T) {
 		var clients []net.Conn
 		for range 27 {
 			server, client := newRestingPipe()
-			w.edge.Accept(server)
+			w.edge.accept(server)
 			clients = append(clients, client)
 		}
 		if _, err := clients[26].Read(make([]byte, 1)); err != io.EOF || w.value("subscribe_turned_away_total", "connections") != 1 {

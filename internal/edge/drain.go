@@ -23,9 +23,7 @@ func (e *Edge) Drain(ctx context.Context) {
 			return
 		}
 		if time.Now().After(end.Add(drainGrace)) {
-			for _, m := range all {
-				e.shared.Heartbeats.Call(m, m.Cut)
-			}
+			_ = e.Close()
 			return
 		}
 		asked = stillAsked(asked, all)

@@ -153,7 +153,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	e.metrics = newMetrics(reg, e)
 	e.front = front.New(front.Config{Handler: e.routes(), Conns: conns, Heartbeats: e.shared.Heartbeats, Panics: config.Panics,
 		Admit: e.admit, Refused: func(int) { config.RefusedHeads.Inc() }})
-	e.Serve(table)
+	e.SetPortals(table)
 	e.connections.Add(1)
 	return e
 }
@@ -182,8 +182,8 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 // maxInterval is how late a stuck write may be noticed.
 const maxInterval = 5 * time.Second
 
-// Accept serves a new connection, which belongs to the edge from now on.
-func (e *Edge) Accept(conn net.Conn) {
+// accept serves a new connection, which belongs to the edge from now on.
+func (e *Edge) accept(conn net.Conn) {
 	if !e.begin() {
 		conn.Close()
 		return
@@ -350,7 +350,7 @@ func (e *Edge) keepStats(ctx context.Context) {
 		}
 	})
 	if err != nil {
-		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		e.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 }
 
@@ -374,7 +374,7 @@ func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := write(ctx); err != nil {
-		e.logger.Warn("not taken away from Redis; the lease will", "error", err)
+		e.logger.Warn("deregister failed; lease will expire", "error", err)
 	}
 }
 

@@ -109,7 +109,7 @@ func serveIdle() {
 		os.Exit(0)
 	}()
 	go http.Serve(reports, mux)
-	acceptAll(listener, e)
+	e.Serve(listener)
 }
 
 func report(e *Edge) idleReport {

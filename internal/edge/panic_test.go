@@ -117,7 +117,7 @@ func TestPanicInAReader(t *testing.T) {
 func TestPanicInAHead(t *testing.T) {
 	inFaultyWorld(t, nil, func(t *testing.T, w *world, p *panics) {
 		server, client := newPipe()
-		w.edge.Accept(faultyConn{server})
+		w.edge.accept(faultyConn{server})
 		synctest.Wait()
 		p.want(t, "head")
 		if _, err := client.Read(make([]byte, 1)); err != io.EOF {

@@ -29,7 +29,7 @@ func TestLeaveWhileARefusalIsBeingHeld(t *testing.T) {
 		}()
 		for range 500 {
 			server, client := net.Pipe()
-			w.edge.Accept(server)
+			w.edge.accept(server)
 			_, _ = client.Write([]byte("GET /sub/?CHANNEL_ID=wrong HTTP/1.1\r\nHost: push.test\r\n\r\n"))
 			var b [1024]byte
 			if n, err := client.Read(b[:]); err != nil || string(b[9:12]) != "400" {

@@ -55,7 +55,7 @@ func TestResetsLeakNothing(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	defer listener.Close()
-	running.Go(func() { acceptAll(listener, e) })
+	running.Go(func() { e.Serve(listener) })
 	m := &proto.Message{Receivers: []channel.ID{bob}, Body: []byte(`{}`), TTL: time.Hour, Created: time.Now()}
 	if _, err := log.Append(ctx, m); err != nil {
 		t.Fatal(err)

@@ -377,7 +377,7 @@ func (w *world) secondEdge() *world {
 	v.http = &http.Client{Transport: transport}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { acceptAll(v.listener, v.edge) })
+	running.Go(func() { v.edge.Serve(v.listener) })
 	running.Go(func() { v.edge.Run(ctx) })
 	w.t.Cleanup(func() {
 		stop()

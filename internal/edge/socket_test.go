@@ -54,7 +54,7 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 			ctx, stop := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { w.edge.Run(ctx) })
-			running.Go(func() { acceptAll(listener, w.edge) })
+			running.Go(func() { w.edge.Serve(listener) })
 			w.eventually("ready", func() bool { return w.edge.Ready() == nil })
 			test(t, w)
 			listener.Close()

@@ -60,10 +60,10 @@ type serving struct {
 	commands Commands // carries out what its clients send; nil: it is ignored
 }
 
-// Serve serves the portals of a table from now on. Subscribers of a portal that is not in the table
-// are asked to leave within some seconds. All others stay, even if their key or their limits have
-// changed. It may be called at any time.
-func (e *Edge) Serve(table *portal.Table) {
+// SetPortals serves the portals of a table from now on. Subscribers of a portal that is not in the
+// table are asked to leave within some seconds. All others stay, even if their key or their limits
+// have changed. It may be called at any time.
+func (e *Edge) SetPortals(table *portal.Table) {
 	next := make(map[*portal.Portal]*serving)
 	for _, p := range table.All() {
 		next[p] = &serving{Portal: p}

@@ -255,7 +255,7 @@ func TestServeAnew(t *testing.T) {
 		stays, goes, stream := s.dial(s.url("/subws/", clientA, "a")), s.dial(s.url("/subws/", clientB, "b")), s.get(s.url("/sse/", clientB, "b"))
 		next := settings{Others: []*portal.Portal{{ClientID: clientA, Signer: keyOf("new"), Limits: limits}}}
 		next.Others = append(next.Others, &portal.Portal{ClientID: strings.Repeat("7", 32), Signer: keyOf("c"), Limits: limits})
-		s.edge.Serve(next.table())
+		s.edge.SetPortals(next.table())
 		start := time.Now()
 		_, err := s.next(goes)
 		if code := websocket.CloseStatus(err); code != 3000 || time.Since(start) > 2*maxInterval {
@@ -280,7 +280,7 @@ func TestServeAnew(t *testing.T) {
 			}
 		}
 		// And back again.
-		s.edge.Serve(s.settings.table())
+		s.edge.SetPortals(s.settings.table())
 		back := s.dial(s.url("/subws/", clientB, "b"))
 		s.append(s.b, `2`)
 		if frame, err := s.next(back); err != nil || !strings.Contains(frame, `"text":2`) {
@@ -301,9 +301,9 @@ func TestPersonalPortalThatIsRemoved(t *testing.T) {
 		both := s.settings.table()
 		next := s.settings
 		next.Portal = portal.Portal{}
-		s.edge.Serve(next.table())
+		s.edge.SetPortals(next.table())
 		time.Sleep(tenantRest / 2)
-		s.edge.Serve(both) // it has changed its mind
+		s.edge.SetPortals(both) // it has changed its mind
 		time.Sleep(2 * tenantRest)
 		if n := s.value("portals_followed", ""); n != 1 {
 			t.Errorf("%v portals are followed of 1", n)
@@ -313,7 +313,7 @@ func TestPersonalPortalThatIsRemoved(t *testing.T) {
 		if s.edge.Ready() == nil {
 			t.Error("ready without the log of the personal portal")
 		}
-		s.edge.Serve(next.table())
+		s.edge.SetPortals(next.table())
 		time.Sleep(tenantRest + time.Second)
 		if err := s.edge.Ready(); err != nil {
 			t.Errorf("not ready because of a portal that is not served: %v", err)

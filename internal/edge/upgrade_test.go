@@ -14,7 +14,7 @@ func TestFramesTogetherWithTheHandshake(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		for _, channels := range []string{signed(alice), "wrong"} {
 			server, client := w.listener.pipe()
-			w.edge.Accept(server)
+			w.edge.accept(server)
 			go io.WriteString(client, "GET /subws/?CHANNEL_ID="+channels+" HTTP/1.1\r\nHost: push.test\r\nConnection: Upgrade\r\n"+
 				"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"+
 				"\x89\x81\x00\x00\x00\x00a\x89\x81\x00\x00\x00\x00b")

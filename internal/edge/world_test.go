@@ -153,7 +153,7 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		w.http = &http.Client{Transport: transport}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { acceptAll(w.listener, w.edge) })
+		running.Go(func() { w.edge.Serve(w.listener) })
 		ended := make(chan struct{})
 		running.Go(func() { w.edge.Run(ctx); close(ended) })
 		w.stop = func() { stop(); <-ended }
@@ -327,17 +327,6 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	}
-}
-
-// acceptAll passes an edge all connections of a listener.
-func acceptAll(l net.Listener, e *Edge) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		e.Accept(conn)
 	}
 }
 

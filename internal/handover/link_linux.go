@@ -15,7 +15,7 @@ const maxFiles = 8
 
 var (
 	errTooLong  = errors.New("a message that is too long")
-	errStranger = errors.New("whoever is there runs as another user")
+	errStranger = errors.New("peer runs as another user")
 )
 
 // link is a socket between a process and its successor, or its predecessor. It is of packets, so that a message and its descriptors stay
@@ -95,7 +95,7 @@ func (l link) receive() (m message, files []*os.File, err error) {
 	return m, files, nil
 }
 
-// open gives the files of the descriptors that have come with a message.
+// open returns the files of the descriptors that have come with a message.
 func open(rights []byte) (files []*os.File, err error) {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil {

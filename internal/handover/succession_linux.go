@@ -117,7 +117,7 @@ func (s *Succession) inherit() error {
 	return nil
 }
 
-// Listen gives the socket of an address that the predecessor had, or a new one, for this process and its successor. It accepts nothing
+// Listen returns the socket of an address that the predecessor had, or a new one, for this process and its successor. It accepts nothing
 // before Run, and not before the edge is ready either if there is a predecessor, who goes on accepting for so long.
 func (s *Succession) Listen(address string) (net.Listener, error) {
 	l := &listener{address: address, accepting: s.accepting, closed: make(chan struct{})}
@@ -190,7 +190,7 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 	return nil
 }
 
-// negotiate gives the sockets to a successor and waits until it is ready.
+// negotiate returns the sockets to a successor and waits until it is ready.
 func (s *Succession) negotiate(successor link) error {
 	if err := successor.check(s.uid); err != nil {
 		return err
@@ -331,7 +331,7 @@ func (s *Succession) own(yes bool) {
 	}
 }
 
-// giver gives sessions to a successor, one at a time.
+// giver returns sessions to a successor, one at a time.
 type giver struct {
 	patience time.Duration // immutable
 	given    atomic.Int64

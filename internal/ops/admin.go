@@ -63,10 +63,10 @@ type adminPort struct {
 }
 
 func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
-	if s.AdminListen == "" {
+	if s.Admin.Listen == "" {
 		return &adminPort{}, nil
 	}
-	listener, err := s.Bind(s.AdminListen)
+	listener, err := s.Bind(s.Admin.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	server := s.server(AdminHandler(ready, s.Registry))
+	server := newServer(AdminHandler(ready, s.Admin.Registry), s.Logger)
 	server.ConnState = boundedTo(maxAdminConnections)
 	return &adminPort{listener: listener, server: server}, nil
 }
@@ -103,7 +103,7 @@ func (a *adminPort) close() {
 	}
 }
 
-// addr gives where the port is, or nil.
+// addr returns where the port is, or nil.
 func (a *adminPort) addr() net.Addr {
 	if a.listener == nil {
 		return nil
@@ -111,7 +111,7 @@ func (a *adminPort) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-// name gives where the port is, for people.
+// name returns where the port is, for people.
 func (a *adminPort) name() string {
 	if a.listener == nil {
 		return "none"

@@ -16,10 +16,13 @@ import (
 // is full does, does not hear of those of the admin port.
 func TestAdminPortSharesNoCeiling(t *testing.T) {
 	var told atomic.Int32
-	addr, admin, leave := start(t, Service{Accept: func(conn net.Conn) {
-		told.Add(1)
-		conn.Close()
-	}})
+	port := &http.Server{ConnState: func(conn net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			told.Add(1)
+			conn.Close()
+		}
+	}}
+	addr, admin, leave := start(t, Service{Port: port})
 	for _, path := range []string{"/livez", "/readyz", "/metrics"} {
 		if status, _ := get(t, admin, path); status != 200 {
 			t.Errorf("%s: %d", path, status)

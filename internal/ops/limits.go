@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// MaxConnections gives how many connections a process may hold that wants so many, or if that is 0 as many as it can: a tenth of the
+// MaxConnections returns how many connections a process may hold that wants so many, or if that is 0 as many as it can: a tenth of the
 // descriptors that it may open is left for the log, the admin port, and connections that are about to be refused.
 func MaxConnections(wanted int) int {
 	var limit syscall.Rlimit
@@ -20,7 +20,7 @@ func MaxConnections(wanted int) int {
 	return most
 }
 
-// MaxMemory gives how many bytes a process may take that was told so many, or if that is 0 what GOMEMLIMIT says; 0 if there is no
+// MaxMemory returns how many bytes a process may take that was told so many, or if that is 0 what GOMEMLIMIT says; 0 if there is no
 // limit. The collector is told of it too, unless GOMEMLIMIT has told it less.
 func MaxMemory(told int64) int64 {
 	limit := debug.SetMemoryLimit(-1)

@@ -61,20 +61,3 @@ func removeStale(path string) error {
 	}
 	return os.Remove(path)
 }
-
-// diverted is a listener whose connections somebody else has. Accept returns only when there are no more.
-type diverted struct {
-	net.Listener
-	accept func(net.Conn)
-}
-
-// Accept implements [net.Listener].
-func (l diverted) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		l.accept(conn)
-	}
-}

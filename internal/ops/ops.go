@@ -68,7 +68,7 @@ func Refuse(err error) int {
 	return 2
 }
 
-// Canary gives what is to be told of how long a message to oneself took through Redis: it counts with registry.
+// Canary returns what is to be told of how long a message to oneself took through Redis: it counts with registry.
 func Canary(registry prometheus.Registerer) func(took time.Duration) {
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_canary_seconds",
 		Help:    "How long messages to oneself took from a command to Redis to its notification. None arrive while the link is down.",
@@ -77,7 +77,7 @@ func Canary(registry prometheus.Registerer) func(took time.Duration) {
 	return func(took time.Duration) { seconds.Observe(took.Seconds()) }
 }
 
-// DamagedRecords gives what is to be told of records of the log that cannot be read: it counts them with registry and logs them.
+// DamagedRecords returns what is to be told of records of the log that cannot be read: it counts them with registry and logs them.
 func DamagedRecords(registry prometheus.Registerer, logger *slog.Logger) func(id proto.ID, err error) {
 	damaged := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_damaged_records_total",
 		Help: "Records of the log that could not be read; their messages are lost."})

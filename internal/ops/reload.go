@@ -17,8 +17,8 @@ const (
 func (s Service) reload(ctx context.Context, hangups <-chan os.Signal) {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_reloads_total",
 		Help: "Readings of the portals after a SIGHUP, by outcome; after one that failed, all is as before."}, []string{"outcome"})
-	s.Registry.MustRegister(reloads)
-	defer s.Registry.Unregister(reloads)
+	s.Admin.Registry.MustRegister(reloads)
+	defer s.Admin.Registry.Unregister(reloads)
 	done, failed := reloads.WithLabelValues(reloadDone), reloads.WithLabelValues(reloadFailed)
 	for {
 		select {

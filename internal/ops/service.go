@@ -18,8 +18,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"pushgate/internal/netpoll/socket"
 )
 
 // Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
@@ -29,36 +27,53 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// defaultGrace is how long a part may take to end after it was told to, beyond what DrainTimeout allows.
+// defaultGrace is how long a part may take to end after it was told to, after the drain.
 const defaultGrace = 5 * time.Second
 
-// Service is one program at work: a handler on one listener, a goroutine beside it, an admin port, and the order in which
-// they leave. Handler, Registry and Logger are required.
+// Port serves the connections of a listener; an [http.Server] is one.
+type Port interface {
+	// Serve serves connections until the listener is closed, and returns a non-nil error.
+	Serve(net.Listener) error
+	// Shutdown returns when no request is being answered any more, or with the error of its context.
+	Shutdown(context.Context) error
+	// Close cuts all connections.
+	Close() error
+}
+
+// Service is one program at work: a port, a goroutine beside it, an admin port, and the order in
+// which they leave. Name, Port, Listen, Logger and Admin.Registry are required.
 type Service struct {
-	Name        string
-	Listen      string                                     // for [Listen]
-	AdminListen string                                     // for [Listen]; "" is no admin port
-	Bind        func(address string) (net.Listener, error) // what Listen and AdminListen are for; nil is [Listen]
-	Handler     http.Handler
-	Accept      func(net.Conn)              // has the connections that come at Listen; nil is net/http, and then Handler
-	Ready       func() error                // nil if the service can do its work; else why not. nil is always ready
-	Run         func(context.Context) error // works until its context ends; ending before is a failure. nil is none
-	Drain       func(context.Context)       // tells sessions to go, and returns when they are gone or its context ends
-	Reload      func() error                // reads anew what may change without a restart, at each SIGHUP; nil is nothing. After an error all is as before
-	Registry    *prometheus.Registry
-	Logger      *slog.Logger
+	Name   string
+	Port   Port
+	Listen string // address of Port, for Bind
 
-	// Brief says that each request is little work, and that Handler does not need connections of
-	// package net: the connections at Listen are then those of package socket.
-	Brief bool
+	Ready  func() error                // returns why the service cannot do its work; nil is always ready
+	Run    func(context.Context) error // works until its context ends; ending before is a failure. nil is none
+	Reload func() error                // at each SIGHUP; after an error all is as before. nil is nothing
+	Logger *slog.Logger
 
-	DrainTimeout time.Duration              // bound of Drain
-	Grace        time.Duration              // how long requests, and Run, may take to end after that; 0 is 5 s
-	Started      func(addr, admin net.Addr) // told once where the service listens; admin may be nil
+	Admin   Admin
+	Leaving Leaving
+
+	Bind    func(address string) (net.Listener, error) // nil is [Listen]
+	Started func(addr, admin net.Addr)                 // called once, when the service listens; admin may be nil
+}
+
+// Admin is the port for operators.
+type Admin struct {
+	Listen   string               // its address, for Bind; "" is no port
+	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
+}
+
+// Leaving is how a service ends.
+type Leaving struct {
+	Drain   func(context.Context) // asks sessions to go, and returns when they are gone or its context ends; nil is none
+	Timeout time.Duration         // bound of Drain
+	Grace   time.Duration         // how long requests, and then Run, may take to end after that; 0 is 5 s
 }
 
 // Serve works until ctx ends or a part fails, and then leaves in this order: readiness says "draining", the listener is
-// closed and connections are kept no longer, sessions are drained, requests that are still being answered have a grace, Run's
+// closed, sessions are drained, requests that are still being answered have a grace, Run's
 // context ends and Run is waited for, the admin port is closed. It returns nil if ctx ended, and the first failure else.
 func (s Service) Serve(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
@@ -72,12 +87,6 @@ func (s Service) Serve(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	defer listener.Close()
-	if s.Brief {
-		listener = socket.Listener{Listener: listener}
-	}
-	if s.Accept != nil {
-		listener = diverted{listener, s.Accept}
-	}
 	var draining atomic.Bool
 	admin, err := s.listenAdmin(&draining)
 	if err != nil {
@@ -88,14 +97,10 @@ func (s Service) Serve(ctx context.Context) error {
 	defer fail(nil)
 	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRun()
-	server := s.server(s.Handler)
-	refused := newRefused(s.Registry)
-	defer s.Registry.Unregister(refused.counter)
-	refused.watch(server)
 	ended := make(chan struct{})
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		if err := server.Serve(listener); !draining.Load() {
+		if err := s.Port.Serve(listener); !draining.Load() {
 			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
 		}
 	})
@@ -110,7 +115,7 @@ func (s Service) Serve(ctx context.Context) error {
 		case running.Err() == nil:
 			fail(fmt.Errorf("%s: %w", s.Name, cmp.Or(err, errEarly)))
 		case err != nil && !errors.Is(err, context.Canceled):
-			s.Logger.Warn("left untidily", "service", s.Name, "error", err)
+			s.Logger.Warn("shutdown error", "service", s.Name, "error", err)
 		}
 	})
 	parts.Go(func() { s.reload(running, hangups) })
@@ -124,9 +129,8 @@ func (s Service) Serve(ctx context.Context) error {
 	s.Logger.Info("leaving", "service", s.Name, "cause", cause.Error())
 	draining.Store(true)
 	listener.Close()
-	server.SetKeepAlivesEnabled(false)
 	s.drain(context.WithoutCancel(ctx))
-	s.shutdown(context.WithoutCancel(ctx), server)
+	s.shutdown(context.WithoutCancel(ctx))
 	endRun()
 	late := s.await(ended)
 	admin.close()
@@ -134,7 +138,7 @@ func (s Service) Serve(ctx context.Context) error {
 		return late
 	}
 	parts.Wait()
-	s.Logger.Info("gone", "service", s.Name)
+	s.Logger.Info("stopped", "service", s.Name)
 	if cause == context.Cause(ctx) {
 		return nil
 	}
@@ -142,17 +146,25 @@ func (s Service) Serve(ctx context.Context) error {
 }
 
 var (
-	errEarly    = errors.New("ended although nobody asked")
+	errEarly    = errors.New("stopped unexpectedly")
 	errDraining = errors.New("draining")
 )
 
-func (s Service) server(handler http.Handler) *http.Server {
+// NewPort makes a port for handler: a server with limits, whose refused heads are counted with
+// registry, and whose errors are logged.
+func NewPort(handler http.Handler, registry prometheus.Registerer, logger *slog.Logger) *http.Server {
+	server := newServer(handler, logger)
+	newRefused(registry).watch(server)
+	return server
+}
+
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(complaints{s.Logger}, "", 0),
+		ErrorLog:          log.New(complaints{logger}, "", 0),
 
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours
 	}
@@ -173,25 +185,25 @@ func (c complaints) Write(line []byte) (int, error) {
 }
 
 func (s Service) drain(ctx context.Context) {
-	if s.Drain == nil {
+	if s.Leaving.Drain == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.DrainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.Leaving.Timeout)
 	defer cancel()
-	s.Drain(ctx)
+	s.Leaving.Drain(ctx)
 }
 
 // shutdown lets requests end that are being answered, and cuts them off after a grace.
-func (s Service) shutdown(ctx context.Context, server *http.Server) {
+func (s Service) shutdown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.grace())
 	defer cancel()
-	if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Port.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
 		s.Logger.Warn("requests cut off", "service", s.Name, "after", s.grace().String())
-		server.Close()
+		_ = s.Port.Close()
 	}
 }
 
-func (s Service) grace() time.Duration { return cmp.Or(s.Grace, defaultGrace) }
+func (s Service) grace() time.Duration { return cmp.Or(s.Leaving.Grace, defaultGrace) }
 
 func (s Service) await(ended <-chan struct{}) error {
 	late := time.NewTimer(s.grace())

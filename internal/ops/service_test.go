@@ -35,12 +35,11 @@ func launch(t *testing.T, s Service) (addr, admin net.Addr, cancel func(), serve
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
-	s.AdminListen = "127.0.0.1:0"
-	if s.Handler == nil {
-		s.Handler = http.NotFoundHandler()
-	}
-	s.Registry = NewRegistry()
+	s.Admin = Admin{Listen: "127.0.0.1:0", Registry: NewRegistry()}
 	s.Logger = slog.New(slog.DiscardHandler)
+	if s.Port == nil {
+		s.Port = NewPort(http.NotFoundHandler(), s.Admin.Registry, s.Logger)
+	}
 	s.Started = func(addr, admin net.Addr) { started <- addrs{addr, admin} }
 	go func() { result <- s.Serve(ctx) }()
 	select {
@@ -95,14 +94,12 @@ func TestLeavesInOrder(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
 	steps := make(chan string, 2)
 	answered := make(chan *http.Response)
-	s := Service{
-		DrainTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			close(begun)
-			<-finish
-			io.WriteString(w, "done")
-		}),
-	}
+	port := NewPort(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-finish
+		io.WriteString(w, "done")
+	}), NewRegistry(), slog.New(slog.DiscardHandler))
+	s := Service{Port: port, Leaving: Leaving{Timeout: time.Minute}}
 	s.Run = func(ctx context.Context) error {
 		<-ctx.Done()
 		steps <- "run"
@@ -111,7 +108,8 @@ func TestLeavesInOrder(t *testing.T) {
 		}
 		return ctx.Err()
 	}
-	s.Drain = func(ctx context.Context) {
+	s.Leaving.Drain = func(ctx context.Context) {
+		port.SetKeepAlivesEnabled(false)
 		if status, body := get(t, admin, "/readyz"); status != 503 || body != "draining\n" {
 			t.Error("while draining, ready is", status, body)
 		}
@@ -156,8 +154,8 @@ func TestRunEndsService(t *testing.T) {
 		give := make(chan error)
 		drained := false
 		_, _, _, result := launch(t, Service{
-			Run:   func(context.Context) error { return <-give },
-			Drain: func(context.Context) { drained = true },
+			Run:     func(context.Context) error { return <-give },
+			Leaving: Leaving{Drain: func(context.Context) { drained = true }},
 		})
 		give <- c.give
 		if err := <-result; !errors.Is(err, c.want) {
@@ -175,12 +173,12 @@ func TestListenFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	s := Service{Name: "test", Logger: slog.New(slog.DiscardHandler), Registry: NewRegistry(), Handler: http.NotFoundHandler()}
+	s := Service{Name: "test", Logger: slog.New(slog.DiscardHandler), Admin: Admin{Registry: NewRegistry()}, Port: new(http.Server)}
 	for _, c := range []struct{ listen, admin string }{
 		{taken.Addr().String(), ""},
 		{"127.0.0.1:0", taken.Addr().String()},
 	} {
-		s.Listen, s.AdminListen = c.listen, c.admin
+		s.Listen, s.Admin.Listen = c.listen, c.admin
 		if err := s.Serve(t.Context()); !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("%+v: %v", c, err)
 		}
@@ -274,8 +272,9 @@ func TestBounds(t *testing.T) {
 
 func testBounds(t *testing.T, chosen, grace time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		s := Service{Name: "test", Grace: chosen, Logger: slog.New(slog.DiscardHandler)}
-		server := s.server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		logger := slog.New(slog.DiscardHandler)
+		server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), logger)
+		s := Service{Name: "test", Port: server, Leaving: Leaving{Grace: chosen}, Logger: logger}
 		ctx, cancel := context.WithCancel(t.Context())
 		listener := pipeListener{make(chan net.Conn), cancel, ctx}
 		go server.Serve(listener)
@@ -292,7 +291,7 @@ func testBounds(t *testing.T, chosen, grace time.Duration) {
 		stuck.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
 		synctest.Wait()
 		begin = time.Now()
-		s.shutdown(t.Context(), server)
+		s.shutdown(t.Context())
 		if time.Since(begin) != grace {
 			t.Errorf("a stuck request kept the service for %v", time.Since(begin))
 		}
@@ -340,8 +339,7 @@ func TestLogger(t *testing.T) {
 
 func TestPanicsAreSeen(t *testing.T) {
 	var b bytes.Buffer
-	s := Service{Logger: NewLogger(&b, "text", slog.LevelInfo)}
-	server := s.server(nil)
+	server := newServer(nil, NewLogger(&b, "text", slog.LevelInfo))
 	server.ErrorLog.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
 	server.ErrorLog.Print("http: panic serving 192.0.2.1:1: broken")
 	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "broken") {

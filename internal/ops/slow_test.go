@@ -37,7 +37,7 @@ func TestRequestsThatNeverComeAreCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, client := net.Pipe()
-				s := Service{Logger: slog.New(slog.DiscardHandler)}.server(http.NotFoundHandler())
+				s := newServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 				listener := &oneConn{conn: server, gone: make(chan struct{})}
 				var serving sync.WaitGroup
 				serving.Go(func() { s.Serve(listener) })

@@ -85,16 +85,16 @@ func NewTable(portals ...*Portal) (*Table, error) {
 	return t, nil
 }
 
-// All gives the portals, the personal one first. The slice must not be changed.
+// All returns the portals, the personal one first. The slice must not be changed.
 func (t *Table) All() []*Portal { return t.all }
 
-// Personal gives the portal that needs no name; nil if there is none.
+// Personal returns the portal that needs no name; nil if there is none.
 func (t *Table) Personal() *Portal { return t.clients[""] }
 
 // Shared reports whether there are portals that must be named.
 func (t *Table) Shared() bool { return len(t.all) > 1 || t.Personal() == nil }
 
-// Find gives the portal of a request with a client id, which may be empty; nil if there is none. Where the personal portal is alone,
+// Find returns the portal of a request with a client id, which may be empty; nil if there is none. Where the personal portal is alone,
 // every request is its own: there the parameter means nothing, as in the original.
 func (t *Table) Find(clientID string) *Portal {
 	if !t.Shared() {
@@ -103,5 +103,5 @@ func (t *Table) Find(clientID string) *Portal {
 	return t.clients[clientID]
 }
 
-// FindHost gives the portal that calls itself by a host id; nil if none does. Empty ids are nobody's.
+// FindHost returns the portal that calls itself by a host id; nil if none does. Empty ids are nobody's.
 func (t *Table) FindHost(hostID string) *Portal { return t.hosts[hostID] }

@@ -10,7 +10,7 @@ import (
 // RegistrationError is why a portal is not given its key, in the words that portals know (docs/protocol.md, Many portals).
 type RegistrationError string
 
-// Error gives the word.
+// Error returns the word.
 func (e RegistrationError) Error() string { return string(e) }
 
 // The reasons.
@@ -20,7 +20,7 @@ const (
 	ErrLicenceNotFound RegistrationError = "LICENSE_NOT_FOUND"
 )
 
-// Register gives the key of the portal that proves by a verification query that it knows its licence key. The error is a
+// Register returns the key of the portal that proves by a verification query that it knows its licence key. The error is a
 // [RegistrationError].
 func (t *Table) Register(query string) (key string, err error) {
 	values, err := url.ParseQuery(query)

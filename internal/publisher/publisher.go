@@ -124,7 +124,7 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	}
 	p.unproven.limit = p.config.MaxUnproven
 	p.metrics = newMetrics(reg, p.gates, &p.unproven)
-	p.Serve(table)
+	p.SetPortals(table)
 	r := chi.NewRouter()
 	for _, route := range []string{"/bitrix/pub", "/pub"} {
 		handle(r, http.MethodPost, route, p.publish)

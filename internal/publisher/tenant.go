@@ -31,9 +31,9 @@ type tenants struct {
 	of    map[*portal.Portal]*tenant
 }
 
-// Serve replaces the portals that are served by those of a table. It may be called while requests
-// are served: those that have begun keep the portals that they began with.
-func (p *Publisher) Serve(table *portal.Table) {
+// SetPortals replaces the portals that are served by those of a table. It may be called while
+// requests are served: those that have begun keep the portals that they began with.
+func (p *Publisher) SetPortals(table *portal.Table) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}

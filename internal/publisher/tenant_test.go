@@ -109,7 +109,7 @@ func TestServeAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Serve(table)
+	p.SetPortals(table)
 	if got := []int{post(clientA, keyA), post(clientA, "another key of a"), post(clientB, keyB)}; got[0] != 400 || got[1] != 200 || got[2] != 400 {
 		t.Error(got)
 	}

@@ -220,7 +220,7 @@ func (a *Address) parameters(query string) error {
 		}
 	}
 	if t := a.TLS; t != nil && (t.Cert == "") != (t.Key == "") {
-		return errors.New("of cert and key there is only one")
+		return errors.New("cert and key must be set together")
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestRefused(t *testing.T) {
 		{"redis://h?dial_timeout=1h", "dial_timeout"},
 		{"redis://h?dial_timeout=1s&dial_timeout=2s", "twice"},
 		{"redis://h?%zz", "malformed"},
-		{"rediss://h?cert=/hunter2", "only one"},
+		{"rediss://h?cert=/hunter2", "set together"},
 		{"unix://", "socket"},
 		{"unix:///", "socket"},
 		{"unix://hunter2", "socket"},

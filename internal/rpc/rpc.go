@@ -20,7 +20,7 @@ type Error struct {
 	Data    string
 }
 
-// Error gives the message, and the data if there is any.
+// Error returns the message, and the data if there is any.
 func (e *Error) Error() string {
 	if e.Data == "" {
 		return e.Message
@@ -28,7 +28,7 @@ func (e *Error) Error() string {
 	return e.Message + ": " + e.Data
 }
 
-// With gives e with something to tell.
+// With returns e with something to tell.
 func (e *Error) With(data string) *Error { return &Error{e.Code, e.Message, data} }
 
 // Is reports whether target is the same error, whatever either tells.
@@ -185,7 +185,7 @@ func (b Batch) append(text []byte, replies []Reply, wanted func(Call) bool) []by
 	return text
 }
 
-// Fault gives the whole answer to a text that could not be read.
+// Fault returns the whole answer to a text that could not be read.
 func Fault(e *Error) []byte { return appendReply(nil, null, Reply{Fault: e}) }
 
 func appendReply(text []byte, id json.RawMessage, r Reply) []byte {

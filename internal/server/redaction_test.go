@@ -28,7 +28,7 @@ type secrets map[string]string
 // tellTale is how many characters of a secret in a row are too many. An id may be logged by its first six.
 const tellTale = 8
 
-// told gives which of the secrets a text tells a part of, and where.
+// told returns which of the secrets a text tells a part of, and where.
 func (s secrets) told(text string) (found []string) {
 	for what, secret := range s {
 		for i := 0; i+tellTale <= len(secret); i++ {
@@ -207,13 +207,13 @@ func TestNothingSecretIsTold(t *testing.T) {
 	w.thorough(text)
 }
 
-// madeUp gives an id that looks like one.
+// madeUp returns an id that looks like one.
 func madeUp(n byte) channel.ID {
 	sum := md5.Sum([]byte{n})
 	return channel.FromBytes(sum)
 }
 
-// raw gives the bytes of an id.
+// raw returns the bytes of an id.
 func raw(id channel.ID) string {
 	b, _ := id.Bytes()
 	return string(b[:])

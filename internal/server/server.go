@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"pushgate/internal/edge"
 	"pushgate/internal/handover"
 	"pushgate/internal/intake"
+	"pushgate/internal/netpoll/socket"
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
@@ -46,8 +49,8 @@ func RunEdge(environ []string) int {
 		if err != nil {
 			return ops.Service{}, err
 		}
-		service := ops.Service{Name: "edge", Listen: cfg.Listen, Accept: e.Accept, Ready: e.Ready, Run: e.Run,
-			Drain: e.Drain, DrainTimeout: cfg.Drain + closeHandshake, Reload: reload(cfg.Portals, e)}
+		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -89,9 +92,21 @@ func RunPublisher(environ []string) int {
 		if err != nil {
 			return ops.Service{}, err
 		}
-		return ops.Service{Name: "publisher", Listen: cfg.Listen, Handler: p.Handler(), Brief: true, Ready: p.Ready, Run: p.Run,
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, registry, logger), Ready: p.Ready, Run: p.Run,
 			Reload: reload(cfg.Portals, p)}, nil
 	})
+}
+
+// rawPort is a port whose connections are those of package socket: posts are little work each.
+type rawPort struct{ *http.Server }
+
+// Serve implements [ops.Port].
+func (p rawPort) Serve(listener net.Listener) error {
+	return p.Server.Serve(socket.Listener{Listener: listener})
+}
+
+func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logger *slog.Logger) ops.Port {
+	return rawPort{ops.NewPort(p.Handler(), registry, logger)}
 }
 
 // run runs the service that build makes over a store, with what every program has around it. The service may end itself by calling leave.
@@ -110,7 +125,7 @@ func run(cfg config.Common, build func(leave func(error), st *store.Store, logge
 		if err != nil {
 			return err
 		}
-		service.AdminListen, service.Registry, service.Logger = cfg.AdminListen, registry, logger
+		service.Admin, service.Logger = ops.Admin{Listen: cfg.AdminListen, Registry: registry}, logger
 		if err := service.Serve(ctx); err != nil {
 			return err
 		}
@@ -121,12 +136,12 @@ func run(cfg config.Common, build func(leave func(error), st *store.Store, logge
 	})
 }
 
-// reload gives what reads the portals anew and has them served.
-func reload(read func() (*portal.Table, error), server interface{ Serve(*portal.Table) }) func() error {
+// reload returns what reads the portals anew and has them served.
+func reload(read func() (*portal.Table, error), server interface{ SetPortals(*portal.Table) }) func() error {
 	return func() error {
 		table, err := read()
 		if err == nil {
-			server.Serve(table)
+			server.SetPortals(table)
 		}
 		return err
 	}

@@ -95,7 +95,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 			}
 		})
 		<-started
-		p.registry = s.Registry
+		p.registry = s.Admin.Registry
 		return p
 	}
 
@@ -108,8 +108,8 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	e, err := NewEdge(edgeConfig, st, logger, registry)
 	w.must(err)
-	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, AdminListen: edgeConfig.AdminListen, Accept: e.Accept, Ready: e.Ready,
-		Run: e.Run, Drain: e.Drain, DrainTimeout: time.Second, Reload: reload(edgeConfig.Portals, e), Registry: registry, Logger: logger})
+	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, Admin: ops.Admin{Listen: edgeConfig.AdminListen, Registry: registry}, Port: e, Ready: e.Ready,
+		Run: e.Run, Leaving: ops.Leaving{Drain: e.Drain, Timeout: time.Second}, Reload: reload(edgeConfig.Portals, e), Logger: logger})
 
 	publisherConfig, err := config.LoadPublisher(environ)
 	w.must(err)
@@ -119,8 +119,8 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	p, err := NewPublisher(publisherConfig, st, logger, registry)
 	w.must(err)
-	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, AdminListen: publisherConfig.AdminListen, Handler: p.Handler(), Brief: true,
-		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Registry: registry, Logger: logger})
+	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: publisherPort(p, registry, logger),
+		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
 	w.eventually("ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
 	})
@@ -150,7 +150,7 @@ func (w *world) eventually(what string, so func() bool) {
 	}
 }
 
-// get gives the body of an answer, whatever its status is.
+// get returns the body of an answer, whatever its status is.
 func (w *world) get(addr, path string) string {
 	w.t.Helper()
 	_, body := w.do(http.MethodGet, addr, path, "")

@@ -30,7 +30,7 @@ func NewBook(id string, limits portal.Limits, zone *time.Location) *Book {
 	return &Book{id: id, limits: limits, zone: zone, whole: newTally(zone, nil), tallies: make(map[string]*Tally)}
 }
 
-// Of gives the tally of a portal, the same one at every call.
+// Of returns the tally of a portal, the same one at every call.
 func (b *Book) Of(portal string) *Tally {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,7 +42,7 @@ func (b *Book) Of(portal string) *Tally {
 	return t
 }
 
-// Process gives what the process tells of itself now. It serves the portals of a table; here has, by the names of portals, the
+// Process returns what the process tells of itself now. It serves the portals of a table; here has, by the names of portals, the
 // channels that have a subscriber here, and the connections.
 func (b *Book) Process(table *portal.Table, here map[string]proto.Numbers) proto.Process {
 	limits := b.limits
@@ -83,7 +83,7 @@ func (b *Book) Process(table *portal.Table, here map[string]proto.Numbers) proto
 	return p
 }
 
-// days gives the counts of all portals.
+// days returns the counts of all portals.
 func (b *Book) days() map[string]proto.Daily {
 	b.mu.Lock()
 	tallies := maps.Clone(b.tallies)

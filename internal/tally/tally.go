@@ -63,7 +63,7 @@ func (t *Tally) Message(typ string) {
 	}
 }
 
-// Today gives the counts since midnight.
+// Today returns the counts since midnight.
 func (t *Tally) Today() proto.Daily {
 	t.mu.Lock()
 	defer t.mu.Unlock()
