@@ -190,7 +190,7 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 	return nil
 }
 
-// negotiate returns the sockets to a successor and waits until it is ready.
+// negotiate gives the sockets to a successor and waits until it is ready.
 func (s *Succession) negotiate(successor link) error {
 	if err := successor.check(s.uid); err != nil {
 		return err
@@ -331,7 +331,7 @@ func (s *Succession) own(yes bool) {
 	}
 }
 
-// giver returns sessions to a successor, one at a time.
+// giver gives sessions to a successor, one at a time.
 type giver struct {
 	patience time.Duration // immutable
 	given    atomic.Int64
