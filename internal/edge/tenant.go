@@ -258,6 +258,7 @@ func (f follower) Down(err error) {
 
 // Dispatch implements [proto.Follower].
 func (f follower) Dispatch(m *proto.Message) {
-	defer f.queue.Defer()()
+	f.queue.Defer()
+	defer f.queue.Resume()
 	f.Hub.Dispatch(m)
 }

@@ -41,9 +41,15 @@ func (m *Message) AppendSSE(b []byte, via int) []byte {
 	if via < 0 {
 		return b
 	}
+	return m.AppendEvent(b, m.JSON(via))
+}
+
+// AppendEvent appends m as an event of a text/event-stream (WHATWG HTML, 9.2.5): its id is the
+// message's, and its data is the element of a frame of [Message.JSON].
+func (m *Message) AppendEvent(b []byte, json *Frame) []byte {
 	b, _ = m.ID.AppendText(append(b, "id: "...))
 	b = append(b, "\ndata: "...)
-	return append(append(b, Element(m.JSON(via))...), "\n\n"...)
+	return append(append(b, Element(json)...), "\n\n"...)
 }
 
 // RPC gives m as the request that version 5 sends to a client that is user, or 0 if it is nobody in particular (docs/protocol.md,

@@ -61,18 +61,17 @@ func (q *Queue) add(d runner) {
 	}
 }
 
-// Defer delays the serving of connections that are woken from now on until the returned function is
+// Defer delays the serving of connections that are woken from now on until [Queue.Resume] is
 // called. A dispatch calls it, so that no connection is served before all sessions have the
 // message.
-func (q *Queue) Defer() (end func()) {
+func (q *Queue) Defer() {
 	q.mu.Lock()
 	q.dispatching++
 	q.mu.Unlock()
-	return q.end
 }
 
-// end ends what Defer began. It serves a few connections itself, or starts workers for more.
-func (q *Queue) end() {
+// Resume ends what Defer began. It serves a few connections itself, or starts workers for more.
+func (q *Queue) Resume() {
 	var few [ownRuns]runner
 	n, start := 0, 0
 	q.mu.Lock()

@@ -53,14 +53,14 @@ func TestQueue(t *testing.T) {
 			var later startedLater
 			q := NewQueue(later.start, most, nil)
 			var order, want []int
-			end := q.Defer()
+			q.Defer()
 			for i := range c.woken {
 				q.add(&tracked{i, c.turns, &order})
 			}
 			if len(order) > 0 || len(later.all) > 0 {
 				t.Error("begun before all are known")
 			}
-			end()
+			q.Resume()
 			if len(order) != c.inline || len(later.all) != c.started {
 				t.Errorf("%d turns and %d goroutines, want %d and %d", len(order), len(later.all), c.inline, c.started)
 			}
@@ -91,9 +91,9 @@ func TestQueueOutsideOfADispatch(t *testing.T) {
 	if len(later.all) != 1 {
 		t.Errorf("%d goroutines", len(later.all))
 	}
-	end := q.Defer()
+	q.Defer()
 	q.add(&tracked{3, 1, &order})
-	end() // behind the others
+	q.Resume() // behind the others
 	if len(order) > 0 {
 		t.Errorf("%v had their turns before others", order)
 	}

@@ -153,9 +153,8 @@ func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 	case frame.OpPong:
 		c.Alive()
 	case frame.OpPing:
-		pong := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpPong, len(payload))
 		// If this blocks, our pings are not answered either, and the connection ends.
-		_, err := c.net.Write(append(pong, payload...))
+		_, err := c.net.Write(controlFrame(frame.OpPong, payload))
 		return err
 	case frame.OpClose:
 		if !frame.ValidClose(payload) {
@@ -176,4 +175,11 @@ func (c *WebSocket) readFailed(err error) {
 		return
 	}
 	c.end(ReasonLost)
+}
+
+// controlFrame returns a whole control frame (RFC 6455, 5.5). payload has at most
+// [frame.MaxControl] bytes.
+func controlFrame(opcode byte, payload []byte) []byte {
+	b := make([]byte, 0, frame.MaxControl+2)
+	return append(proto.AppendFrameHeader(b, opcode, len(payload)), payload...)
 }

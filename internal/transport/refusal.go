@@ -7,7 +7,6 @@ import (
 
 	"pushgate/internal/frame"
 	"pushgate/internal/netpoll"
-	"pushgate/internal/proto"
 )
 
 // refusal is a WebSocket without a session, which is going to be closed with a reason.
@@ -41,8 +40,7 @@ func (r *refusal) say() {
 	r.done()
 	r.timer.Reset(closeTimeout)
 	payload := frame.ClosePayload(uint16(r.reason.Code), r.reason.Text)
-	whole := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpClose, len(payload))
-	if _, err := r.net.Write(append(whole, payload...)); err != nil {
+	if _, err := r.net.Write(controlFrame(frame.OpClose, payload)); err != nil {
 		r.net.Close()
 	}
 }

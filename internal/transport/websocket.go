@@ -252,8 +252,7 @@ func (c *WebSocket) sayClose(payload []byte) {
 		timer.Stop()
 		return
 	}
-	whole := proto.AppendFrameHeader(make([]byte, 0, frame.MaxControl+2), frame.OpClose, len(payload))
-	if _, err := c.net.Write(append(whole, payload...)); err != nil {
+	if _, err := c.net.Write(controlFrame(frame.OpClose, payload)); err != nil {
 		c.net.Close()
 	}
 }

@@ -153,7 +153,7 @@ func (e *Encoder) join(c *Codec, size int) *sharedFrame {
 	if c.events {
 		s.bytes, s.header = s.bytes[:0], 0
 		for i, f := range e.frames {
-			s.bytes = appendEvent(s.bytes, e.messages[i], f)
+			s.bytes = e.messages[i].AppendEvent(s.bytes, f)
 		}
 	} else {
 		s.bytes, s.header = appendJoined(s.bytes[:0], c, e.frames, size)
@@ -181,14 +181,6 @@ func appendJoined(b []byte, c *Codec, frames []*proto.Frame, size int) (joined [
 		b = append(b, ']')
 	}
 	return b, header
-}
-
-// appendEvent appends a message as an event of a text/event-stream (WHATWG HTML, 9.2.5): its id is
-// the message's, and its data is the element of its JSON frame.
-func appendEvent(b []byte, m *proto.Message, f *proto.Frame) []byte {
-	b, _ = m.ID.AppendText(append(b, "id: "...))
-	b = append(b, "\ndata: "...)
-	return append(append(b, proto.Element(f)...), "\n\n"...)
 }
 
 // Release ends the life of a packet.
