@@ -122,7 +122,10 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	m.Receivers = make([]channel.ID, d.count(MaxReceivers))
 	for i := range m.Receivers {
 		m.Receivers[i] = d.channel(flags&flagText != 0)
-		if public := channel.ForPublic(m.Receivers[i]); flags&flagClient != 0 && !public.IsZero() {
+		if flags&flagClient == 0 {
+			continue
+		}
+		if public := channel.ForPublic(m.Receivers[i]); !public.IsZero() {
 			m.Receivers[i] = public
 		}
 	}
