@@ -104,6 +104,9 @@ func (a *attack) after(*drill) error {
 	for i := range after {
 		fmt.Fprintf(os.Stderr, "edge %d before: %v\nedge %d after:  %v\n", i, a.before[i], i, after[i])
 	}
+	if n := a.resets.Load(); n < attackResets*9/10 {
+		err = errors.Join(err, fmt.Errorf("only %d resets", n))
+	}
 	if panics-a.panics < 10 {
 		err = errors.Join(err, fmt.Errorf("only %v panics", panics-a.panics))
 	}
@@ -118,10 +121,10 @@ func (a *attack) all(divisor int, t time.Duration) error {
 	ctx, cancel := context.WithTimeout(a.ctx, t)
 	defer cancel()
 	var work sync.WaitGroup
-	// few has so many clients one after another, each by one of ten workers.
+	// few has so many clients one after another, each by one of some workers.
 	few := func(n int, one func(context.Context, int)) {
 		var next atomic.Int64
-		for range 10 {
+		for range 20 {
 			work.Go(func() {
 				for i := int(next.Add(1)); i <= n/divisor && ctx.Err() == nil; i = int(next.Add(1)) {
 					one(ctx, i)
