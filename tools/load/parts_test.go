@@ -190,10 +190,13 @@ func TestTargets(t *testing.T) {
 
 func TestLoopbackSources(t *testing.T) {
 	for connections, want := range map[int]int{10: 0, perSource: 0, perSource + 1: 2, 64_000: 3, 10_000_000: 400} {
-		got := loopbackSources(connections)
+		got := loopbackSources(connections, 0)
 		if len(got) != want || slices.ContainsFunc(got, func(a netip.Addr) bool { return !a.IsLoopback() }) {
 			t.Errorf("%d sources for %d connections, want %d", len(got), connections, want)
 		}
+	}
+	if got := loopbackSources(100, 10); len(slices.Compact(got)) != 10 {
+		t.Errorf("10 slow readers have the sources %v", got)
 	}
 }
 

@@ -33,16 +33,17 @@ func (r *run) room() error {
 		return nil
 	}
 	if r.loopback() {
-		r.Sources = loopbackSources(r.Connections + r.Publishers)
+		r.Sources = loopbackSources(r.Connections+r.Publishers, r.Slow)
 	}
 	return nil
 }
 
-// loopbackSources returns as many addresses as so many connections need; none if the usual one will
-// do.
-func loopbackSources(connections int) (sources []netip.Addr) {
+// loopbackSources returns as many addresses as so many connections need, and at least one for each
+// slow reader: a server may pace those that come from one address and load the same messages. None
+// means that the usual one will do.
+func loopbackSources(connections, slow int) (sources []netip.Addr) {
 	address := netip.MustParseAddr("127.0.0.1")
-	for n := 0; connections > perSource && n < connections; n += perSource {
+	for n := 0; connections > perSource && n < connections || len(sources) < slow; n += perSource {
 		sources = append(sources, address)
 		address = address.Next()
 	}
