@@ -20,7 +20,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
 // patience is how long a test waits for what should take milliseconds: the machine may be busy.
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // startDev serves on an address until the test ends or stop is called.

@@ -224,7 +224,7 @@ func measures(dir string) bool { return isTool(dir) || dir == "e2e" || strings.H
 
 // isTestHelp reports whether a package exists for tests alone.
 func isTestHelp(dir string) bool {
-	return slices.Contains([]string{"e2e", "internal/leaktest", "internal/testkit", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
+	return slices.Contains([]string{"e2e", "internal/testkit", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
 }
 
 // TestRulesBite checks the search itself, on a module that breaks a rule in every way.

@@ -13,7 +13,6 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
 	"pushgate/internal/sign"
@@ -21,7 +20,7 @@ import (
 	"pushgate/internal/vectors"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // fake is a log in which the channels are online whose id begins with an even byte.
 type fake struct {

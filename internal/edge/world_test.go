@@ -24,7 +24,6 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/edge/front"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -32,13 +31,14 @@ import (
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
 	"pushgate/internal/tally"
+	"pushgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(idleServer) != "" {
 		serveIdle()
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 var (

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // echo starts a server that echoes what it receives.
 func echo(t *testing.T, network, addr string) net.Addr {

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestSuccession: three processes, one after another, with the same clients, and somebody who accepts all the time.
 func TestSuccession(t *testing.T) {

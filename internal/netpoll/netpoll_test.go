@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // both runs a test with either kind of set, which has ended after it.
 func both(t *testing.T, test func(t *testing.T, s *Set)) {

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
@@ -24,7 +23,7 @@ import (
 	"pushgate/internal/vectors"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // fake is a log and statistics whose answers are functions; without one, it accepts everything and
 // nobody is online.

@@ -22,14 +22,14 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"pushgate/internal/config"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/ops"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	logging.Disable() // Redis falls on purpose
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 const password = "the-password-of-redis"

@@ -12,15 +12,15 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/faulty"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	logging.Disable() // the tests break connections on purpose
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // cuttable is a log whose notifications come by a link that can be cut without harm to the rest.

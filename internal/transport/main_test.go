@@ -8,15 +8,15 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
 	"pushgate/internal/wire"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 var alice = channel.FromBytes([16]byte{1})
 

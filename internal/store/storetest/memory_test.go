@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
