@@ -37,7 +37,6 @@ var narrow = []string{
 	"internal/command",
 	"internal/contain",
 	"internal/edge",
-	"internal/faulty",
 	"internal/hub",
 	"internal/intake",
 	"internal/netpoll",

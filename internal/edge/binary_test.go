@@ -22,7 +22,7 @@ import (
 	"pushgate/internal/proto/pb"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 	"pushgate/internal/vectors"
 	"pushgate/internal/wire"
 )

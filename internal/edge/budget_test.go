@@ -23,7 +23,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor,

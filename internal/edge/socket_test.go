@@ -26,7 +26,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and

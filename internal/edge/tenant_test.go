@@ -18,7 +18,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 const (

@@ -29,9 +29,9 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) {

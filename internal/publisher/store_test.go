@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/faulty"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/publisher"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit/faulty"
 )
 
 const (

@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 // password of the documented user; in URLs it is escaped.

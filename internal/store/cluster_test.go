@@ -10,9 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"pushgate/internal/faulty"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 // eachMaster does the same on all nodes of a cluster.

@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // does sends a server a command that must succeed.

@@ -18,7 +18,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 func ch(n byte) channel.ID { return channel.FromBytes([16]byte{n}) }

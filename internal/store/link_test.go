@@ -15,7 +15,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // listeners returns how many connections listen for notifications, and of how many portals.

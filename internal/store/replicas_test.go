@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 func replicaRules(t *testing.T, text string) (r policy.ReplicaRules) {

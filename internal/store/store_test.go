@@ -11,11 +11,11 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/faulty"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) {

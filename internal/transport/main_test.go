@@ -11,8 +11,8 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 	"pushgate/internal/wire"
 )
 

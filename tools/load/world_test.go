@@ -22,7 +22,7 @@ import (
 	pub "pushgate/internal/publisher"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 	"pushgate/tools/load/loop"
 )
 

@@ -12,8 +12,8 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
