@@ -176,7 +176,7 @@ func predecessor(t *testing.T, path string, act func(l link, door int)) {
 func TestFailedHandOverIsLogged(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
-	var log lines
+	var log testkit.Buffer
 	p := start(t, path, func(p *process) { p.logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	p.clients(t, 3)
 	l := raw(t, path)
@@ -194,25 +194,6 @@ func TestFailedHandOverIsLogged(t *testing.T) {
 	if text := log.String(); strings.Count(text, `"handed over" sessions=3`) != 1 || strings.Count(text, "level=WARN") != 1 {
 		t.Error(text)
 	}
-}
-
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// Write implements [io.Writer].
-func (l *lines) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // TestPredecessorsThatFail: a successor without one goes on alone, and gives way to one that stays.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -34,25 +33,6 @@ func TestMain(m *testing.M) {
 
 const password = "the-password-of-redis"
 
-// lines is what both programs log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (l *lines) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // program is an edge or a publisher as [RunEdge] and [RunPublisher] put them together, on real listeners of this process.
 type program struct {
 	addr, admin string
@@ -65,15 +45,15 @@ type world struct {
 	t               *testing.T
 	redis           *miniredis.Miniredis
 	rdb             *redis.Client
-	portals         string // path
-	log             *lines
+	portals         string          // path
+	log             *testkit.Buffer // what both programs log
 	edge, publisher program
 }
 
 // start runs a world until the test ends. portals is the text of the file.
 func start(t *testing.T, portals string, environ ...string) *world {
 	t.Helper()
-	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(lines)}
+	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(testkit.Buffer)}
 	w.redis.RequireAuth(password)
 	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), Password: password})
 	t.Cleanup(func() { w.rdb.Close() })

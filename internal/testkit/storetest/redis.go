@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // Redis is a redis-server of a test's own, on a free port of the loopback, without persistence.
@@ -21,7 +23,7 @@ type Redis struct {
 	addr string
 	args []string
 	cmd  *exec.Cmd
-	out  bytes.Buffer
+	out  *testkit.Buffer
 }
 
 const (
@@ -140,9 +142,9 @@ func (r *Redis) Do(words ...string) (string, error) {
 }
 
 func (r *Redis) start() error {
-	r.out.Reset()
+	r.out = new(testkit.Buffer)
 	cmd := exec.Command(r.args[0], r.args[1:]...)
-	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	cmd.Stdout, cmd.Stderr = r.out, r.out
 	if err := cmd.Start(); err != nil {
 		return err
 	}
