@@ -23,9 +23,6 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = time.Minute
-
 // TestMain lets the test binary be the program itself, for tests that need a process.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_PUSHGATE") != "" {
@@ -65,7 +62,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	case err := <-served:
 		t.Fatal(err)
 	}
-	eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
+	testkit.Eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
 	return url, stop
 }
 
@@ -116,7 +113,7 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 	if url == "" {
 		t.Fatal("the banner names no address")
 	}
-	eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
+	testkit.Eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
 
 	config := devConfig(t, url)
 	socket, _, err := websocket.Dial(t.Context(), config.WebSocket+"?CHANNEL_ID="+config.ChannelID, nil)
@@ -131,7 +128,7 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 	}()
 	polled := make(chan int, 1)
 	go func() { polled <- get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID).code }()
-	eventually(t, "both subscribed", func() bool {
+	testkit.Eventually(t, "both subscribed", func() bool {
 		var status pageStatus
 		err := json.Unmarshal([]byte(get(t, url+"/dev/status").body), &status)
 		return err == nil && status.WebSockets == 1 && status.Polls == 1
@@ -166,11 +163,11 @@ func TestMessagesExpire(t *testing.T) {
 	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3600", `{"n":"long"}`)
 	history := config.Poll + "?CHANNEL_ID=" + config.ChannelID + "&mid=" + strings.Repeat("0", 26)
 	// The answer to a post says that it is in the log: the edge, which keeps what is recent, may hear of it a moment later.
-	eventually(t, "both in the log", func() bool {
+	testkit.Eventually(t, "both in the log", func() bool {
 		body := get(t, history).body
 		return strings.Contains(body, "short") && strings.Contains(body, "long")
 	})
-	eventually(t, "the short one has expired", func() bool { return !strings.Contains(get(t, history).body, "short") })
+	testkit.Eventually(t, "the short one has expired", func() bool { return !strings.Contains(get(t, history).body, "short") })
 	if body := get(t, history).body; !strings.Contains(body, "long") {
 		t.Errorf("later the log has %s", body)
 	}
@@ -179,7 +176,7 @@ func TestMessagesExpire(t *testing.T) {
 // TestStatisticsTellOfBoth: of the edge and of the publisher, which are one process here and two elsewhere.
 func TestStatisticsTellOfBoth(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_ID=here")
-	eventually(t, "in the statistics", func() bool {
+	testkit.Eventually(t, "in the statistics", func() bool {
 		var processes []struct {
 			PID             int
 			ProcessUniqueID string
@@ -221,7 +218,7 @@ func get(t *testing.T, url string) answer {
 func post(t *testing.T, url, expiry, body string) {
 	t.Helper()
 	key := rand.Text()
-	eventually(t, "published", func() bool {
+	testkit.Eventually(t, "published", func() bool {
 		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -246,14 +243,4 @@ func devConfig(t *testing.T, url string) (config pageConfig) {
 		t.Fatal(fmt.Errorf("/dev/config: %w", err))
 	}
 	return config
-}
-
-// eventually waits until what is described has been reached.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not %s within %v", what, patience)
-		}
-	}
 }

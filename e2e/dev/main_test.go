@@ -20,10 +20,8 @@ import (
 	"time"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
-
-// patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = time.Minute
 
 // pushgate is the path of the program, which has pushgate-load beside it.
 var pushgate string
@@ -67,7 +65,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 		stopped = true
 		// How soon and how it ends is tested where dev is.
 		program.Process.Signal(syscall.SIGINT)
-		late := time.AfterFunc(patience, func() { program.Process.Kill() })
+		late := time.AfterFunc(testkit.Patience, func() { program.Process.Kill() })
 		defer late.Stop()
 		io.Copy(io.Discard, stdout)
 		program.Wait()
@@ -79,7 +77,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	if url == "" {
 		t.Fatal("pushgate dev names no address")
 	}
-	eventually(t, "ready", func() bool {
+	testkit.Eventually(t, "ready", func() bool {
 		code, _ := get(t, url+"/readyz")
 		return code == http.StatusOK
 	})
@@ -125,7 +123,7 @@ func get(t *testing.T, url string) (code int, body string) {
 func post(t *testing.T, url, expiry, body string) {
 	t.Helper()
 	key := rand.Text()
-	eventually(t, "published", func() bool {
+	testkit.Eventually(t, "published", func() bool {
 		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -142,14 +140,4 @@ func post(t *testing.T, url, expiry, body string) {
 		}
 		return response.StatusCode == http.StatusOK
 	})
-}
-
-// eventually waits until what is described has been reached.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not %s within %v", what, patience)
-		}
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func TestPageShowsDelivery(t *testing.T) {
@@ -91,7 +93,7 @@ func TestPageWakesSleeper(t *testing.T) {
 	p.waitCard("sleeper", "Anna is typing …", "expired")
 	p.waitCard("sleeper", "See you there", "waiting")
 	config := devConfig(t, url)
-	eventually(t, "the log has forgotten the short one", func() bool {
+	testkit.Eventually(t, "the log has forgotten the short one", func() bool {
 		_, history := get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID+"&mid="+cursor)
 		return !strings.Contains(history, "typing")
 	})

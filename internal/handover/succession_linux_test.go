@@ -39,7 +39,7 @@ func TestSuccession(t *testing.T) {
 			t.Errorf("listens at %v, not at %v", next.listener.Addr(), p.listener.Addr())
 		}
 		<-p.left
-		eventually(t, "all are the successor's", func() bool { return p.edge.count() == 0 && next.edge.count() == len(clients) })
+		testkit.Eventually(t, "all are the successor's", func() bool { return p.edge.count() == 0 && next.edge.count() == len(clients) })
 		p.stop()
 		clients = append(clients, next.clients(t, 1)...)
 		p = next
@@ -65,7 +65,7 @@ func TestSuccessorIsReadyFirst(t *testing.T) {
 	p.reach(t, clients, "still here")
 	next.edge.ready.Store(true)
 	<-p.left
-	eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients) })
+	testkit.Eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients) })
 	next.reach(t, clients, "there now")
 }
 
@@ -132,7 +132,7 @@ func TestSuccessorsThatFail(t *testing.T) {
 			l.conn.Close()
 			next := start(t, path, nil)
 			<-p.left
-			eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients)-c.lost })
+			testkit.Eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients)-c.lost })
 			if c.lost == 0 {
 				next.reach(t, clients, "as before")
 			}
@@ -185,7 +185,7 @@ func TestFailedHandOverIsLogged(t *testing.T) {
 	l.say(t, message{Ready: true})
 	l.hear(t) // a session
 	l.conn.Close()
-	eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "hand-over failed") })
+	testkit.Eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "hand-over failed") })
 	if text := log.String(); strings.Contains(text, `"handed over"`) || !strings.Contains(text, "level=WARN") || !strings.Contains(text, "after 0 sessions: ") {
 		t.Error(text)
 	}
@@ -263,7 +263,7 @@ func TestPredecessorsThatFail(t *testing.T) {
 			}
 		})
 		p := start(t, path, nil)
-		eventually(t, "all are refused", func() bool { return refused.Load() == 7 })
+		testkit.Eventually(t, "all are refused", func() bool { return refused.Load() == 7 })
 		if n := p.edge.count(); n != 0 {
 			t.Errorf("%d sessions", n)
 		}

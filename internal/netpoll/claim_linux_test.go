@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func (c *Conn) rests() bool { return c.state.Load() == resting }
@@ -19,7 +21,7 @@ func TestClaim(t *testing.T) {
 		defer client.Close()
 		p := serve(t, s, server)
 		client.Write([]byte("x"))
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		if s.plain {
 			if _, ok := p.Claim(); ok {
 				t.Error("claimed, and it is being read")
@@ -27,7 +29,7 @@ func TestClaim(t *testing.T) {
 			p.Close()
 			return
 		}
-		eventually(t, "it rests", p.rests)
+		testkit.Eventually(t, "it rests", p.rests)
 		poller := s.poller.Load()
 		poller.mu.Lock()
 		at := p.place
@@ -48,20 +50,20 @@ func TestClaim(t *testing.T) {
 			t.Error("read by whom it was claimed from")
 		}
 		p.Serve(p.read)
-		eventually(t, "it is read again", func() bool { return p.bytes.Load() == 2 })
+		testkit.Eventually(t, "it is read again", func() bool { return p.bytes.Load() == 2 })
 
-		eventually(t, "it rests", p.rests)
+		testkit.Eventually(t, "it rests", p.rests)
 		conn, _ = p.Claim()
 		other := New(s.start)
 		defer other.Close()
 		q := serve(t, other, conn)
 		client.Write([]byte("z"))
-		eventually(t, "it is read elsewhere", func() bool { return q.bytes.Load() == 1 })
-		eventually(t, "it rests", q.rests)
+		testkit.Eventually(t, "it is read elsewhere", func() bool { return q.bytes.Load() == 1 })
+		testkit.Eventually(t, "it rests", q.rests)
 		conn, _ = q.Claim()
 		r := serve(t, s, conn) // where it has been before
 		client.Write([]byte("z"))
-		eventually(t, "it is read where it was", func() bool { return r.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read where it was", func() bool { return r.bytes.Load() == 1 })
 		r.Close()
 		if _, ok := r.Claim(); ok {
 			t.Error("claimed, and it is closed")
@@ -119,7 +121,7 @@ func claimOften(t *testing.T, sets [2]*Set, server, client net.Conn) {
 	})
 	p := serve(t, sets[0], server)
 	read, claims := int64(0), 0
-	eventually(t, "all is read", func() bool {
+	testkit.Eventually(t, "all is read", func() bool {
 		if conn, ok := p.Claim(); ok {
 			claims++
 			if claims%3 == 0 {

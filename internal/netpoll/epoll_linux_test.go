@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func TestRestingConnsHaveNoGoroutine(t *testing.T) {
@@ -24,13 +26,13 @@ func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 		client.Write([]byte("x"))
 	}
 	for _, p := range peers {
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		if calls := p.calls.Load(); calls != 1 {
 			t.Errorf("called %d times for one byte", calls)
 		}
 	}
 	// One is the poller's.
-	eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
+	testkit.Eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
 	for i, p := range peers {
 		p.Close()
 		clients[i].Close()
@@ -92,7 +94,7 @@ func TestPollerThatRefuses(t *testing.T) {
 	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
 	served := serve(t, s, server)
 	client.Write([]byte("x"))
-	eventually(t, "it is read", func() bool { return served.bytes.Load() == 1 })
+	testkit.Eventually(t, "it is read", func() bool { return served.bytes.Load() == 1 })
 	served.Close()
 	client.Close()
 	running.Wait()

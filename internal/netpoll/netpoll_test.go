@@ -80,16 +80,6 @@ func serve(t testing.TB, s *Set, conn net.Conn) *peer {
 	return p
 }
 
-// eventually waits for something that has to come about.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after 30 s: %s", what)
-		}
-	}
-}
-
 func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for _, kind := range []*network{newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")} {
@@ -97,7 +87,7 @@ func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 			client.Write([]byte("early"))
 			p := serve(t, s, server)
 			for i := range int64(20) {
-				eventually(t, "it is read", func() bool { return p.bytes.Load() == 5*(i+1) })
+				testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 5*(i+1) })
 				client.Write([]byte("later"))
 			}
 			client.Close()
@@ -175,12 +165,12 @@ func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 		resting, client := n.pair(t)
 		p := serve(t, s, resting)
 		client.Write([]byte("x"))
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		s.Close()
 		fresh, late := n.pair(t)
 		q := serve(t, s, fresh)
 		late.Write([]byte("x"))
-		eventually(t, "the late one is read", func() bool { return q.bytes.Load() == 1 })
+		testkit.Eventually(t, "the late one is read", func() bool { return q.bytes.Load() == 1 })
 		for _, c := range []io.Closer{p, q, client, late} {
 			c.Close()
 		}
@@ -215,7 +205,7 @@ func TestStorm(t *testing.T) {
 					for range random.IntN(4) {
 						send()
 						if random.IntN(2) == 0 {
-							eventually(t, "all is read", func() bool { return p.bytes.Load() == sent })
+							testkit.Eventually(t, "all is read", func() bool { return p.bytes.Load() == sent })
 						}
 					}
 					switch random.IntN(4) {

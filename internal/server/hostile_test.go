@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 const key = "a key that only these tests have"
@@ -90,7 +91,7 @@ func TestHostileRequests(t *testing.T) {
 		if got := w.raw(p, c.sent); !strings.Contains(got, " "+c.want+" ") {
 			t.Errorf("%s: %q, want %s", c.name, got, c.want)
 		}
-		w.eventually("counted: "+c.name, func() bool { return p.metric(t, c.counter, "") == before+1 })
+		testkit.Eventually(t, "counted: "+c.name, func() bool { return p.metric(t, c.counter, "") == before+1 })
 		if n := w.publisher.metric(t, "pushgate_published_total", ""); n != published {
 			t.Errorf("%s: published", c.name)
 		}
@@ -136,7 +137,7 @@ func TestSlowHeads(t *testing.T) {
 			t.Fatal("a head that never ends is waited for:", err)
 		}
 	}
-	w.eventually("all counted", func() bool { return w.edge.metric(t, "pushgate_http_refused_total", "") == 200 })
+	testkit.Eventually(t, "all counted", func() bool { return w.edge.metric(t, "pushgate_http_refused_total", "") == 200 })
 }
 
 // works checks that a message goes through.

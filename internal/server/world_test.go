@@ -54,6 +54,11 @@ type world struct {
 func start(t *testing.T, portals string, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(testkit.Buffer)}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("both programs logged:\n%s", w.log)
+		}
+	})
 	w.redis.RequireAuth(password)
 	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), Password: password})
 	t.Cleanup(func() { w.rdb.Close() })
@@ -101,7 +106,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	w.must(err)
 	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: publisherPort(p, registry, logger),
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
-	w.eventually("ready", func() bool {
+	testkit.Eventually(w.t, "ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
 	})
 	return w
@@ -118,16 +123,6 @@ func (w *world) must(err error) {
 func (w *world) write(portals string) {
 	w.t.Helper()
 	w.must(os.WriteFile(w.portals, []byte(portals), 0o600))
-}
-
-// eventually waits until something is so: everything here runs in real time.
-func (w *world) eventually(what string, so func() bool) {
-	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("not %s\n%s", what, w.log)
-		}
-	}
 }
 
 // get returns the body of an answer, whatever its status is.
@@ -176,7 +171,7 @@ func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 // subscribed waits until the edge has n WebSockets: it says yes to a handshake before it attaches what comes of it.
 func (w *world) subscribed(n float64) {
 	w.t.Helper()
-	w.eventually("subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
+	testkit.Eventually(w.t, "subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
 }
 
 // say sends a frame on a new WebSocket and gives how that ends, or the answer.
