@@ -23,6 +23,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -90,11 +91,7 @@ func BenchmarkFanOut(b *testing.B) {
 		})
 	}
 	// A client has its answer before its session is attached.
-	for deadline := time.Now().Add(10 * time.Second); len(hub.Presence()) == 0 || hub.Presence()[0].Sessions < sessions; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatal(hub.Presence())
-		}
-	}
+	testkit.Eventually(b, "all are attached", func() bool { return len(hub.Presence()) > 0 && hub.Presence()[0].Sessions == sessions })
 	body := []byte(`{"text":"` + strings.Repeat("x", 240) + `"}`)
 	b.ReportAllocs()
 	sequence := uint64(0)

@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -108,7 +109,7 @@ func TestResetsLeakNothing(t *testing.T) {
 	}
 	// left waits until nothing is left of the clients, and returns what is.
 	left := func(before int) (opened, counted, members, joined int) {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		testkit.Wait(func() bool {
 			opened, members = descriptors(t)-before, len(e.shared.Heartbeats.Members())
 			counted = int(e.shared.Conns.Open())
 			e.mu.Lock()
@@ -117,15 +118,12 @@ func TestResetsLeakNothing(t *testing.T) {
 				joined += tenant.connections
 			}
 			e.mu.Unlock()
-			if opened <= 0 && counted == 0 && members == 0 && joined == 0 || time.Now().After(deadline) {
-				return opened, counted, members, joined
-			}
-		}
+			return opened <= 0 && counted == 0 && members == 0 && joined == 0
+		})
+		return opened, counted, members, joined
 	}
 	reset(webSocket, true) // opens what the process keeps
-	for deadline := time.Now().Add(10 * time.Second); e.shared.Conns.Open() > 0 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Eventually(t, "the first one is gone", func() bool { return e.shared.Conns.Open() == 0 })
 	for _, step := range steps {
 		before := descriptors(t)
 		var clients sync.WaitGroup

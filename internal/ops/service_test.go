@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // start serves s until leave is called, which gives what Serve returned.
@@ -363,15 +365,10 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		results <- c.result
-		deadline := time.Now().Add(30 * time.Second)
-		for {
-			if _, body := get(t, admin, "/metrics"); strings.Contains(body, c.want) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("no", c.want)
-			}
-		}
+		testkit.Eventually(t, c.want, func() bool {
+			_, body := get(t, admin, "/metrics")
+			return strings.Contains(body, c.want)
+		})
 	}
 	if err := leave(); err != nil {
 		t.Error(err)
