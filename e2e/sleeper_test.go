@@ -118,21 +118,15 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		s.publisher.Close()
 		s.edge.Close()
 	})
-	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(e.Ready())
-		}
-	}
+	testkit.Eventually(t, "the edge is ready", func() bool { return e.Ready() == nil })
 	return s
 }
 
 // settle waits until the edge has been notified of all that was posted.
 func (s *smallWorld) settle(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
-		}
+	if !testkit.Wait(func() bool { return s.dispatched(t) >= s.posted }) {
+		t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
 	}
 }
 

@@ -10,9 +10,12 @@ const Patience = time.Minute
 
 // Wait calls ok again and again until it returns true, and reports whether it did so within
 // [Patience].
-func Wait(ok func() bool) bool {
+func Wait(ok func() bool) bool { return WaitFor(Patience, ok) }
+
+// WaitFor is [Wait] for what may take that long.
+func WaitFor(d time.Duration, ok func() bool) bool {
 	pause := time.Millisecond
-	for deadline := time.Now().Add(Patience); !ok(); pause = min(2*pause, 20*time.Millisecond) {
+	for deadline := time.Now().Add(d); !ok(); pause = min(2*pause, 20*time.Millisecond) {
 		if time.Now().After(deadline) {
 			return false
 		}

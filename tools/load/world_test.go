@@ -22,6 +22,7 @@ import (
 	pub "pushgate/internal/publisher"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 	"pushgate/tools/load/loop"
 )
@@ -62,11 +63,7 @@ func startPushgate(t *testing.T) Options {
 		publishers.CloseClientConnections()
 		publishers.Close()
 	})
-	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(e.Ready())
-		}
-	}
+	testkit.Eventually(t, "the edge is ready", func() bool { return e.Ready() == nil })
 	return Options{Sub: []string{edges.URL}, Pub: []string{publishers.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
 }
 
