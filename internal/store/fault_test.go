@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -54,15 +55,7 @@ func held(t testing.TB, l *store.Log, id channel.ID) (bodies []string) {
 	}
 }
 
-// eventually waits until ok, which is sure to happen.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
+var eventually = testkit.Eventually
 
 // follow follows with f until the test ends, or end is called.
 func follow(t testing.TB, l *store.Log, f proto.Follower) (end func()) {

@@ -5,7 +5,8 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // slots is the number of slots of a cluster.
@@ -111,9 +112,7 @@ func (r *Redis) must(words ...string) string {
 // await waits until ok returns true, and fails the test if it takes too long.
 func (r *Redis) await(what string, ok func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("never: %s\n%s", what, r.out.String())
-		}
+	if !testkit.Wait(ok) {
+		r.t.Fatalf("never: %s\n%s", what, r.out)
 	}
 }

@@ -149,19 +149,16 @@ func (r *Redis) start() error {
 		return err
 	}
 	r.cmd = cmd
+	var info string
 	var err error
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		var info string
-		info, err = r.Do("INFO", "server")
-		switch {
-		case strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
-			return nil
-		// A server of another test took the port first.
-		case strings.Contains(info, "\nprocess_id:"):
-			r.Stop()
-			return fmt.Errorf("%s is another server's", r.addr)
-		}
+	switch {
+	case !testkit.WaitFor(startTimeout, func() bool { info, err = r.Do("INFO", "server"); return strings.Contains(info, "\nprocess_id:") }):
+		r.Stop()
+		return fmt.Errorf("no answer to INFO: %w", err)
+	// A server of another test took the port first.
+	case !strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
+		r.Stop()
+		return fmt.Errorf("%s is another server's", r.addr)
 	}
-	r.Stop()
-	return fmt.Errorf("no answer to INFO: %w", err)
+	return nil
 }
