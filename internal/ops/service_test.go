@@ -377,9 +377,7 @@ func TestReload(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for hangsUp() { // once the service has gone, what is late would end the process
-		time.Sleep(time.Millisecond)
-	}
+	noticed(t) // once the service has gone, what is late would end the process
 	if err := leave(); err != nil {
 		t.Error(err)
 	}
@@ -391,9 +389,7 @@ func TestHangupWhileItStarts(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Error(err)
 		}
-		for hangsUp() {
-			time.Sleep(time.Millisecond)
-		}
+		noticed(t)
 		return Listen(address)
 	}})
 	if err := leave(); err != nil {
@@ -401,10 +397,14 @@ func TestHangupWhileItStarts(t *testing.T) {
 	}
 }
 
-// hangsUp reports whether a SIGHUP is on its way to this process, as far as the system tells.
-func hangsUp() bool {
-	status, _ := os.ReadFile("/proc/self/status")
-	_, pending, _ := strings.Cut(string(status), "\nShdPnd:\t")
-	signals, _ := strconv.ParseUint(pending[:min(16, len(pending))], 16, 64)
-	return signals&(1<<(syscall.SIGHUP-1)) != 0
+// noticed waits until no SIGHUP is on its way to this process, as far as the system says.
+func noticed(t *testing.T) {
+	if !testkit.Wait(func() bool {
+		status, _ := os.ReadFile("/proc/self/status")
+		_, pending, _ := strings.Cut(string(status), "\nShdPnd:\t")
+		signals, _ := strconv.ParseUint(pending[:min(16, len(pending))], 16, 64)
+		return signals&(1<<(syscall.SIGHUP-1)) == 0
+	}) {
+		t.Error("the signal does not arrive")
+	}
 }
