@@ -47,10 +47,7 @@ func TestSharedMode(t *testing.T) {
 	if registered.Status != "success" {
 		t.Fatalf("%+v", registered)
 	}
-	signer, err := sign.New("sha1", []byte(registered.SecurityKey))
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := testkit.Signer(registered.SecurityKey)
 
 	id := NewChannel()
 	poll := func(p *Portal, signer *sign.Signer) <-chan string {

@@ -88,10 +88,7 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := sign.New("sha1", []byte(Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := testkit.Signer(Key)
 	const inTime = 20 * time.Second // this is not about how soon an answer comes
 	st := store.New(rdb, store.Config{Timeout: inTime})
 	quiet := slog.New(slog.DiscardHandler)

@@ -202,7 +202,7 @@ func wrongKey(w *world) {
 	w.say(1, 2, private(1))
 	b.expect(1, 2)
 	key := randomKey()
-	w.portal.setKey(w.T, key)
+	w.portal.setKey(key)
 	var killing sync.WaitGroup // at once: none may take the page in from another
 	for _, edge := range w.push.Edges {
 		killing.Go(edge.Kill)

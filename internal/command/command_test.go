@@ -15,7 +15,6 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/proto/pb"
-	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -78,8 +77,8 @@ func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, e
 func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }
 
 var (
-	signer, _ = sign.New("sha1", []byte("a key of the tests"))
-	mine      = id(100) // the public id of the client of the tests
+	signer = testkit.Signer("a key of the tests")
+	mine   = id(100) // the public id of the client of the tests
 )
 
 func id(n byte) channel.ID { return channel.FromBytes([16]byte{n, 0xee}) }
@@ -150,10 +149,7 @@ const hello = `{"module_id":"im","command":"hello","params":{"a":1}}`
 
 func TestVectors(t *testing.T) {
 	v := vectors.Load(t)
-	key, err := sign.New("sha1", []byte(v.Parsing.Generation2.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.Signer(v.Parsing.Generation2.Key)
 	cases := 0
 	for _, c := range v.Protobuf.Cases {
 		if c.Message != "RequestBatch" {

@@ -27,7 +27,6 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
@@ -42,9 +41,9 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	alice     = channel.FromBytes([16]byte{1})
-	bob       = channel.FromBytes([16]byte{2})
-	signer, _ = sign.New("sha1", []byte("a key of the tests"))
+	alice  = testkit.Channel(1)
+	bob    = testkit.Channel(2)
+	signer = testkit.Signer("a key of the tests")
 )
 
 // What docs/protocol.md and docs/guarantees.md promise.

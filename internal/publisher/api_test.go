@@ -13,12 +13,13 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // call returns a signed post of version 5, from an address that is not allowed: only the signature
 // counts.
 func call(t *testing.T, body string) *http.Request {
-	r := request("POST", "/bitrix/api/?hostId=host&signature="+signer(t, testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
+	r := request("POST", "/bitrix/api/?hostId=host&signature="+testkit.Signer(testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
 	r.RemoteAddr = "192.0.2.1:5000"
 	return r
 }
@@ -127,7 +128,7 @@ func TestAPIRefuses(t *testing.T) {
 	c.HostID, c.Limits.Payload = "host", 100
 	p := newPublisher(c, f)
 	body := publishCall(`{"userList":[5],"body":{}}`)
-	good := signer(t, testKey).SignBody([]byte(body))
+	good := testkit.Signer(testKey).SignBody([]byte(body))
 	for name, c := range map[string]struct {
 		target, body string
 		status       int

@@ -17,7 +17,6 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/publisher"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/faulty"
@@ -62,14 +61,10 @@ func start(t *testing.T, cfg store.Config) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	st := store.New(rdb, cfg)
 	log := st.Log("default")
 	registry := prometheus.NewRegistry()
-	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
+	table, err := portal.NewTable(&portal.Portal{Signer: testkit.Signer("0123456789abcdef"), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}

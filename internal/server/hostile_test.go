@@ -19,7 +19,7 @@ const key = "a key that only these tests have"
 func TestHostileRequests(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := channel.FromBytes([16]byte{1})
-	good := signerOf(key).Sign(channel.Ref{Private: id}).String()
+	good := testkit.Signer(key).Sign(channel.Ref{Private: id}).String()
 	bad := id.String() + "." + strings.Repeat("0", 40)
 	const (
 		netHTTP   = "pushgate_http_refused_total"
@@ -80,7 +80,7 @@ func TestHostileRequests(t *testing.T) {
 		{"a semicolon", get("CHANNEL_ID=" + good + ";"), "400", subscribe},
 		{"no UTF-8, posting", post("CHANNEL_ID=%ff%fe"+id.String(), "Content-Length: 5\r\n\r\nhello"), "400", publish},
 		{"a wrong list before the right one, posting", post("CHANNEL_ID=zz&CHANNEL_ID="+id.String(), "Content-Length: 5\r\n\r\nhello"), "400", publish},
-		{"a wrong signature before the right one", "POST /bitrix/api/?signature=00&signature=" + signerOf(key).SignBody([]byte("[]")) +
+		{"a wrong signature before the right one", "POST /bitrix/api/?signature=00&signature=" + testkit.Signer(key).SignBody([]byte("[]")) +
 			" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]", "400", publish},
 	} {
 		p := w.edge
@@ -130,7 +130,7 @@ func TestSlowHeads(t *testing.T) {
 		slow = append(slow, conn)
 	}
 	id := channel.FromBytes([16]byte{2})
-	w.works(signerOf(key).Sign(channel.Ref{Private: id}).String(), id)
+	w.works(testkit.Signer(key).Sign(channel.Ref{Private: id}).String(), id)
 	for _, conn := range slow {
 		w.must(conn.SetReadDeadline(time.Now().Add(15 * time.Second)))
 		if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {

@@ -19,7 +19,7 @@ import (
 func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
 	portal := fmt.Sprintf(`{"portals": [{"keys": [%q], "limits": {"rate": 1}}]}`, personalKey)
 	w := start(t, portal)
-	s := signerOf(personalKey)
+	s := testkit.Signer(personalKey)
 	private, public := madeUp(1), madeUp(2)
 	list := "CHANNEL_ID=" + url.QueryEscape(s.Sign(channel.Ref{Private: private, Public: public}).String())
 	ctx, cancel := context.WithCancel(t.Context())

@@ -82,7 +82,7 @@ func serverStats() string {
 func TestNothingSecretIsTold(t *testing.T) {
 	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_HOSTS=x", "PUSHGATE_MAX_CHANNELS=2",
 		"PUSHGATE_RECENT_BYTES=0") // so that damaged records are read, however late who asks comes
-	s := signerOf(personalKey)
+	s := testkit.Signer(personalKey)
 	private, public, foreign, closed := madeUp(1), madeUp(2), madeUp(3), madeUp(4)
 	ref := s.Sign(channel.Ref{Private: private, Public: public})
 	list := ref.String()
@@ -121,7 +121,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 		post("/bitrix/pub/?CHANNEL_ID="+closed.String(), body)
 		post("/bitrix/pub/?CHANNEL_ID="+list, strings.Repeat(body, 100))
 		for range 3 { // more than the portal may
-			post("/bitrix/pub/?clientId="+clientID+"&CHANNEL_ID="+private.String()+"&signature="+signerOf(sharedKey).SignBody([]byte(body)), body)
+			post("/bitrix/pub/?clientId="+clientID+"&CHANNEL_ID="+private.String()+"&signature="+testkit.Signer(sharedKey).SignBody([]byte(body)), body)
 		}
 		post("/bitrix/pub/?clientId="+strings.Repeat("0", 32)+"&CHANNEL_ID="+list, body)
 		post("/bitrix/pub/?binaryMode=true", batch(private, nil, true, body))

@@ -22,7 +22,6 @@ import (
 
 	"pushgate/internal/config"
 	"pushgate/internal/ops"
-	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 )
 
@@ -231,15 +230,6 @@ func (p program) metric(t *testing.T, name, label string) (sum float64) {
 		}
 	}
 	return sum
-}
-
-// signerOf makes the signer of a key.
-func signerOf(key string) *sign.Signer {
-	s, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		panic(err)
-	}
-	return s
 }
 
 // onePortal is the file of a portal that needs no name.

@@ -20,7 +20,6 @@ import (
 	"pushgate/internal/edge"
 	"pushgate/internal/portal"
 	pub "pushgate/internal/publisher"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
@@ -32,10 +31,6 @@ import (
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
-	verifier, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	signer, err := NewSigner("sha1", key)
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +38,7 @@ func startPushgate(t *testing.T) Options {
 	log := storetest.NewMemory(store.Config{})
 	registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
-	portals, err := portal.NewTable(&portal.Portal{Signer: verifier, Limits: limits})
+	portals, err := portal.NewTable(&portal.Portal{Signer: testkit.Signer(key), Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
