@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 var benchBody = []byte(`{"module_id":"im","command":"message","params":{"text":"` + strings.Repeat("x", 180) + `"},"extra":{}}`)
@@ -13,7 +14,7 @@ var benchBody = []byte(`{"module_id":"im","command":"message","params":{"text":"
 // BenchmarkForms is what a message costs to write in each wire form: the first time, which is once for a receiver or for all, and then for each
 // reader.
 func BenchmarkForms(b *testing.B) {
-	receivers := []channel.ID{channel.FromBytes([16]byte{1})}
+	receivers := []channel.ID{testkit.Channel(1)}
 	created := time.Unix(1795226210, 759e6)
 	events := make([]byte, 0, 1024)
 	for _, form := range []struct {

@@ -159,7 +159,7 @@ func toPB(m *proto.Message) *pb.ResponseBatch {
 func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
 	old := parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	for _, size := range []int{0, 1, 40, 60, 70, 80, 100, 126, 127, 128, 200, 16300, 16383, 16384, 70000} {
-		for _, sender := range []proto.Sender{{}, {Type: proto.SenderBackend}, {Type: proto.SenderClient, ID: channel.FromBytes([16]byte{7})}, {Type: proto.SenderClient, ID: old}} {
+		for _, sender := range []proto.Sender{{}, {Type: proto.SenderBackend}, {Type: proto.SenderClient, ID: testkit.Channel(7)}, {Type: proto.SenderClient, ID: old}} {
 			for _, ttl := range []time.Duration{0, time.Millisecond, time.Second, time.Second + 1, proto.MaxTTL} {
 				for _, created := range []time.Time{time.Unix(0, 0), time.Unix(1795226210, 5)} {
 					m := message(strings.Repeat("x", size), 1)
@@ -224,7 +224,7 @@ func FuzzBinary(f *testing.F) {
 		m.TTL = time.Duration(max(ttl, 0)%proto.MaxTTL.Milliseconds()) * time.Millisecond
 		m.Sender.Type = proto.SenderType(sender % 3)
 		if id {
-			m.Sender.ID = channel.FromBytes([16]byte{sender})
+			m.Sender.ID = testkit.Channel(sender)
 		}
 		want, err := protobuf.Marshal(toPB(m))
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // TestFrameHeader has the sizes at which the form of the length changes (RFC 6455, 5.2).
@@ -145,7 +146,7 @@ func message(body string, receivers int) *proto.Message {
 		Created: time.UnixMicro(1795226210759123), TTL: time.Hour,
 	}
 	for i := range receivers {
-		m.Receivers = append(m.Receivers, channel.FromBytes([16]byte{byte(i + 1)}))
+		m.Receivers = append(m.Receivers, testkit.Channel(byte(i+1)))
 	}
 	return m
 }

@@ -50,11 +50,11 @@ func TestRecord(t *testing.T) {
 	users.Receivers = append(users.Receivers, channel.ForUser(5), channel.StatusOf(math.MaxInt64))
 	users.UserParams = []proto.UserParams{{User: 5, Params: []byte(`{"p":1}`)}, {User: math.MaxInt64, Params: []byte(`{}`)}}
 	client, oldClient, nobody, portal := message("x", 2), message("x", 2), message("x", 2), message("x", 2)
-	client.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	client.Sender = proto.Sender{Type: proto.SenderClient, ID: testkit.Channel(9)}
 	oldClient.Sender = proto.Sender{Type: proto.SenderClient, ID: old.Receivers[2]}
 	nobody.Sender = proto.Sender{Type: proto.SenderClient}
 	portal.Sender = proto.Sender{Type: proto.SenderBackend}
-	portal.Receivers = append(portal.Receivers, channel.ForPublic(channel.FromBytes([16]byte{9})))
+	portal.Receivers = append(portal.Receivers, channel.ForPublic(testkit.Channel(9)))
 	for _, m := range []*proto.Message{client, oldClient, nobody} { // clients write to public ids
 		for i, id := range m.Receivers {
 			m.Receivers[i] = channel.ForPublic(id)
@@ -124,7 +124,7 @@ func TestRecordLimits(t *testing.T) {
 		t.Errorf("a flag that nobody knows: %v", err)
 	}
 	client := message("body", 1)
-	client.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	client.Sender = proto.Sender{Type: proto.SenderClient, ID: testkit.Channel(9)}
 	whole := proto.AppendRecord(nil, client)
 	for n := range len(whole) - len("body") {
 		if _, err := proto.DecodeRecord(proto.ID{}, whole[:n]); !errors.Is(err, proto.ErrRecord) {
@@ -164,7 +164,7 @@ func TestOldRecordOfAClient(t *testing.T) {
 
 func TestCopyForOthers(t *testing.T) {
 	m := message("x", 2)
-	m.Sender = proto.Sender{Type: proto.SenderClient, ID: channel.FromBytes([16]byte{9})}
+	m.Sender = proto.Sender{Type: proto.SenderClient, ID: testkit.Channel(9)}
 	m.Text(0)
 	got, want := fieldsOf(m.To(m.Receivers[1:])), fieldsOf(m)
 	want.ID, want.Receivers = proto.ID{}, want.Receivers[1:]

@@ -20,7 +20,7 @@ import (
 func TestIdempotencyKey(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer := testkit.Signer("0123456789abcdef")
-	id := channel.FromBytes([16]byte{7})
+	id := testkit.Channel(7)
 	const call = `[{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":1}}},
 		{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":2}}}]`
 	post := func(target, body, key string) string {
@@ -87,7 +87,7 @@ func TestIdempotencyKey(t *testing.T) {
 func TestKeysOfSendersAreApart(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer := testkit.Signer("0123456789abcdef")
-	id := channel.FromBytes([16]byte{8})
+	id := testkit.Channel(8)
 	now := time.Now().Unix()
 	const body = `{"n":1}`
 	timed := signer.SignPost(sign.Post{Time: now, Channels: id.String(), Body: []byte(body)})

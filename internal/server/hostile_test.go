@@ -18,7 +18,7 @@ const key = "a key that only these tests have"
 // subscribed and nothing published by it, and afterwards the programs work as before.
 func TestHostileRequests(t *testing.T) {
 	w := start(t, onePortal(key))
-	id := channel.FromBytes([16]byte{1})
+	id := testkit.Channel(1)
 	good := testkit.Signer(key).Sign(channel.Ref{Private: id}).String()
 	bad := id.String() + "." + strings.Repeat("0", 40)
 	const (
@@ -129,7 +129,7 @@ func TestSlowHeads(t *testing.T) {
 		fmt.Fprintf(conn, "GET /bitrix/sub/ HTTP/1.1\r\nHost: x\r\nX: ")
 		slow = append(slow, conn)
 	}
-	id := channel.FromBytes([16]byte{2})
+	id := testkit.Channel(2)
 	w.works(testkit.Signer(key).Sign(channel.Ref{Private: id}).String(), id)
 	for _, conn := range slow {
 		w.must(conn.SetReadDeadline(time.Now().Add(15 * time.Second)))

@@ -22,7 +22,7 @@ import (
 	"pushgate/internal/testkit/storetest"
 )
 
-func ch(n byte) channel.ID { return channel.FromBytes([16]byte{n}) }
+func ch(n byte) channel.ID { return testkit.Channel(n) }
 
 func msg(ttl time.Duration, body string, receivers ...channel.ID) *proto.Message {
 	return &proto.Message{Receivers: receivers, Body: []byte(body), TTL: ttl, Created: time.Now()}

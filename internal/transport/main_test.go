@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-var alice = channel.FromBytes([16]byte{1})
+var alice = testkit.Channel(1)
 
 // owner is an owner that wants nothing.
 type owner struct {

@@ -5,9 +5,10 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
-var alice = channel.FromBytes([16]byte{1})
+var alice = testkit.Channel(1)
 
 // A message that cannot be encoded is skipped: its readers would end, again whenever they come
 // back.

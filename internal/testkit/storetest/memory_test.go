@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-var channels = []channel.ID{channel.FromBytes([16]byte{1})}
+var channels = []channel.ID{testkit.Channel(1)}
 
 func post(t *testing.T, m *storetest.Memory, ttl time.Duration, body string) proto.ID {
 	t.Helper()
