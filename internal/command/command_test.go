@@ -330,8 +330,8 @@ func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 		if c.Name != "channel stats response" {
 			continue
 		}
-		one, _ := channel.Parse("00112233445566778899aabbccddeeff") // even
-		two, _ := channel.Parse("f0e5d42369441879d7e176c96cbbff2d")
+		one := testkit.ParseChannel("00112233445566778899aabbccddeeff") // even
+		two := testkit.ParseChannel("f0e5d42369441879d7e176c96cbbff2d")
 		x := newExecutor(t, &fake{})
 		x.log = &only{id: one}
 		got, err := x.Online(t.Context(), []channel.ID{one, two})

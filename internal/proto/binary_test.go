@@ -157,7 +157,7 @@ func toPB(m *proto.Message) *pb.ResponseBatch {
 
 // TestBinaryIsWhatTheGeneratedCodeWrites has the sizes at which the form of a length changes, and every field absent once.
 func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
-	old := parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	old := testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	for _, size := range []int{0, 1, 40, 60, 70, 80, 100, 126, 127, 128, 200, 16300, 16383, 16384, 70000} {
 		for _, sender := range []proto.Sender{{}, {Type: proto.SenderBackend}, {Type: proto.SenderClient, ID: testkit.Channel(7)}, {Type: proto.SenderClient, ID: old}} {
 			for _, ttl := range []time.Duration{0, time.Millisecond, time.Second, time.Second + 1, proto.MaxTTL} {

@@ -40,7 +40,7 @@ func fieldsOf(m *proto.Message) fields {
 
 func TestRecord(t *testing.T) {
 	old := message("x", 2)
-	old.Receivers = append(old.Receivers, parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345"))
+	old.Receivers = append(old.Receivers, testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345"))
 	transient := message("x", 1)
 	transient.TTL = 0
 	longest := message(strings.Repeat("b", 1<<16), proto.MaxReceivers)
@@ -105,7 +105,7 @@ func TestRecordLimits(t *testing.T) {
 		}
 	}
 	old := message("x", 1)
-	old.Receivers[0] = parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	old.Receivers[0] = testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	many := message("x", 1)
 	many.UserParams = []proto.UserParams{{User: 1, Params: []byte("{}")}}
 	good = proto.AppendRecord(nil, many)
@@ -192,7 +192,7 @@ func FuzzDecodeRecord(f *testing.F) {
 		f.Add(proto.AppendRecord(nil, message(body, i%3)))
 	}
 	old := message("x", 1)
-	old.Receivers[0] = parseChannel(f, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	old.Receivers[0] = testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	f.Add(proto.AppendRecord(nil, old))
 	old.Receivers[0] = channel.ForUser(7)
 	old.UserParams = []proto.UserParams{{User: 7, Params: []byte(`{"a":1}`)}}

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -48,20 +48,11 @@ func TestTextFrames(t *testing.T) {
 			}
 			m := &proto.Message{ID: id, Body: body, Created: time.UnixMilli(c.CreatedMS).In(time.FixedZone("elsewhere", 3*3600))}
 			for _, text := range c.Channels {
-				m.Receivers = append(m.Receivers, parseChannel(t, text))
+				m.Receivers = append(m.Receivers, testkit.ParseChannel(text))
 			}
 			if got := string(m.Text(0).Payload()); got != c.Frame {
 				t.Errorf("frame\n%s, want\n%s", got, c.Frame)
 			}
 		})
 	}
-}
-
-func parseChannel(t testing.TB, s string) channel.ID {
-	t.Helper()
-	id, err := channel.Parse(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }

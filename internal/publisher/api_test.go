@@ -54,7 +54,7 @@ func TestAPIPublishes(t *testing.T) {
 		t.Fatalf("%d messages", len(f.got))
 	}
 	m := f.got[0]
-	if got, want := fmt.Sprint(m.Receivers), fmt.Sprint([]channel.ID{parse(t, idA), parse(t, idB), channel.ForUser(5), channel.ForUser(7)}); got != want {
+	if got, want := fmt.Sprint(m.Receivers), fmt.Sprint([]channel.ID{testkit.ParseChannel(idA), testkit.ParseChannel(idB), channel.ForUser(5), channel.ForUser(7)}); got != want {
 		t.Errorf("receivers %s, want %s", got, want)
 	}
 	if got, want := string(m.Body), `{"module_id":"im","command":"message","params":{"all":2},"extra":{}}`; got != want {
@@ -69,15 +69,6 @@ func TestAPIPublishes(t *testing.T) {
 	if m := f.got[2]; m.TTL != 2*time.Minute { // the rule of its type
 		t.Errorf("online: %v", m.TTL)
 	}
-}
-
-func parse(t *testing.T, text string) channel.ID {
-	t.Helper()
-	id, err := channel.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func TestAPICalls(t *testing.T) {

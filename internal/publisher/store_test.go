@@ -83,11 +83,7 @@ func (s *service) do(method, target, body string) *httptest.ResponseRecorder {
 
 func (s *service) history(t *testing.T, id string) (bodies []string) {
 	t.Helper()
-	parsed, err := channel.Parse(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := s.log.History(t.Context(), []channel.ID{parsed}, proto.ID{})
+	page, err := s.log.History(t.Context(), []channel.ID{testkit.ParseChannel(id)}, proto.ID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +110,7 @@ func TestPostReachesLog(t *testing.T) {
 
 func TestOnlineFromLog(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	id, _ := channel.Parse(idB)
+	id := testkit.ParseChannel(idB)
 	if _, _, err := s.log.SetPresence(t.Context(), "edge-1", []proto.Presence{{Channel: id, Sessions: 2}}, true); err != nil {
 		t.Fatal(err)
 	}

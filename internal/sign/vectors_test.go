@@ -273,10 +273,7 @@ func TestPublicSignature(t *testing.T) {
 		}
 		cases++
 		text, digits, _ := strings.Cut(c.ChannelID, ".")
-		id, err := channel.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := testkit.ParseChannel(text)
 		raw, _ := hex.DecodeString(digits)
 		if got := s.SignPublic(id); !bytes.Equal(got, raw) {
 			t.Errorf("%x, want %s", got, digits)

@@ -21,3 +21,12 @@ func Signer(keys ...string) *sign.Signer {
 
 // Channel returns the channel with a number.
 func Channel(n byte) channel.ID { return channel.FromBytes([16]byte{n}) }
+
+// ParseChannel returns the channel with an id as it is written, and panics if it is none.
+func ParseChannel(text string) channel.ID {
+	id, err := channel.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
