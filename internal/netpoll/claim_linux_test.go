@@ -17,7 +17,7 @@ func (c *Conn) rests() bool { return c.state.Load() == resting }
 // elsewhere.
 func TestClaim(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		defer client.Close()
 		p := serve(t, s, server)
 		client.Write([]byte("x"))
@@ -78,7 +78,7 @@ func TestClaim(t *testing.T) {
 func TestCloseOfClaimed(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	defer client.Close()
 	p := serve(t, s, server)
 	if _, ok := p.Claim(); !ok {
@@ -96,10 +96,9 @@ func TestCloseOfClaimed(t *testing.T) {
 func TestClaimStorm(t *testing.T) {
 	var running sync.WaitGroup
 	sets := [2]*Set{New(running.Go), New(running.Go)}
-	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	var storm sync.WaitGroup
 	for range 8 {
-		server, client := n.pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		storm.Go(func() { claimOften(t, sets, server, client) })
 	}
 	storm.Wait()
