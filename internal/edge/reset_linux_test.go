@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,16 +23,6 @@ import (
 
 // resets is how many clients reset their connection at each step.
 const resets = 120
-
-// descriptors returns the number of descriptors that the process has open.
-func descriptors(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
 
 // TestResetsLeakNothing has clients reset their connection at every step of a subscription.
 // Afterwards no descriptor, no count of the ceiling and no session is left of them.
@@ -110,7 +99,7 @@ func TestResetsLeakNothing(t *testing.T) {
 	// left waits until nothing is left of the clients, and returns what is.
 	left := func(before int) (opened, counted, members, joined int) {
 		testkit.Wait(func() bool {
-			opened, members = descriptors(t)-before, len(e.shared.Heartbeats.Members())
+			opened, members = testkit.Descriptors(t)-before, len(e.shared.Heartbeats.Members())
 			counted = int(e.shared.Conns.Open())
 			e.mu.Lock()
 			joined = 0
@@ -125,7 +114,7 @@ func TestResetsLeakNothing(t *testing.T) {
 	reset(webSocket, true) // opens what the process keeps
 	testkit.Eventually(t, "the first one is gone", func() bool { return e.shared.Conns.Open() == 0 })
 	for _, step := range steps {
-		before := descriptors(t)
+		before := testkit.Descriptors(t)
 		var clients sync.WaitGroup
 		for range resets / 8 {
 			for range 8 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -169,15 +168,10 @@ func (l link) hear(t *testing.T) message {
 
 // descriptors holds that the test leaves as many open as there were.
 func descriptors(t *testing.T) {
-	count := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
-	before := count()
-	t.Cleanup(func() { testkit.Eventually(t, "all descriptors are closed", func() bool { return count() <= before }) })
+	before := testkit.Descriptors(t)
+	t.Cleanup(func() {
+		testkit.Eventually(t, "all descriptors are closed", func() bool { return testkit.Descriptors(t) <= before })
+	})
 }
 
 // notProbed holds that no connection, accepted or handed over, has a keep-alive.

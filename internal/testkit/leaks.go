@@ -53,3 +53,13 @@ func endedDownTo(n int) bool {
 		}
 	}
 }
+
+// Descriptors returns how many files and sockets this process has open. Only Linux says so.
+func Descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
