@@ -129,17 +129,11 @@ func (s *smallWorld) settle(t *testing.T) {
 
 func (s *smallWorld) dispatched(t *testing.T) int {
 	t.Helper()
-	families, err := s.metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
+	n, found := testkit.Metric(t, s.metrics, "pushgate_dispatched_total", "")
+	if !found {
+		t.Fatal("the edge does not count what it is notified of")
 	}
-	for _, family := range families {
-		if family.GetName() == "pushgate_dispatched_total" {
-			return int(family.GetMetric()[0].GetCounter().GetValue())
-		}
-	}
-	t.Fatal("the edge does not count what it is notified of")
-	return 0
+	return int(n)
 }
 
 // sleeper is a client that connects when the test says so.

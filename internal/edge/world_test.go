@@ -19,7 +19,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
@@ -262,26 +261,11 @@ func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 // nothing moves any more.
 func (w *world) value(name, label string) float64 {
 	synctest.Wait()
-	families, err := w.metrics.Gather()
-	if err != nil {
-		w.t.Fatal(err)
+	value, found := testkit.Metric(w.t, w.metrics, "pushgate_"+name, label)
+	if !found {
+		w.t.Errorf("no metric %s %s", name, label)
 	}
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			if family.GetName() == "pushgate_"+name && (label == "" || metric.GetLabel()[0].GetValue() == label) {
-				return metricValue(metric)
-			}
-		}
-	}
-	w.t.Errorf("no metric %s %s", name, label)
-	return -1
-}
-
-func metricValue(m *dto.Metric) float64 {
-	if c := m.GetCounter(); c != nil {
-		return c.GetValue()
-	}
-	return m.GetGauge().GetValue()
+	return value
 }
 
 // text returns the record that a reader of a channel gets.

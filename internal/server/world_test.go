@@ -212,23 +212,11 @@ func (w *world) raw(p program, sent string) (line string) {
 	return strings.TrimSpace(line)
 }
 
-// metric sums up the series of a counter or gauge whose labels have a value, or all of them.
-func (p program) metric(t *testing.T, name, label string) (sum float64) {
+// metric returns the sum of the series of a counter or gauge whose first label has a value, or of
+// all of them.
+func (p program) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
-	families, err := p.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			if label == "" || len(m.GetLabel()) > 0 && m.GetLabel()[0].GetValue() == label {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
+	sum, _ := testkit.Metric(t, p.registry, name, label)
 	return sum
 }
 
