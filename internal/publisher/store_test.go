@@ -51,11 +51,7 @@ const inTime = 20 * time.Second
 func start(t *testing.T, cfg store.Config) *service {
 	t.Helper()
 	redis := miniredis.RunT(t)
-	link, err := faulty.New(redis.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { link.Close() })
+	link := faulty.Start(t, redis.Addr())
 	rdb, err := store.Open("redis://" + link.Addr())
 	if err != nil {
 		t.Fatal(err)

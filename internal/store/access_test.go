@@ -16,6 +16,7 @@ import (
 
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -97,7 +98,7 @@ func TestTLSAndACL(t *testing.T) {
 	files := "?ca=" + url.QueryEscape(certs.CA) + "&cert=" + url.QueryEscape(certs.Cert) + "&key=" + url.QueryEscape(certs.Key)
 	admin := open(t, server.URL())
 	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
-		proxy := through(t, addr)
+		proxy := faulty.Start(t, addr)
 		s := store.New(open(t, userURL("rediss", addr, files)), cfg)
 		link := store.New(open(t, userURL("rediss", proxy.Addr(), files)), cfg)
 		flush := func() {

@@ -30,7 +30,7 @@ func proxied(t testing.TB, cluster *storetest.Cluster) (redis.UniversalClient, [
 	ways := make(map[string]string)
 	var proxies []*faulty.Proxy
 	for _, node := range cluster.Nodes {
-		proxy := through(t, node.Addr())
+		proxy := faulty.Start(t, node.Addr())
 		ways[node.Addr()] = proxy.Addr()
 		proxies = append(proxies, proxy)
 	}

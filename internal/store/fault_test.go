@@ -19,6 +19,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -141,7 +142,7 @@ func TestFullRedisRefusesWhole(t *testing.T) {
 
 func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	const timeout = 200 * time.Millisecond
 	l := store.New(open(t, "redis://"+proxy.Addr()), store.Config{Timeout: timeout}).Log("default")
 	post(t, l, msg(time.Hour, "before", ch(1)))
@@ -183,7 +184,7 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 // what was not answered.
 func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	opt := open(t, "redis://"+proxy.Addr()).(*redis.Client).Options()
 	opt.MaxRetries = 5
 	eager := redis.NewClient(opt)
@@ -245,7 +246,7 @@ func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 func TestSilentLinkIsFoundDead(t *testing.T) {
 	t.Parallel() // it waits
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	cfg := store.Config{Ping: 50 * time.Millisecond, Silence: 1500 * time.Millisecond}
 	l := store.New(open(t, "redis://"+proxy.Addr()), cfg).Log("default")
 	r := recorder(t, l)

@@ -15,6 +15,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -35,7 +36,7 @@ func listeners(t testing.TB, rdb redis.UniversalClient) (connections, portals in
 func TestManyPortalsShareOneLink(t *testing.T) {
 	const portals = 200
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	direct := open(t, server.URL())
 	logs := store.New(direct, calm())
 	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
@@ -187,7 +188,7 @@ func (g *gapless) Down(error) { g.up = false }
 func TestFollowersComeAndGo(t *testing.T) {
 	const portals, each, rounds = 4, 6, 25
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	logs := store.New(open(t, server.URL()), calm())
 	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
 	stop := make(chan struct{})

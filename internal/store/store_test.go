@@ -34,7 +34,7 @@ func (c cuttable) Follow(ctx context.Context, f proto.Follower) error { return c
 // subject makes one of a server that tests reach by its address.
 func subject(t testing.TB, addr string, cfg store.Config) storetest.Subject {
 	t.Helper()
-	proxy := through(t, addr)
+	proxy := faulty.Start(t, addr)
 	s := store.New(open(t, "redis://"+addr), cfg)
 	link := store.New(open(t, "redis://"+proxy.Addr()), cfg)
 	return storetest.Subject{Log: cuttable{s.Log("default"), link.Log("default")}, Stats: s, Cut: proxy.Cut}
@@ -59,17 +59,6 @@ func open(t testing.TB, url string) redis.UniversalClient {
 	}
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
-}
-
-// through puts a proxy, which ends with the test, in front of a server.
-func through(t testing.TB, addr string) *faulty.Proxy {
-	t.Helper()
-	p, err := faulty.New(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
 }
 
 func TestMiniredis(t *testing.T) {
