@@ -141,6 +141,39 @@ func (r *Redis) Do(words ...string) (string, error) {
 	return line, err
 }
 
+// Must is Do for a command that must not fail, or the test ends.
+func (r *Redis) Must(words ...string) string {
+	r.t.Helper()
+	answer, err := r.Do(words...)
+	if err != nil || strings.HasPrefix(answer, "-") {
+		r.t.Fatalf("%q: %s, %v", words, answer, err)
+	}
+	return answer
+}
+
+// AddReplica starts a server that follows r, and returns it when it does.
+func (r *Redis) AddReplica() *Redis {
+	r.t.Helper()
+	host, port, _ := net.SplitHostPort(r.addr)
+	replica := StartRedis(r.t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
+	replica.awaitMaster()
+	return replica
+}
+
+// awaitMaster waits until a replica follows its master.
+func (r *Redis) awaitMaster() {
+	r.t.Helper()
+	r.await("the replica follows", func() bool { return strings.Contains(r.Must("INFO", "replication"), "master_link_status:up") })
+}
+
+// await waits until ok returns true, and fails the test if it takes too long.
+func (r *Redis) await(what string, ok func() bool) {
+	r.t.Helper()
+	if !testkit.Wait(ok) {
+		r.t.Fatalf("never: %s\n%s", what, r.out)
+	}
+}
+
 func (r *Redis) start() error {
 	r.out = new(testkit.Buffer)
 	cmd := exec.Command(r.args[0], r.args[1:]...)
