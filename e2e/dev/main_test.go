@@ -4,7 +4,6 @@ package dev
 
 import (
 	"bufio"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,10 +76,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	if url == "" {
 		t.Fatal("pushgate dev names no address")
 	}
-	testkit.Eventually(t, "ready", func() bool {
-		code, _ := get(t, url+"/readyz")
-		return code == http.StatusOK
-	})
+	testkit.Eventually(t, "ready", func() bool { return testkit.Get(t, url+"/readyz").Status == http.StatusOK })
 	return url, stop
 }
 
@@ -96,48 +92,8 @@ type pageConfig struct {
 
 func devConfig(t *testing.T, url string) (config pageConfig) {
 	t.Helper()
-	_, body := get(t, url+"/dev/config")
-	if err := json.Unmarshal([]byte(body), &config); err != nil {
+	if err := json.Unmarshal([]byte(testkit.Get(t, url+"/dev/config").Body), &config); err != nil {
 		t.Fatal(fmt.Errorf("/dev/config: %w", err))
 	}
 	return config
-}
-
-// get returns the status and the body of an answer; 0 if there is none, which fails the test.
-func get(t *testing.T, url string) (code int, body string) {
-	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Error(err)
-		return 0, ""
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	return response.StatusCode, string(text)
-}
-
-// post publishes once, however often the embedded Redis of a busy machine must be asked.
-func post(t *testing.T, url, expiry, body string) {
-	t.Helper()
-	key := rand.Text()
-	testkit.Eventually(t, "published", func() bool {
-		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Message-Expiry", expiry)
-		request.Header.Set("Idempotency-Key", key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("publishing was answered with %s", response.Status)
-		}
-		return response.StatusCode == http.StatusOK
-	})
 }

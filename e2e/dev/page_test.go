@@ -51,7 +51,7 @@ func TestPageShowsDelivery(t *testing.T) {
 func TestPageKeepsPolling(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_POLL_TIMEOUT=100ms")
 	config := devConfig(t, url)
-	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
+	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
 	p := openTab(t, url)
 	// Only a 304 can have brought it.
 	p.wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`)
@@ -62,7 +62,7 @@ func TestPageKeepsPolling(t *testing.T) {
 	for i := range 30 {
 		text := fmt.Sprintf("number %d", i)
 		want = append([]string{text}, want...)
-		post(t, config.Publish+"?CHANNEL_ID="+config.Channels["shared"].ID, "60", `{"module_id":"im","command":"message","params":{"text":"`+text+`"}}`)
+		testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["shared"].ID, "60", `{"module_id":"im","command":"message","params":{"text":"`+text+`"}}`)
 	}
 	p.wait("document.querySelectorAll('#poll-messages li').length >= 30")
 	var got []string
@@ -94,7 +94,7 @@ func TestPageWakesSleeper(t *testing.T) {
 	p.waitCard("sleeper", "See you there", "waiting")
 	config := devConfig(t, url)
 	testkit.Eventually(t, "the log has forgotten the short one", func() bool {
-		_, history := get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID+"&mid="+cursor)
+		history := testkit.Get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID+"&mid="+cursor).Body
 		return !strings.Contains(history, "typing")
 	})
 

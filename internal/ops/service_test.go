@@ -55,14 +55,8 @@ func launch(t *testing.T, s Service) (addr, admin net.Addr, cancel func(), serve
 
 func get(t *testing.T, addr net.Addr, path string) (status int, body string) {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + addr.String() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b)
+	answer := testkit.Get(t, "http://"+addr.String()+path)
+	return answer.Status, answer.Body
 }
 
 func TestAdmin(t *testing.T) {
