@@ -81,7 +81,8 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	st := store.New(rdb, store.Config{Timeout: 20 * time.Second}) // this is not about how soon an answer comes
+	// This is not about how soon an answer comes.
+	st := store.New(rdb, store.Config{Timeout: 20 * time.Second})
 	return &smallWorld{redis: redis, World: world.Start(t, Key, st.Log(portal.Default), st, edge.Config{PollTimeout: 10 * time.Second, PingInterval: time.Minute})}
 }
 

@@ -57,7 +57,8 @@ func killed(w *world) {
 	w.say(4, 20, private(1), shared)
 	w.start(w.push.Edges[0])
 	w.say(21, 23, private(1))
-	b.expectWithin(2*testkit.Patience, 1, 23) // a first try after half a second, and the next after 15 s
+	// A first try comes after half a second, and the next after 15 s.
+	b.expectWithin(2*testkit.Patience, 1, 23)
 	w.say(24, 24, private(1))
 	b.expect(1, 24)
 

@@ -36,8 +36,8 @@ type Stats interface {
 	publisher.Stats
 }
 
-// Start runs both over a log until the test ends, and returns when the edge is ready. The portal has
-// that key. Of config, the id and the origins need not be set. Every client of the loopback may
+// Start runs both over a log until the test ends, and returns when the edge is ready. The portal
+// has that key. Of config, the id and the origins need not be set. Every client of the loopback may
 // post.
 func Start(t testing.TB, key string, log Log, stats Stats, config edge.Config) *World {
 	t.Helper()
