@@ -20,7 +20,7 @@ import (
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 )
 

@@ -19,12 +19,12 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 	"pushgate/internal/vectors"
 	"pushgate/internal/wire"
+	"pushgate/internal/wire/pb"
 )
 
 var (
@@ -42,7 +42,7 @@ func pair(private, public channel.ID) string {
 func binary(messages ...*proto.Message) string {
 	var all strings.Builder
 	for _, m := range messages {
-		all.Write(m.Binary().Payload())
+		all.Write(wire.BinaryFrame(m).Payload())
 	}
 	return all.String()
 }

@@ -25,6 +25,7 @@ import (
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
+	"pushgate/internal/wire"
 )
 
 // An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor,
@@ -101,7 +102,7 @@ func BenchmarkFanOut(b *testing.B) {
 		m := &proto.Message{ID: proto.ID{Sequence: sequence}, Receivers: []channel.ID{alice}, Body: body, TTL: time.Hour, Created: time.Now(), Received: time.Now()}
 		hub.Dispatch(m)
 		got.Wait()
-		size = len(m.Text(0).WebSocket())
+		size = len(wire.TextFrame(m, 0).WebSocket())
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions), "ns/delivery")
 	b.ReportMetric(float64(size), "B/frame")

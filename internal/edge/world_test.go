@@ -30,6 +30,7 @@ import (
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
+	"pushgate/internal/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -270,7 +271,7 @@ func (w *world) value(name, label string) float64 {
 
 // text returns the record that a reader of a channel gets.
 func text(m *proto.Message, id channel.ID) string {
-	return string(m.Text(m.Via([]channel.ID{id})).Payload())
+	return string(wire.TextFrame(m, m.Via([]channel.ID{id})).Payload())
 }
 
 // pipeListener is a network of pipes, which a bubble can see through.

@@ -14,7 +14,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )

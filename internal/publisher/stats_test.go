@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"

@@ -18,7 +18,7 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 )

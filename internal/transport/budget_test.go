@@ -29,9 +29,9 @@ func TestUnicastNeedsNoGoroutine(t *testing.T) {
 		c := NewWebSocket(shared, server, new(owner), reader, Resumed{}, attach(h, reader))
 		c.Delivery.start()
 		m := message(h.Head().Sequence, `{}`) // ids go on, or the session would drop them
-		frame := m.Text(0)
+		frame := wire.TextFrame(m, 0)
 		if codec == wire.Binary {
-			frame = m.Binary()
+			frame = wire.BinaryFrame(m)
 		}
 		got := make([]byte, len(frame.WebSocket()))
 		if allocs := testing.AllocsPerRun(1000, func() {

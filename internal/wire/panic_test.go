@@ -16,7 +16,7 @@ func TestPanicOverOneMessage(t *testing.T) {
 	var recovered []string
 	pool := Pool{Panics: func(where string, _ any, _ []byte) { recovered = append(recovered, where) }}
 	poison := &proto.Message{Body: []byte("poison")}
-	codec := &Codec{frame: func(m *proto.Message, r *Reader) *proto.Frame {
+	codec := &Codec{frame: func(m *proto.Message, r *Reader) *Frame {
 		if m == poison {
 			panic("fault")
 		}

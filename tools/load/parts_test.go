@@ -13,7 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 )
 
