@@ -8,7 +8,7 @@ import (
 	"github.com/coder/websocket"
 	"google.golang.org/protobuf/proto"
 
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 )
 
 // Binary is the dialect of the fourth generation.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"pushgate/internal/faulty"
+	"pushgate/internal/testkit/faulty"
 	"pushgate/tools/load"
 )
 

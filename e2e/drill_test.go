@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"pushgate/internal/faulty"
+	"pushgate/internal/testkit/faulty"
 )
 
 // row is one line of the drill: a fault, and what the service has to hold against it.

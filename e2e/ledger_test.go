@@ -150,11 +150,10 @@ func TestLossIsSeen(t *testing.T) {
 	crowd.live(habits)
 	defer crowd.stop()
 	var r Report
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if r = crowd.ledger.Check(crowd.subscribers); r.Lost <= away.Lost || time.Now().After(deadline) {
-			break
-		}
-	}
+	testkit.Wait(func() bool {
+		r = crowd.ledger.Check(crowd.subscribers)
+		return r.Lost <= away.Lost
+	})
 	t.Logf("%v of %d deliveries", r, r.Lost+r.Arrivals)
 	want := Report{Lost: away.Lost}
 	if diff := testkit.Diff(want.String(), r.String()); diff != "" || r.OK() {

@@ -15,6 +15,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // TestNginxTellsNoSecret kills edges and publishers behind nginx: it logs that they are gone, and
@@ -143,15 +144,7 @@ func TestKeyRotation(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"},
 		Env: []string{"PUSHGATE_KEYS=", "PUSHGATE_PORTALS=" + path, "PUSHGATE_PUBLISH_SIGNED=true"}})
 	id := NewChannel()
-	signers := make(map[string]*sign.Signer)
-	for _, key := range []string{before, after} {
-		s, err := sign.New("sha1", []byte(key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		signers[key] = s
-	}
-	list := func(key string) string { return signers[key].Sign(channel.Ref{Private: id}).String() }
+	list := func(key string) string { return testkit.Signer(key).Sign(channel.Ref{Private: id}).String() }
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, "ws://"+w.Public+"/bitrix/subws/?CHANNEL_ID="+list(before), nil)
@@ -197,7 +190,7 @@ func TestKeyRotation(t *testing.T) {
 			reload(c.outcome)
 		}
 		for i, key := range append(c.good, c.bad...) {
-			s, good := signers[key], i < len(c.good)
+			s, good := testkit.Signer(key), i < len(c.good)
 			body := fmt.Sprintf(`{"module_id":"im","command":"step","params":{"n":"%d-%d"}}`, step, i)
 			call := `{"jsonrpc":"2.0","method":"publish","params":{"userList":[6],"body":` + body + `}}`
 			token := s.SignToken(sign.Token{User: 5, Expires: time.Now().Add(time.Hour)}, "", time.Now())

@@ -15,6 +15,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // TestSharedMode is what a portal elsewhere does with the address of its server and its licence
@@ -46,10 +47,7 @@ func TestSharedMode(t *testing.T) {
 	if registered.Status != "success" {
 		t.Fatalf("%+v", registered)
 	}
-	signer, err := sign.New("sha1", []byte(registered.SecurityKey))
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := testkit.Signer(registered.SecurityKey)
 
 	id := NewChannel()
 	poll := func(p *Portal, signer *sign.Signer) <-chan string {
@@ -65,15 +63,17 @@ func TestSharedMode(t *testing.T) {
 	const body = `{"module_id":"main","command":"hello"}`
 	post := server + "/pub/?clientId=" + p.ClientID + "&CHANNEL_ID=" + id.String()
 	got := ""
-	for deadline := time.Now().Add(20 * time.Second); got == "" && time.Now().Before(deadline); {
+	testkit.Wait(func() bool {
 		if status, text, err := w.Do(t.Context(), http.MethodPost, post+"&signature="+signer.SignBody([]byte(body)), body); err != nil || status != http.StatusOK || len(text) > 0 {
 			t.Fatalf("%v %d %s", err, status, text)
 		}
 		select {
 		case got = <-mine:
+			return true
 		case <-time.After(100 * time.Millisecond): // the poll may not have been there yet
+			return false
 		}
-	}
+	})
 	if !strings.Contains(got, body) {
 		t.Errorf("the portal's own subscriber got %q", got)
 	}

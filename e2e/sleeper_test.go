@@ -5,25 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/edge"
 	"pushgate/internal/portal"
-	"pushgate/internal/publisher"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/world"
 )
 
 // TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order
@@ -73,11 +68,9 @@ func TestSleeper(t *testing.T) {
 // smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's
 // hand.
 type smallWorld struct {
-	redis           *miniredis.Miniredis
-	edge, publisher *httptest.Server
-	signer          *sign.Signer
-	metrics         *prometheus.Registry // of the edge
-	posted          int
+	*world.World
+	redis  *miniredis.Miniredis
+	posted int
 }
 
 func newSmallWorld(t *testing.T) *smallWorld {
@@ -88,67 +81,26 @@ func newSmallWorld(t *testing.T) *smallWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := sign.New("sha1", []byte(Key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const inTime = 20 * time.Second // this is not about how soon an answer comes
-	st := store.New(rdb, store.Config{Timeout: inTime})
-	quiet := slog.New(slog.DiscardHandler)
-	metrics := prometheus.NewRegistry()
-	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := edge.New(edge.Config{ID: "edge", PollTimeout: 10 * time.Second, PingInterval: time.Minute, Origins: []string{"*"}}, table,
-		func(portal string) edge.Log { return st.Log(portal) }, st, quiet, metrics)
-	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: inTime}, table,
-		func(portal string) publisher.Log { return st.Log(portal) }, st, quiet, prometheus.NewRegistry())
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := e.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	s := &smallWorld{redis: redis, signer: signer, metrics: metrics, edge: httptest.NewServer(e.Handler()), publisher: httptest.NewServer(p.Handler())}
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-		s.publisher.Close()
-		s.edge.Close()
-	})
-	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(e.Ready())
-		}
-	}
-	return s
+	// This is not about how soon an answer comes.
+	st := store.New(rdb, store.Config{Timeout: 20 * time.Second})
+	return &smallWorld{redis: redis, World: world.Start(t, Key, st.Log(portal.Default), st, edge.Config{PollTimeout: 10 * time.Second, PingInterval: time.Minute})}
 }
 
 // settle waits until the edge has been notified of all that was posted.
 func (s *smallWorld) settle(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
-		}
+	if !testkit.Wait(func() bool { return s.dispatched(t) >= s.posted }) {
+		t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
 	}
 }
 
 func (s *smallWorld) dispatched(t *testing.T) int {
 	t.Helper()
-	families, err := s.metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
+	n, found := testkit.Metric(t, s.Metrics, "pushgate_dispatched_total", "")
+	if !found {
+		t.Fatal("the edge does not count what it is notified of")
 	}
-	for _, family := range families {
-		if family.GetName() == "pushgate_dispatched_total" {
-			return int(family.GetMetric()[0].GetCounter().GetValue())
-		}
-	}
-	t.Fatal("the edge does not count what it is notified of")
-	return 0
+	return int(n)
 }
 
 // sleeper is a client that connects when the test says so.
@@ -157,8 +109,8 @@ type sleeper struct {
 }
 
 func (s *smallWorld) client(id channel.ID) sleeper {
-	return sleeper{&Client{Name: "sleeper", Address: strings.TrimPrefix(s.edge.URL, "http://"), HTTP: s.edge.Client(), Dialect: Text{},
-		List: s.signer.Sign(channel.Ref{Private: id}).String(), From: "00000000000000000000000000"}}
+	return sleeper{&Client{Name: "sleeper", Address: strings.TrimPrefix(s.Edge.URL, "http://"), HTTP: s.Edge.Client(), Dialect: Text{},
+		List: testkit.Signer(Key).Sign(channel.Ref{Private: id}).String(), From: "00000000000000000000000000"}}
 }
 
 // read connects until so many messages more have come, and goes away.
@@ -193,12 +145,12 @@ func text(s string) string { return `{"text":"` + s + `"}` }
 
 func (s *smallWorld) post(t *testing.T, id channel.ID, body string, life time.Duration) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.publisher.URL+"/bitrix/pub/?CHANNEL_ID="+id.String(), strings.NewReader(text(body)))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Publisher.URL+"/bitrix/pub/?CHANNEL_ID="+id.String(), strings.NewReader(text(body)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Message-Expiry", fmt.Sprint(int(life.Seconds())))
-	answer, err := s.publisher.Client().Do(r)
+	answer, err := s.Publisher.Client().Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

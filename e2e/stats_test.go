@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // TestServerStat: every publisher answers with the figures of every process, the
@@ -24,10 +26,7 @@ func TestServerStat(t *testing.T) {
 	expect := func(want string) {
 		t.Helper()
 		got := ""
-		for deadline := time.Now().Add(30 * time.Second); got != want && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-			got = told(t, w)
-		}
-		if got != want {
+		if !testkit.Wait(func() bool { got = told(t, w); return got == want }) {
 			t.Errorf("told %q, want %q", got, want)
 		}
 	}

@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/faulty"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit/faulty"
 )
 
 // Key signs the channels of every [World]; with several portals, each has one that begins with it.

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,11 +19,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
-
-// patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = time.Minute
 
 // TestMain lets the test binary be the program itself, for tests that need a process.
 func TestMain(m *testing.M) {
@@ -32,7 +28,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // startDev serves on an address until the test ends or stop is called.
@@ -65,20 +61,20 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	case err := <-served:
 		t.Fatal(err)
 	}
-	eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
+	testkit.Eventually(t, "ready", func() bool { return testkit.Get(t, url+"/readyz").Status == http.StatusOK })
 	return url, stop
 }
 
 func TestPagePolicy(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0")
 	for _, path := range []string{"/", "/dev/page.js", "/dev/protocol.js", "/dev/page.css", "/dev/icon.svg", "/dev/config", "/dev/status"} {
-		answer := get(t, url+path)
-		if answer.code != http.StatusOK || answer.header.Get("Content-Security-Policy") != pagePolicy {
-			t.Errorf("%s: %d, policy %q", path, answer.code, answer.header.Get("Content-Security-Policy"))
+		answer := testkit.Get(t, url+path)
+		if answer.Status != http.StatusOK || answer.Header.Get("Content-Security-Policy") != pagePolicy {
+			t.Errorf("%s: %d, policy %q", path, answer.Status, answer.Header.Get("Content-Security-Policy"))
 		}
 	}
-	if answer := get(t, url+"/other"); answer.code != http.StatusNotFound {
-		t.Errorf("/other: %d", answer.code)
+	if answer := testkit.Get(t, url+"/other"); answer.Status != http.StatusNotFound {
+		t.Errorf("/other: %d", answer.Status)
 	}
 }
 
@@ -116,7 +112,7 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 	if url == "" {
 		t.Fatal("the banner names no address")
 	}
-	eventually(t, "ready", func() bool { return get(t, url+"/readyz").code == http.StatusOK })
+	testkit.Eventually(t, "ready", func() bool { return testkit.Get(t, url+"/readyz").Status == http.StatusOK })
 
 	config := devConfig(t, url)
 	socket, _, err := websocket.Dial(t.Context(), config.WebSocket+"?CHANNEL_ID="+config.ChannelID, nil)
@@ -130,10 +126,10 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 		closed <- err
 	}()
 	polled := make(chan int, 1)
-	go func() { polled <- get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID).code }()
-	eventually(t, "both subscribed", func() bool {
+	go func() { polled <- testkit.Get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID).Status }()
+	testkit.Eventually(t, "both subscribed", func() bool {
 		var status pageStatus
-		err := json.Unmarshal([]byte(get(t, url+"/dev/status").body), &status)
+		err := json.Unmarshal([]byte(testkit.Get(t, url+"/dev/status").Body), &status)
 		return err == nil && status.WebSockets == 1 && status.Polls == 1
 	})
 
@@ -162,16 +158,16 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 func TestMessagesExpire(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0")
 	config := devConfig(t, url)
-	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3", `{"n":"short"}`)
-	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3600", `{"n":"long"}`)
+	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3", `{"n":"short"}`)
+	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3600", `{"n":"long"}`)
 	history := config.Poll + "?CHANNEL_ID=" + config.ChannelID + "&mid=" + strings.Repeat("0", 26)
 	// The answer to a post says that it is in the log: the edge, which keeps what is recent, may hear of it a moment later.
-	eventually(t, "both in the log", func() bool {
-		body := get(t, history).body
+	testkit.Eventually(t, "both in the log", func() bool {
+		body := testkit.Get(t, history).Body
 		return strings.Contains(body, "short") && strings.Contains(body, "long")
 	})
-	eventually(t, "the short one has expired", func() bool { return !strings.Contains(get(t, history).body, "short") })
-	if body := get(t, history).body; !strings.Contains(body, "long") {
+	testkit.Eventually(t, "the short one has expired", func() bool { return !strings.Contains(testkit.Get(t, history).Body, "short") })
+	if body := testkit.Get(t, history).Body; !strings.Contains(body, "long") {
 		t.Errorf("later the log has %s", body)
 	}
 }
@@ -179,14 +175,14 @@ func TestMessagesExpire(t *testing.T) {
 // TestStatisticsTellOfBoth: of the edge and of the publisher, which are one process here and two elsewhere.
 func TestStatisticsTellOfBoth(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_ID=here")
-	eventually(t, "in the statistics", func() bool {
+	testkit.Eventually(t, "in the statistics", func() bool {
 		var processes []struct {
 			PID             int
 			ProcessUniqueID string
 			Limits          map[string]int
 			Daily           map[string]map[string]int
 		}
-		body := get(t, url+"/server-stat/").body
+		body := testkit.Get(t, url+"/server-stat/").Body
 		if err := json.Unmarshal([]byte(body), &processes); err != nil {
 			t.Fatalf("%v: %s", err, body)
 		}
@@ -196,64 +192,10 @@ func TestStatisticsTellOfBoth(t *testing.T) {
 	})
 }
 
-type answer struct {
-	code   int
-	header http.Header
-	body   string
-}
-
-func get(t *testing.T, url string) answer {
-	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Error(err)
-		return answer{}
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	return answer{response.StatusCode, response.Header, string(body)}
-}
-
-// post publishes once, however often the embedded Redis of a busy machine must be asked.
-func post(t *testing.T, url, expiry, body string) {
-	t.Helper()
-	key := rand.Text()
-	eventually(t, "published", func() bool {
-		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Message-Expiry", expiry)
-		request.Header.Set("Idempotency-Key", key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("publishing was answered with %s", response.Status)
-		}
-		return response.StatusCode == http.StatusOK
-	})
-}
-
 func devConfig(t *testing.T, url string) (config pageConfig) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(get(t, url+"/dev/config").body), &config); err != nil {
+	if err := json.Unmarshal([]byte(testkit.Get(t, url+"/dev/config").Body), &config); err != nil {
 		t.Fatal(fmt.Errorf("/dev/config: %w", err))
 	}
 	return config
-}
-
-// eventually waits until what is described has been reached.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not %s within %v", what, patience)
-		}
-	}
 }

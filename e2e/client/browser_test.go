@@ -22,9 +22,6 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = time.Minute
-
 // startChromium returns the context of one browser, in which every page is a tab.
 func startChromium(t *testing.T) context.Context {
 	t.Helper()
@@ -225,10 +222,8 @@ func (b *tab) offline() {
 // await asks until the answer is yes.
 func (b *tab) await(what string, yes func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); !yes(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited %v for %s; the client says:\n%s", patience, what, strings.Join(b.said(), "\n"))
-		}
+	if !testkit.Wait(yes) {
+		b.t.Fatalf("waited %v for %s; the client says:\n%s", testkit.Patience, what, strings.Join(b.said(), "\n"))
 	}
 }
 
@@ -277,7 +272,7 @@ func (b *tab) numbers() (numbers []int) {
 // in another order.
 func (b *tab) expect(first, last int) {
 	b.t.Helper()
-	b.expectWithin(patience, first, last)
+	b.expectWithin(testkit.Patience, first, last)
 }
 
 func (b *tab) expectWithin(within time.Duration, first, last int) {
@@ -287,10 +282,7 @@ func (b *tab) expectWithin(within time.Duration, first, last int) {
 		want = append(want, n)
 	}
 	var got []int
-	deadline := time.Now().Add(within)
-	for got = b.numbers(); len(got) < len(want) && time.Now().Before(deadline); got = b.numbers() {
-		time.Sleep(20 * time.Millisecond)
-	}
+	testkit.WaitFor(within, func() bool { got = b.numbers(); return len(got) >= len(want) })
 	if diff := testkit.Diff(want, got); diff != "" {
 		b.t.Errorf("heard:\n%s", diff)
 		b.t.Log(strings.Join(b.said(), "\n"))

@@ -18,6 +18,7 @@ import (
 	"pushgate/e2e"
 	"pushgate/internal/channel"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // sdk is the package's own build for browsers.
@@ -49,7 +50,7 @@ type call struct {
 func newPortal(t *testing.T, push string, version int, webSocket bool) *portal {
 	t.Helper()
 	p := &portal{push: push, version: version, webSocket: webSocket, life: 12 * time.Hour}
-	p.setKey(t, e2e.Key)
+	p.setKey(e2e.Key)
 	mux := http.NewServeMux()
 	for path, file := range map[string]string{"/{$}": "page/index.html", "/page.js": "page/page.js", "/sdk.js": sdk} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, filepath.FromSlash(file)) })
@@ -65,15 +66,10 @@ func newPortal(t *testing.T, push string, version int, webSocket bool) *portal {
 }
 
 // setKey changes the key that the portal signs with.
-func (p *portal) setKey(t *testing.T, key string) {
-	t.Helper()
-	signer, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
+func (p *portal) setKey(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.signer = signer
+	p.signer = testkit.Signer(key)
 }
 
 // setLife changes how long the portal's tokens live.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // hears: messages to users reach these users only, messages to all reach all, once, in the order
@@ -56,7 +57,8 @@ func killed(w *world) {
 	w.say(4, 20, private(1), shared)
 	w.start(w.push.Edges[0])
 	w.say(21, 23, private(1))
-	b.expectWithin(2*patience, 1, 23) // a first try after half a second, and the next after 15 s
+	// A first try comes after half a second, and the next after 15 s.
+	b.expectWithin(2*testkit.Patience, 1, 23)
 	w.say(24, 24, private(1))
 	b.expect(1, 24)
 
@@ -201,7 +203,7 @@ func wrongKey(w *world) {
 	w.say(1, 2, private(1))
 	b.expect(1, 2)
 	key := randomKey()
-	w.portal.setKey(w.T, key)
+	w.portal.setKey(key)
 	var killing sync.WaitGroup // at once: none may take the page in from another
 	for _, edge := range w.push.Edges {
 		killing.Go(edge.Kill)
@@ -214,14 +216,14 @@ func wrongKey(w *world) {
 	}
 	refused := b.refused(changed)
 	w.say(3, 12, private(1))
-	b.expectWithin(36*time.Second+patience, 1, 12)
+	b.expectWithin(36*time.Second+testkit.Patience, 1, 12)
 	w.say(13, 13, private(1))
 	b.expect(1, 13)
 	calls := w.portal.configs(w.T, 1)
 	if len(calls) != 2 {
 		w.Fatalf("%d configurations were asked for, want 2", len(calls))
 	}
-	if wait := calls[1].Sub(refused); wait < 4*time.Second || wait > 36*time.Second+patience {
+	if wait := calls[1].Sub(refused); wait < 4*time.Second || wait > 36*time.Second+testkit.Patience {
 		w.Errorf("the client asked for a configuration after %v", wait)
 	}
 	// While both edges were away, nginx may have answered so.

@@ -11,6 +11,7 @@ import (
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // tokens happens to pages of version 5.
@@ -363,7 +364,7 @@ func tokenExpired(w *world) {
 		w.Errorf("the connection was not closed with 3000: %q", b.said())
 	}
 	w.say(4, 12, private(1), shared)
-	b.expectWithin(36*time.Second+patience, 1, 12)
+	b.expectWithin(36*time.Second+testkit.Patience, 1, 12)
 	w.say(13, 13, private(1))
 	b.expect(1, 13)
 	calls := w.portal.configs(w.T, 1)

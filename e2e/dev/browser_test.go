@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
 
 // tab is a page in a headless Chromium.
@@ -37,7 +38,7 @@ func openTab(t *testing.T, url string) *tab {
 	if err != nil {
 		e2e.Missing(t, "chromium is not installed; scripts/test installs it on a Debian machine")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testkit.Patience)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx,
 		chromedp.ExecPath(chromium), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -106,7 +107,7 @@ func evaluate[T any](p *tab, expression string) T {
 // wait waits until a JavaScript expression is true.
 func (p *tab) wait(expression string) {
 	p.t.Helper()
-	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience)))
+	_, err := chromedp.Run(p.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(testkit.Patience)))
 	if err != nil {
 		p.t.Fatalf("%v: waiting for %.200s\nthe page says: %.2000s", err, expression, p.text("body"))
 	}

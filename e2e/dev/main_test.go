@@ -4,7 +4,6 @@ package dev
 
 import (
 	"bufio"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,10 +19,8 @@ import (
 	"time"
 
 	"pushgate/e2e"
+	"pushgate/internal/testkit"
 )
-
-// patience is how long a test waits for what should take milliseconds: the machine may be busy.
-const patience = time.Minute
 
 // pushgate is the path of the program, which has pushgate-load beside it.
 var pushgate string
@@ -67,7 +64,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 		stopped = true
 		// How soon and how it ends is tested where dev is.
 		program.Process.Signal(syscall.SIGINT)
-		late := time.AfterFunc(patience, func() { program.Process.Kill() })
+		late := time.AfterFunc(testkit.Patience, func() { program.Process.Kill() })
 		defer late.Stop()
 		io.Copy(io.Discard, stdout)
 		program.Wait()
@@ -79,10 +76,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 	if url == "" {
 		t.Fatal("pushgate dev names no address")
 	}
-	eventually(t, "ready", func() bool {
-		code, _ := get(t, url+"/readyz")
-		return code == http.StatusOK
-	})
+	testkit.Eventually(t, "ready", func() bool { return testkit.Get(t, url+"/readyz").Status == http.StatusOK })
 	return url, stop
 }
 
@@ -98,58 +92,8 @@ type pageConfig struct {
 
 func devConfig(t *testing.T, url string) (config pageConfig) {
 	t.Helper()
-	_, body := get(t, url+"/dev/config")
-	if err := json.Unmarshal([]byte(body), &config); err != nil {
+	if err := json.Unmarshal([]byte(testkit.Get(t, url+"/dev/config").Body), &config); err != nil {
 		t.Fatal(fmt.Errorf("/dev/config: %w", err))
 	}
 	return config
-}
-
-// get returns the status and the body of an answer; 0 if there is none, which fails the test.
-func get(t *testing.T, url string) (code int, body string) {
-	t.Helper()
-	response, err := http.Get(url)
-	if err != nil {
-		t.Error(err)
-		return 0, ""
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	return response.StatusCode, string(text)
-}
-
-// post publishes once, however often the embedded Redis of a busy machine must be asked.
-func post(t *testing.T, url, expiry, body string) {
-	t.Helper()
-	key := rand.Text()
-	eventually(t, "published", func() bool {
-		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Message-Expiry", expiry)
-		request.Header.Set("Idempotency-Key", key)
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("publishing was answered with %s", response.Status)
-		}
-		return response.StatusCode == http.StatusOK
-	})
-}
-
-// eventually waits until what is described has been reached.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not %s within %v", what, patience)
-		}
-	}
 }

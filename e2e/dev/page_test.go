@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func TestPageShowsDelivery(t *testing.T) {
@@ -49,7 +51,7 @@ func TestPageShowsDelivery(t *testing.T) {
 func TestPageKeepsPolling(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_POLL_TIMEOUT=100ms")
 	config := devConfig(t, url)
-	post(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
+	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
 	p := openTab(t, url)
 	// Only a 304 can have brought it.
 	p.wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`)
@@ -60,7 +62,7 @@ func TestPageKeepsPolling(t *testing.T) {
 	for i := range 30 {
 		text := fmt.Sprintf("number %d", i)
 		want = append([]string{text}, want...)
-		post(t, config.Publish+"?CHANNEL_ID="+config.Channels["shared"].ID, "60", `{"module_id":"im","command":"message","params":{"text":"`+text+`"}}`)
+		testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["shared"].ID, "60", `{"module_id":"im","command":"message","params":{"text":"`+text+`"}}`)
 	}
 	p.wait("document.querySelectorAll('#poll-messages li').length >= 30")
 	var got []string
@@ -91,8 +93,8 @@ func TestPageWakesSleeper(t *testing.T) {
 	p.waitCard("sleeper", "Anna is typing …", "expired")
 	p.waitCard("sleeper", "See you there", "waiting")
 	config := devConfig(t, url)
-	eventually(t, "the log has forgotten the short one", func() bool {
-		_, history := get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID+"&mid="+cursor)
+	testkit.Eventually(t, "the log has forgotten the short one", func() bool {
+		history := testkit.Get(t, config.Poll+"?CHANNEL_ID="+config.ChannelID+"&mid="+cursor).Body
 		return !strings.Contains(history, "typing")
 	})
 

@@ -20,7 +20,7 @@ import (
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 )
 
@@ -137,9 +137,7 @@ func readAs(t *testing.T, w *e2e.World, dialect e2e.Dialect, channels ...channel
 // expect waits for bodies, in this order, and fails the test for anything else.
 func (r reader) expect(bodies ...string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); r.Arrived() < len(bodies) && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Wait(func() bool { return r.Arrived() >= len(bodies) })
 	var got []string
 	for _, a := range r.Arrivals() {
 		got = append(got, a.Body)
@@ -237,9 +235,10 @@ func TestLargeBatch(t *testing.T) {
 		r.expect(want...)
 	}
 	var online []string
-	for deadline := time.Now().Add(30 * time.Second); len(online) < 2 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	testkit.Wait(func() bool {
 		online = run[result](t, object{"do": "protobuf statistics", "url": url, "hostname": "portal.example.com", "channels": audience[:99]}).Online
-	}
+		return len(online) >= 2
+	})
 	if !testkit.Equal(online, audience[:2]) {
 		t.Errorf("%q are online, want %q", online, audience[:2])
 	}
@@ -290,13 +289,9 @@ func TestTextStatistics(t *testing.T) {
 		return r
 	}
 	// An edge publishes its sessions a moment after they came.
-	deadline := time.Now().Add(30 * time.Second)
 	want := []string{there.String(), here.String()}
 	var r result
-	for r = ask(there, nowhere, here); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
-		r = ask(there, nowhere, here)
-	}
-	if !slices.Equal(r.Online, want) {
+	if !testkit.Wait(func() bool { r = ask(there, nowhere, here); return slices.Equal(r.Online, want) }) {
 		t.Errorf("online are %v, want %v; the answer was %s", r.Online, want, r.Body)
 	}
 	if r := ask(nowhere); len(r.Online) != 0 || r.Body != `{ "infos": []}` {
@@ -333,21 +328,14 @@ func TestLogAway(t *testing.T) {
 	if err := w.Redis.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
 	var last result
-	for last = run[result](t, task); last.Status != http.StatusOK && time.Now().Before(deadline); {
-		last = run[result](t, task)
-	}
+	testkit.Wait(func() bool { last = run[result](t, task); return last.Status == http.StatusOK })
 	last.accepted(t)
 	// Posts that were given up may arrive too: Redis may have had them before it stopped reading.
-	arrived := func() bool {
+	if !testkit.Wait(func() bool {
 		got := there.Arrivals()
 		return len(got) > 1 && got[len(got)-1].Body == string(last.Sent)
-	}
-	for !arrived() && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if !arrived() {
+	}) {
 		t.Errorf("of the %d messages that arrived, the last is not the one posted last", there.Arrived())
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
-	"time"
 
 	"pushgate/e2e"
 	"pushgate/internal/testkit"
@@ -42,11 +41,7 @@ func TestProtobuf(t *testing.T) {
 		return r
 	}
 	// An edge publishes its sessions a moment after they came.
-	deadline := time.Now().Add(30 * time.Second)
-	for r = ask(); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
-		r = ask()
-	}
-	if !slices.Equal(r.Online, want) {
+	if !testkit.Wait(func() bool { r = ask(); return slices.Equal(r.Online, want) }) {
 		t.Errorf("online are %v, want %v", r.Online, want)
 	}
 }
@@ -55,9 +50,7 @@ func TestProtobuf(t *testing.T) {
 // else.
 func (r reader) expectParams(params ...any) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); r.Arrived() < len(params) && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Wait(func() bool { return r.Arrived() >= len(params) })
 	var got []any
 	for _, a := range r.Arrivals() {
 		var body struct{ Params any }

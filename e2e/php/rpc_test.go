@@ -133,14 +133,12 @@ func (r *rpcReader) expect(want ...rpcBody) {
 	r.t.Helper()
 	var got []rpcBody
 	var mids []string
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	testkit.Wait(func() bool {
 		r.mu.Lock()
+		defer r.mu.Unlock()
 		got, mids = slices.Clone(r.bodies), slices.Clone(r.mids)
-		r.mu.Unlock()
-		if len(got) >= len(want) || time.Now().After(deadline) {
-			break
-		}
-	}
+		return len(got) >= len(want)
+	})
 	if d := testkit.Diff(want, got); d != "" {
 		r.t.Errorf("arrived:\n%.3000s", d)
 	}
@@ -220,9 +218,7 @@ func TestJSONRPC(t *testing.T) {
 			say(object{"n": 6.0}))
 	}
 	var heard []string
-	for deadline := time.Now().Add(30 * time.Second); old.Arrived() < 6 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Wait(func() bool { return old.Arrived() >= 6 })
 	for _, a := range old.Arrivals() {
 		var body rpcBody
 		if err := json.Unmarshal([]byte(a.Body), &body); err != nil {
@@ -293,9 +289,10 @@ func TestUsersLastSeen(t *testing.T) {
 	}
 	var users []string
 	var seconds float64
-	for deadline := time.Now().Add(30 * time.Second); len(users) < 2 && time.Now().Before(deadline); {
+	testkit.Wait(func() bool {
 		users, seconds = ask() // an edge publishes its sessions a moment after they came
-	}
+		return len(users) >= 2
+	})
 	if !slices.Equal(users, []string{"1", "2"}) || seconds < 154 || seconds > 200 {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
@@ -374,21 +371,13 @@ func TestJSONRPCLogAway(t *testing.T) {
 	}
 	last := rpcTask(w, "json-rpc", object{"requests": []object{{"userList": []int{5}, "body": message(2, object{"n": 2}), "expiry": 86400}}})
 	var r result
-	for deadline := time.Now().Add(30 * time.Second); r.Status != http.StatusOK && time.Now().Before(deadline); {
-		r = run[result](t, last)
-	}
+	testkit.Wait(func() bool { r = run[result](t, last); return r.Status == http.StatusOK })
 	r.answered(t, 1)
 	// Of the posts that were given up, some may have reached Redis before it woke.
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	testkit.Eventually(t, "the last message arrives", func() bool {
 		reader.mu.Lock()
+		defer reader.mu.Unlock()
 		n := len(reader.bodies)
-		done := n > 1 && testkit.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
-		reader.mu.Unlock()
-		if done {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d messages arrived, and the last was not among them", n)
-		}
-	}
+		return n > 1 && testkit.Equal(reader.bodies[n-1], rpcBody{"message", object{"n": 2.0}})
+	})
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // listener takes one request, sends its bytes to the test, and answers it.
@@ -195,7 +195,7 @@ func TestSender(t *testing.T) {
 			task: object{"do": "json-rpc", "hostId": "hOsTiD", "key": "key", "hostname": "portal.example.com",
 				"requests": []json.RawMessage{json.RawMessage(`{"body":{"module_id":"im"},"channelList":[],"user_params":{}}`)}},
 			answer: `[]`,
-			target: "POST /bitrix/pub/?hostId=hOsTiD&signature=" + signature(t, "key", batch) + "&hostname=portal.example.com",
+			target: "POST /bitrix/pub/?hostId=hOsTiD&signature=" + signature("key", batch) + "&hostname=portal.example.com",
 			head:   []string{form},
 			body:   batch,
 		}, {
@@ -203,7 +203,7 @@ func TestSender(t *testing.T) {
 			task: object{"do": "json-rpc call", "hostId": "hOsTiD", "key": "key", "hostname": "portal.example.com", "clientId": "c", "method": "getUsersLastSeen",
 				"params": json.RawMessage(`{"userList":[1,2],"text":"<b> & ' \" a/b привет"}`)},
 			answer: `{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":null}`,
-			target: "POST /bitrix/pub/?clientId=c&hostId=hOsTiD&signature=" + signature(t, "key", call) + "&hostname=portal.example.com",
+			target: "POST /bitrix/pub/?clientId=c&hostId=hOsTiD&signature=" + signature("key", call) + "&hostname=portal.example.com",
 			head:   []string{form},
 			body:   call,
 			fault:  func(r result) bool { return r.Fault != "Method not found" },
@@ -227,14 +227,7 @@ func TestSender(t *testing.T) {
 	}
 }
 
-func signature(t *testing.T, key, body string) string {
-	t.Helper()
-	signer, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer.SignBody([]byte(body))
-}
+func signature(key, body string) string { return testkit.Signer(key).SignBody([]byte(body)) }
 
 // TestSenderToken: the token of a user and that of a guest, byte for byte.
 func TestSenderToken(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	module = "pushgate"
-	root   = "../.."
+	module  = "pushgate"
+	root    = "../.."
+	testkit = "internal/testkit"
 )
 
 // forbidden is an import that a package must not have, be it by way of other packages of this module. A trailing "/..." stands for
@@ -81,6 +82,7 @@ func rules() []forbidden {
 		"pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
 		"pushgate/internal/ops", "pushgate/internal/netpoll")
 	not("sockets are the same whatever travels over them", "internal/netpoll/socket", "net/http", redis, "github.com/coder/websocket/...")
+	not("a fault is the same whatever it is put in the way of", "internal/testkit/faulty", "pushgate/internal/...")
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
@@ -195,25 +197,33 @@ func TestForbiddenImports(t *testing.T) {
 	}
 	for dir, s := range all {
 		for _, imported := range s.imports {
-			if strings.Contains(imported, "/cmd/") && strings.HasPrefix(imported, module+"/") {
-				t.Errorf("%s → %s: a command is where everything ends", dir, imported)
-			}
-			ours, own := strings.CutPrefix(imported, module+"/")
-			switch {
-			case !own:
-			case !measures(dir) && measures(ours):
-				t.Errorf("%s → %s: what measures and tests the product is no part of it", dir, imported)
-			case isTool(dir) && !isTool(ours):
-				t.Errorf("%s → %s: what measures a server shares nothing with it: a fault in both would not be seen", dir, imported)
-			}
-			if strings.HasPrefix(dir, "internal/") && !isTestHelp(dir) && isTestHelp(strings.TrimPrefix(imported, module+"/")) {
-				t.Errorf("%s → %s: help for tests does not ship", dir, imported)
-			}
-			if !isTestHelp(dir) && imported == "testing" {
-				t.Errorf("%s imports testing: it would ship", dir)
+			if reason := trespass(dir, imported); reason != "" {
+				t.Errorf("%s → %s: %s", dir, imported, reason)
 			}
 		}
 	}
+}
+
+// trespass returns why a directory must not import a package, whatever that one imports itself; "" if it may.
+func trespass(dir, imported string) (reason string) {
+	ours, own := strings.CutPrefix(imported, module+"/")
+	switch {
+	case !own && imported == "testing" && !isTestHelp(dir):
+		return "it would ship"
+	case !own:
+		return ""
+	case strings.Contains(ours, "cmd/"):
+		return "a command is where everything ends"
+	case !measures(dir) && measures(ours):
+		return "what measures and tests the product is no part of it"
+	case isTool(dir) && !isTool(ours):
+		return "what measures a server shares nothing with it: a fault in both would not be seen"
+	case !measures(dir) && !isTestHelp(dir) && isTestHelp(ours):
+		return "help for tests does not ship"
+	case dir == testkit && ours != "internal/channel" && ours != "internal/sign":
+		return "the tests of every package but these two must be able to use it"
+	}
+	return ""
 }
 
 // isTool reports whether a directory is of the modules below tools.
@@ -224,10 +234,10 @@ func measures(dir string) bool { return isTool(dir) || dir == "e2e" || strings.H
 
 // isTestHelp reports whether a package exists for tests alone.
 func isTestHelp(dir string) bool {
-	return slices.Contains([]string{"e2e", "internal/leaktest", "internal/testkit", "internal/vectors", "internal/faulty", "internal/store/storetest"}, dir)
+	return dir == "e2e" || dir == "internal/vectors" || matches(dir, testkit+"/...")
 }
 
-// TestRulesBite checks the search itself, on a module that breaks a rule in every way.
+// TestRulesBite checks the searches themselves, on modules that break a rule in every way.
 func TestRulesBite(t *testing.T) {
 	all := map[string]*source{
 		"internal/a": {imports: []string{"pushgate/internal/b", "strings"}},
@@ -242,6 +252,37 @@ func TestRulesBite(t *testing.T) {
 	} {
 		if got := strings.Join(reach(all, c.dir, c.pattern, map[string]bool{}), " "); got != c.want {
 			t.Errorf("%s to %s: %q, want %q", c.dir, c.pattern, got, c.want)
+		}
+	}
+}
+
+func TestTrespass(t *testing.T) {
+	for _, c := range []struct {
+		dir, imported string
+		may           bool
+	}{
+		{"internal/hub", "testing", false},
+		{"internal/hub", "pushgate/internal/proto", true},
+		{"internal/hub", "pushgate/internal/testkit", false},
+		{"internal/hub", "pushgate/internal/testkit/storetest", false},
+		{"internal/hub", "pushgate/internal/vectors", false},
+		{"internal/hub", "pushgate/e2e", false},
+		{"internal/hub", "pushgate/tools/load", false},
+		{"internal/hub", "pushgate/cmd/edge", false},
+		{"cmd/pushgate", "pushgate/internal/testkit/faulty", false},
+		{"e2e", "testing", true},
+		{"e2e", "pushgate/internal/testkit/faulty", true},
+		{"e2e/php", "testing", false},
+		{"tools/load", "pushgate/tools/load/loop", true},
+		{"tools/load", "pushgate/internal/testkit", false},
+		{"internal/testkit", "testing", true},
+		{"internal/testkit", "pushgate/internal/sign", true},
+		{"internal/testkit", "pushgate/internal/store", false},
+		{"internal/testkit", "pushgate/internal/testkit/storetest", false},
+		{"internal/testkit/storetest", "pushgate/internal/store", true},
+	} {
+		if reason := trespass(c.dir, c.imported); (reason == "") != c.may {
+			t.Errorf("%s imports %s: %q", c.dir, c.imported, reason)
 		}
 	}
 }

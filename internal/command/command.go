@@ -14,7 +14,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
 	"pushgate/internal/tally"
 )

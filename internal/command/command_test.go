@@ -13,15 +13,13 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
-	"pushgate/internal/sign"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // fake is a log in which the channels are online whose id begins with an even byte.
 type fake struct {
@@ -79,8 +77,8 @@ func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, e
 func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }
 
 var (
-	signer, _ = sign.New("sha1", []byte("a key of the tests"))
-	mine      = id(100) // the public id of the client of the tests
+	signer = testkit.Signer("a key of the tests")
+	mine   = id(100) // the public id of the client of the tests
 )
 
 func id(n byte) channel.ID { return channel.FromBytes([16]byte{n, 0xee}) }
@@ -151,10 +149,7 @@ const hello = `{"module_id":"im","command":"hello","params":{"a":1}}`
 
 func TestVectors(t *testing.T) {
 	v := vectors.Load(t)
-	key, err := sign.New("sha1", []byte(v.Parsing.Generation2.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.Signer(v.Parsing.Generation2.Key)
 	cases := 0
 	for _, c := range v.Protobuf.Cases {
 		if c.Message != "RequestBatch" {
@@ -335,8 +330,8 @@ func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 		if c.Name != "channel stats response" {
 			continue
 		}
-		one, _ := channel.Parse("00112233445566778899aabbccddeeff") // even
-		two, _ := channel.Parse("f0e5d42369441879d7e176c96cbbff2d")
+		one := testkit.ParseChannel("00112233445566778899aabbccddeeff") // even
+		two := testkit.ParseChannel("f0e5d42369441879d7e176c96cbbff2d")
 		x := newExecutor(t, &fake{})
 		x.log = &only{id: one}
 		got, err := x.Online(t.Context(), []channel.ID{one, two})

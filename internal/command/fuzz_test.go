@@ -12,7 +12,7 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/vectors"
 )
 

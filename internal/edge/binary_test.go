@@ -19,18 +19,18 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 	"pushgate/internal/vectors"
 	"pushgate/internal/wire"
+	"pushgate/internal/wire/pb"
 )
 
 var (
-	alicePublic = channel.FromBytes([16]byte{101})
-	bobPublic   = channel.FromBytes([16]byte{102})
-	shared      = channel.FromBytes([16]byte{200})
+	alicePublic = testkit.Channel(101)
+	bobPublic   = testkit.Channel(102)
+	shared      = testkit.Channel(200)
 )
 
 // pair returns the CHANNEL_ID value of a browser.
@@ -42,7 +42,7 @@ func pair(private, public channel.ID) string {
 func binary(messages ...*proto.Message) string {
 	var all strings.Builder
 	for _, m := range messages {
-		all.Write(m.Binary().Payload())
+		all.Write(wire.BinaryFrame(m).Payload())
 	}
 	return all.String()
 }
@@ -322,10 +322,7 @@ func TestClosesOfVectors(t *testing.T) {
 // TestConnectURLs: what the known clients connect with is understood.
 func TestConnectURLs(t *testing.T) {
 	v := vectors.Load(t)
-	key, err := sign.New("sha1", []byte(v.Parsing.Generation2.Key))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testkit.Signer(v.Parsing.Generation2.Key)
 	cases := 0
 	for _, c := range v.ConnectURLs {
 		if strings.Contains(c.Client, "version 5") {

@@ -23,7 +23,9 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
+	"pushgate/internal/wire"
 )
 
 // An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor,
@@ -90,11 +92,7 @@ func BenchmarkFanOut(b *testing.B) {
 		})
 	}
 	// A client has its answer before its session is attached.
-	for deadline := time.Now().Add(10 * time.Second); len(hub.Presence()) == 0 || hub.Presence()[0].Sessions < sessions; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatal(hub.Presence())
-		}
-	}
+	testkit.Eventually(b, "all are attached", func() bool { return len(hub.Presence()) > 0 && hub.Presence()[0].Sessions == sessions })
 	body := []byte(`{"text":"` + strings.Repeat("x", 240) + `"}`)
 	b.ReportAllocs()
 	sequence := uint64(0)
@@ -104,7 +102,7 @@ func BenchmarkFanOut(b *testing.B) {
 		m := &proto.Message{ID: proto.ID{Sequence: sequence}, Receivers: []channel.ID{alice}, Body: body, TTL: time.Hour, Created: time.Now(), Received: time.Now()}
 		hub.Dispatch(m)
 		got.Wait()
-		size = len(m.Text(0).WebSocket())
+		size = len(wire.TextFrame(m, 0).WebSocket())
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*sessions), "ns/delivery")
 	b.ReportMetric(float64(size), "B/frame")

@@ -15,7 +15,7 @@ import (
 
 	"pushgate/internal/hub"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 )
 
 // loseAll has the log forget everything, as a Redis does that is restarted empty, and open a new

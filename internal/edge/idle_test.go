@@ -26,6 +26,7 @@ import (
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // The memory of connections at rest is measured on an edge in a process of its own, because here it
@@ -178,11 +179,10 @@ func measureIdle(tb testing.TB, path, headers string, connections int, wait time
 	}
 	dialers.Wait()
 	// The server may still be at work on what the clients have sent.
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if now := ask("/report"); now.Held == connections && now.Goroutines <= empty.Goroutines+idleGoroutines {
-			break
-		}
-	}
+	testkit.Wait(func() bool {
+		now := ask("/report")
+		return now.Held == connections && now.Goroutines <= empty.Goroutines+idleGoroutines
+	})
 	time.Sleep(wait)
 	after, collected = ask("/report"), ask("/collect")
 	if collected.Held != connections {

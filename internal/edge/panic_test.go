@@ -20,6 +20,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/rpc"
+	"pushgate/internal/testkit"
 	"pushgate/internal/transport"
 )
 
@@ -128,7 +129,7 @@ func TestPanicInAHead(t *testing.T) {
 }
 
 func TestPanicInARequest(t *testing.T) {
-	public := channel.FromBytes([16]byte{9})
+	public := testkit.Channel(9)
 	limit := func(s *settings) { s.Limits.Connections = 1 }
 	inFaultyWorld(t, limit, func(t *testing.T, w *world, p *panics) {
 		list := signer.Sign(channel.Ref{Private: alice, Public: public}).String()

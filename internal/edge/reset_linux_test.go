@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,21 +17,12 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 // resets is how many clients reset their connection at each step.
 const resets = 120
-
-// descriptors returns the number of descriptors that the process has open.
-func descriptors(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
-}
 
 // TestResetsLeakNothing has clients reset their connection at every step of a subscription.
 // Afterwards no descriptor, no count of the ceiling and no session is left of them.
@@ -108,8 +98,8 @@ func TestResetsLeakNothing(t *testing.T) {
 	}
 	// left waits until nothing is left of the clients, and returns what is.
 	left := func(before int) (opened, counted, members, joined int) {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			opened, members = descriptors(t)-before, len(e.shared.Heartbeats.Members())
+		testkit.Wait(func() bool {
+			opened, members = testkit.Descriptors(t)-before, len(e.shared.Heartbeats.Members())
 			counted = int(e.shared.Conns.Open())
 			e.mu.Lock()
 			joined = 0
@@ -117,17 +107,14 @@ func TestResetsLeakNothing(t *testing.T) {
 				joined += tenant.connections
 			}
 			e.mu.Unlock()
-			if opened <= 0 && counted == 0 && members == 0 && joined == 0 || time.Now().After(deadline) {
-				return opened, counted, members, joined
-			}
-		}
+			return opened <= 0 && counted == 0 && members == 0 && joined == 0
+		})
+		return opened, counted, members, joined
 	}
 	reset(webSocket, true) // opens what the process keeps
-	for deadline := time.Now().Add(10 * time.Second); e.shared.Conns.Open() > 0 && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.Eventually(t, "the first one is gone", func() bool { return e.shared.Conns.Open() == 0 })
 	for _, step := range steps {
-		before := descriptors(t)
+		before := testkit.Descriptors(t)
 		var clients sync.WaitGroup
 		for range resets / 8 {
 			for range 8 {

@@ -19,6 +19,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/wire"
 )
 
 // token makes a user's token that lives for an hour.
@@ -80,12 +81,12 @@ func TestRPCUser(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 		only := w.publish(`{"x":1}`, channel.ForUser(6))
-		if got := w.hear(six); got != string(only.RPC(0).Payload()) {
+		if got := w.hear(six); got != string(wire.RPCFrame(only, 0).Payload()) {
 			t.Error(got)
 		}
 		both := []*proto.Message{w.publish(`{"x":2}`, channel.ForUser(7)), w.publish(`{"x":3}`, channel.ForUser(7))}
 		again := w.dial(rpcURL("/sub/", token(7), "mid", m.ID.String()))
-		if got := w.hear(again); got != array(both[0].RPC(7), both[1].RPC(7)) {
+		if got := w.hear(again); got != array(wire.RPCFrame(both[0], 7), wire.RPCFrame(both[1], 7)) {
 			t.Errorf("replay %s", got)
 		}
 	})
@@ -280,13 +281,13 @@ func TestRPCPoll(t *testing.T) {
 		poll := w.get(rpcURL("/sub/", token(5)))
 		m := w.publish(`{"a":1}`, channel.ForUser(5))
 		got := <-poll
-		if got.status != http.StatusOK || got.body != string(m.RPC(5).Payload()) || got.header.Get("Content-Type") != "application/json" {
+		if got.status != http.StatusOK || got.body != string(wire.RPCFrame(m, 5).Payload()) || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%d %s %v", got.status, got.body, got.header)
 		}
 		next := w.publish(`{"a":2}`, channel.ForUser(5))
 		last := w.publish(`{"a":3}`, channel.ForUser(5))
 		got = <-w.get(rpcURL("/sub/", token(5), "mid", m.ID.String()))
-		if got.body != array(next.RPC(5), last.RPC(5)) {
+		if got.body != array(wire.RPCFrame(next, 5), wire.RPCFrame(last, 5)) {
 			t.Error(got.body)
 		}
 		got = <-w.get(rpcURL("/sub/", token(5), "mid", last.ID.String()))
@@ -299,7 +300,7 @@ func TestRPCPoll(t *testing.T) {
 func TestJSON(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		a, b := w.publish(`{"a":1}`, alice), w.publish(`{"a":2}`, alice)
-		both := array(a.JSON(0), b.JSON(0))
+		both := array(wire.JSONFrame(a, 0), wire.JSONFrame(b, 0))
 		zero := strings.Repeat("0", proto.IDLen)
 		if got := <-w.get(w.url("/sub/", signed(alice), "format", "json", "mid", zero)); got.body != both || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %v", got.body, got.header)
@@ -309,7 +310,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("%s, %v", got, err)
 		}
 		c := w.publish(`{"a":3}`, alice)
-		if got, err := w.read(conn); err != nil || got != string(c.JSON(0).Payload()) {
+		if got, err := w.read(conn); err != nil || got != string(wire.JSONFrame(c, 0).Payload()) {
 			t.Errorf("%s, %v", got, err)
 		}
 	})
@@ -417,10 +418,15 @@ func TestStatusOfADeadEdge(t *testing.T) {
 }
 
 // array returns what several messages are together.
-func array(frames ...*proto.Frame) string {
+func array(frames ...*wire.Frame) string {
 	elements := make([]string, len(frames))
 	for i, f := range frames {
-		elements[i] = string(proto.Element(f))
+		elements[i] = element(f)
 	}
 	return "[" + strings.Join(elements, ",") + "]"
+}
+
+// element returns what a frame of JSON is in an array of several.
+func element(f *wire.Frame) string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(f.Payload()), "["), "]")
 }

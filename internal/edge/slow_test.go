@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"pushgate/internal/testkit"
 )
 
 // rawRequest writes a request to a connection, and reads nothing.
@@ -147,7 +149,7 @@ func TestSlowWebSocketOnSockets(t *testing.T) {
 		slow, fast := w.dial(alice), w.dial(alice)
 		defer slow.CloseNow()
 		defer fast.CloseNow()
-		w.eventually("both are there", func() bool { return w.edge.webSockets() == 2 })
+		testkit.Eventually(t, "both are there", func() bool { return w.edge.webSockets() == 2 })
 		var want strings.Builder
 		read := func(conn *websocket.Conn) string {
 			_, frame, err := conn.Read(w.t.Context())

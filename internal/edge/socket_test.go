@@ -26,7 +26,8 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 // What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and
@@ -55,7 +56,7 @@ func onSockets(t *testing.T, change func(*settings), test func(*testing.T, *sock
 			var running sync.WaitGroup
 			running.Go(func() { w.edge.Run(ctx) })
 			running.Go(func() { w.edge.Serve(listener) })
-			w.eventually("ready", func() bool { return w.edge.Ready() == nil })
+			testkit.Eventually(t, "ready", func() bool { return w.edge.Ready() == nil })
 			test(t, w)
 			listener.Close()
 			stop()
@@ -72,16 +73,6 @@ type socketWorld struct {
 	edge    *Edge
 	log     *storetest.Memory
 	address string
-}
-
-// eventually waits for something that has to come about.
-func (w *socketWorld) eventually(what string, ok func() bool) {
-	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("not after 20 s: %s", what)
-		}
-	}
 }
 
 func (w *socketWorld) dial(id channel.ID) *websocket.Conn {
@@ -211,13 +202,13 @@ func TestSleepersOnSockets(t *testing.T) {
 				}
 			})
 		}
-		w.eventually("all are attached", func() bool { return ready.Load() == clients && w.edge.personal().numbers.webSockets.Load() >= clients })
+		testkit.Eventually(t, "all are attached", func() bool { return ready.Load() == clients && w.edge.personal().numbers.webSockets.Load() >= clients })
 		for n := range messages {
 			w.publish(fmt.Sprint(n), alice)
 			time.Sleep(time.Duration(rand.IntN(10)) * time.Millisecond) // so that some rest
 		}
 		all.Wait()
-		w.eventually("all are gone", func() bool { return w.edge.personal().numbers.webSockets.Load() == 0 })
+		testkit.Eventually(t, "all are gone", func() bool { return w.edge.personal().numbers.webSockets.Load() == 0 })
 	})
 }
 
@@ -238,7 +229,7 @@ func TestDrainOfSleepersOnSockets(t *testing.T) {
 				conn.CloseNow()
 			})
 		}
-		w.eventually("all are attached", func() bool { return w.edge.personal().numbers.webSockets.Load() == clients })
+		testkit.Eventually(t, "all are attached", func() bool { return w.edge.personal().numbers.webSockets.Load() == clients })
 		w.edge.Drain(ctx)
 		if ctx.Err() != nil {
 			t.Error("some never went")
@@ -323,7 +314,9 @@ func TestPollsKeepTheirConnection(t *testing.T) {
 		request := func(mid string) string {
 			return "GET /sub/?CHANNEL_ID=" + signed(alice) + "&mid=" + mid + " HTTP/1.1\r\nHost: push.test\r\n\r\n"
 		}
-		held := func() { w.eventually("it is held", func() bool { return w.edge.personal().numbers.polls.Load() == 1 }) }
+		held := func() {
+			testkit.Eventually(t, "it is held", func() bool { return w.edge.personal().numbers.polls.Load() == 1 })
+		}
 		answer := func() string {
 			t.Helper()
 			response, err := http.ReadResponse(reader, nil)
@@ -361,9 +354,9 @@ func TestPollsKeepTheirConnection(t *testing.T) {
 			}
 			mid = m.ID.String()
 		}
-		w.eventually("it is kept", func() bool { return len(w.edge.shared.Heartbeats.Members()) < 2 })
+		testkit.Eventually(t, "it is kept", func() bool { return len(w.edge.shared.Heartbeats.Members()) < 2 })
 		conn.Close()
-		w.eventually("it has gone", func() bool { return len(w.edge.shared.Heartbeats.Members()) == 0 })
+		testkit.Eventually(t, "it has gone", func() bool { return len(w.edge.shared.Heartbeats.Members()) == 0 })
 	})
 }
 

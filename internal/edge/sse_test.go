@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/wire"
 )
 
 // events opens a stream.
@@ -46,7 +47,9 @@ func event(t *testing.T, r *bufio.Reader) string {
 	}
 }
 
-func sse(m *proto.Message) string { return string(m.AppendSSE(nil, 0)) }
+func sse(m *proto.Message) string {
+	return "id: " + m.ID.String() + "\ndata: " + element(wire.JSONFrame(m, 0)) + "\n\n"
+}
 
 func TestStream(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {

@@ -14,7 +14,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // trips counts the round trips of a client of Redis.

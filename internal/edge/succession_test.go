@@ -16,6 +16,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/transport"
+	"pushgate/internal/wire"
 )
 
 // inSuccession runs a test in a bubble with an edge whose connections rest, and another one that
@@ -115,10 +116,10 @@ func TestHandOver(t *testing.T) {
 		n := 0
 		expect := func(whole *proto.Message) {
 			t.Helper()
-			text.expect(t, string(whole.Text(0).Payload()))
-			json.expect(t, string(whole.JSON(0).Payload()))
-			binary.expect(t, string(whole.Binary().Payload()))
-			five.expect(t, string(whole.RPC(5).Payload()))
+			text.expect(t, string(wire.TextFrame(whole, 0).Payload()))
+			json.expect(t, string(wire.JSONFrame(whole, 0).Payload()))
+			binary.expect(t, string(wire.BinaryFrame(whole).Payload()))
+			five.expect(t, string(wire.RPCFrame(whole, 5).Payload()))
 		}
 		publish := func(ttl time.Duration, receivers ...channel.ID) {
 			t.Helper()

@@ -16,23 +16,15 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
 const (
 	clientA = "fcda45d0859442735f07b8bb5825ded1"
 	clientB = "0123456789abcdef0123456789abcdef"
 )
-
-func keyOf(key string) *sign.Signer {
-	s, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
 
 var limits = portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Connections: 100}
 
@@ -49,8 +41,8 @@ func inMany(t *testing.T, change func(*settings), test func(*testing.T, *manyWor
 		c.Portal = portal.Portal{}
 		c.Logs = map[string]Log{clientA: s.a, clientB: s.b}
 		c.Others = []*portal.Portal{
-			{ClientID: clientA, Signer: keyOf("a"), Limits: limits, HostID: "host-a"},
-			{ClientID: clientB, Signer: keyOf("b"), Limits: limits, HostID: "host-b"},
+			{ClientID: clientA, Signer: testkit.Signer("a"), Limits: limits, HostID: "host-a"},
+			{ClientID: clientB, Signer: testkit.Signer("b"), Limits: limits, HostID: "host-b"},
 		}
 		if change != nil {
 			change(c)
@@ -63,7 +55,7 @@ func inMany(t *testing.T, change func(*settings), test func(*testing.T, *manyWor
 
 // url asks for alice's channel as a client of a portal does.
 func (s *manyWorld) url(path, client, key string) string {
-	return s.world.url(path, keyOf(key).Sign(channel.Ref{Private: alice}).String(), "clientId", client)
+	return s.world.url(path, testkit.Signer(key).Sign(channel.Ref{Private: alice}).String(), "clientId", client)
 }
 
 // next returns what comes on a socket within a minute.
@@ -253,8 +245,8 @@ func TestReadyWithoutPortals(t *testing.T) {
 func TestServeAnew(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		stays, goes, stream := s.dial(s.url("/subws/", clientA, "a")), s.dial(s.url("/subws/", clientB, "b")), s.get(s.url("/sse/", clientB, "b"))
-		next := settings{Others: []*portal.Portal{{ClientID: clientA, Signer: keyOf("new"), Limits: limits}}}
-		next.Others = append(next.Others, &portal.Portal{ClientID: strings.Repeat("7", 32), Signer: keyOf("c"), Limits: limits})
+		next := settings{Others: []*portal.Portal{{ClientID: clientA, Signer: testkit.Signer("new"), Limits: limits}}}
+		next.Others = append(next.Others, &portal.Portal{ClientID: strings.Repeat("7", 32), Signer: testkit.Signer("c"), Limits: limits})
 		s.edge.SetPortals(next.table())
 		start := time.Now()
 		_, err := s.next(goes)

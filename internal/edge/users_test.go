@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -44,7 +44,7 @@ func TestTooManyConnectionsOfAUser(t *testing.T) {
 func TestSharedChannelIsNotLimited(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Limits.Connections = 2 }, func(t *testing.T, w *world) {
 		for i := range 5 {
-			public := channel.FromBytes([16]byte{byte(50 + i)})
+			public := testkit.Channel(byte(50 + i))
 			w.dial(w.url("/subws/", pair(alice, public)))
 			w.dial(w.url("/subws/", signed(shared)))
 		}

@@ -19,32 +19,31 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/edge/front"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/tally"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
+	"pushgate/internal/wire"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(idleServer) != "" {
 		serveIdle()
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 var (
-	alice     = channel.FromBytes([16]byte{1})
-	bob       = channel.FromBytes([16]byte{2})
-	signer, _ = sign.New("sha1", []byte("a key of the tests"))
+	alice  = testkit.Channel(1)
+	bob    = testkit.Channel(2)
+	signer = testkit.Signer("a key of the tests")
 )
 
 // What docs/protocol.md and docs/guarantees.md promise.
@@ -263,31 +262,16 @@ func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 // nothing moves any more.
 func (w *world) value(name, label string) float64 {
 	synctest.Wait()
-	families, err := w.metrics.Gather()
-	if err != nil {
-		w.t.Fatal(err)
+	value, found := testkit.Metric(w.t, w.metrics, "pushgate_"+name, label)
+	if !found {
+		w.t.Errorf("no metric %s %s", name, label)
 	}
-	for _, family := range families {
-		for _, metric := range family.GetMetric() {
-			if family.GetName() == "pushgate_"+name && (label == "" || metric.GetLabel()[0].GetValue() == label) {
-				return metricValue(metric)
-			}
-		}
-	}
-	w.t.Errorf("no metric %s %s", name, label)
-	return -1
-}
-
-func metricValue(m *dto.Metric) float64 {
-	if c := m.GetCounter(); c != nil {
-		return c.GetValue()
-	}
-	return m.GetGauge().GetValue()
+	return value
 }
 
 // text returns the record that a reader of a channel gets.
 func text(m *proto.Message, id channel.ID) string {
-	return string(m.Text(m.Via([]channel.ID{id})).Payload())
+	return string(wire.TextFrame(m, m.Via([]channel.ID{id})).Payload())
 }
 
 // pipeListener is a network of pipes, which a bubble can see through.

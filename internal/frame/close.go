@@ -5,14 +5,15 @@ import "encoding/binary"
 // CloseProtocol is the code of a connection that is closed for an [ErrProtocol] (RFC 6455, 7.4.1).
 const CloseProtocol uint16 = 1002
 
-// ClosePayload gives the payload of a close frame. The text has 123 bytes at most; what is more is cut off.
+// ClosePayload gives the payload of a close frame. The text has 123 bytes at most; what is more is
+// cut off.
 func ClosePayload(code uint16, text string) []byte {
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, MaxControl), code)
 	return append(b, text[:min(len(text), MaxControl-len(b))]...)
 }
 
-// ValidClose reports whether the payload of a close frame is one that a client may send: nothing, or a code that may be on the wire and a
-// text (RFC 6455, 7.4).
+// ValidClose reports whether the payload of a close frame is one that a client may send: nothing,
+// or a code that may be on the wire and a text (RFC 6455, 7.4).
 func ValidClose(payload []byte) bool {
 	if len(payload) < 2 {
 		return len(payload) == 0

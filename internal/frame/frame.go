@@ -1,7 +1,8 @@
-// Package frame reads what WebSocket clients send (RFC 6455, 5), and keeps nothing between two messages.
+// Package frame reads the WebSocket frames of clients and writes the headers of ours (RFC 6455, 5).
 //
-// A library would hold its state and buffers for as long as the connection lives. A [Reader] is put down when what the client has
-// sent is used up, and reads another connection meanwhile.
+// A library would hold its state and buffers for as long as the connection lives. A [Reader] keeps
+// nothing between two messages: it is put away when what a client has sent is used up, and reads
+// another connection meanwhile.
 package frame
 
 import (
@@ -25,17 +26,19 @@ const (
 const (
 	// MaxControl is the longest payload of a control frame, in bytes (RFC 6455, 5.5).
 	MaxControl = 125
-	// MinBuffer is the smallest buffer that a Reader can work with, in bytes: a whole control frame.
+	// MinBuffer is the smallest buffer that a Reader can work with, in bytes: a whole control
+	// frame.
 	MinBuffer = maxHeader + MaxControl
 
 	maxHeader = 14 // two bytes, a length of eight, a mask of four
 )
 
-// ErrProtocol is wrapped by the errors that say that the client does not keep to the protocol. The connection is to be closed with 1002.
+// ErrProtocol is wrapped by the errors that say that the client does not keep to the protocol. The
+// connection is to be closed with 1002.
 var ErrProtocol = errors.New("websocket protocol")
 
-// Reader reads messages and control frames. It is used by one goroutine. Between two messages its only state is what the source has
-// buffered.
+// Reader reads messages and control frames. It is used by one goroutine. Between two messages its
+// only state is what the source has buffered.
 type Reader struct {
 	source  *bufio.Reader
 	control func(opcode byte, payload []byte) error
@@ -47,16 +50,18 @@ type Reader struct {
 	open bool // there is a message that has not been read to its end
 }
 
-// NewReader makes a reader of source, whose buffer holds at least [MinBuffer]. It gives each control frame to control, whose payload is
-// valid during the call, and ends with the error of control if there is one.
+// NewReader makes a reader of source, whose buffer holds at least [MinBuffer]. It gives each
+// control frame to control, whose payload is valid during the call, and ends with the error of
+// control if there is one.
 func NewReader(source *bufio.Reader, control func(opcode byte, payload []byte) error) *Reader {
 	return &Reader{source: source, control: control}
 }
 
-// Next reads up to the beginning of the next message, and gives OpText or OpBinary: the message is then read with Read up to [io.EOF],
-// and what was left of the one before is skipped. After a control frame between two messages it gives OpContinuation, so that the caller
-// may stop there. An error is final: io.EOF if the connection has ended between two frames, and io.ErrUnexpectedEOF if it has in
-// one.
+// Next reads up to the beginning of the next message, and gives OpText or OpBinary: the message is
+// then read with Read up to [io.EOF], and what was left of the one before is skipped. After a
+// control frame between two messages it gives OpContinuation, so that the caller may stop there. An
+// error is final: io.EOF if the connection has ended between two frames, and io.ErrUnexpectedEOF if
+// it has in one.
 func (r *Reader) Next() (opcode byte, err error) {
 	if r.open {
 		if _, err := io.Copy(io.Discard, r); err != nil {
@@ -163,7 +168,8 @@ func (r *Reader) frame() (opcode byte, err error) {
 	return opcode, nil
 }
 
-// take reads a whole control frame, which may stand between the frames of a message and leaves their state alone.
+// take reads a whole control frame, which may stand between the frames of a message and leaves
+// their state alone.
 func (r *Reader) take(opcode byte, header, size int, mask [4]byte) error {
 	whole, err := r.peek(header + size)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	alice = channel.FromBytes([16]byte{1})
-	bob   = channel.FromBytes([16]byte{2})
+	alice = testkit.Channel(1)
+	bob   = testkit.Channel(2)
 
 	full = Record{Portal: strings.Repeat("a", 32), Dialect: "rpc", Channels: []channel.ID{channel.ForUser(5), alice}, Public: bob, User: 5,
 		Expires: time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC), Cursor: proto.ID{Epoch: 1, Sequence: 2}, Statuses: []int64{6, 7}}

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestSuccession: three processes, one after another, with the same clients, and somebody who accepts all the time.
 func TestSuccession(t *testing.T) {
@@ -39,7 +39,7 @@ func TestSuccession(t *testing.T) {
 			t.Errorf("listens at %v, not at %v", next.listener.Addr(), p.listener.Addr())
 		}
 		<-p.left
-		eventually(t, "all are the successor's", func() bool { return p.edge.count() == 0 && next.edge.count() == len(clients) })
+		testkit.Eventually(t, "all are the successor's", func() bool { return p.edge.count() == 0 && next.edge.count() == len(clients) })
 		p.stop()
 		clients = append(clients, next.clients(t, 1)...)
 		p = next
@@ -65,7 +65,7 @@ func TestSuccessorIsReadyFirst(t *testing.T) {
 	p.reach(t, clients, "still here")
 	next.edge.ready.Store(true)
 	<-p.left
-	eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients) })
+	testkit.Eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients) })
 	next.reach(t, clients, "there now")
 }
 
@@ -132,7 +132,7 @@ func TestSuccessorsThatFail(t *testing.T) {
 			l.conn.Close()
 			next := start(t, path, nil)
 			<-p.left
-			eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients)-c.lost })
+			testkit.Eventually(t, "all are the successor's", func() bool { return next.edge.count() == len(clients)-c.lost })
 			if c.lost == 0 {
 				next.reach(t, clients, "as before")
 			}
@@ -176,7 +176,7 @@ func predecessor(t *testing.T, path string, act func(l link, door int)) {
 func TestFailedHandOverIsLogged(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
-	var log lines
+	var log testkit.Buffer
 	p := start(t, path, func(p *process) { p.logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	p.clients(t, 3)
 	l := raw(t, path)
@@ -185,7 +185,7 @@ func TestFailedHandOverIsLogged(t *testing.T) {
 	l.say(t, message{Ready: true})
 	l.hear(t) // a session
 	l.conn.Close()
-	eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "hand-over failed") })
+	testkit.Eventually(t, "a failure in the log", func() bool { return strings.Contains(log.String(), "hand-over failed") })
 	if text := log.String(); strings.Contains(text, `"handed over"`) || !strings.Contains(text, "level=WARN") || !strings.Contains(text, "after 0 sessions: ") {
 		t.Error(text)
 	}
@@ -194,25 +194,6 @@ func TestFailedHandOverIsLogged(t *testing.T) {
 	if text := log.String(); strings.Count(text, `"handed over" sessions=3`) != 1 || strings.Count(text, "level=WARN") != 1 {
 		t.Error(text)
 	}
-}
-
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// Write implements [io.Writer].
-func (l *lines) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // TestPredecessorsThatFail: a successor without one goes on alone, and gives way to one that stays.
@@ -282,7 +263,7 @@ func TestPredecessorsThatFail(t *testing.T) {
 			}
 		})
 		p := start(t, path, nil)
-		eventually(t, "all are refused", func() bool { return refused.Load() == 7 })
+		testkit.Eventually(t, "all are refused", func() bool { return refused.Load() == 7 })
 		if n := p.edge.count(); n != 0 {
 			t.Errorf("%d sessions", n)
 		}

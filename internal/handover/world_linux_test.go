@@ -7,13 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // fakeEdge is sessions that are nothing but their sockets, by the names of their portals.
@@ -165,26 +166,12 @@ func (l link) hear(t *testing.T) message {
 	return m
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after 10 s: %s", what)
-		}
-	}
-}
-
 // descriptors holds that the test leaves as many open as there were.
 func descriptors(t *testing.T) {
-	count := func() int {
-		entries, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(entries)
-	}
-	before := count()
-	t.Cleanup(func() { eventually(t, "all descriptors are closed", func() bool { return count() <= before }) })
+	before := testkit.Descriptors(t)
+	t.Cleanup(func() {
+		testkit.Eventually(t, "all descriptors are closed", func() bool { return testkit.Descriptors(t) <= before })
+	})
 }
 
 // notProbed holds that no connection, accepted or handed over, has a keep-alive.
@@ -216,7 +203,7 @@ func (p *process) clients(t *testing.T, n int) (all []net.Conn) {
 		}
 		t.Cleanup(func() { conn.Close() })
 		all = append(all, conn)
-		eventually(t, "it is accepted", func() bool { return p.edge.count() == before+i+1 })
+		testkit.Eventually(t, "it is accepted", func() bool { return p.edge.count() == before+i+1 })
 	}
 	return all
 }

@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // logFunc is a Log of one function.
@@ -31,8 +32,8 @@ func noLog(t testing.TB) logFunc {
 }
 
 var (
-	alice = channel.FromBytes([16]byte{1})
-	bob   = channel.FromBytes([16]byte{2})
+	alice = testkit.Channel(1)
+	bob   = testkit.Channel(2)
 )
 
 func id(sequence int) proto.ID { return proto.ID{Epoch: 1, Sequence: uint64(sequence)} }

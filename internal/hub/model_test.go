@@ -14,6 +14,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 var seeds = flag.Int("seeds", 300, "random schedules of the model test")
@@ -72,7 +73,7 @@ func newModel(t *testing.T, seed uint64) *model {
 		held:     make(map[proto.ID]map[channel.ID]bool),
 	}
 	for i := range 4 {
-		m.channels = append(m.channels, channel.FromBytes([16]byte{byte(i + 1)}))
+		m.channels = append(m.channels, testkit.Channel(byte(i+1)))
 	}
 	for i := range m.edges {
 		h := New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})

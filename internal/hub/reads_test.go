@@ -12,6 +12,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // tripTime is how long a round trip to a slowLog takes.
@@ -284,7 +285,7 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 		h.Resync(id(1))
 		var got atomic.Int32
 		for i := range 9 {
-			id := []channel.ID{bob, alice, channel.FromBytes([16]byte{9})}[i%3]
+			id := []channel.ID{bob, alice, testkit.Channel(9)}[i%3]
 			s := h.Attach([]channel.ID{id}, new(proto.ID), func() {
 				if got.Add(1); id == bob {
 					t.Error("woken, and there is no answer")
@@ -355,7 +356,7 @@ func TestHungPortalsDoNotStarveOthers(t *testing.T) {
 			h.Resync(id(1000))
 			for n := range each {
 				s := h.Attach([]channel.ID{alice}, new(proto.ID), func() { back.Add(1) })
-				s.channels = []channel.ID{channel.FromBytes([16]byte{byte(n + 1)})}
+				s.channels = []channel.ID{testkit.Channel(byte(n + 1))}
 				defer s.Detach()
 				s.Next()
 			}

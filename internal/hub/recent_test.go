@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // ids returns the sequences of a page's messages.
@@ -128,7 +129,7 @@ func TestRecentForgetsWhatHasExpired(t *testing.T) {
 // Compares the cache with a plain list, under random sizes: every answer is that of the list, and
 // there is one for everything that the limit allows.
 func TestRecentIsAList(t *testing.T) {
-	channels := []channel.ID{alice, bob, channel.FromBytes([16]byte{3})}
+	channels := []channel.ID{alice, bob, testkit.Channel(3)}
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		some := func() (all []channel.ID) {

@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // TestLimitsChange: a portal's gate is the same whatever its limits become, and holds it to the

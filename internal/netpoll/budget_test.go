@@ -7,10 +7,12 @@ package netpoll
 import (
 	"io"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func TestTryWriteAllocatesNothing(t *testing.T) {
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	c := New(nil).Hold(server)
 	defer c.Close()
 	frame := make([]byte, 400)

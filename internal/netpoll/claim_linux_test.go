@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func (c *Conn) rests() bool { return c.state.Load() == resting }
@@ -15,11 +17,11 @@ func (c *Conn) rests() bool { return c.state.Load() == resting }
 // elsewhere.
 func TestClaim(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		defer client.Close()
 		p := serve(t, s, server)
 		client.Write([]byte("x"))
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		if s.plain {
 			if _, ok := p.Claim(); ok {
 				t.Error("claimed, and it is being read")
@@ -27,7 +29,7 @@ func TestClaim(t *testing.T) {
 			p.Close()
 			return
 		}
-		eventually(t, "it rests", p.rests)
+		testkit.Eventually(t, "it rests", p.rests)
 		poller := s.poller.Load()
 		poller.mu.Lock()
 		at := p.place
@@ -48,20 +50,20 @@ func TestClaim(t *testing.T) {
 			t.Error("read by whom it was claimed from")
 		}
 		p.Serve(p.read)
-		eventually(t, "it is read again", func() bool { return p.bytes.Load() == 2 })
+		testkit.Eventually(t, "it is read again", func() bool { return p.bytes.Load() == 2 })
 
-		eventually(t, "it rests", p.rests)
+		testkit.Eventually(t, "it rests", p.rests)
 		conn, _ = p.Claim()
 		other := New(s.start)
 		defer other.Close()
 		q := serve(t, other, conn)
 		client.Write([]byte("z"))
-		eventually(t, "it is read elsewhere", func() bool { return q.bytes.Load() == 1 })
-		eventually(t, "it rests", q.rests)
+		testkit.Eventually(t, "it is read elsewhere", func() bool { return q.bytes.Load() == 1 })
+		testkit.Eventually(t, "it rests", q.rests)
 		conn, _ = q.Claim()
 		r := serve(t, s, conn) // where it has been before
 		client.Write([]byte("z"))
-		eventually(t, "it is read where it was", func() bool { return r.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read where it was", func() bool { return r.bytes.Load() == 1 })
 		r.Close()
 		if _, ok := r.Claim(); ok {
 			t.Error("claimed, and it is closed")
@@ -76,7 +78,7 @@ func TestClaim(t *testing.T) {
 func TestCloseOfClaimed(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	defer client.Close()
 	p := serve(t, s, server)
 	if _, ok := p.Claim(); !ok {
@@ -94,10 +96,9 @@ func TestCloseOfClaimed(t *testing.T) {
 func TestClaimStorm(t *testing.T) {
 	var running sync.WaitGroup
 	sets := [2]*Set{New(running.Go), New(running.Go)}
-	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	var storm sync.WaitGroup
 	for range 8 {
-		server, client := n.pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		storm.Go(func() { claimOften(t, sets, server, client) })
 	}
 	storm.Wait()
@@ -119,7 +120,7 @@ func claimOften(t *testing.T, sets [2]*Set, server, client net.Conn) {
 	})
 	p := serve(t, sets[0], server)
 	read, claims := int64(0), 0
-	eventually(t, "all is read", func() bool {
+	testkit.Eventually(t, "all is read", func() bool {
 		if conn, ok := p.Claim(); ok {
 			claims++
 			if claims%3 == 0 {

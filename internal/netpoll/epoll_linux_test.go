@@ -6,31 +6,32 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 	const connections = 500
 	var running sync.WaitGroup
 	s := New(running.Go)
-	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	before := runtime.NumGoroutine()
 	var peers []*peer
 	var clients []net.Conn
 	for range connections {
-		server, client := n.pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		peers, clients = append(peers, serve(t, s, server)), append(clients, client)
 	}
 	for _, client := range clients {
 		client.Write([]byte("x"))
 	}
 	for _, p := range peers {
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		if calls := p.calls.Load(); calls != 1 {
 			t.Errorf("called %d times for one byte", calls)
 		}
 	}
 	// One is the poller's.
-	eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
+	testkit.Eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
 	for i, p := range peers {
 		p.Close()
 		clients[i].Close()
@@ -89,10 +90,10 @@ func TestPollerThatRefuses(t *testing.T) {
 	}
 	p.close()
 	s.poller.Store(p)
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	served := serve(t, s, server)
 	client.Write([]byte("x"))
-	eventually(t, "it is read", func() bool { return served.bytes.Load() == 1 })
+	testkit.Eventually(t, "it is read", func() bool { return served.bytes.Load() == 1 })
 	served.Close()
 	client.Close()
 	running.Wait()
@@ -103,9 +104,8 @@ func TestPollerThatRefuses(t *testing.T) {
 func TestCloseWhileItGoesToRest(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
-	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	for range 2000 {
-		server, client := n.pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		conn := s.Hold(server)
 		ended := make(chan struct{})
 		var closing sync.WaitGroup
@@ -143,7 +143,7 @@ func (p *poller) checkEmpty(t *testing.T) {
 func TestArmedAfterClose(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	defer client.Close()
 	c := s.Hold(server)
 	c.state.Store(closed) // Close has come as far as this

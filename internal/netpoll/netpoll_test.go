@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // both runs a test with either kind of set, which has ended after it.
 func both(t *testing.T, test func(t *testing.T, s *Set)) {
@@ -28,30 +28,6 @@ func both(t *testing.T, test func(t *testing.T, s *Set)) {
 			running.Wait()
 		})
 	}
-}
-
-// network is where pairs of connected sockets come from.
-type network struct{ listener net.Listener }
-
-func newNetwork(t testing.TB, kind, address string) *network {
-	listener, err := net.Listen(kind, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	return &network{listener}
-}
-
-func (n *network) pair(t testing.TB) (server, client net.Conn) {
-	t.Helper()
-	client, err := net.Dial(n.listener.Addr().Network(), n.listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if server, err = n.listener.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	return server, client
 }
 
 // peer is a served connection that counts.
@@ -80,24 +56,14 @@ func serve(t testing.TB, s *Set, conn net.Conn) *peer {
 	return p
 }
 
-// eventually waits for something that has to come about.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after 30 s: %s", what)
-		}
-	}
-}
-
 func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		for _, kind := range []*network{newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")} {
-			server, client := kind.pair(t)
+		for _, network := range []string{"tcp", "unix"} {
+			server, client := testkit.Pair(t, network)
 			client.Write([]byte("early"))
 			p := serve(t, s, server)
 			for i := range int64(20) {
-				eventually(t, "it is read", func() bool { return p.bytes.Load() == 5*(i+1) })
+				testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 5*(i+1) })
 				client.Write([]byte("later"))
 			}
 			client.Close()
@@ -112,9 +78,8 @@ func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 // The caller of Close need not know whether the connection rests: its reader learns of it.
 func TestCloseIsHeard(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		n := newNetwork(t, "tcp", "127.0.0.1:0")
 		for range 100 {
-			server, client := n.pair(t)
+			server, client := testkit.Pair(t, "tcp")
 			p := serve(t, s, server)
 			if rand.IntN(2) == 0 {
 				runtime.Gosched()
@@ -130,7 +95,7 @@ func TestCloseIsHeard(t *testing.T) {
 
 func TestConnThatIsClosedBeforeItIsServed(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		defer client.Close()
 		conn := s.Hold(server)
 		conn.Close()
@@ -143,7 +108,7 @@ func TestConnThatIsClosedBeforeItIsServed(t *testing.T) {
 // Reading may block in the middle: what is half there is the reader's to wait for.
 func TestReaderMayBlock(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+		server, client := testkit.Pair(t, "tcp")
 		conn := s.Hold(server)
 		got := make(chan string)
 		conn.Serve(func() bool {
@@ -171,16 +136,15 @@ func TestReaderMayBlock(t *testing.T) {
 // After Close of the set, its connections are served as before, if with a goroutine each.
 func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
-		n := newNetwork(t, "tcp", "127.0.0.1:0")
-		resting, client := n.pair(t)
+		resting, client := testkit.Pair(t, "tcp")
 		p := serve(t, s, resting)
 		client.Write([]byte("x"))
-		eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
+		testkit.Eventually(t, "it is read", func() bool { return p.bytes.Load() == 1 })
 		s.Close()
-		fresh, late := n.pair(t)
+		fresh, late := testkit.Pair(t, "tcp")
 		q := serve(t, s, fresh)
 		late.Write([]byte("x"))
-		eventually(t, "the late one is read", func() bool { return q.bytes.Load() == 1 })
+		testkit.Eventually(t, "the late one is read", func() bool { return q.bytes.Load() == 1 })
 		for _, c := range []io.Closer{p, q, client, late} {
 			c.Close()
 		}
@@ -192,16 +156,12 @@ func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 func TestStorm(t *testing.T) {
 	const workers, rounds = 8, 400
 	both(t, func(t *testing.T, s *Set) {
-		n := newNetwork(t, "tcp", "127.0.0.1:0")
-		var accepting sync.Mutex // the pairs of two workers must not cross
 		var storm sync.WaitGroup
 		for worker := range workers {
 			storm.Go(func() {
 				random := rand.New(rand.NewPCG(uint64(worker), 7))
 				for range rounds {
-					accepting.Lock()
-					server, client := n.pair(t)
-					accepting.Unlock()
+					server, client := testkit.Pair(t, "tcp")
 					sent := int64(0)
 					send := func() {
 						m := 1 + random.IntN(300)
@@ -215,7 +175,7 @@ func TestStorm(t *testing.T) {
 					for range random.IntN(4) {
 						send()
 						if random.IntN(2) == 0 {
-							eventually(t, "all is read", func() bool { return p.bytes.Load() == sent })
+							testkit.Eventually(t, "all is read", func() bool { return p.bytes.Load() == sent })
 						}
 					}
 					switch random.IntN(4) {

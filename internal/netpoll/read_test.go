@@ -4,11 +4,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // What is there is read at once; what is not is waited for; how it ends is reported as always.
@@ -46,11 +47,11 @@ func TestRead(t *testing.T) {
 // TestReadAfterItsDeadline: an expired deadline counts also when there are bytes to read, or a
 // client that never stops sending could not be stopped by one. The bytes are not lost.
 func TestReadAfterItsDeadline(t *testing.T) {
-	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
+	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			s := New(func(f func()) { go f() })
 			defer s.Close()
-			server, client := newNetwork(t, network, address).pair(t)
+			server, client := testkit.Pair(t, network)
 			c := s.Hold(server)
 			defer c.Close()
 			if _, err := io.WriteString(client, "one"); err != nil {
@@ -77,7 +78,7 @@ func TestReadAfterItsDeadline(t *testing.T) {
 func TestReadOfAConnectionThatWasReset(t *testing.T) {
 	s := New(func(f func()) { go f() })
 	defer s.Close()
-	server, client := newNetwork(t, "tcp", "127.0.0.1:0").pair(t)
+	server, client := testkit.Pair(t, "tcp")
 	c := s.Hold(server)
 	defer c.Close()
 	client.(*net.TCPConn).SetLinger(0)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"pushgate/internal/testkit"
 )
 
 // What does not fit into the socket is finished later, and comes whole: nothing that others write
@@ -57,23 +59,21 @@ func TestTryWrite(t *testing.T) {
 
 // pairs returns what makes connections of all kinds: sockets, and what is none.
 func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
-	tcp, unix := newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")
 	return map[string]func() (server, client net.Conn){
-		"tcp":  func() (server, client net.Conn) { return tcp.pair(t) },
-		"unix": func() (server, client net.Conn) { return unix.pair(t) },
+		"tcp":  func() (server, client net.Conn) { return testkit.Pair(t, "tcp") },
+		"unix": func() (server, client net.Conn) { return testkit.Pair(t, "unix") },
 		"pipe": net.Pipe,
 	}
 }
 
 // A writer that waits hears of the end, be it ours or the peer's.
 func TestTryWriteEnds(t *testing.T) {
-	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	for name, end := range map[string]func(c *Conn, client net.Conn){
 		"closed here":     func(c *Conn, client net.Conn) { c.Close() },
 		"reset by a peer": func(c *Conn, client net.Conn) { client.(*net.TCPConn).SetLinger(0); client.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			server, client := n.pair(t)
+			server, client := testkit.Pair(t, "tcp")
 			defer client.Close()
 			c := New(nil).Hold(server)
 			defer c.Close()

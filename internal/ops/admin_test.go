@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // TestAdminPortSharesNoCeiling: a service that closes the connections of its own port, as an edge that
@@ -73,18 +75,13 @@ func TestAdminPortHasABoundOfItsOwn(t *testing.T) {
 	for _, conn := range conns {
 		conn.Close()
 	}
-	served := func() bool {
+	testkit.Eventually(t, "served again, as the others have gone", func() bool {
 		resp, err := http.Get("http://" + admin.String() + "/livez")
 		if err != nil {
 			return false
 		}
 		return resp.Body.Close() == nil && resp.StatusCode == 200
-	}
-	for deadline := time.Now().Add(5 * time.Second); !served(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("not served although the others have gone")
-		}
-	}
+	})
 	http.DefaultClient.CloseIdleConnections()
 	if err := leave(); err != nil {
 		t.Error(err)

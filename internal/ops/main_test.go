@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
 // TestMain is also the program that TestMainSignals signals, and holds that the tests leave no goroutine behind.
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 			select {}
 		}))
 	}
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 func TestMainSignals(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // start serves s until leave is called, which gives what Serve returned.
@@ -53,14 +55,8 @@ func launch(t *testing.T, s Service) (addr, admin net.Addr, cancel func(), serve
 
 func get(t *testing.T, addr net.Addr, path string) (status int, body string) {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + addr.String() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b)
+	answer := testkit.Get(t, "http://"+addr.String()+path)
+	return answer.Status, answer.Body
 }
 
 func TestAdmin(t *testing.T) {
@@ -363,15 +359,10 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		results <- c.result
-		deadline := time.Now().Add(30 * time.Second)
-		for {
-			if _, body := get(t, admin, "/metrics"); strings.Contains(body, c.want) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("no", c.want)
-			}
-		}
+		testkit.Eventually(t, c.want, func() bool {
+			_, body := get(t, admin, "/metrics")
+			return strings.Contains(body, c.want)
+		})
 	}
 	if err := leave(); err != nil {
 		t.Error(err)
@@ -380,9 +371,7 @@ func TestReload(t *testing.T) {
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	for hangsUp() { // once the service has gone, what is late would end the process
-		time.Sleep(time.Millisecond)
-	}
+	noticed(t) // once the service has gone, what is late would end the process
 	if err := leave(); err != nil {
 		t.Error(err)
 	}
@@ -394,9 +383,7 @@ func TestHangupWhileItStarts(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			t.Error(err)
 		}
-		for hangsUp() {
-			time.Sleep(time.Millisecond)
-		}
+		noticed(t)
 		return Listen(address)
 	}})
 	if err := leave(); err != nil {
@@ -404,10 +391,14 @@ func TestHangupWhileItStarts(t *testing.T) {
 	}
 }
 
-// hangsUp reports whether a SIGHUP is on its way to this process, as far as the system tells.
-func hangsUp() bool {
-	status, _ := os.ReadFile("/proc/self/status")
-	_, pending, _ := strings.Cut(string(status), "\nShdPnd:\t")
-	signals, _ := strconv.ParseUint(pending[:min(16, len(pending))], 16, 64)
-	return signals&(1<<(syscall.SIGHUP-1)) != 0
+// noticed waits until no SIGHUP is on its way to this process, as far as the system says.
+func noticed(t *testing.T) {
+	if !testkit.Wait(func() bool {
+		status, _ := os.ReadFile("/proc/self/status")
+		_, pending, _ := strings.Cut(string(status), "\nShdPnd:\t")
+		signals, _ := strconv.ParseUint(pending[:min(16, len(pending))], 16, 64)
+		return signals&(1<<(syscall.SIGHUP-1)) == 0
+	}) {
+		t.Error("the signal does not arrive")
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 const (
@@ -75,12 +75,8 @@ func TestNoTable(t *testing.T) {
 // TestRegister computes what PHP does by hand: md5(md5(licence|CP) . md5(licence key)), with the key of the portal "0123456789".
 func TestRegister(t *testing.T) {
 	const key = "the signature key of portal a"
-	signer, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	licence := hexMD5("0123456789")
-	portals := table(t, &Portal{ClientID: clientA, Signer: signer, Key: []byte(key), Licence: licence}, &Portal{ClientID: clientB, Key: []byte("other")})
+	portals := table(t, &Portal{ClientID: clientA, Signer: testkit.Signer(key), Key: []byte(key), Licence: licence}, &Portal{ClientID: clientB, Key: []byte("other")})
 	query := func(client, kind, hash string) string {
 		return url.Values{"BX_LICENCE": {client}, "BX_TYPE": {kind}, "BX_HASH": {hash}, "BX_ALL": {"y"}}.Encode()
 	}

@@ -1,9 +1,11 @@
 package proto
 
-// Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing else. Refusals are told apart by
-// address.
+// Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing
+// else. Refusals are told apart by address.
 type Error struct {
-	Code int    // of the 40xx table: also the close code of a WebSocket; 0 for the texts of the first generation
+	// Of the 40xx table: also the close code of a WebSocket; 0 for the texts of the first
+	// generation.
+	Code int
 	Text string // the whole text: body of the answer, or reason of the close
 }
 
@@ -24,8 +26,8 @@ func (e *Error) Status() int {
 	return statusBadRequest
 }
 
-// The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the original; what is about
-// administration has no use here.
+// The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the
+// original; what is about administration has no use here.
 var (
 	ErrWrongChannel       = &Error{4010, "4010: Wrong Channel Id."}
 	ErrLastMessages       = &Error{4011, "4011: Couldn't get last messages."}
@@ -52,8 +54,8 @@ var (
 	ErrUnknownCommand     = &Error{4035, "4035: Unknown command."}
 	ErrWrongClientID      = &Error{4036, "4036: Wrong Client Id."}
 
-	// ErrSystemMessage is ErrNotAllowed to whoever is told, and has an address of its own to be counted by: a client tried to send what
-	// only the portal may.
+	// ErrSystemMessage is ErrNotAllowed to whoever is told, and has an address of its own to be
+	// counted by: a client tried to send what only the portal may.
 	ErrSystemMessage = &Error{4014, "4014: Request command is not allowed."}
 )
 

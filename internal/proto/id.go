@@ -14,12 +14,13 @@ const (
 	sequenceLen = 16
 )
 
-// ErrID is returned for what is not a message id. A subscriber's mid that does not parse counts as absent (docs/protocol.md,
-// Message ids).
+// ErrID is returned for what is not a message id. A subscriber's mid that does not parse counts as
+// absent (docs/protocol.md, Message ids).
 var ErrID = errors.New("a message id is 26 decimal digits")
 
-// ID is a position in a portal's log: `mid` on the wire. Ids are strictly increasing in a portal; their order as numbers, as
-// strings of 26 digits and by [ID.Compare] is the same. The zero ID comes before every message.
+// ID is a position in a portal's log: `mid` on the wire. Ids are strictly increasing in a portal;
+// their order as numbers, as strings of 26 digits and by [ID.Compare] is the same. The zero ID
+// comes before every message.
 type ID struct {
 	Epoch    uint64 // at most 10 digits: unix seconds at which this life of the log began
 	Sequence uint64 // at most 16 digits

@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Object is the members of a JSON object in their order, values as they were written. Names are compared as readers in JavaScript
-// compare them, by every letter, and of members of one name the last value counts: what is checked here is what they see, which
-// decoding into a struct does not promise.
+// Object is the members of a JSON object in their order, values as they were written. Names are
+// compared as readers in JavaScript compare them, by every letter, and of members of one name the
+// last value counts: what is checked here is what they see, which decoding into a struct does not
+// promise.
 type Object []Member
 
 // Member is one member of an [Object].
@@ -25,7 +26,8 @@ func ParseObject(text []byte) (Object, bool) {
 	}
 	text = bytes.Clone(text)
 	var o Object
-	var places map[string]int // of the members of an object that has many: a search for each would take for ever
+	// Of the members of an object that has many: a search for each would take for ever.
+	var places map[string]int
 	eachMember(text, func(quoted, value []byte) {
 		name := memberName(quoted)
 		if len(o) == fewMembers && places == nil {
@@ -49,7 +51,8 @@ func ParseObject(text []byte) (Object, bool) {
 // fewMembers is how many are searched one by one.
 const fewMembers = 16
 
-// What follows finds its way in text that is known to be valid, so that nothing is looked at more than once: bodies are large.
+// What follows finds its way in text that is known to be valid, so that nothing is looked at more
+// than once: bodies are large.
 
 const space = " \t\r\n"
 
@@ -60,7 +63,8 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// eachMember gives the members of an object, which is all of text, in their order: names as they are written, and values.
+// eachMember gives the members of an object, which is all of text, in their order: names as they
+// are written, and values.
 func eachMember(text []byte, f func(quoted, value []byte)) {
 	for i := skipSpace(text, 1); text[i] != '}'; i = skipSpace(text, i) {
 		if text[i] == ',' {
@@ -111,8 +115,8 @@ func valueEnd(text []byte, i int) int {
 	}
 }
 
-// memberString gives the value of an object's member that is a string, and the empty string if there is none: what [Object] would give, at less
-// cost.
+// memberString gives the value of an object's member that is a string, and the empty string if
+// there is none: what [Object] would give, at less cost.
 func memberString(text []byte, name string) (s string) {
 	var last []byte
 	eachMember(text, func(quoted, value []byte) {
@@ -175,7 +179,7 @@ func (o Object) Append(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendJSONString(b, m.Name)
+		b = AppendString(b, m.Name)
 		b = append(append(b, ':'), m.Value...)
 	}
 	return append(b, '}')
@@ -185,8 +189,8 @@ func (o Object) index(name string) int {
 	return slices.IndexFunc(o, func(m Member) bool { return m.Name == name })
 }
 
-// appendJSONString writes s as it is but for what JSON demands.
-func appendJSONString(b []byte, s string) []byte {
+// AppendString appends s as a string of JSON, in which only what must be escaped is.
+func AppendString(b []byte, s string) []byte {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)

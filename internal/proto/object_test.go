@@ -76,7 +76,8 @@ func FuzzParseObject(f *testing.F) {
 	f.Fuzz(checkObject)
 }
 
-// TestParseLargeObject: a client can send as many members as a frame holds, and must not keep a processor busy by it.
+// TestParseLargeObject: a client can send as many members as a frame holds, and must not keep a
+// processor busy by it.
 func TestParseLargeObject(t *testing.T) {
 	text := []byte{'{'}
 	for n := range 100_000 {

@@ -11,7 +11,8 @@ import (
 	"pushgate/internal/channel"
 )
 
-// UserParams is what one user finds among the params of a message, beside what everybody does: a JSON object.
+// UserParams is what one user finds among the params of a message, beside what everybody does: a
+// JSON object.
 type UserParams struct {
 	User   int64
 	Params []byte
@@ -24,10 +25,11 @@ var (
 	ErrDictionary = errors.New("dictionary is no object")
 )
 
-// Compose makes the body that all readers get, and what some get besides, of the three members in which version 5 brings a
-// message. Its clients put user_params and then the dictionary into body.params, member by member. The dictionary is put there
-// once and for all here, so that readers of any dialect have it; user_params cannot be, and give way to it. userParams and
-// dictionary may be nil. PHP writes an empty object as a list: a list stands for one.
+// Compose makes the body that all readers get, and what some get besides, of the three members in
+// which version 5 brings a message. Its clients put user_params and then the dictionary into
+// body.params, member by member. The dictionary is put there once and for all here, so that readers
+// of any dialect have it; user_params cannot be, and give way to it. userParams and dictionary may
+// be nil. PHP writes an empty object as a list: a list stands for one.
 func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams, error) {
 	message, ok := ParseObject(body)
 	if !ok {
@@ -59,7 +61,8 @@ func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams
 	if len(shared) == 0 && personal == nil {
 		return body, nil, nil
 	}
-	params, _ := ParseObject(message.Get("params")) // what is no object cannot be merged into: it becomes one
+	// What is no object cannot be merged into: it becomes one.
+	params, _ := ParseObject(message.Get("params"))
 	for _, m := range shared {
 		params.Set(m.Name, m.Value)
 	}
@@ -76,8 +79,8 @@ func objectOrList(text json.RawMessage) (Object, bool) {
 	return ParseObject(text)
 }
 
-// paramsOf gives what one user alone finds in m, nil for most.
-func (m *Message) paramsOf(user int64) []byte {
+// ParamsOf returns the parameters that m has for one user alone, nil for most.
+func (m *Message) ParamsOf(user int64) []byte {
 	i, found := slices.BinarySearchFunc(m.UserParams, user, func(p UserParams, user int64) int { return cmp.Compare(p.User, user) })
 	if !found {
 		return nil

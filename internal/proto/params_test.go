@@ -71,7 +71,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// FuzzObject: what is read means the same when it is written again, and is read exactly if it is an object.
+// FuzzObject: what is read means the same when it is written again, and is read exactly if it is an
+// object.
 func FuzzObject(f *testing.F) {
 	for _, body := range bodies {
 		f.Add(body)

@@ -24,19 +24,19 @@ const (
 	knownFlags   = flagText | flagClient | flagBackend | flagSenderID | flagParams
 )
 
-// AppendRecord appends the form in which the log stores m and notifies of it: everything but the id, which is the key that it
-// is stored under and the prefix that it is notified with.
+// AppendRecord appends the form in which the log stores m and notifies of it: everything but the
+// id, which is the key that it is stored under and the prefix that it is notified with.
 //
-//	version  byte
-//	flags    byte
-//	created  uvarint, unix microseconds
-//	ttl      uvarint, milliseconds
-//	type     uvarint length, bytes
-//	receivers uvarint count, 16 bytes each (32 with flagText)
-//	          with flagClient: 16 bytes are a public id, for clients write to no private one
-//	sender   with flagSenderID: 16 bytes (32 with flagText)
-//	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
-//	body     the rest
+// 	version  byte
+// 	flags    byte
+// 	created  uvarint, unix microseconds
+// 	ttl      uvarint, milliseconds
+// 	type     uvarint length, bytes
+// 	receivers uvarint count, 16 bytes each (32 with flagText)
+// 	          with flagClient: 16 bytes are a public id, for clients write to no private one
+// 	sender   with flagSenderID: 16 bytes (32 with flagText)
+// 	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
+// 	body     the rest
 func AppendRecord(b []byte, m *Message) []byte {
 	flags := recordFlags(m)
 	b = append(b, recordVersion, flags)
@@ -86,8 +86,9 @@ func recordFlags(m *Message) (flags byte) {
 	return flags
 }
 
-// written returns a receiver of m as its record has it. Records of clients' messages have always held plain ids, and older builds read
-// and write them so; that they are public ones goes without saying.
+// written returns a receiver of m as its record has it. Records of clients' messages have always
+// held plain ids, and older builds read and write them so; that they are public ones goes without
+// saying.
 func written(m *Message, id channel.ID) channel.ID {
 	if public, ok := id.PublicID(); ok && m.Sender.Type == SenderClient {
 		return public
@@ -104,8 +105,8 @@ func appendChannel(b []byte, id channel.ID, flags byte) []byte {
 	return append(b, raw[:]...)
 }
 
-// DecodeRecord reads what AppendRecord wrote. The message keeps record: the caller must not change it afterwards. Received is
-// set to the present.
+// DecodeRecord reads what AppendRecord wrote. The message keeps record: the caller must not change
+// it afterwards. Received is set to the present.
 func DecodeRecord(id ID, record []byte) (*Message, error) {
 	d := decoder{rest: record}
 	version, flags := d.byte(), d.byte()
@@ -148,7 +149,8 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	return m, nil
 }
 
-// decoder takes values off the front of a record. After the first that is not there or too large it gives zeroes.
+// decoder takes values off the front of a record. After the first that is not there or too large it
+// gives zeroes.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -181,7 +183,8 @@ func (d *decoder) uvarint(most uint64) uint64 {
 	return v
 }
 
-// count takes the number of elements that follow, each of a byte at least: what cannot be there gets no memory.
+// count takes the number of elements that follow, each of a byte at least: what cannot be there
+// gets no memory.
 func (d *decoder) count(most uint64) uint64 {
 	n := d.uvarint(most)
 	if n > uint64(len(d.rest)) {

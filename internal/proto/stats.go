@@ -2,7 +2,8 @@ package proto
 
 import "encoding/json"
 
-// Process is what a process tells of itself, as a whole and by portal. It is immutable once it has been handed on.
+// Process is what a process tells of itself, as a whole and by portal. It is immutable once it has
+// been handed on.
 type Process struct {
 	ProcessStats
 	Edge    bool               `json:"edge,omitempty"`    // it takes subscribers

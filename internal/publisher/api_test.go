@@ -13,12 +13,13 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // call returns a signed post of version 5, from an address that is not allowed: only the signature
 // counts.
 func call(t *testing.T, body string) *http.Request {
-	r := request("POST", "/bitrix/api/?hostId=host&signature="+signer(t, testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
+	r := request("POST", "/bitrix/api/?hostId=host&signature="+testkit.Signer(testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
 	r.RemoteAddr = "192.0.2.1:5000"
 	return r
 }
@@ -53,7 +54,7 @@ func TestAPIPublishes(t *testing.T) {
 		t.Fatalf("%d messages", len(f.got))
 	}
 	m := f.got[0]
-	if got, want := fmt.Sprint(m.Receivers), fmt.Sprint([]channel.ID{parse(t, idA), parse(t, idB), channel.ForUser(5), channel.ForUser(7)}); got != want {
+	if got, want := fmt.Sprint(m.Receivers), fmt.Sprint([]channel.ID{testkit.ParseChannel(idA), testkit.ParseChannel(idB), channel.ForUser(5), channel.ForUser(7)}); got != want {
 		t.Errorf("receivers %s, want %s", got, want)
 	}
 	if got, want := string(m.Body), `{"module_id":"im","command":"message","params":{"all":2},"extra":{}}`; got != want {
@@ -68,15 +69,6 @@ func TestAPIPublishes(t *testing.T) {
 	if m := f.got[2]; m.TTL != 2*time.Minute { // the rule of its type
 		t.Errorf("online: %v", m.TTL)
 	}
-}
-
-func parse(t *testing.T, text string) channel.ID {
-	t.Helper()
-	id, err := channel.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func TestAPICalls(t *testing.T) {
@@ -127,7 +119,7 @@ func TestAPIRefuses(t *testing.T) {
 	c.HostID, c.Limits.Payload = "host", 100
 	p := newPublisher(c, f)
 	body := publishCall(`{"userList":[5],"body":{}}`)
-	good := signer(t, testKey).SignBody([]byte(body))
+	good := testkit.Signer(testKey).SignBody([]byte(body))
 	for name, c := range map[string]struct {
 		target, body string
 		status       int

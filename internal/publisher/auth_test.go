@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -105,7 +106,7 @@ func TestSignaturesOfVectors(t *testing.T) {
 			body = string(raw)
 		}
 		c := config(t)
-		c.Allow, c.Signer = nil, signer(t, v.Key)
+		c.Allow, c.Signer = nil, testkit.Signer(v.Key)
 		var r *http.Request
 		if strings.HasPrefix(v.What, "POST ") {
 			r = request("POST", "/pub/?signature="+v.Signature+"&CHANNEL_ID="+idA, body)
@@ -126,8 +127,8 @@ func TestSignaturesOfVectors(t *testing.T) {
 // the demand for them.
 func TestSignedPosts(t *testing.T) {
 	const body = "hello"
-	right := signer(t, testKey).SignBody([]byte(body))
-	list := signer(t, testKey).SignBody([]byte(idA))
+	right := testkit.Signer(testKey).SignBody([]byte(body))
+	list := testkit.Signer(testKey).SignBody([]byte(idA))
 	for _, c := range []struct {
 		name, peer, signature string
 		demanded              bool
@@ -170,7 +171,7 @@ func TestSubscribersSignatureIsNoPosts(t *testing.T) {
 			f := &fake{}
 			query := "/pub/?CHANNEL_ID=" + idA
 			if peer != "127.0.0.1:1" {
-				query += "&signature=" + signer(t, testKey).SignBody([]byte(text))
+				query += "&signature=" + testkit.Signer(testKey).SignBody([]byte(text))
 			}
 			r := request("POST", query, text)
 			r.RemoteAddr = peer

@@ -14,7 +14,8 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
@@ -43,7 +44,7 @@ func toPublic(t *testing.T, id, body string) string {
 	raw, _ := parsed.Bytes()
 	b, err := protobuf.Marshal(&pb.RequestBatch{Requests: []*pb.Request{{Command: &pb.Request_IncomingMessages{
 		IncomingMessages: &pb.IncomingMessagesRequest{Messages: []*pb.IncomingMessage{{
-			Receivers: []*pb.Receiver{{Id: raw[:], Signature: signer(t, testKey).SignPublic(parsed)}}, Body: []byte(body), Expiry: 60,
+			Receivers: []*pb.Receiver{{Id: raw[:], Signature: testkit.Signer(testKey).SignPublic(parsed)}}, Body: []byte(body), Expiry: 60,
 		}}},
 	}}}})
 	if err != nil {
@@ -100,8 +101,8 @@ func TestBinaryModeIsAskedForInOneWay(t *testing.T) {
 }
 
 func TestClientBatch(t *testing.T) {
-	own := signer(t, testKey).Sign(ref(t, idA+":"+idC)).String()
-	shared := signer(t, testKey).Sign(ref(t, idB)).String()
+	own := testkit.Signer(testKey).Sign(ref(t, idA+":"+idC)).String()
+	shared := testkit.Signer(testKey).Sign(ref(t, idB)).String()
 	body := `{"module_id":"im","command":"hello","params":{}}`
 	for _, path := range []string{"/bitrix/rest/", "/rest/", "/bitrix/pubweb/", "/pubweb/"} {
 		for _, list := range []string{own, shared + "/" + own, strings.ReplaceAll(shared+"/"+own, "/", "%2F")} {
@@ -128,7 +129,7 @@ func TestClientBatch(t *testing.T) {
 // TestClientRefusals has the vectors' answers on rest.
 func TestClientRefusals(t *testing.T) {
 	v := vectors.Load(t)
-	s := signer(t, testKey)
+	s := testkit.Signer(testKey)
 	own := s.Sign(ref(t, idA+":"+idC)).String()
 	private := vectorBatch(t, "portal asks channel stats")
 	for _, c := range []struct{ vector, list, body string }{
@@ -185,7 +186,7 @@ func TestBinaryPostIsForPortals(t *testing.T) {
 	vector := v.RequestSignatures[i]
 	raw, _ := hex.DecodeString(vector.BodyHex)
 	c := config(t)
-	c.Signed, c.Signer = true, signer(t, vector.Key)
+	c.Signed, c.Signer = true, testkit.Signer(vector.Key)
 	f := &fake{}
 	p := newPublisher(c, f)
 	for query, status := range map[string]int{

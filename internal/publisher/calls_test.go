@@ -11,12 +11,13 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // TestClientTexts: what a client of version 5 says by WebSocket it posts while it is on long polls.
 // None of it is a fault.
 func TestClientTexts(t *testing.T) {
-	s := signer(t, testKey)
+	s := testkit.Signer(testKey)
 	target := "/bitrix/rest/?CHANNEL_ID=" + s.Sign(ref(t, idA+":"+idC)).String() + "/" + s.Sign(ref(t, idB)).String()
 	right := idB + "." + s.SignBody([]byte("public:"+idB))
 	const wrong = `{"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"Invalid params","data":"`

@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"pushgate/internal/testkit"
 )
 
 // TestCrossSiteRequests: what a browser's page asks from an allowed network needs a signature, and
 // is refused before its body is read. What has a signature is served, and so is a client's batch,
 // which pages send.
 func TestCrossSiteRequests(t *testing.T) {
-	sign := func(text string) string { return "&signature=" + signer(t, testKey).SignBody([]byte(text)) }
+	sign := func(text string) string { return "&signature=" + testkit.Signer(testKey).SignBody([]byte(text)) }
 	for _, header := range []http.Header{
 		nil,
 		{"Origin": {"https://evil.test"}},

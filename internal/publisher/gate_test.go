@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // slowLog is a fake whose appends block until they are released.
@@ -83,7 +84,7 @@ func TestNoisyPortal(t *testing.T) {
 		release := make(chan struct{})
 		logs[clientA].append = slowLog(release).append
 		post := func(client, key string) int {
-			return p.do(request("POST", "/pub/?CHANNEL_ID="+idA+"&clientId="+client+"&signature="+signer(t, key).SignBody([]byte("x")), "x")).Code
+			return p.do(request("POST", "/pub/?CHANNEL_ID="+idA+"&clientId="+client+"&signature="+testkit.Signer(key).SignBody([]byte("x")), "x")).Code
 		}
 		var under sync.WaitGroup
 		for range 150 {

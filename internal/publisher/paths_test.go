@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // TestPathsWithoutASlash: every path is served with and without a slash before the query, and none
@@ -17,9 +18,9 @@ func TestPathsWithoutASlash(t *testing.T) {
 	}{
 		{"POST", "?CHANNEL_ID=" + idA, "hello", []string{"/bitrix/pub", "/pub"}},
 		{"GET", "?CHANNEL_ID=" + idA, "", []string{"/bitrix/pub", "/pub"}},
-		{"POST", "?signature=" + signer(t, testKey).SignBody([]byte(call)), call, []string{"/bitrix/api", "/api"}},
+		{"POST", "?signature=" + testkit.Signer(testKey).SignBody([]byte(call)), call, []string{"/bitrix/api", "/api"}},
 		{"OPTIONS", "", "", []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"}},
-		{"POST", "?CHANNEL_ID=" + signer(t, testKey).Sign(pair(t)).String(), "mack:1", []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"}},
+		{"POST", "?CHANNEL_ID=" + testkit.Signer(testKey).Sign(pair(t)).String(), "mack:1", []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"}},
 		{"GET", "", "", []string{"/server-stat"}},
 		{"POST", "", "x", []string{"/register-client"}},
 	} {

@@ -16,15 +16,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // fake is a log and statistics whose answers are functions; without one, it accepts everything and
 // nobody is online.
@@ -112,15 +110,6 @@ const (
 	idB     = "f0e5d42369441879d7e176c96cbbff2d"
 )
 
-func signer(tb testing.TB, key string) *sign.Signer {
-	tb.Helper()
-	s, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
-}
-
 // settings are those of a publisher and of its only portal.
 type settings struct {
 	Config
@@ -129,7 +118,7 @@ type settings struct {
 
 // config is the default of the program, with a key.
 func config(tb testing.TB) settings {
-	c := settings{Portal: portal.Portal{Signer: signer(tb, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}}}
+	c := settings{Portal: portal.Portal{Signer: testkit.Signer(testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}}}
 	c.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	if err := c.Rules.UnmarshalText([]byte("im_startWriting=2m,online_*=2m,*=24h")); err != nil {
 		tb.Fatal(err)
@@ -321,7 +310,7 @@ func TestListsOfVectors(t *testing.T) {
 	}
 	for _, cas := range v.Parsing.Generation2.Cases {
 		c := config(t)
-		c.Signer = signer(t, v.Parsing.Generation2.Key)
+		c.Signer = testkit.Signer(v.Parsing.Generation2.Key)
 		var want []string
 		for _, part := range cas.PublishText {
 			if len(want) == 0 || want[len(want)-1] != part.Private {
@@ -344,7 +333,7 @@ func TestListsOfVectors(t *testing.T) {
 	}
 	for _, cas := range v.Parsing.Generation1.Cases {
 		c := config(t)
-		c.Grammar, c.Signer = channel.Alphanumeric, signer(t, v.Parsing.Generation1.Key)
+		c.Grammar, c.Signer = channel.Alphanumeric, testkit.Signer(v.Parsing.Generation1.Key)
 		status, text, got := post(c, cas.ChannelID)
 		if cas.Publish.ErrorStatus != 0 {
 			if status != cas.Publish.ErrorStatus || text != cas.Publish.ErrorBody {
@@ -429,7 +418,7 @@ func TestOnline(t *testing.T) {
 	}}
 	p := newPublisher(config(t), f)
 	offline := "a" + idA[1:]
-	signed := signer(t, testKey).Sign(ref(t, idA+":"+idB)).String()
+	signed := testkit.Signer(testKey).Sign(ref(t, idA+":"+idB)).String()
 	for list, want := range map[string]string{
 		idA:                                  `{ "infos": [{"channel":"` + idA + `","subscribers":1}]}`,
 		offline:                              `{ "infos": []}`,

@@ -12,17 +12,15 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // TestIdempotencyKey posts again what was posted, in every dialect: it is published once, while
 // another key, another portal's client or no key makes it another message.
 func TestIdempotencyKey(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := channel.FromBytes([16]byte{7})
+	signer := testkit.Signer("0123456789abcdef")
+	id := testkit.Channel(7)
 	const call = `[{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":1}}},
 		{"jsonrpc":"2.0","method":"publish","params":{"channelList":["07000000000000000000000000000000"],"body":{"n":2}}}]`
 	post := func(target, body, key string) string {
@@ -88,11 +86,8 @@ func TestIdempotencyKey(t *testing.T) {
 // is not taken for a repeated one.
 func TestKeysOfSendersAreApart(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := channel.FromBytes([16]byte{8})
+	signer := testkit.Signer("0123456789abcdef")
+	id := testkit.Channel(8)
 	now := time.Now().Unix()
 	const body = `{"n":1}`
 	timed := signer.SignPost(sign.Post{Time: now, Channels: id.String(), Body: []byte(body)})

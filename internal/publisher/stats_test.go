@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
@@ -120,7 +120,7 @@ func TestServerStatOfPortals(t *testing.T) {
 		}
 	}
 	body := string(statsBatch(t))
-	got := serverStats(t, p, "/pub/?binaryMode=true&clientId="+clientB+"&signature="+signer(t, keyB).SignBody([]byte(body)))
+	got := serverStats(t, p, "/pub/?binaryMode=true&clientId="+clientB+"&signature="+testkit.Signer(keyB).SignBody([]byte(body)))
 	if got != shownB {
 		t.Errorf("a portal among many: %s, want %s", got, shownB)
 	}
@@ -146,7 +146,7 @@ func sharedStats(t *testing.T) (p *Publisher, logs map[string]*fake, stats *fake
 func TestAcceptedIsCounted(t *testing.T) {
 	const body = `{"module_id":"im","command":"message"}`
 	api := func(calls string) string {
-		return "POST /api/?hostId=h&signature=" + signer(t, testKey).SignBody([]byte(calls)) + " " + calls
+		return "POST /api/?hostId=h&signature=" + testkit.Signer(testKey).SignBody([]byte(calls)) + " " + calls
 	}
 	batch, err := protobuf.Marshal(&pb.RequestBatch{Requests: []*pb.Request{{Command: &pb.Request_IncomingMessages{
 		IncomingMessages: &pb.IncomingMessagesRequest{Messages: []*pb.IncomingMessage{

@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/faulty"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/publisher"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
 )
 
 const (
@@ -51,24 +51,16 @@ const inTime = 20 * time.Second
 func start(t *testing.T, cfg store.Config) *service {
 	t.Helper()
 	redis := miniredis.RunT(t)
-	link, err := faulty.New(redis.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { link.Close() })
+	link := faulty.Start(t, redis.Addr())
 	rdb, err := store.Open("redis://" + link.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { rdb.Close() })
-	signer, err := sign.New("sha1", []byte("0123456789abcdef"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	st := store.New(rdb, cfg)
 	log := st.Log("default")
 	registry := prometheus.NewRegistry()
-	table, err := portal.NewTable(&portal.Portal{Signer: signer, Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
+	table, err := portal.NewTable(&portal.Portal{Signer: testkit.Signer("0123456789abcdef"), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +79,7 @@ func (s *service) do(method, target, body string) *httptest.ResponseRecorder {
 
 func (s *service) history(t *testing.T, id string) (bodies []string) {
 	t.Helper()
-	parsed, err := channel.Parse(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := s.log.History(t.Context(), []channel.ID{parsed}, proto.ID{})
+	page, err := s.log.History(t.Context(), []channel.ID{testkit.ParseChannel(id)}, proto.ID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +106,7 @@ func TestPostReachesLog(t *testing.T) {
 
 func TestOnlineFromLog(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
-	id, _ := channel.Parse(idB)
+	id := testkit.ParseChannel(idB)
 	if _, _, err := s.log.SetPresence(t.Context(), "edge-1", []proto.Presence{{Channel: id, Sessions: 2}}, true); err != nil {
 		t.Fatal(err)
 	}
@@ -193,12 +181,6 @@ func TestRedisTrouble(t *testing.T) {
 			t.Errorf("%s: ready", trouble.name)
 		}
 		trouble.end()
-		recovered := false
-		for deadline := time.Now().Add(30 * time.Second); !recovered && time.Now().Before(deadline); {
-			recovered = s.do("POST", "/pub/?CHANNEL_ID="+idA, "hello").Code == 200
-		}
-		if !recovered {
-			t.Fatalf("%s: does not recover", trouble.name)
-		}
+		testkit.Eventually(t, "it recovers from "+trouble.name, func() bool { return s.do("POST", "/pub/?CHANNEL_ID="+idA, "hello").Code == 200 })
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/portal"
+	"pushgate/internal/testkit"
 )
 
 const (
@@ -28,8 +29,8 @@ func shared(t *testing.T, more ...*portal.Portal) (p *Publisher, logs map[string
 	small := limits
 	small.Payload = 100
 	table, err := portal.NewTable(append([]*portal.Portal{
-		{ClientID: clientA, HostID: "host-a", Signer: signer(t, keyA), Key: []byte(keyA), Licence: "781e5e245d69b566979b86e28d23f2c7", Limits: limits},
-		{ClientID: clientB, HostID: "host-b", Signer: signer(t, keyB), Key: []byte(keyB), Limits: small},
+		{ClientID: clientA, HostID: "host-a", Signer: testkit.Signer(keyA), Key: []byte(keyA), Licence: "781e5e245d69b566979b86e28d23f2c7", Limits: limits},
+		{ClientID: clientB, HostID: "host-b", Signer: testkit.Signer(keyB), Key: []byte(keyB), Limits: small},
 	}, more...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -47,23 +48,23 @@ func TestPostsOfManyPortals(t *testing.T) {
 		text                       string // a part of the answer
 		to                         string // whose log has it; empty: nobody's
 	}{
-		{"a's", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + signer(t, keyA).SignBody([]byte(body)), body, 200, "", clientA},
-		{"b's", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + signer(t, keyB).SignBody([]byte(body)), body, 200, "", clientB},
-		{"b's by a's key", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientB + "&signature=" + signer(t, keyA).SignBody([]byte(body)), body,
+		{"a's", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyA).SignBody([]byte(body)), body, 200, "", clientA},
+		{"b's", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + testkit.Signer(keyB).SignBody([]byte(body)), body, 200, "", clientB},
+		{"b's by a's key", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientB + "&signature=" + testkit.Signer(keyA).SignBody([]byte(body)), body,
 			400, "4026: Wrong request signature.", ""},
 		{"unsigned, from an allowed address", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA, body, 400, "4026: Wrong request signature.", ""},
 		{"nobody's", "POST", "/pub/?CHANNEL_ID=" + idA, body, 400, "4025: Client Id is required.", ""},
 		{"unknown", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + strings.Repeat("0", 32), body, 400, "4025: Client Id is required.", ""},
 		{"larger than b may", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + strings.Repeat("0", 40), strings.Repeat(" ", 101), 413, "", ""},
-		{"statistics", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + signer(t, keyA).SignBody([]byte(idA)), "", 200, "infos", ""},
-		{"statistics by b's key", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + signer(t, keyB).SignBody([]byte(idA)), "",
+		{"statistics", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyA).SignBody([]byte(idA)), "", 200, "infos", ""},
+		{"statistics by b's key", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyB).SignBody([]byte(idA)), "",
 			400, "4026: Wrong request signature.", ""},
 		{"statistics of nobody", "GET", "/pub/?CHANNEL_ID=" + idA, "", 400, "4025: Client Id is required.", ""},
-		{"call, by client id", "POST", "/api/?clientId=" + clientA + "&hostId=host-a&signature=" + signer(t, keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
-		{"call, by host id", "POST", "/api/?hostId=host-a&signature=" + signer(t, keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
-		{"call of another host", "POST", "/api/?clientId=" + clientA + "&hostId=host-b&signature=" + signer(t, keyA).SignBody([]byte(rpc)), rpc,
+		{"call, by client id", "POST", "/api/?clientId=" + clientA + "&hostId=host-a&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
+		{"call, by host id", "POST", "/api/?hostId=host-a&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
+		{"call of another host", "POST", "/api/?clientId=" + clientA + "&hostId=host-b&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc,
 			400, "4025: Client Id is required.", ""},
-		{"call of no host", "POST", "/api/?signature=" + signer(t, keyA).SignBody([]byte(rpc)), rpc, 400, "4025: Client Id is required.", ""},
+		{"call of no host", "POST", "/api/?signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc, 400, "4025: Client Id is required.", ""},
 		{"browser's, without the client id that it never has", "POST", "/rest/?CHANNEL_ID=" + idA, body, 400, "4012: Public Channel Id is Required.", ""},
 	} {
 		p, logs := shared(t)
@@ -85,7 +86,7 @@ func TestPostsOfManyPortals(t *testing.T) {
 
 // TestPersonalAmongMany: the portal that needs no name keeps its own rules.
 func TestPersonalAmongMany(t *testing.T) {
-	p, logs := shared(t, &portal.Portal{Signer: signer(t, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
+	p, logs := shared(t, &portal.Portal{Signer: testkit.Signer(testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if w := p.do(request("POST", "/pub/?CHANNEL_ID="+idA, "hello")); w.Code != 200 || len(logs[portal.Default].got) != 1 {
 		t.Errorf("%d %q, %d messages", w.Code, w.Body, len(logs[portal.Default].got))
 	}
@@ -99,13 +100,13 @@ func TestPersonalAmongMany(t *testing.T) {
 func TestServeAnew(t *testing.T) {
 	p, logs := shared(t)
 	post := func(client, key string) int {
-		return p.do(request("POST", "/pub/?CHANNEL_ID="+idA+"&clientId="+client+"&signature="+signer(t, key).SignBody([]byte("hello")), "hello")).Code
+		return p.do(request("POST", "/pub/?CHANNEL_ID="+idA+"&clientId="+client+"&signature="+testkit.Signer(key).SignBody([]byte("hello")), "hello")).Code
 	}
 	if got := []int{post(clientA, keyA), post(clientB, keyB)}; got[0] != 200 || got[1] != 200 {
 		t.Fatal(got)
 	}
-	table, err := portal.NewTable(&portal.Portal{ClientID: clientA, Signer: signer(t, "another key of a"), Limits: portal.Limits{Payload: 1 << 20, Posts: 1}},
-		&portal.Portal{ClientID: strings.Repeat("7", 32), Signer: signer(t, keyB)})
+	table, err := portal.NewTable(&portal.Portal{ClientID: clientA, Signer: testkit.Signer("another key of a"), Limits: portal.Limits{Payload: 1 << 20, Posts: 1}},
+		&portal.Portal{ClientID: strings.Repeat("7", 32), Signer: testkit.Signer(keyB)})
 	if err != nil {
 		t.Fatal(err)
 	}

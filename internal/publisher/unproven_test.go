@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"pushgate/internal/testkit"
 )
 
 // TestSlowOutsiders goes through a whole server with bodies that stop. An outsider has less time,
@@ -127,7 +129,7 @@ func TestUnprovenBodiesAreBounded(t *testing.T) {
 			}
 		}
 		call := publishCall(`{"userList":[5],"body":{}}`)
-		if w := p.do(request("POST", "/api/?signature="+signer(t, testKey).SignBody([]byte(call)), call)); w.Code != 200 {
+		if w := p.do(request("POST", "/api/?signature="+testkit.Signer(testKey).SignBody([]byte(call)), call)); w.Code != 200 {
 			t.Errorf("signed, from an allowed network: %d", w.Code)
 		}
 		close(release)
@@ -139,7 +141,7 @@ func TestUnprovenBodiesAreBounded(t *testing.T) {
 		if held := p.unproven.held.Load(); held != 0 {
 			t.Errorf("%d bytes are held in the end", held)
 		}
-		r := request("POST", "/pub/?CHANNEL_ID="+idA+"&signature="+signer(t, testKey).SignBody([]byte(body)), body)
+		r := request("POST", "/pub/?CHANNEL_ID="+idA+"&signature="+testkit.Signer(testKey).SignBody([]byte(body)), body)
 		r.RemoteAddr = "192.0.2.1:1"
 		if w := p.do(r); w.Code != 200 {
 			t.Errorf("signed, from outside, afterwards: %d", w.Code)

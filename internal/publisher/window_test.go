@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // timed makes requests that are signed some time ago by what they say.
@@ -23,7 +24,7 @@ func timed(t *testing.T, kind string, at time.Time) *http.Request {
 	case "call":
 		body, list = rpc, ""
 	}
-	signature := signer(t, testKey).SignPost(sign.Post{Time: at.Unix(), Channels: list, Body: []byte(body)})
+	signature := testkit.Signer(testKey).SignPost(sign.Post{Time: at.Unix(), Channels: list, Body: []byte(body)})
 	query := "?CHANNEL_ID=" + list + "&signature=" + signature + "&timestamp=" + strconv.FormatInt(at.Unix(), 10)
 	r := map[string]*http.Request{
 		"post": request("POST", "/pub/"+query, body), "question": request("GET", "/pub/"+query, body), "call": request("POST", "/api/"+query, body),
@@ -66,7 +67,7 @@ func TestSignatureWindowIsDemanded(t *testing.T) {
 		conf := config(t)
 		conf.Window = window
 		p := newPublisher(conf, &fake{})
-		r := request("POST", "/pub/?CHANNEL_ID="+idA+"&signature="+signer(t, testKey).SignBody([]byte("hello")), "hello")
+		r := request("POST", "/pub/?CHANNEL_ID="+idA+"&signature="+testkit.Signer(testKey).SignBody([]byte("hello")), "hello")
 		r.RemoteAddr = "192.0.2.1:1"
 		if w := p.do(r); (w.Code == 200) != (window == 0) || testutil.ToFloat64(p.metrics.refused[staleForbidden]) != float64(window/time.Minute) {
 			t.Errorf("window %v: %d", window, w.Code)
@@ -107,7 +108,7 @@ func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 		t.Error("as a question:", w.Code)
 	}
 	for _, list := range []string{idA, idB} {
-		r := request("POST", "/pub/?CHANNEL_ID="+list+"&signature="+signer(t, testKey).SignBody([]byte("hello")), "hello")
+		r := request("POST", "/pub/?CHANNEL_ID="+list+"&signature="+testkit.Signer(testKey).SignBody([]byte("hello")), "hello")
 		r.RemoteAddr = "192.0.2.1:1"
 		if w := p.do(r); w.Code != 200 {
 			t.Errorf("without a time, to %s: %d", list, w.Code)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 const key = "a key that only these tests have"
@@ -17,8 +18,8 @@ const key = "a key that only these tests have"
 // subscribed and nothing published by it, and afterwards the programs work as before.
 func TestHostileRequests(t *testing.T) {
 	w := start(t, onePortal(key))
-	id := channel.FromBytes([16]byte{1})
-	good := signerOf(key).Sign(channel.Ref{Private: id}).String()
+	id := testkit.Channel(1)
+	good := testkit.Signer(key).Sign(channel.Ref{Private: id}).String()
 	bad := id.String() + "." + strings.Repeat("0", 40)
 	const (
 		netHTTP   = "pushgate_http_refused_total"
@@ -79,7 +80,7 @@ func TestHostileRequests(t *testing.T) {
 		{"a semicolon", get("CHANNEL_ID=" + good + ";"), "400", subscribe},
 		{"no UTF-8, posting", post("CHANNEL_ID=%ff%fe"+id.String(), "Content-Length: 5\r\n\r\nhello"), "400", publish},
 		{"a wrong list before the right one, posting", post("CHANNEL_ID=zz&CHANNEL_ID="+id.String(), "Content-Length: 5\r\n\r\nhello"), "400", publish},
-		{"a wrong signature before the right one", "POST /bitrix/api/?signature=00&signature=" + signerOf(key).SignBody([]byte("[]")) +
+		{"a wrong signature before the right one", "POST /bitrix/api/?signature=00&signature=" + testkit.Signer(key).SignBody([]byte("[]")) +
 			" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]", "400", publish},
 	} {
 		p := w.edge
@@ -90,7 +91,7 @@ func TestHostileRequests(t *testing.T) {
 		if got := w.raw(p, c.sent); !strings.Contains(got, " "+c.want+" ") {
 			t.Errorf("%s: %q, want %s", c.name, got, c.want)
 		}
-		w.eventually("counted: "+c.name, func() bool { return p.metric(t, c.counter, "") == before+1 })
+		testkit.Eventually(t, "counted: "+c.name, func() bool { return p.metric(t, c.counter, "") == before+1 })
 		if n := w.publisher.metric(t, "pushgate_published_total", ""); n != published {
 			t.Errorf("%s: published", c.name)
 		}
@@ -128,15 +129,15 @@ func TestSlowHeads(t *testing.T) {
 		fmt.Fprintf(conn, "GET /bitrix/sub/ HTTP/1.1\r\nHost: x\r\nX: ")
 		slow = append(slow, conn)
 	}
-	id := channel.FromBytes([16]byte{2})
-	w.works(signerOf(key).Sign(channel.Ref{Private: id}).String(), id)
+	id := testkit.Channel(2)
+	w.works(testkit.Signer(key).Sign(channel.Ref{Private: id}).String(), id)
 	for _, conn := range slow {
 		w.must(conn.SetReadDeadline(time.Now().Add(15 * time.Second)))
 		if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 			t.Fatal("a head that never ends is waited for:", err)
 		}
 	}
-	w.eventually("all counted", func() bool { return w.edge.metric(t, "pushgate_http_refused_total", "") == 200 })
+	testkit.Eventually(t, "all counted", func() bool { return w.edge.metric(t, "pushgate_http_refused_total", "") == 200 })
 }
 
 // works checks that a message goes through.

@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 )
 
 // TestClientsAreHeldToTheLimitsOfTheirPortal: what clients publish over WebSocket counts as a portal's posts do, in both dialects. What is
@@ -18,7 +19,7 @@ import (
 func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
 	portal := fmt.Sprintf(`{"portals": [{"keys": [%q], "limits": {"rate": 1}}]}`, personalKey)
 	w := start(t, portal)
-	s := signerOf(personalKey)
+	s := testkit.Signer(personalKey)
 	private, public := madeUp(1), madeUp(2)
 	list := "CHANNEL_ID=" + url.QueryEscape(s.Sign(channel.Ref{Private: private, Public: public}).String())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -70,7 +71,7 @@ func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
 	for range 50 {
 		w.must(batches.Write(ctx, websocket.MessageBinary, []byte(batch(public, s.SignPublic(public), false, `{"module_id":"im","command":"x"}`))))
 	}
-	w.eventually("refused", func() bool { return busy() > before })
+	testkit.Eventually(t, "refused", func() bool { return busy() > before })
 	if n := w.edge.metric(t, "pushgate_connections", "websocket"); n != 2 {
 		t.Errorf("%v connections are left of 2", n)
 	}

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
 )
 

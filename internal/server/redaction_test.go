@@ -18,8 +18,9 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 // secrets is everything that must be nowhere, by what it is.
@@ -81,7 +82,7 @@ func serverStats() string {
 func TestNothingSecretIsTold(t *testing.T) {
 	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_HOSTS=x", "PUSHGATE_MAX_CHANNELS=2",
 		"PUSHGATE_RECENT_BYTES=0") // so that damaged records are read, however late who asks comes
-	s := signerOf(personalKey)
+	s := testkit.Signer(personalKey)
 	private, public, foreign, closed := madeUp(1), madeUp(2), madeUp(3), madeUp(4)
 	ref := s.Sign(channel.Ref{Private: private, Public: public})
 	list := ref.String()
@@ -120,7 +121,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 		post("/bitrix/pub/?CHANNEL_ID="+closed.String(), body)
 		post("/bitrix/pub/?CHANNEL_ID="+list, strings.Repeat(body, 100))
 		for range 3 { // more than the portal may
-			post("/bitrix/pub/?clientId="+clientID+"&CHANNEL_ID="+private.String()+"&signature="+signerOf(sharedKey).SignBody([]byte(body)), body)
+			post("/bitrix/pub/?clientId="+clientID+"&CHANNEL_ID="+private.String()+"&signature="+testkit.Signer(sharedKey).SignBody([]byte(body)), body)
 		}
 		post("/bitrix/pub/?clientId="+strings.Repeat("0", 32)+"&CHANNEL_ID="+list, body)
 		post("/bitrix/pub/?binaryMode=true", batch(private, nil, true, body))
@@ -195,7 +196,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	w.redis.RequireAuth("another password")
 	w.redis.Close()
 	everything()
-	w.eventually("told that the log does not notify", func() bool { return strings.Contains(w.log.String(), "the log does not notify") })
+	testkit.Eventually(w.t, "told that the log does not notify", func() bool { return strings.Contains(w.log.String(), "the log does not notify") })
 
 	text := w.log.String()
 	for _, p := range []program{w.edge, w.publisher} {
@@ -227,7 +228,7 @@ func crowd(w *world, list string) {
 	second, err := w.dial("CHANNEL_ID=" + list)
 	w.must(err)
 	defer second.CloseNow()
-	w.eventually("one too many", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "too_many_connections") > 0 })
+	testkit.Eventually(w.t, "one too many", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "too_many_connections") > 0 })
 }
 
 // damage has records come by both ways that cannot be read, and hold a message and its channel.
@@ -240,7 +241,7 @@ func (w *world) damage(id channel.ID, list, body string) {
 	}
 	w.must(w.rdb.Publish(w.t.Context(), "pg:{default}:notify", strings.Repeat("1", 26)+id.String()+body).Err())
 	w.do("GET", w.edge.addr, "/bitrix/sub/?mid="+strings.Repeat("0", 26)+"&CHANNEL_ID="+list, "")
-	w.eventually("damage found", func() bool { return strings.Contains(w.log.String(), "record not read") })
+	testkit.Eventually(w.t, "damage found", func() bool { return strings.Contains(w.log.String(), "record not read") })
 }
 
 // reloads has both programs read files, one after the other.
@@ -250,7 +251,7 @@ func (w *world) reloads(files ...string) {
 		w.write(file)
 		w.must(syscall.Kill(os.Getpid(), syscall.SIGHUP))
 		for _, p := range []program{w.edge, w.publisher} {
-			w.eventually("read "+strconv.Itoa(i), func() bool { return p.metric(w.t, "pushgate_reloads_total", "") == float64(i+1) })
+			testkit.Eventually(w.t, "read "+strconv.Itoa(i), func() bool { return p.metric(w.t, "pushgate_reloads_total", "") == float64(i+1) })
 		}
 	}
 }

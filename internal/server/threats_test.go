@@ -14,6 +14,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // TestAdminPortIsNotPublic: it is this machine's unless somebody says otherwise in as many words, it tells and does nothing, and the public
@@ -63,7 +64,7 @@ func (w *world) expect(conn *websocket.Conn, part string) {
 func TestWhoHasTheListReads(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := madeUp(1)
-	list := signerOf(key).Sign(channel.Ref{Private: id}).String()
+	list := testkit.Signer(key).Sign(channel.Ref{Private: id}).String()
 	var conns []*websocket.Conn
 	for _, from := range []string{"198.51.100.7", "203.0.113.9"} {
 		conn, err := w.dial("CHANNEL_ID="+list, "X-Forwarded-For", from)
@@ -83,7 +84,7 @@ func TestWhoHasTheListReads(t *testing.T) {
 // TestWhoHasTheKeyIsThePortal shows what the key is: with it one reads every channel, posts from anywhere, and is any user.
 func TestWhoHasTheKeyIsThePortal(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true")
-	s, id, now := signerOf(key), madeUp(2), time.Now()
+	s, id, now := testkit.Signer(key), madeUp(2), time.Now()
 	var conns []*websocket.Conn
 	for _, query := range []string{"CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String(),
 		"jsonRpc=true&token=" + s.SignToken(sign.Token{User: 1, Channels: []channel.ID{id}, Expires: now.Add(time.Hour)}, "", now)} {
@@ -107,7 +108,7 @@ func TestWhoHasTheKeyIsThePortal(t *testing.T) {
 func TestWhoReachesRedisIsEverybody(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := madeUp(3)
-	conn, err := w.dial("CHANNEL_ID=" + signerOf(key).Sign(channel.Ref{Private: id}).String())
+	conn, err := w.dial("CHANNEL_ID=" + testkit.Signer(key).Sign(channel.Ref{Private: id}).String())
 	w.must(err)
 	defer conn.CloseNow()
 	w.subscribed(1)
@@ -120,7 +121,7 @@ func TestWhoReachesRedisIsEverybody(t *testing.T) {
 	if text, err := w.rdb.Get(t.Context(), keys[0]).Result(); err != nil || !strings.Contains(text, "without any key") {
 		t.Errorf("%q, %v", text, err)
 	}
-	for _, secret := range []string{key, signerOf(key).Sign(channel.Ref{Private: id}).Signature} {
+	for _, secret := range []string{key, testkit.Signer(key).Sign(channel.Ref{Private: id}).Signature} {
 		if dump := w.redis.Dump(); strings.Contains(dump, secret) {
 			t.Error("Redis holds a secret that it has no need of")
 		}
@@ -130,7 +131,7 @@ func TestWhoReachesRedisIsEverybody(t *testing.T) {
 // TestTimedPostReachesReadersOnce repeats a post as whoever has seen it can.
 func TestTimedPostReachesReadersOnce(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true", "PUSHGATE_SIGNATURE_WINDOW=1m")
-	s, id, now := signerOf(key), madeUp(4), time.Now().Unix()
+	s, id, now := testkit.Signer(key), madeUp(4), time.Now().Unix()
 	conn, err := w.dial("CHANNEL_ID=" + s.Sign(channel.Ref{Private: id}).String())
 	w.must(err)
 	defer conn.CloseNow()

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,36 +21,16 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"pushgate/internal/config"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/ops"
-	"pushgate/internal/sign"
+	"pushgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
 	logging.Disable() // Redis falls on purpose
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 const password = "the-password-of-redis"
-
-// lines is what both programs log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements [io.Writer].
-func (l *lines) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // program is an edge or a publisher as [RunEdge] and [RunPublisher] put them together, on real listeners of this process.
 type program struct {
@@ -65,15 +44,20 @@ type world struct {
 	t               *testing.T
 	redis           *miniredis.Miniredis
 	rdb             *redis.Client
-	portals         string // path
-	log             *lines
+	portals         string          // path
+	log             *testkit.Buffer // what both programs log
 	edge, publisher program
 }
 
 // start runs a world until the test ends. portals is the text of the file.
 func start(t *testing.T, portals string, environ ...string) *world {
 	t.Helper()
-	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(lines)}
+	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(testkit.Buffer)}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("both programs logged:\n%s", w.log)
+		}
+	})
 	w.redis.RequireAuth(password)
 	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr(), Password: password})
 	t.Cleanup(func() { w.rdb.Close() })
@@ -121,7 +105,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	w.must(err)
 	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: publisherPort(p, registry, logger),
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
-	w.eventually("ready", func() bool {
+	testkit.Eventually(w.t, "ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
 	})
 	return w
@@ -138,16 +122,6 @@ func (w *world) must(err error) {
 func (w *world) write(portals string) {
 	w.t.Helper()
 	w.must(os.WriteFile(w.portals, []byte(portals), 0o600))
-}
-
-// eventually waits until something is so: everything here runs in real time.
-func (w *world) eventually(what string, so func() bool) {
-	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.t.Fatalf("not %s\n%s", what, w.log)
-		}
-	}
 }
 
 // get returns the body of an answer, whatever its status is.
@@ -196,7 +170,7 @@ func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 // subscribed waits until the edge has n WebSockets: it says yes to a handshake before it attaches what comes of it.
 func (w *world) subscribed(n float64) {
 	w.t.Helper()
-	w.eventually("subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
+	testkit.Eventually(w.t, "subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
 }
 
 // say sends a frame on a new WebSocket and gives how that ends, or the answer.
@@ -238,33 +212,12 @@ func (w *world) raw(p program, sent string) (line string) {
 	return strings.TrimSpace(line)
 }
 
-// metric sums up the series of a counter or gauge whose labels have a value, or all of them.
-func (p program) metric(t *testing.T, name, label string) (sum float64) {
+// metric returns the sum of the series of a counter or gauge whose first label has a value, or of
+// all of them.
+func (p program) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
-	families, err := p.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() != name {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			if label == "" || len(m.GetLabel()) > 0 && m.GetLabel()[0].GetValue() == label {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
+	sum, _ := testkit.Metric(t, p.registry, name, label)
 	return sum
-}
-
-// signerOf makes the signer of a key.
-func signerOf(key string) *sign.Signer {
-	s, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		panic(err)
-	}
-	return s
 }
 
 // onePortal is the file of a portal that needs no name.

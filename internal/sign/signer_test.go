@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
 
 // TestLogsNoKey: a signer that is logged does not show its keys, nor do the lists it has signed.
 func TestLogsNoKey(t *testing.T) {
 	signer := newSigner(t, "sha1", "the secret key")
-	ref := signer.Sign(channel.Ref{Private: channel.FromBytes([16]byte{1})})
+	ref := signer.Sign(channel.Ref{Private: testkit.Channel(1)})
 	var out bytes.Buffer
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		slog.New(h).Info("x", "signer", signer, "ref", ref)

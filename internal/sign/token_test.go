@@ -46,7 +46,7 @@ func TestTokens(t *testing.T) {
 				fmt.Sscan(c.Claims.Subject, &want.User)
 			}
 			for text := range strings.SplitSeq(c.Claims.Channels, ",") {
-				want.Channels = append(want.Channels, mustParse(t, text))
+				want.Channels = append(want.Channels, testkit.ParseChannel(text))
 			}
 			if diff := testkit.Diff(want, got); diff != "" {
 				t.Errorf("token:\n%s", diff)
@@ -66,15 +66,6 @@ func TestTokens(t *testing.T) {
 			}
 		}
 	}
-}
-
-func mustParse(t *testing.T, text string) channel.ID {
-	t.Helper()
-	id, err := channel.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
 }
 
 func TestTokensThatAreRefused(t *testing.T) {

@@ -103,7 +103,7 @@ func TestSeveralKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := channel.Ref{Private: channel.FromBytes([16]byte{1})}
+	ref := channel.Ref{Private: testkit.Channel(1)}
 	if got, want := both.Sign(ref), next.Sign(ref); got != want {
 		t.Errorf("signs %s, want the first key's %s", got, want)
 	}
@@ -273,10 +273,7 @@ func TestPublicSignature(t *testing.T) {
 		}
 		cases++
 		text, digits, _ := strings.Cut(c.ChannelID, ".")
-		id, err := channel.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := testkit.ParseChannel(text)
 		raw, _ := hex.DecodeString(digits)
 		if got := s.SignPublic(id); !bytes.Equal(got, raw) {
 			t.Errorf("%x, want %s", got, digits)

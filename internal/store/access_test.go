@@ -15,8 +15,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
 	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 // password of the documented user; in URLs it is escaped.
@@ -97,7 +98,7 @@ func TestTLSAndACL(t *testing.T) {
 	files := "?ca=" + url.QueryEscape(certs.CA) + "&cert=" + url.QueryEscape(certs.Cert) + "&key=" + url.QueryEscape(certs.Key)
 	admin := open(t, server.URL())
 	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
-		proxy := through(t, addr)
+		proxy := faulty.Start(t, addr)
 		s := store.New(open(t, userURL("rediss", addr, files)), cfg)
 		link := store.New(open(t, userURL("rediss", proxy.Addr(), files)), cfg)
 		flush := func() {

@@ -14,7 +14,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // Whatever Redis answers instead of a success, appends fail in time and whole, and go on by

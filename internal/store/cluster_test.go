@@ -10,9 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"pushgate/internal/faulty"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 // eachMaster does the same on all nodes of a cluster.
@@ -30,7 +30,7 @@ func proxied(t testing.TB, cluster *storetest.Cluster) (redis.UniversalClient, [
 	ways := make(map[string]string)
 	var proxies []*faulty.Proxy
 	for _, node := range cluster.Nodes {
-		proxy := through(t, node.Addr())
+		proxy := faulty.Start(t, node.Addr())
 		ways[node.Addr()] = proxy.Addr()
 		proxies = append(proxies, proxy)
 	}

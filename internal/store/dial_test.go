@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // TestDeadConnectionIsSeenBeforeItIsUsed: an append over a connection that Redis has closed would

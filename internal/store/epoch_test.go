@@ -1,39 +1,15 @@
 package store_test
 
 import (
-	"net"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
-
-// does sends a server a command that must succeed.
-func does(t testing.TB, server *storetest.Redis, words ...string) string {
-	t.Helper()
-	answer, err := server.Do(words...)
-	if err != nil || strings.HasPrefix(answer, "-") {
-		t.Fatalf("%q: %s, %v", words, answer, err)
-	}
-	return answer
-}
-
-// pair starts a master and a replica that follows it.
-func pair(t testing.TB) (master, replica *storetest.Redis) {
-	t.Helper()
-	master = storetest.StartRedis(t)
-	host, port, _ := net.SplitHostPort(master.Addr())
-	replica = storetest.StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
-	eventually(t, "the replica", func() bool {
-		return strings.Contains(does(t, replica, "INFO", "replication"), "master_link_status:up")
-	})
-	return master, replica
-}
 
 // portal returns the log on a server of a process that knows nothing yet.
 func portal(t testing.TB, server *storetest.Redis) *store.Log {
@@ -56,12 +32,13 @@ func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, told bool
 
 // TestReplicaThatHasAll: ids begin anew, and nobody is told of a gap.
 func TestReplicaThatHasAll(t *testing.T) {
-	master, replica := pair(t)
+	master := storetest.StartRedis(t)
+	replica := master.AddReplica()
 	l := portal(t, master)
 	first, last := post(t, l, msg(time.Hour, "a", ch(1))), post(t, l, msg(time.Hour, "b", ch(1)))
 	next := portal(t, replica)
 	eventually(t, "the replica has all", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == last })
-	does(t, replica, "REPLICAOF", "NO", "ONE")
+	replica.Must("REPLICAOF", "NO", "ONE")
 	if head, err := next.Head(t.Context(), proto.ID{}); err != nil || head != last {
 		t.Errorf("who knows nothing moved the head to %v, %v", head, err)
 	}
@@ -95,14 +72,15 @@ func TestReplicaThatHasAll(t *testing.T) {
 func TestReplicaThatLacksIDs(t *testing.T) {
 	for _, knower := range []string{"publisher", "edge"} {
 		t.Run(knower, func(t *testing.T) {
-			master, replica := pair(t)
+			master := storetest.StartRedis(t)
+			replica := master.AddReplica()
 			l := portal(t, master)
 			left := post(t, l, msg(time.Hour, "a", ch(1)))
 			next := portal(t, replica)
 			eventually(t, "the replica has it", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == left })
-			does(t, replica, "REPLICAOF", "127.0.0.1", "1")
+			replica.Must("REPLICAOF", "127.0.0.1", "1")
 			gone := post(t, l, msg(time.Hour, "gone", ch(1)))
-			does(t, replica, "REPLICAOF", "NO", "ONE")
+			replica.Must("REPLICAOF", "NO", "ONE")
 
 			edge := recorder(t, portal(t, replica)) // which knows nothing of it
 			id := post(t, next, msg(time.Hour, "b", ch(1)))
@@ -155,8 +133,8 @@ func TestReaderOfLostIDsComesFirst(t *testing.T) {
 	if texts, told := owed(t, portal(t, server), gone); len(texts) != 1 || !told {
 		t.Errorf("an id that the same server has not given: %q, told %v", texts, told)
 	}
-	does(t, server, "REPLICAOF", "127.0.0.1", "1")
-	does(t, server, "REPLICAOF", "NO", "ONE")
+	server.Must("REPLICAOF", "127.0.0.1", "1")
+	server.Must("REPLICAOF", "NO", "ONE")
 	if texts, told := owed(t, portal(t, server), gone); len(texts) > 0 || !told {
 		t.Errorf("%q, told %v", texts, told)
 	}
@@ -178,8 +156,8 @@ func TestServerThatBeganAnew(t *testing.T) {
 	l := portal(t, server)
 	r := recorder(t, l)
 	before := post(t, l, msg(time.Hour, "a", ch(1)))
-	does(t, server, "REPLICAOF", "127.0.0.1", "1")
-	does(t, server, "REPLICAOF", "NO", "ONE")
+	server.Must("REPLICAOF", "127.0.0.1", "1")
+	server.Must("REPLICAOF", "NO", "ONE")
 	after := post(t, l, msg(0, "b", ch(1)))
 	post(t, l, msg(time.Hour, "c", ch(1)))
 	eventually(t, "notifications", func() bool { return len(r.Texts()) == 3 })
@@ -196,9 +174,9 @@ func TestNewMasterThatTakesNothing(t *testing.T) {
 	server := storetest.StartRedis(t)
 	l := portal(t, server)
 	id := post(t, l, msg(time.Hour, "a", ch(1)))
-	does(t, server, "REPLICAOF", "127.0.0.1", "1")
-	does(t, server, "REPLICAOF", "NO", "ONE")
-	does(t, server, "CONFIG", "SET", "min-replicas-to-write", "1")
+	server.Must("REPLICAOF", "127.0.0.1", "1")
+	server.Must("REPLICAOF", "NO", "ONE")
+	server.Must("CONFIG", "SET", "min-replicas-to-write", "1")
 	if head, err := l.Head(t.Context(), id); err != nil || head != id {
 		t.Errorf("head %v, %v", head, err)
 	}
@@ -208,7 +186,7 @@ func TestNewMasterThatTakesNothing(t *testing.T) {
 	if _, err := l.Head(t.Context(), proto.ID{Epoch: id.Epoch, Sequence: id.Sequence + 1}); err == nil {
 		t.Error("it said nothing of what it has lost and cannot make good")
 	}
-	does(t, server, "CONFIG", "SET", "min-replicas-to-write", "0")
+	server.Must("CONFIG", "SET", "min-replicas-to-write", "0")
 	if next := post(t, l, msg(time.Hour, "b", ch(1))); next.Epoch <= id.Epoch {
 		t.Errorf("%v after %v", next, id)
 	}

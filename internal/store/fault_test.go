@@ -18,10 +18,12 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
-func ch(n byte) channel.ID { return channel.FromBytes([16]byte{n}) }
+func ch(n byte) channel.ID { return testkit.Channel(n) }
 
 func msg(ttl time.Duration, body string, receivers ...channel.ID) *proto.Message {
 	return &proto.Message{Receivers: receivers, Body: []byte(body), TTL: ttl, Created: time.Now()}
@@ -54,15 +56,7 @@ func held(t testing.TB, l *store.Log, id channel.ID) (bodies []string) {
 	}
 }
 
-// eventually waits until ok, which is sure to happen.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
+var eventually = testkit.Eventually
 
 // follow follows with f until the test ends, or end is called.
 func follow(t testing.TB, l *store.Log, f proto.Follower) (end func()) {
@@ -148,7 +142,7 @@ func TestFullRedisRefusesWhole(t *testing.T) {
 
 func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	const timeout = 200 * time.Millisecond
 	l := store.New(open(t, "redis://"+proxy.Addr()), store.Config{Timeout: timeout}).Log("default")
 	post(t, l, msg(time.Hour, "before", ch(1)))
@@ -190,7 +184,7 @@ func TestStalledLinkFailsAppendsInTime(t *testing.T) {
 // what was not answered.
 func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	opt := open(t, "redis://"+proxy.Addr()).(*redis.Client).Options()
 	opt.MaxRetries = 5
 	eager := redis.NewClient(opt)
@@ -252,7 +246,7 @@ func TestCutDuringAppendLeavesWholeMessagesOnce(t *testing.T) {
 func TestSilentLinkIsFoundDead(t *testing.T) {
 	t.Parallel() // it waits
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	cfg := store.Config{Ping: 50 * time.Millisecond, Silence: 1500 * time.Millisecond}
 	l := store.New(open(t, "redis://"+proxy.Addr()), cfg).Log("default")
 	r := recorder(t, l)

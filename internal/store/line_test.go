@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // script stands in for Redis as the append script is seen from outside, so that appends can be
@@ -96,7 +97,7 @@ func background(ctx context.Context, l *store.Log, body string) *result {
 	r := &result{}
 	go func() {
 		r.receipts, r.err = l.Append(ctx, &proto.Message{
-			Receivers: []channel.ID{channel.FromBytes([16]byte{1})}, Body: []byte(body), TTL: time.Hour,
+			Receivers: []channel.ID{testkit.Channel(1)}, Body: []byte(body), TTL: time.Hour,
 		})
 		r.over.Store(true)
 	}()
@@ -345,7 +346,7 @@ func TestAppendBudget(t *testing.T) {
 	s, l := newScript(t, store.Config{})
 	close(s.answer)
 	ctx := t.Context()
-	m := &proto.Message{Receivers: []channel.ID{channel.FromBytes([16]byte{1})}, Body: make([]byte, 256), TTL: time.Hour}
+	m := &proto.Message{Receivers: []channel.ID{testkit.Channel(1)}, Body: make([]byte, 256), TTL: time.Hour}
 	allocs := testing.AllocsPerRun(200, func() {
 		if _, err := l.Append(ctx, m); err != nil {
 			t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 // listeners returns how many connections listen for notifications, and of how many portals.
@@ -35,7 +36,7 @@ func listeners(t testing.TB, rdb redis.UniversalClient) (connections, portals in
 func TestManyPortalsShareOneLink(t *testing.T) {
 	const portals = 200
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	direct := open(t, server.URL())
 	logs := store.New(direct, calm())
 	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
@@ -187,7 +188,7 @@ func (g *gapless) Down(error) { g.up = false }
 func TestFollowersComeAndGo(t *testing.T) {
 	const portals, each, rounds = 4, 6, 25
 	server := storetest.StartRedis(t)
-	proxy := through(t, server.Addr())
+	proxy := faulty.Start(t, server.Addr())
 	logs := store.New(open(t, server.URL()), calm())
 	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
 	stop := make(chan struct{})

@@ -9,7 +9,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // faultyFollower panics when it is handed some messages.

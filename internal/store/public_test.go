@@ -7,7 +7,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // TestPublicIDsStoredByAnOlderBuild: a client's message that an older build has stored under a

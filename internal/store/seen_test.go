@@ -8,7 +8,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // TestLastSeenIsOneRead: Redis does for a question about many users what it does for one: one

@@ -9,7 +9,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
 )
 
 // publishing appends from several goroutines until it is stopped, and remembers what was

@@ -11,16 +11,16 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/faulty"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/faulty"
+	"pushgate/internal/testkit/storetest"
 )
 
 func TestMain(m *testing.M) {
 	logging.Disable() // the tests break connections on purpose
-	leaktest.Main(m)
+	testkit.Main(m)
 }
 
 // cuttable is a log whose notifications come by a link that can be cut without harm to the rest.
@@ -34,7 +34,7 @@ func (c cuttable) Follow(ctx context.Context, f proto.Follower) error { return c
 // subject makes one of a server that tests reach by its address.
 func subject(t testing.TB, addr string, cfg store.Config) storetest.Subject {
 	t.Helper()
-	proxy := through(t, addr)
+	proxy := faulty.Start(t, addr)
 	s := store.New(open(t, "redis://"+addr), cfg)
 	link := store.New(open(t, "redis://"+proxy.Addr()), cfg)
 	return storetest.Subject{Log: cuttable{s.Log("default"), link.Log("default")}, Stats: s, Cut: proxy.Cut}
@@ -59,17 +59,6 @@ func open(t testing.TB, url string) redis.UniversalClient {
 	}
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
-}
-
-// through puts a proxy, which ends with the test, in front of a server.
-func through(t testing.TB, addr string) *faulty.Proxy {
-	t.Helper()
-	p, err := faulty.New(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
 }
 
 func TestMiniredis(t *testing.T) {

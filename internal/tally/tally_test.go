@@ -11,14 +11,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pushgate/internal/leaktest"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // east is where midnight comes five hours before that of UTC.
 var east = time.FixedZone("east", 5*3600)

@@ -8,11 +8,11 @@ package transport
 import (
 	"bytes"
 	"io"
-	"net"
 	"runtime"
 	"testing"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/testkit"
 	"pushgate/internal/wire"
 )
 
@@ -21,20 +21,7 @@ func TestUnicastNeedsNoGoroutine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("a write that does not wait is not to be had here")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	server, client := testkit.Pair(t, "tcp")
 	h, shared := newWorld(func(func()) { t.Error("a goroutine") })
 	reader := &wire.Reader{Codec: wire.Text, Channels: []channel.ID{alice}}
 	for _, codec := range []*wire.Codec{wire.Text, wire.Binary} {
@@ -42,9 +29,9 @@ func TestUnicastNeedsNoGoroutine(t *testing.T) {
 		c := NewWebSocket(shared, server, new(owner), reader, Resumed{}, attach(h, reader))
 		c.Delivery.start()
 		m := message(h.Head().Sequence, `{}`) // ids go on, or the session would drop them
-		frame := m.Text(0)
+		frame := wire.TextFrame(m, 0)
 		if codec == wire.Binary {
-			frame = m.Binary()
+			frame = wire.BinaryFrame(m)
 		}
 		got := make([]byte, len(frame.WebSocket()))
 		if allocs := testing.AllocsPerRun(1000, func() {

@@ -23,7 +23,7 @@ func TestTurnThatStopsWithinABatch(t *testing.T) {
 	var want strings.Builder
 	for i := range 20 {
 		m := message(uint64(i+1), `"`+strings.Repeat("x", 10_000)+`"`)
-		want.Write(m.Text(0).Payload())
+		want.Write(wire.TextFrame(m, 0).Payload())
 		h.Dispatch(m)
 	}
 	if again, ok := c.run(shared.Queue.pool.Encoder()); again || !ok {

@@ -8,17 +8,17 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/hub"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 	"pushgate/internal/wire"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
-var alice = channel.FromBytes([16]byte{1})
+var alice = testkit.Channel(1)
 
 // owner is an owner that wants nothing.
 type owner struct {

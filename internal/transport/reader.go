@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"pushgate/internal/frame"
-	"pushgate/internal/proto"
 )
 
 // What a client may send. One that sends more is read more slowly, so that its own socket fills. It
@@ -181,5 +180,5 @@ func (c *WebSocket) readFailed(err error) {
 // [frame.MaxControl] bytes.
 func controlFrame(opcode byte, payload []byte) []byte {
 	b := make([]byte, 0, frame.MaxControl+2)
-	return append(proto.AppendFrameHeader(b, opcode, len(payload)), payload...)
+	return frame.Append(b, opcode, payload)
 }

@@ -23,7 +23,7 @@ var (
 	// pingFrame is a control ping with the original's payload (RFC 6455, 5.5.2).
 	pingFrame = append([]byte{0x89, 7}, "ws ping"...)
 	// heartbeatFrame is the heartbeat of version 5, which its clients see, other than a ping.
-	heartbeatFrame = proto.NewFrame(proto.OpText, []byte("ping")).WebSocket()
+	heartbeatFrame = frame.Append(nil, frame.OpText, []byte("ping"))
 )
 
 // Receiver handles what a client sends over a WebSocket. Its methods are called by the goroutine
@@ -140,7 +140,7 @@ func (c *WebSocket) abandon() { c.abort(ReasonPanic) }
 // not read, nothing is read from it. It is called by the reader. It reports false if the connection
 // ends.
 func (c *WebSocket) Reply(payload []byte) bool {
-	r := &reply{frame: proto.NewFrame(c.reader.Codec.Opcode, payload).WebSocket(), out: make(chan struct{})}
+	r := &reply{frame: frame.Append(nil, c.reader.Codec.Opcode, payload), out: make(chan struct{})}
 	c.replyDue.Store(r)
 	if c.reason.Load() != nil {
 		c.dropReply()

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"pushgate/internal/contain"
+	"pushgate/internal/frame"
 	"pushgate/internal/proto"
 )
 
@@ -45,7 +46,7 @@ const (
 // sharedFrame is one frame of several messages. All readers that are sent the same ones share it.
 type sharedFrame struct {
 	codec  *Codec
-	frames []*proto.Frame // of the messages
+	frames []*Frame // of the messages
 	bytes  []byte
 	header int // bytes of it
 	users  atomic.Int32
@@ -63,7 +64,7 @@ type Pool struct {
 // made of several messages, because the readers that follow are often sent the same ones.
 type Encoder struct {
 	pool     *Pool
-	frames   []*proto.Frame // of the packet that is made
+	frames   []*Frame // of the packet that is made
 	messages []*proto.Message
 	last     *sharedFrame // nil if there is none
 }
@@ -153,7 +154,7 @@ func (e *Encoder) join(c *Codec, size int) *sharedFrame {
 	if c.events {
 		s.bytes, s.header = s.bytes[:0], 0
 		for i, f := range e.frames {
-			s.bytes = e.messages[i].AppendEvent(s.bytes, f)
+			s.bytes = appendEvent(s.bytes, e.messages[i], f)
 		}
 	} else {
 		s.bytes, s.header = appendJoined(s.bytes[:0], c, e.frames, size)
@@ -163,11 +164,11 @@ func (e *Encoder) join(c *Codec, size int) *sharedFrame {
 }
 
 // appendJoined appends one frame of several, whose elements have size bytes.
-func appendJoined(b []byte, c *Codec, frames []*proto.Frame, size int) (joined []byte, header int) {
+func appendJoined(b []byte, c *Codec, frames []*Frame, size int) (joined []byte, header int) {
 	if c.list {
 		size += len(frames) + 1 // brackets and commas
 	}
-	b = proto.AppendFrameHeader(slices.Grow(b, proto.MaxFrameHeader+size), c.Opcode, size)
+	b = frame.AppendHeader(slices.Grow(b, frame.MaxHeader+size), c.Opcode, size)
 	header = len(b)
 	separator := byte('[')
 	for _, f := range frames {

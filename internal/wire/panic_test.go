@@ -5,9 +5,10 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
-var alice = channel.FromBytes([16]byte{1})
+var alice = testkit.Channel(1)
 
 // A message that cannot be encoded is skipped: its readers would end, again whenever they come
 // back.
@@ -15,7 +16,7 @@ func TestPanicOverOneMessage(t *testing.T) {
 	var recovered []string
 	pool := Pool{Panics: func(where string, _ any, _ []byte) { recovered = append(recovered, where) }}
 	poison := &proto.Message{Body: []byte("poison")}
-	codec := &Codec{frame: func(m *proto.Message, r *Reader) *proto.Frame {
+	codec := &Codec{frame: func(m *proto.Message, r *Reader) *Frame {
 		if m == poison {
 			panic("fault")
 		}

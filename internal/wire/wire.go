@@ -4,6 +4,7 @@ package wire
 
 import (
 	"pushgate/internal/channel"
+	"pushgate/internal/frame"
 	"pushgate/internal/proto"
 )
 
@@ -35,34 +36,34 @@ type Codec struct {
 
 	// frame returns the frame of one message, which is cached on the message. It returns nil if
 	// readers of this form must not have the message, or have it by no channel of theirs.
-	frame func(m *proto.Message, r *Reader) *proto.Frame
+	frame func(m *proto.Message, r *Reader) *Frame
 }
 
 // The codecs.
 var (
 	// Text withholds what clients send: its records do not say who a message is from, so a reader
 	// would take it for the portal's.
-	Text = &Codec{Name: "text", Opcode: proto.OpText, ContentType: PlainText, frame: func(m *proto.Message, r *Reader) *proto.Frame {
+	Text = &Codec{Name: "text", Opcode: frame.OpText, ContentType: PlainText, frame: func(m *proto.Message, r *Reader) *Frame {
 		if m.Sender.Type == proto.SenderClient {
 			return nil
 		}
-		return m.Text(m.Via(r.Channels))
+		return TextFrame(m, m.Via(r.Channels))
 	}}
 
-	Binary = &Codec{Name: "binary", Opcode: proto.OpBinary, ContentType: octetStream, Commands: true,
-		frame: func(m *proto.Message, _ *Reader) *proto.Frame { return m.Binary() }}
+	Binary = &Codec{Name: "binary", Opcode: frame.OpBinary, ContentType: octetStream, Commands: true,
+		frame: func(m *proto.Message, _ *Reader) *Frame { return BinaryFrame(m) }}
 
 	// JSON and RPC say who a message is from.
-	JSON = &Codec{Name: "json", Opcode: proto.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
+	JSON = &Codec{Name: "json", Opcode: frame.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
 
-	RPC = &Codec{Name: "rpc", Opcode: proto.OpText, ContentType: jsonText, Calls: true, list: true,
-		frame: func(m *proto.Message, r *Reader) *proto.Frame { return m.RPC(r.User) }}
+	RPC = &Codec{Name: "rpc", Opcode: frame.OpText, ContentType: jsonText, Calls: true, list: true,
+		frame: func(m *proto.Message, r *Reader) *Frame { return RPCFrame(m, r.User) }}
 
 	// Events is for streams only.
 	Events = &Codec{Name: "events", ContentType: "text/event-stream", events: true, frame: jsonFrame}
 )
 
-func jsonFrame(m *proto.Message, r *Reader) *proto.Frame { return m.JSON(m.Via(r.Channels)) }
+func jsonFrame(m *proto.Message, r *Reader) *Frame { return JSONFrame(m, m.Via(r.Channels)) }
 
 // ByName returns the codec of WebSockets and polls that has a name; nil if none has.
 func ByName(name string) *Codec {
@@ -75,9 +76,9 @@ func ByName(name string) *Codec {
 }
 
 // element returns the bytes of a frame in a frame of several messages.
-func (c *Codec) element(f *proto.Frame) []byte {
+func (c *Codec) element(f *Frame) []byte {
 	if c.list {
-		return proto.Element(f)
+		return element(f)
 	}
 	return f.Payload()
 }

@@ -13,11 +13,11 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"pushgate/internal/leaktest"
-	"pushgate/internal/proto/pb"
+	"pushgate/internal/wire/pb"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestMarks(t *testing.T) {
 	body := newBody(256)

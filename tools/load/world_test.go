@@ -5,24 +5,19 @@ package load
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/edge"
-	"pushgate/internal/portal"
-	pub "pushgate/internal/publisher"
-	"pushgate/internal/sign"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit/storetest"
+	"pushgate/internal/testkit/world"
 	"pushgate/tools/load/loop"
 )
 
@@ -31,43 +26,13 @@ import (
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
-	verifier, err := sign.New("sha1", []byte(key))
-	if err != nil {
-		t.Fatal(err)
-	}
 	signer, err := NewSigner("sha1", key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := storetest.NewMemory(store.Config{})
-	registry, logger := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
-	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
-	portals, err := portal.NewTable(&portal.Portal{Signer: verifier, Limits: limits})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := edge.New(edge.Config{ID: "edge-1", PollTimeout: time.Second, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond,
-		Origins: []string{"*"}}, portals, func(string) edge.Log { return log }, log, logger, registry)
-	p := pub.New(pub.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 5 * time.Second},
-		portals, func(string) pub.Log { return log }, log, logger, registry)
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { e.Run(ctx) })
-	edges, publishers := httptest.NewServer(e.Handler()), httptest.NewServer(p.Handler())
-	t.Cleanup(func() {
-		stop()
-		running.Wait()
-		edges.CloseClientConnections()
-		edges.Close()
-		publishers.CloseClientConnections()
-		publishers.Close()
-	})
-	for deadline := time.Now().Add(30 * time.Second); e.Ready() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(e.Ready())
-		}
-	}
-	return Options{Sub: []string{edges.URL}, Pub: []string{publishers.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
+	w := world.Start(t, key, log, log, edge.Config{PollTimeout: time.Second, PingInterval: 200 * time.Millisecond, Drain: time.Millisecond})
+	return Options{Sub: []string{w.Edge.URL}, Pub: []string{w.Publisher.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
 }
 
 // fake is a server that does wrong: it speaks as much of nchan as is needed, and returns what

@@ -13,11 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pushgate/internal/leaktest"
 	"pushgate/internal/netpoll"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // world is a server on pipes, in a bubble.
 type world struct {

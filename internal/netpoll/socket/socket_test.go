@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pushgate/internal/netpoll/socket"
+	"pushgate/internal/testkit"
 )
 
 // pair returns both ends of a connection, the first of them wrapped.
@@ -186,11 +187,7 @@ func TestQuiet(t *testing.T) {
 		}
 		loud := func(what string) {
 			t.Helper()
-			for end := time.Now().Add(5 * time.Second); socket.Quiet(raw); time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("still quiet:", what)
-				}
-			}
+			testkit.Eventually(t, what, func() bool { return !socket.Quiet(raw) })
 		}
 		other.Write([]byte("x"))
 		loud("a byte has come")
@@ -225,11 +222,7 @@ func TestSkipCheck(t *testing.T) {
 			t.Error("at rest: the function was called or not:", !quietable)
 		}
 		other.Close()
-		for end := time.Now().Add(5 * time.Second); !looks(); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("closed by the other end, and nobody may look")
-			}
-		}
+		testkit.Eventually(t, "closed by the other end, the function is called", looks)
 	})
 }
 

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // recorder notes the events that it receives. It consumes whole lines.
 type recorder struct {

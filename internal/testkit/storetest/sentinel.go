@@ -24,8 +24,7 @@ func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
 	master := StartRedis(t)
 	host, port, _ := net.SplitHostPort(master.Addr())
-	replica := StartRedis(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
-	replica.await("the replica", func() bool { return strings.Contains(replica.must("INFO", "replication"), "master_link_status:up") })
+	replica := master.AddReplica()
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("sentinel monitor %[1]s %s %s 1\nsentinel down-after-milliseconds %[1]s 500\nsentinel failover-timeout %[1]s 3000\n",
 		masterName, host, port)
@@ -34,7 +33,7 @@ func StartSentinel(t testing.TB) *Sentinel {
 	}
 	s := &Sentinel{Servers: []*Redis{master, replica}, watch: startServer(t, conf, "--sentinel")}
 	s.watch.await("the sentinel knows the replica", func() bool {
-		return strings.Contains(s.watch.must("INFO", "sentinel"), "slaves=1,")
+		return strings.Contains(s.watch.Must("INFO", "sentinel"), "slaves=1,")
 	})
 	return s
 }
@@ -44,7 +43,7 @@ func (s *Sentinel) URL() string { return "redis+sentinel://" + s.watch.Addr() + 
 
 // Detach makes the replica stop following its master, as a cut between them would. The sentinel
 // repairs that after a while.
-func (s *Sentinel) Detach() { s.Servers[1].must("REPLICAOF", "127.0.0.1", "1") }
+func (s *Sentinel) Detach() { s.Servers[1].Must("REPLICAOF", "127.0.0.1", "1") }
 
 // Switch makes the replica the master although the master is well, and returns when the sentinel
 // says so.
@@ -55,6 +54,6 @@ func (s *Sentinel) Switch() {
 	})
 	_, port, _ := net.SplitHostPort(s.Servers[1].Addr())
 	s.watch.await("the failover", func() bool {
-		return strings.Contains(s.watch.must("INFO", "sentinel"), ":"+port+",")
+		return strings.Contains(s.watch.Must("INFO", "sentinel"), ":"+port+",")
 	})
 }

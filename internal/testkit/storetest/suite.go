@@ -10,6 +10,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // Log is the interface of a log under test.
@@ -66,7 +67,7 @@ func Run(t *testing.T, factory Factory) {
 // inTime allows appends all the time that they may take on a busy machine: how soon they fail is
 // tested elsewhere.
 func inTime(cfg store.Config) store.Config {
-	cfg.Timeout = patience
+	cfg.Timeout = testkit.Patience
 	return cfg
 }
 
@@ -183,17 +184,4 @@ func bodies(p proto.Page) []string {
 		texts[i] = string(m.Body)
 	}
 	return texts
-}
-
-// patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
-
-// eventually waits until ok returns true.
-func (b *bench) eventually(what string, ok func() bool) {
-	b.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.Fatalf("never: %s", what)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -64,6 +65,17 @@ func New(upstream string) (*Proxy, error) {
 	close(p.replies)
 	p.wg.Go(p.accept)
 	return p, nil
+}
+
+// Start is [New] for a proxy that ends with the test.
+func Start(t testing.TB, upstream string) *Proxy {
+	t.Helper()
+	p, err := New(upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
 }
 
 // Addr returns the host and port that the proxy listens on.

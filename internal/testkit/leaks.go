@@ -1,6 +1,4 @@
-// Package leaktest checks at the end of a package's tests that no goroutine is left: whoever starts
-// one must wait for it.
-package leaktest
+package testkit
 
 import (
 	"flag"
@@ -13,15 +11,15 @@ import (
 	"time"
 )
 
-// patience bounds the time in which goroutines must end after the last test.
-const patience = 3 * time.Second
+// leakPatience bounds the time in which goroutines must end after the last test.
+const leakPatience = 3 * time.Second
 
-// Main runs the tests of a package and exits. It is called by TestMain:
+// Main runs the tests of a package and exits. TestMain calls it:
 //
-//	func TestMain(m *testing.M) { leaktest.Main(m) }
+//	func TestMain(m *testing.M) { testkit.Main(m) }
 //
 // If the tests pass, but leave goroutines that were not there before, it prints all stacks and
-// exits with 1.
+// exits with 1: who starts a goroutine must wait for it.
 func Main(m *testing.M) {
 	// The runtime starts a goroutine for signals when the first one is asked for, and keeps it.
 	signals := make(chan os.Signal, 1)
@@ -29,7 +27,7 @@ func Main(m *testing.M) {
 	signal.Stop(signals)
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	if code == 0 && !fuzzing() && !settled(before) {
+	if code == 0 && !fuzzing() && !endedDownTo(before) {
 		buf := make([]byte, 1<<20)
 		fmt.Fprintf(os.Stderr, "%d goroutines before the tests, %d after them:\n%s\n",
 			before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
@@ -44,13 +42,24 @@ func fuzzing() bool {
 	return f != nil && f.Value.String() != ""
 }
 
-func settled(before int) bool {
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if runtime.NumGoroutine() <= before {
+// endedDownTo reports whether no more goroutines than n are left after a while.
+func endedDownTo(n int) bool {
+	for deadline := time.Now().Add(leakPatience); ; time.Sleep(10 * time.Millisecond) {
+		if runtime.NumGoroutine() <= n {
 			return true
 		}
 		if time.Now().After(deadline) {
 			return false
 		}
 	}
+}
+
+// Descriptors returns how many files and sockets this process has open. Only Linux says so.
+func Descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

@@ -1150,7 +1150,7 @@ const file_push_proto_rawDesc = "" +
 	"\aUNKNOWN\x10\x00\x12\n" +
 	"\n" +
 	"\x06CLIENT\x10\x01\x12\v\n" +
-	"\aBACKEND\x10\x02B\x1cZ\x1apushgate/internal/proto/pbb\x06proto3"
+	"\aBACKEND\x10\x02B\x1bZ\x19pushgate/internal/wire/pbb\x06proto3"
 
 var (
 	file_push_proto_rawDescOnce sync.Once

@@ -1,4 +1,4 @@
-package proto
+package wire
 
 import (
 	"time"
@@ -6,9 +6,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/frame"
+	"pushgate/internal/proto"
 )
 
-// Numbers of fields in internal/proto/pb/push.proto.
+// Numbers of fields in internal/wire/pb/push.proto.
 const (
 	batchResponses   protowire.Number = 1
 	responseOutgoing protowire.Number = 1
@@ -23,26 +25,20 @@ const (
 )
 
 const (
-	packedID      = IDLen / 2         // bytes of a message id, two digits to each
+	packedID      = proto.IDLen / 2   // bytes of a message id
 	packedChannel = channel.IDLen / 2 // bytes of a channel id
 )
 
-// Binary gives the binary frame of m: a ResponseBatch with one message (docs/protocol.md, The binary dialect). Payloads of several
-// messages, one after another, are one batch of several responses, because repeated fields add up. The frame is made at
-// the first call and cached.
-func (m *Message) Binary() *Frame {
-	if f := m.binary.Load(); f != nil {
-		return f
-	}
-	// Two readers may both get here; one frame is as good as the other.
-	f := newBinaryFrame(m)
-	m.binary.Store(f)
-	return f
+// BinaryFrame returns the binary frame of m: a ResponseBatch with one message (docs/protocol.md,
+// The binary dialect). Payloads of several messages, one after another, are one batch of several
+// responses, because repeated fields add up. It is cached on the message.
+func BinaryFrame(m *proto.Message) *Frame {
+	return cached(&encodingsOf(m).binary, func() *Frame { return newBinaryFrame(m) })
 }
 
-// newBinaryFrame measures first, so that the frame is written in one go. It is what the generated code would write, byte
-// for byte.
-func newBinaryFrame(m *Message) *Frame {
+// newBinaryFrame returns what the generated code would write, byte for byte. It measures first, so
+// that it allocates once.
+func newBinaryFrame(m *proto.Message) *Frame {
 	sender := senderSize(m.Sender)
 	expiry := expirySeconds(m.TTL)
 	created := uint32(max(m.Created.Unix(), 0))
@@ -60,12 +56,12 @@ func newBinaryFrame(m *Message) *Frame {
 	response := fieldSize(outgoing)
 	batch := fieldSize(response)
 
-	b := AppendFrameHeader(make([]byte, 0, MaxFrameHeader+batch), OpBinary, batch)
+	b := frame.AppendHeader(make([]byte, 0, frame.MaxHeader+batch), frame.OpBinary, batch)
 	header := len(b)
 	b = appendLength(b, batchResponses, response)
 	b = appendLength(b, responseOutgoing, outgoing)
 	b = appendLength(b, outgoingMessages, message)
-	b = m.ID.appendPacked(appendLength(b, outgoingID, packedID))
+	b = appendPacked(appendLength(b, outgoingID, packedID), m.ID)
 	if len(m.Body) > 0 {
 		b = append(appendLength(b, outgoingBody, len(m.Body)), m.Body...)
 	}
@@ -79,16 +75,17 @@ func newBinaryFrame(m *Message) *Frame {
 	return &Frame{bytes: b, header: header}
 }
 
-// fieldSize is what a field of size bytes takes with its tag, of one byte, and its length.
+// fieldSize returns the bytes of a field with its tag, of one byte, its length and size bytes.
 func fieldSize(size int) int { return 1 + protowire.SizeBytes(size) }
 
 func appendLength(b []byte, number protowire.Number, size int) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, number, protowire.BytesType), uint64(size))
 }
 
-// senderSize and appendSender leave out what is not known. The field itself is always there: readers look into it unasked.
-func senderSize(s Sender) (size int) {
-	if s.Type != SenderUnknown {
+// senderSize and appendSender leave out what is not known. The field itself is always there:
+// readers use it without a check.
+func senderSize(s proto.Sender) (size int) {
+	if s.Type != proto.SenderUnknown {
 		size += 2
 	}
 	if _, ok := s.ID.Bytes(); ok {
@@ -97,8 +94,8 @@ func senderSize(s Sender) (size int) {
 	return size
 }
 
-func appendSender(b []byte, s Sender) []byte {
-	if s.Type != SenderUnknown {
+func appendSender(b []byte, s proto.Sender) []byte {
+	if s.Type != proto.SenderUnknown {
 		b = protowire.AppendVarint(protowire.AppendTag(b, senderType, protowire.VarintType), uint64(s.Type))
 	}
 	if raw, ok := s.ID.Bytes(); ok {
@@ -107,16 +104,16 @@ func appendSender(b []byte, s Sender) []byte {
 	return b
 }
 
-// expirySeconds rounds up: 0 means something else, a transient message.
+// expirySeconds rounds up: 0 would be a transient message.
 func expirySeconds(ttl time.Duration) uint64 {
 	return uint64((ttl + time.Second - 1) / time.Second)
 }
 
-// appendPacked appends the form of id in the binary dialect: two digits to a byte.
-func (id ID) appendPacked(b []byte) []byte {
-	var digits [IDLen]byte
+// appendPacked appends an id with two digits to a byte.
+func appendPacked(b []byte, id proto.ID) []byte {
+	var digits [proto.IDLen]byte
 	text, _ := id.AppendText(digits[:0])
-	for i := 0; i < IDLen; i += 2 {
+	for i := 0; i < proto.IDLen; i += 2 {
 		b = append(b, (text[i]-'0')<<4|(text[i+1]-'0'))
 	}
 	return b

@@ -1,4 +1,4 @@
-package proto_test
+package wire_test
 
 import (
 	"encoding/json"
@@ -8,9 +8,11 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire"
 )
 
-// TestRPCVector: the vector's own request, but for the id, which is left out so that nobody answers.
+// TestRPCVector: the vector's own request, but for the id, which is left out so that nobody
+// answers.
 func TestRPCVector(t *testing.T) {
 	for _, c := range vectors.Load(t).JSONRPC {
 		if c.Direction != "server->client" || c.Frame == "ping" {
@@ -27,7 +29,7 @@ func TestRPCVector(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &proto.Message{ID: id, Body: params.Get("body"), Receivers: []channel.ID{channel.ForUser(1)}}
-		if got := string(m.RPC(1).Payload()); got != string(want.Append(nil)) {
+		if got := string(wire.RPCFrame(m, 1).Payload()); got != string(want.Append(nil)) {
 			t.Errorf("frame\n%s, want\n%s", got, want.Append(nil))
 		}
 		return
@@ -38,11 +40,11 @@ func TestRPCVector(t *testing.T) {
 func TestRPC(t *testing.T) {
 	m := message(`{"params":{}}`, 1)
 	m.UserParams = []proto.UserParams{{User: 5, Params: []byte(`{"p":1}`)}, {User: 7, Params: []byte(`{"q":1}`)}}
-	if got := string(m.RPC(5).Payload()); !strings.HasSuffix(got, `"body":{"params":{}},"sender":{"type":2},"user_params":{"p":1}}}`) {
+	if got := string(wire.RPCFrame(m, 5).Payload()); !strings.HasSuffix(got, `"body":{"params":{}},"sender":{"type":2},"user_params":{"p":1}}}`) {
 		t.Error(got)
 	}
 	for _, user := range []int64{0, 4, 6, 8} {
-		if got := string(m.RPC(user).Payload()); !strings.HasSuffix(got, `"sender":{"type":2}}}`) {
+		if got := string(wire.RPCFrame(m, user).Payload()); !strings.HasSuffix(got, `"sender":{"type":2}}}`) {
 			t.Errorf("user %d gets %s", user, got)
 		}
 	}
@@ -54,14 +56,14 @@ func TestRPC(t *testing.T) {
 	} {
 		m := message(`{}`, 1)
 		m.Sender = sender
-		if got := string(m.RPC(0).Payload()); !strings.HasSuffix(got, `"sender":`+want+"}}") {
+		if got := string(wire.RPCFrame(m, 0).Payload()); !strings.HasSuffix(got, `"sender":`+want+"}}") {
 			t.Error(got)
 		}
 	}
-	if m.RPC(6) != m.RPC(0) {
+	if wire.RPCFrame(m, 6) != wire.RPCFrame(m, 0) {
 		t.Error("framed twice for those who have no params of their own")
 	}
-	if got := string(m.RPC(7).Payload()); !strings.Contains(got, `"user_params":{"q":1}`) {
+	if got := string(wire.RPCFrame(m, 7).Payload()); !strings.Contains(got, `"user_params":{"q":1}`) {
 		t.Errorf("user 7 gets what others get: %s", got)
 	}
 	for body, want := range map[string]string{
@@ -70,7 +72,7 @@ func TestRPC(t *testing.T) {
 		`{"a":"<"}`:      `{"a":"<"}`,
 	} {
 		m := message(body, 1)
-		if got := string(m.RPC(0).Payload()); !strings.Contains(got, `"body":`+want+`,"sender"`) || !json.Valid([]byte(got)) {
+		if got := string(wire.RPCFrame(m, 0).Payload()); !strings.Contains(got, `"body":`+want+`,"sender"`) || !json.Valid([]byte(got)) {
 			t.Errorf("body %s: %s", body, got)
 		}
 	}
@@ -85,16 +87,16 @@ func TestJSON(t *testing.T) {
 		"no \"JSON\"\n<":                `"text":"no \"JSON\"\n<","extra":{}}]`,
 	} {
 		m := message(body, 2)
-		got := string(m.JSON(1).Payload())
-		head := strings.TrimPrefix(string(m.Text(1).Payload()), "#!NGINXNMS!#")
+		got := string(wire.JSONFrame(m, 1).Payload())
+		head := strings.TrimPrefix(string(wire.TextFrame(m, 1).Payload()), "#!NGINXNMS!#")
 		head, _, _ = strings.Cut(head, `"text":`)
 		if got != "["+head+want || !json.Valid([]byte(got)) {
 			t.Errorf("body %s:\n%s, want\n%s", body, got, "["+head+want)
 		}
-		if again := m.JSON(1); again != m.JSON(1) || again == m.JSON(0) {
+		if again := wire.JSONFrame(m, 1); again != wire.JSONFrame(m, 1) || again == wire.JSONFrame(m, 0) {
 			t.Error("not cached for each receiver")
 		}
-		if event := string(m.AppendSSE([]byte("x"), 1)); event != "xid: "+m.ID.String()+"\ndata: "+got[1:len(got)-1]+"\n\n" {
+		if event := encode(wire.Events, m.Receivers[1], m); event != "id: "+m.ID.String()+"\ndata: "+got[1:len(got)-1]+"\n\n" {
 			t.Errorf("event %q", event)
 		}
 	}
@@ -103,7 +105,7 @@ func TestJSON(t *testing.T) {
 func TestReservedChannelsAreNotShown(t *testing.T) {
 	m := message(`{}`, 0)
 	m.Receivers = []channel.ID{channel.ForUser(5)}
-	for _, got := range []string{string(m.Text(0).Payload()), string(m.JSON(0).Payload())} {
+	for _, got := range []string{string(wire.TextFrame(m, 0).Payload()), string(wire.JSONFrame(m, 0).Payload())} {
 		if !strings.Contains(got, `"channel":"-"`) {
 			t.Error(got)
 		}
@@ -112,25 +114,29 @@ func TestReservedChannelsAreNotShown(t *testing.T) {
 
 func TestArrays(t *testing.T) {
 	a, b := message(`{"a":1}`, 1), message(`{"b":1}`, 1)
-	for name, c := range map[string][2]string{
-		"JSON": {"x" + array(a.JSON(0), b.JSON(0)), string(a.JSON(0).Payload()[1:])},
-		"RPC":  {"x" + array(a.RPC(0), b.RPC(0)), string(a.RPC(0).Payload()) + "]"},
-	} {
-		var all []json.RawMessage
-		if err := json.Unmarshal([]byte(c[0][1:]), &all); err != nil || len(all) != 2 || string(all[0]) != strings.TrimSuffix(c[1], "]") {
-			t.Errorf("%s: %s, %v", name, c[0], err)
+	for _, c := range []*wire.Codec{wire.JSON, wire.RPC} {
+		var all, one []json.RawMessage
+		if err := json.Unmarshal([]byte(encode(c, a.Receivers[0], a, b)), &all); err != nil || len(all) != 2 {
+			t.Fatalf("%s: %s, %v", c.Name, all, err)
 		}
-	}
-	if got := array(a.JSON(0)); got != string(a.JSON(0).Payload()) {
-		t.Error(got)
+		for i, m := range []*proto.Message{a, b} {
+			alone := encode(c, m.Receivers[0], m)
+			if json.Unmarshal([]byte(alone), &one) == nil {
+				alone = string(one[0])
+			}
+			if string(all[i]) != alone {
+				t.Errorf("%s: %s in an array, %s alone", c.Name, all[i], alone)
+			}
+		}
 	}
 }
 
-// array gives what several messages are together.
-func array(frames ...*proto.Frame) string {
-	elements := make([]string, len(frames))
-	for i, f := range frames {
-		elements[i] = string(proto.Element(f))
-	}
-	return "[" + strings.Join(elements, ",") + "]"
+// encode returns the payload of one packet of messages for a reader of a channel.
+func encode(c *wire.Codec, id channel.ID, messages ...*proto.Message) string {
+	var pool wire.Pool
+	e := pool.Encoder()
+	defer e.Release()
+	out, _ := e.Encode(&wire.Reader{Codec: c, Channels: []channel.ID{id}}, messages, wire.PacketBytes)
+	defer pool.Release(out)
+	return string(out.Payload())
 }

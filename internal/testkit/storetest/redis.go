@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // Redis is a redis-server of a test's own, on a free port of the loopback, without persistence.
@@ -21,7 +23,7 @@ type Redis struct {
 	addr string
 	args []string
 	cmd  *exec.Cmd
-	out  bytes.Buffer
+	out  *testkit.Buffer
 }
 
 const (
@@ -139,27 +141,57 @@ func (r *Redis) Do(words ...string) (string, error) {
 	return line, err
 }
 
+// Must is Do for a command that must not fail, or the test ends.
+func (r *Redis) Must(words ...string) string {
+	r.t.Helper()
+	answer, err := r.Do(words...)
+	if err != nil || strings.HasPrefix(answer, "-") {
+		r.t.Fatalf("%q: %s, %v", words, answer, err)
+	}
+	return answer
+}
+
+// AddReplica starts a server that follows r, and returns it when it does.
+func (r *Redis) AddReplica() *Redis {
+	r.t.Helper()
+	host, port, _ := net.SplitHostPort(r.addr)
+	replica := StartRedis(r.t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
+	replica.awaitMaster()
+	return replica
+}
+
+// awaitMaster waits until a replica follows its master.
+func (r *Redis) awaitMaster() {
+	r.t.Helper()
+	r.await("the replica follows", func() bool { return strings.Contains(r.Must("INFO", "replication"), "master_link_status:up") })
+}
+
+// await waits until ok returns true, and fails the test if it takes too long.
+func (r *Redis) await(what string, ok func() bool) {
+	r.t.Helper()
+	if !testkit.Wait(ok) {
+		r.t.Fatalf("never: %s\n%s", what, r.out)
+	}
+}
+
 func (r *Redis) start() error {
-	r.out.Reset()
+	r.out = new(testkit.Buffer)
 	cmd := exec.Command(r.args[0], r.args[1:]...)
-	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	cmd.Stdout, cmd.Stderr = r.out, r.out
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	r.cmd = cmd
+	var info string
 	var err error
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		var info string
-		info, err = r.Do("INFO", "server")
-		switch {
-		case strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
-			return nil
-		// A server of another test took the port first.
-		case strings.Contains(info, "\nprocess_id:"):
-			r.Stop()
-			return fmt.Errorf("%s is another server's", r.addr)
-		}
+	switch {
+	case !testkit.WaitFor(startTimeout, func() bool { info, err = r.Do("INFO", "server"); return strings.Contains(info, "\nprocess_id:") }):
+		r.Stop()
+		return fmt.Errorf("no answer to INFO: %w", err)
+	// A server of another test took the port first.
+	case !strings.Contains(info, fmt.Sprintf("\nprocess_id:%d\r", cmd.Process.Pid)):
+		r.Stop()
+		return fmt.Errorf("%s is another server's", r.addr)
 	}
-	r.Stop()
-	return fmt.Errorf("no answer to INFO: %w", err)
+	return nil
 }

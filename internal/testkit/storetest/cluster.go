@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 )
 
 // slots is the number of slots of a cluster.
@@ -26,16 +25,16 @@ func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
 		_, bus, _ := net.SplitHostPort(freeAddr(t))
 		r := StartRedis(t, append([]string{"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000"}, args...)...)
 		c.Nodes, buses = append(c.Nodes, r), append(buses, bus)
-		r.must("CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
-		r.must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/nodes), fmt.Sprint((i+1)*slots/nodes-1))
+		r.Must("CLUSTER", "SET-CONFIG-EPOCH", fmt.Sprint(i+1))
+		r.Must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*slots/nodes), fmt.Sprint((i+1)*slots/nodes-1))
 	}
 	for i, r := range c.Nodes[1:] {
 		host, port, _ := net.SplitHostPort(r.Addr())
-		c.Nodes[0].must("CLUSTER", "MEET", host, port, buses[i+1])
+		c.Nodes[0].Must("CLUSTER", "MEET", host, port, buses[i+1])
 	}
 	for _, r := range c.Nodes {
 		r.await("the cluster", func() bool {
-			info := r.must("CLUSTER", "INFO")
+			info := r.Must("CLUSTER", "INFO")
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprint("cluster_known_nodes:", nodes))
 		})
 	}
@@ -57,63 +56,43 @@ func (c *Cluster) AddReplica(of *Redis) *Redis {
 	_, bus, _ := net.SplitHostPort(freeAddr(of.t))
 	r := StartRedis(of.t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
 	host, port, _ := net.SplitHostPort(r.Addr())
-	of.must("CLUSTER", "MEET", host, port, bus)
-	id := of.must("CLUSTER", "MYID")
+	of.Must("CLUSTER", "MEET", host, port, bus)
+	id := of.Must("CLUSTER", "MYID")
 	r.await("the replica knows its master", func() bool {
 		answer, err := r.Do("CLUSTER", "REPLICATE", id)
 		return err == nil && answer == "+OK"
 	})
-	r.await("the replica", func() bool { return strings.Contains(r.must("INFO", "replication"), "master_link_status:up") })
+	r.awaitMaster()
 	for _, node := range c.Nodes {
-		node.await("all know the replica", func() bool { return strings.Contains(node.must("CLUSTER", "NODES"), "slave "+id) })
+		node.await("all know the replica", func() bool { return strings.Contains(node.Must("CLUSTER", "NODES"), "slave "+id) })
 	}
 	return r
 }
 
 // Move moves the slot of a key, which must be empty, to another node.
 func (c *Cluster) Move(key string, to *Redis) {
-	slot := strings.TrimPrefix(to.must("CLUSTER", "KEYSLOT", key), ":")
-	id := to.must("CLUSTER", "MYID")
+	slot := strings.TrimPrefix(to.Must("CLUSTER", "KEYSLOT", key), ":")
+	id := to.Must("CLUSTER", "MYID")
 	// A message of the former owner of the slot may still be under way. The nodes believe it, for
 	// ever, unless they know that the new owner has a later epoch.
-	to.must("CLUSTER", "BUMPEPOCH")
+	to.Must("CLUSTER", "BUMPEPOCH")
 	epoch := to.epoch(id)
 	for _, r := range c.Nodes {
 		r.await("the epoch of another node", func() bool { return r.epoch(id) == epoch })
 	}
 	for _, r := range append([]*Redis{to}, c.Nodes...) {
-		r.must("CLUSTER", "SETSLOT", slot, "NODE", id)
+		r.Must("CLUSTER", "SETSLOT", slot, "NODE", id)
 	}
 }
 
 // epoch returns the configuration epoch of a node of the cluster, as r knows it.
 func (r *Redis) epoch(id string) string {
 	r.t.Helper()
-	for line := range strings.Lines(r.must("CLUSTER", "NODES")) {
+	for line := range strings.Lines(r.Must("CLUSTER", "NODES")) {
 		if fields := strings.Fields(line); len(fields) > 6 && strings.HasSuffix(fields[0], id) {
 			return fields[6]
 		}
 	}
 	r.t.Fatalf("node %s is not known", id)
 	return ""
-}
-
-// must runs a command that must not fail.
-func (r *Redis) must(words ...string) string {
-	r.t.Helper()
-	answer, err := r.Do(words...)
-	if err != nil || strings.HasPrefix(answer, "-") {
-		r.t.Fatalf("%q: %s, %v", words, answer, err)
-	}
-	return answer
-}
-
-// await waits until ok returns true, and fails the test if it takes too long.
-func (r *Redis) await(what string, ok func() bool) {
-	r.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("never: %s\n%s", what, r.out.String())
-		}
-	}
 }

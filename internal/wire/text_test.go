@@ -1,7 +1,6 @@
-package proto_test
+package wire_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -10,52 +9,25 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/frame"
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
+	"pushgate/internal/wire"
 )
 
-// TestFrameHeader has the sizes at which the form of the length changes (RFC 6455, 5.2).
-func TestFrameHeader(t *testing.T) {
-	for _, c := range []struct {
-		size   int
-		opcode byte
-		want   []byte
-	}{
-		{0, proto.OpText, []byte{0x81, 0}},
-		{1, proto.OpBinary, []byte{0x82, 1}},
-		{125, proto.OpText, []byte{0x81, 125}},
-		{126, proto.OpText, []byte{0x81, 126, 0, 126}},
-		{65535, proto.OpBinary, []byte{0x82, 126, 0xff, 0xff}},
-		{65536, proto.OpText, []byte{0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0}},
-	} {
-		if got := proto.AppendFrameHeader([]byte("x"), c.opcode, c.size); !bytes.Equal(got, append([]byte("x"), c.want...)) {
-			t.Errorf("header of %d bytes: %x, want %x", c.size, got[1:], c.want)
-		}
-		payload := bytes.Repeat([]byte("p"), c.size)
-		f := proto.NewFrame(c.opcode, payload)
-		if !bytes.Equal(f.Payload(), payload) || !bytes.Equal(f.WebSocket(), append(c.want, payload...)) {
-			t.Errorf("frame of %d bytes is not header and payload", c.size)
-		}
-		if c.size > 0 {
-			payload[0] = 'X'
-			if f.Payload()[0] == 'X' {
-				t.Error("a frame shares the memory of its payload")
-			}
-		}
-	}
-}
-
-// TestTextVia: a reader sees the channel that it has the message by, and every reader of a channel the same frame.
+// TestTextVia: a reader sees the channel that it has the message by, and every reader of a channel
+// the same frame.
 func TestTextVia(t *testing.T) {
 	m := message(`{"a":1}`, 3)
 	for via, id := range m.Receivers {
-		f := m.Text(via)
+		f := wire.TextFrame(m, via)
 		if !strings.Contains(string(f.Payload()), `"channel":"`+id.String()+`"`) {
 			t.Errorf("via %d: %s", via, f.Payload())
 		}
-		if m.Text(via) != f {
+		if wire.TextFrame(m, via) != f {
 			t.Errorf("via %d: framed twice", via)
 		}
-		if f.WebSocket()[0] != 0x80|proto.OpText {
+		if f.WebSocket()[0] != 0x80|frame.OpText {
 			t.Errorf("via %d: opcode %x", via, f.WebSocket()[0])
 		}
 	}
@@ -65,7 +37,7 @@ func TestTextVia(t *testing.T) {
 	if got := m.Via([]channel.ID{{}}); got != -1 {
 		t.Errorf("Via of none = %d", got)
 	}
-	if allocs := testing.AllocsPerRun(100, func() { m.Text(1) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(100, func() { wire.TextFrame(m, 1) }); allocs != 0 {
 		t.Errorf("a cached frame costs %v allocations", allocs)
 	}
 }
@@ -75,13 +47,13 @@ func TestTextConcurrently(t *testing.T) {
 	m := message(`{"a":1}`, 4)
 	want := make([]string, len(m.Receivers))
 	for via := range want {
-		want[via] = string(message(`{"a":1}`, 4).Text(via).Payload())
+		want[via] = string(wire.TextFrame(message(`{"a":1}`, 4), via).Payload())
 	}
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
 			via := i % len(want)
-			if got := string(m.Text(via).Payload()); got != want[via] {
+			if got := string(wire.TextFrame(m, via).Payload()); got != want[via] {
 				t.Errorf("via %d: %s", via, got)
 			}
 		})
@@ -92,7 +64,8 @@ func TestTextConcurrently(t *testing.T) {
 // record is the clients' expression: its dot matches none of JavaScript's four line terminators.
 var record = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
 
-// FuzzTextFrame: what is framed, the clients' expression takes apart again, also when several records stand in one frame.
+// FuzzTextFrame: what is framed, the clients' expression takes apart again, also when several
+// records stand in one frame.
 func FuzzTextFrame(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body), []byte(`{"b":2}`), uint64(1))
@@ -107,7 +80,10 @@ func FuzzTextFrame(f *testing.F) {
 			}
 			m := message(string(checked), 1)
 			m.ID.Sequence = sequence % 1e16
-			payload := m.Text(0).Payload()
+			payload := wire.TextFrame(m, 0).Payload()
+			if got := wire.JSONFrame(m, 0).Payload(); !json.Valid(got) {
+				t.Errorf("JSON: %q", got)
+			}
 			if !json.Valid(checked) {
 				if n := len(record.FindAll(payload, -1)); n > 1 {
 					t.Errorf("%d records of one body: %q", n, payload)
@@ -145,7 +121,15 @@ func message(body string, receivers int) *proto.Message {
 		Created: time.UnixMicro(1795226210759123), TTL: time.Hour,
 	}
 	for i := range receivers {
-		m.Receivers = append(m.Receivers, channel.FromBytes([16]byte{byte(i + 1)}))
+		m.Receivers = append(m.Receivers, testkit.Channel(byte(i+1)))
 	}
 	return m
+}
+
+// bodies are awkward ones, seeds of the fuzz target.
+var bodies = []string{
+	`{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`,
+	"{\n \"a\": 1,\r\n\t\"b\": [\n]}\n", "{\"a\":\"x\u2028y\u2029z\"}", `{"a":"#!NGINXNMS!#{}#!NGINXNME!#"}`, `{"a":"\\#!NGINXNME!#"}`,
+	`{"#!NGINXNM":"#!NGINXN"}`, "5f4dcc3b5aa765d61d8327deb882cf99", "#!NGINXNME!#", "#!NGINXN", "two\nlines", "\u2028", "{\"a\":\"\xff\xfe\"}", "\xe2\x80", "\xe2\x80\xa8",
+	`"a string"`, `17`, `null`, ``, ` `, `{"a":1}{"b":2}`, "\ufeff{}", `{"a":"\ud800"}`, `{"module_id":5,"command":"x"}`, "[\"\u00e2\u0080\"]", "{\"a\":\"\xed\xa0\x80\"}",
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"pushgate/internal/leaktest"
+	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // echo starts a server that echoes what it receives.
 func echo(t *testing.T, network, addr string) net.Addr {
@@ -39,16 +39,6 @@ func echo(t *testing.T, network, addr string) net.Addr {
 		wg.Wait()
 	})
 	return ln.Addr()
-}
-
-func proxy(t *testing.T, upstream string) *Proxy {
-	t.Helper()
-	p, err := New(upstream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
 }
 
 type client struct {
@@ -107,14 +97,14 @@ func TestForwardsTCPAndUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "echo.sock")
 	echo(t, "unix", path)
 	for _, upstream := range []string{echo(t, "tcp", "127.0.0.1:0").String(), "unix:" + path} {
-		c := dial(t, proxy(t, upstream))
+		c := dial(t, Start(t, upstream))
 		c.say("hello")
 		c.hear("hello")
 	}
 }
 
 func TestCutClosesOldOnesOnly(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	c := dial(t, p)
 	c.say("one")
 	c.hear("one")
@@ -126,7 +116,7 @@ func TestCutClosesOldOnesOnly(t *testing.T) {
 }
 
 func TestStallKeepsBytesForLater(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	c := dial(t, p)
 	c.say("one")
 	c.hear("one")
@@ -145,7 +135,7 @@ func TestStallRepliesLetsRequestsPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	p := proxy(t, server.Addr().String())
+	p := Start(t, server.Addr().String())
 	c := dial(t, p)
 	conn, err := server.Accept()
 	if err != nil {
@@ -163,7 +153,7 @@ func TestStallRepliesLetsRequestsPass(t *testing.T) {
 }
 
 func TestStrandKeepsTheRepliesOfOldOnes(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	old := dial(t, p)
 	old.say("one")
 	old.hear("one")
@@ -178,7 +168,7 @@ func TestStrandKeepsTheRepliesOfOldOnes(t *testing.T) {
 }
 
 func TestRefuseClosesNewOnesOnly(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	old := dial(t, p)
 	old.say("one")
 	old.hear("one")
@@ -193,7 +183,7 @@ func TestRefuseClosesNewOnesOnly(t *testing.T) {
 }
 
 func TestCutAfterCountsReplies(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	c := dial(t, p)
 	p.CutAfter(6)
 	c.say("one")
@@ -206,7 +196,7 @@ func TestCutAfterCountsReplies(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	p.Delay(20 * time.Millisecond)
 	c := dial(t, p)
 	began := time.Now()
@@ -218,7 +208,7 @@ func TestDelay(t *testing.T) {
 }
 
 func TestCloseDuringStall(t *testing.T) {
-	p := proxy(t, echo(t, "tcp", "127.0.0.1:0").String())
+	p := Start(t, echo(t, "tcp", "127.0.0.1:0").String())
 	c := dial(t, p)
 	p.Stall()
 	c.say("never")

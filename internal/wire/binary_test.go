@@ -1,4 +1,4 @@
-package proto_test
+package wire_test
 
 import (
 	"bytes"
@@ -14,10 +14,12 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/frame"
 	"pushgate/internal/proto"
-	"pushgate/internal/proto/pb"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire"
+	"pushgate/internal/wire/pb"
 )
 
 // fromVector reads the JSON form of a batch into b.
@@ -37,7 +39,8 @@ func fromVector(t *testing.T, text json.RawMessage, b protobuf.Message) {
 	}
 }
 
-// withBytes turns the vectors' hexadecimal digits, and the two strings that the schema has as bytes, into protojson's base64.
+// withBytes turns the vectors' hexadecimal digits, and the two strings that the schema has as
+// bytes, into protojson's base64.
 func withBytes(tree any, request bool) any {
 	switch tree := tree.(type) {
 	case []any:
@@ -66,7 +69,7 @@ func TestProtobufVectors(t *testing.T) {
 	encoded := 0
 	for _, c := range vectors.Load(t).Protobuf.Cases {
 		t.Run(c.Name, func(t *testing.T) {
-			wire, err := hex.DecodeString(c.Hex)
+			raw, err := hex.DecodeString(c.Hex)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,14 +78,14 @@ func TestProtobufVectors(t *testing.T) {
 				want, got = new(pb.ResponseBatch), new(pb.ResponseBatch)
 			}
 			fromVector(t, c.JSON, want)
-			if err := protobuf.Unmarshal(wire, got); err != nil {
+			if err := protobuf.Unmarshal(raw, got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := testkit.Diff(want, got); diff != "" {
 				t.Errorf("decoded:\n%s", diff)
 			}
-			if again, err := protobuf.Marshal(want); err != nil || !bytes.Equal(again, wire) {
-				t.Errorf("encoded %x, want %x", again, wire)
+			if again, err := protobuf.Marshal(want); err != nil || !bytes.Equal(again, raw) {
+				t.Errorf("encoded %x, want %x", again, raw)
 			}
 			batch, ok := got.(*pb.ResponseBatch)
 			if !ok {
@@ -92,7 +95,7 @@ func TestProtobufVectors(t *testing.T) {
 			for _, response := range batch.GetResponses() {
 				for _, m := range response.GetOutgoingMessages().GetMessages() {
 					encoded++
-					joined = append(joined, fromPB(t, m).Binary().Payload()...)
+					joined = append(joined, wire.BinaryFrame(fromPB(t, m)).Payload()...)
 				}
 			}
 			var again pb.ResponseBatch
@@ -103,8 +106,8 @@ func TestProtobufVectors(t *testing.T) {
 			if diff := testkit.Diff(outgoing(batch), outgoing(&again)); diff != "" {
 				t.Errorf("by hand:\n%s", diff)
 			}
-			if len(batch.GetResponses()) == len(outgoing(batch)) && len(joined) > 0 && !bytes.Equal(joined, wire) {
-				t.Errorf("by hand %x, want %x", joined, wire)
+			if len(batch.GetResponses()) == len(outgoing(batch)) && len(joined) > 0 && !bytes.Equal(joined, raw) {
+				t.Errorf("by hand %x, want %x", joined, raw)
 			}
 		})
 	}
@@ -155,11 +158,12 @@ func toPB(m *proto.Message) *pb.ResponseBatch {
 	}}}}
 }
 
-// TestBinaryIsWhatTheGeneratedCodeWrites has the sizes at which the form of a length changes, and every field absent once.
+// TestBinaryIsWhatTheGeneratedCodeWrites has the sizes at which the form of a length changes, and
+// every field absent once.
 func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
-	old := parseChannel(t, "ABCdefGHIjklMNOpqrSTUvwxYZ012345")
+	old := testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	for _, size := range []int{0, 1, 40, 60, 70, 80, 100, 126, 127, 128, 200, 16300, 16383, 16384, 70000} {
-		for _, sender := range []proto.Sender{{}, {Type: proto.SenderBackend}, {Type: proto.SenderClient, ID: channel.FromBytes([16]byte{7})}, {Type: proto.SenderClient, ID: old}} {
+		for _, sender := range []proto.Sender{{}, {Type: proto.SenderBackend}, {Type: proto.SenderClient, ID: testkit.Channel(7)}, {Type: proto.SenderClient, ID: old}} {
 			for _, ttl := range []time.Duration{0, time.Millisecond, time.Second, time.Second + 1, proto.MaxTTL} {
 				for _, created := range []time.Time{time.Unix(0, 0), time.Unix(1795226210, 5)} {
 					m := message(strings.Repeat("x", size), 1)
@@ -168,11 +172,11 @@ func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					f := m.Binary()
+					f := wire.BinaryFrame(m)
 					if !bytes.Equal(f.Payload(), want) {
 						t.Errorf("size %d, sender %v, life %v: %x, want %x", size, sender.Type, ttl, f.Payload(), want)
 					}
-					if !bytes.Equal(f.WebSocket(), proto.NewFrame(proto.OpBinary, want).WebSocket()) {
+					if !bytes.Equal(f.WebSocket(), frame.Append(nil, frame.OpBinary, want)) {
 						t.Errorf("size %d: not a binary frame", size)
 					}
 				}
@@ -181,10 +185,11 @@ func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
 	}
 }
 
-// TestSenderIsAlwaysThere: a reader looks into it without asking, and loses the rest of the frame if there is none.
+// TestSenderIsAlwaysThere: a reader looks into it without asking, and loses the rest of the frame
+// if there is none.
 func TestSenderIsAlwaysThere(t *testing.T) {
 	var batch pb.ResponseBatch
-	if err := protobuf.Unmarshal((&proto.Message{}).Binary().Payload(), &batch); err != nil {
+	if err := protobuf.Unmarshal(wire.BinaryFrame((&proto.Message{})).Payload(), &batch); err != nil {
 		t.Fatal(err)
 	}
 	if m := outgoing(&batch)[0]; m.Sender == nil || len(m.GetId()) != 13 {
@@ -196,17 +201,17 @@ func TestBinaryIsMadeOnce(t *testing.T) {
 	m := message(`{"a":1}`, 1)
 	var wg sync.WaitGroup
 	for range 16 {
-		wg.Go(func() { m.Binary() })
+		wg.Go(func() { wire.BinaryFrame(m) })
 	}
 	wg.Wait()
-	if first, second := m.Binary(), m.Binary(); first != second {
+	if first, second := wire.BinaryFrame(m), wire.BinaryFrame(m); first != second {
 		t.Error("framed twice")
 	}
-	if n := testing.AllocsPerRun(100, func() { m.Binary() }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { wire.BinaryFrame(m) }); n != 0 {
 		t.Errorf("a cached frame costs %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { message(`{"a":1}`, 0).Binary() }); n > 4 {
-		t.Errorf("a message, its body, a frame and the frame's bytes cost %v allocations", n)
+	if n := testing.AllocsPerRun(100, func() { wire.BinaryFrame(message(`{"a":1}`, 0)) }); n > 5 {
+		t.Errorf("a message, its body, its cache, a frame and the frame's bytes cost %v allocations", n)
 	}
 }
 
@@ -224,13 +229,13 @@ func FuzzBinary(f *testing.F) {
 		m.TTL = time.Duration(max(ttl, 0)%proto.MaxTTL.Milliseconds()) * time.Millisecond
 		m.Sender.Type = proto.SenderType(sender % 3)
 		if id {
-			m.Sender.ID = channel.FromBytes([16]byte{sender})
+			m.Sender.ID = testkit.Channel(sender)
 		}
 		want, err := protobuf.Marshal(toPB(m))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := m.Binary().Payload(); !bytes.Equal(got, want) {
+		if got := wire.BinaryFrame(m).Payload(); !bytes.Equal(got, want) {
 			t.Errorf("%x, want %x", got, want)
 		}
 	})

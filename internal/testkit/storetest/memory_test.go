@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/leaktest"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
-	"pushgate/internal/store/storetest"
+	"pushgate/internal/testkit"
+	"pushgate/internal/testkit/storetest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestMemory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
@@ -28,7 +28,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-var channels = []channel.ID{channel.FromBytes([16]byte{1})}
+var channels = []channel.ID{testkit.Channel(1)}
 
 func post(t *testing.T, m *storetest.Memory, ttl time.Duration, body string) proto.ID {
 	t.Helper()

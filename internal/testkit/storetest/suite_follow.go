@@ -13,6 +13,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 )
 
 // Recorder is a follower that records its calls and checks the promises of the log: ids rise,
@@ -114,14 +115,14 @@ func (b *bench) follow() *Recorder {
 		cancel()
 		wg.Wait()
 	})
-	b.eventually("a resync", func() bool { return r.Resyncs() == 1 })
+	testkit.Eventually(b.T, "a resync", func() bool { return r.Resyncs() == 1 })
 	return r
 }
 
 func (b *bench) heard(r *Recorder, texts string) {
 	b.Helper()
 	n := len(strings.Fields(texts))
-	b.eventually(texts, func() bool { return len(r.Texts()) >= n })
+	testkit.Eventually(b.T, texts, func() bool { return len(r.Texts()) >= n })
 	if got := strings.Join(r.Texts(), " "); got != texts {
 		b.Errorf("notified of %q, want %q", got, texts)
 	}
@@ -158,9 +159,9 @@ func followCases() []testCase {
 			for i := range 3 {
 				text := fmt.Sprint(i)
 				b.post(time.Hour, text, ch(1))
-				b.eventually(text, func() bool { return slices.Contains(r.Texts(), text) })
+				testkit.Eventually(b.T, text, func() bool { return slices.Contains(r.Texts(), text) })
 				b.Cut()
-				b.eventually("a resync", func() bool {
+				testkit.Eventually(b.T, "a resync", func() bool {
 					resyncs, downs, up, _ := r.State()
 					return resyncs == i+2 && downs == i+1 && up
 				})
@@ -187,14 +188,14 @@ func followCases() []testCase {
 			})
 			for i := range 5 {
 				b.Cut()
-				b.eventually("a resync", func() bool { return r.Resyncs() >= i+2 })
+				testkit.Eventually(b.T, "a resync", func() bool { return r.Resyncs() >= i+2 })
 			}
 			close(stop)
 			appended.Wait()
 			// The recorder has checked the order. What a session does with a resync must bring the
 			// rest: the log after the last id before it.
 			all, _ := b.all(proto.ID{}, ch(1))
-			b.eventually("the end", func() bool {
+			testkit.Eventually(b.T, "the end", func() bool {
 				_, _, _, newest := r.State()
 				return newest == b.head(proto.ID{})
 			})
@@ -213,7 +214,7 @@ func followCases() []testCase {
 			b.heard(r, "a b")
 			b.Flush()
 			b.Cut()
-			b.eventually("a resync in a new epoch", func() bool {
+			testkit.Eventually(b.T, "a resync in a new epoch", func() bool {
 				_, _, up, newest := r.State()
 				return up && newest.Epoch > old.Epoch+1 && newest.Sequence == 0
 			})
@@ -259,7 +260,7 @@ func concurrentAppends(b *bench) {
 		})
 	}
 	wg.Wait()
-	b.eventually("all notifications", func() bool { return len(r.IDs()) == len(given) })
+	testkit.Eventually(b.T, "all notifications", func() bool { return len(r.IDs()) == len(given) })
 	texts := r.Texts()
 	for i, id := range r.IDs() {
 		if given[id] != texts[i] {

@@ -1,0 +1,26 @@
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) { Main(m) }
+
+const leave = "TESTKIT_LEAVE_A_GOROUTINE"
+
+// TestMainSeesWhatIsLeft runs a test that passes and leaves a goroutine.
+func TestMainSeesWhatIsLeft(t *testing.T) {
+	if os.Getenv(leave) != "" {
+		go func() { select {} }()
+		return
+	}
+	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	again.Env = append(os.Environ(), leave+"=1")
+	out, err := again.CombinedOutput()
+	if again.ProcessState == nil || again.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "TestMainSeesWhatIsLeft") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,96 @@
+package wire
+
+import (
+	"sync/atomic"
+
+	"pushgate/internal/frame"
+	"pushgate/internal/proto"
+)
+
+// Frame is one message in one form, encoded once and sent to many: an unmasked, final WebSocket
+// frame in one piece. It is immutable.
+type Frame struct {
+	bytes  []byte
+	header int // bytes of it
+}
+
+// WebSocket returns the whole frame, header and payload. It must not be changed.
+func (f *Frame) WebSocket() []byte { return f.bytes }
+
+// Payload returns what is in the frame: the whole answer of a long poll. It must not be changed.
+func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
+
+// unsealed returns a buffer to which a payload of about size bytes is appended before it is sealed.
+func unsealed(size int) []byte { return make([]byte, frame.MaxHeader, frame.MaxHeader+size) }
+
+// seal makes a frame of the payload in b, which [unsealed] returned. The header, whose length is
+// known only now, goes right before the payload.
+func seal(opcode byte, b []byte) *Frame {
+	var header [frame.MaxHeader]byte
+	h := frame.AppendHeader(header[:0], opcode, len(b)-frame.MaxHeader)
+	b = b[frame.MaxHeader-len(h):]
+	copy(b, h)
+	return &Frame{bytes: b, header: len(h)}
+}
+
+// aroundBody is about how many bytes a frame has beside the body.
+const aroundBody = 200
+
+// encodings caches the frames of one message.
+type encodings struct {
+	text, json perReceiver
+	binary     atomic.Pointer[Frame]
+	rpc        atomic.Pointer[Frame] // for all who have no parameters of their own
+}
+
+// encodingsOf returns the cache of m.
+func encodingsOf(m *proto.Message) *encodings {
+	e, _ := m.Encodings.Load().(*encodings)
+	if e == nil {
+		m.Encodings.CompareAndSwap(nil, new(encodings))
+		e = m.Encodings.Load().(*encodings)
+	}
+	return e
+}
+
+// cached returns the frame in a slot. The first call encodes it. Two readers may do so at the same
+// time; both frames are equal.
+func cached(slot *atomic.Pointer[Frame], encode func() *Frame) *Frame {
+	f := slot.Load()
+	if f == nil {
+		f = encode()
+		slot.Store(f)
+	}
+	return f
+}
+
+// perReceiver caches one form of a message for each of its receivers.
+type perReceiver struct {
+	first atomic.Pointer[Frame] // for the first receiver: most messages have no other
+	rest  atomic.Pointer[[]atomic.Pointer[Frame]]
+}
+
+// slot returns the slot of m.Receivers[via].
+func (p *perReceiver) slot(m *proto.Message, via int) *atomic.Pointer[Frame] {
+	if via == 0 {
+		return &p.first
+	}
+	slots := p.rest.Load()
+	if slots == nil {
+		fresh := make([]atomic.Pointer[Frame], len(m.Receivers)-1)
+		p.rest.CompareAndSwap(nil, &fresh)
+		slots = p.rest.Load()
+	}
+	return &(*slots)[via-1]
+}
+
+// frame returns the form for a reader that has m by m.Receivers[via]. It returns nil if via is
+// negative: the log may hold a record in the list of a channel that is none of its receivers.
+func (p *perReceiver) frame(m *proto.Message, via int, appendTo func(b []byte, m *proto.Message, via int) []byte) *Frame {
+	if via < 0 {
+		return nil
+	}
+	return cached(p.slot(m, via), func() *Frame {
+		return seal(frame.OpText, appendTo(unsealed(len(m.Body)+aroundBody), m, via))
+	})
+}

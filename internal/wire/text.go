@@ -1,0 +1,65 @@
+package wire
+
+import (
+	"strconv"
+	"time"
+
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
+)
+
+// The markers of a text record. No body contains one: [proto.CheckBody] sees to it.
+const (
+	textBegin = "#!NGINXNMS!#"
+	textEnd   = "#!NGINXNME!#"
+)
+
+// TextFrame returns the text record of m for a reader that has it by m.Receivers[via]
+// (docs/protocol.md, Text records), or nil if via is negative. It is cached on the message.
+func TextFrame(m *proto.Message, via int) *Frame {
+	return encodingsOf(m).text.frame(m, via, appendText)
+}
+
+// timeFormat is the date of HTTP (RFC 9110, 5.6.7), for times in UTC.
+const timeFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+func appendText(b []byte, m *proto.Message, via int) []byte {
+	b = appendHead(append(b, textBegin...), m, via)
+	b = append(b, `","text":`...)
+	b = append(b, m.Body...)
+	return append(b, "}"+textEnd...)
+}
+
+// appendHead appends the fields before the body, in the original's order, up to the last value,
+// whose closing quotation mark is left to the caller. Tag and time are those of the message's
+// creation.
+func appendHead(b []byte, m *proto.Message, via int) []byte {
+	created := m.Created.UTC()
+	b = append(b, `{"id":`...)
+	b = strconv.AppendUint(b, textID(m.ID.Sequence), 10)
+	b = append(b, `,"mid":"`...)
+	b, _ = m.ID.AppendText(b)
+	b = append(b, `","channel":"`...)
+	b = appendVia(b, m.Receivers[via])
+	b = append(b, `","tag":"`...)
+	ms := created.Nanosecond() / int(time.Millisecond)
+	b = append(b, '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10))
+	b = append(b, `","time":"`...)
+	return created.AppendFormat(b, timeFormat)
+}
+
+// appendVia appends the channel by which a reader has a message. For the channels that this service
+// names itself it is a dash, which the original writes for all.
+func appendVia(b []byte, id channel.ID) []byte {
+	if id.IsReserved() {
+		return append(b, '-')
+	}
+	if public, ok := id.PublicID(); ok {
+		id = public
+	}
+	b, _ = id.AppendText(b)
+	return b
+}
+
+// textID returns the sequence as JavaScript prints it, in which the original is written: a double.
+func textID(sequence uint64) uint64 { return uint64(float64(sequence)) }
