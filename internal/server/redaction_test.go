@@ -25,7 +25,8 @@ import (
 // secrets is everything that must be nowhere, by what it is.
 type secrets map[string]string
 
-// tellTale is how many characters of a secret in a row are too many. An id may be logged by its first six.
+// tellTale is how many characters of a secret in a row are too many. An id may be logged by its
+// first six.
 const tellTale = 8
 
 // told returns which of the secrets a text tells a part of, and where.
@@ -76,8 +77,9 @@ func serverStats() string {
 	return string(b)
 }
 
-// TestNothingSecretIsTold makes both programs refuse in every way that they know, and fail in every way that their Redis can, and reads
-// all that they have logged at the lowest level, their metrics and their readiness.
+// TestNothingSecretIsTold makes both programs refuse in every way that they know, and fail in every
+// way that their Redis can, and reads all that they have logged at the lowest level, their metrics
+// and their readiness.
 func TestNothingSecretIsTold(t *testing.T) {
 	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_HOSTS=x", "PUSHGATE_MAX_CHANNELS=2",
 		"PUSHGATE_RECENT_BYTES=0") // so that damaged records are read, however late who asks comes
@@ -157,7 +159,8 @@ func TestNothingSecretIsTold(t *testing.T) {
 		for _, query := range []string{"", "CHANNEL_ID=" + private.String(), "CHANNEL_ID=" + list + "x", "CHANNEL_ID=" + list + ";%zz", "token=" + expired, "token=" + token + "x",
 			"clientId=" + strings.Repeat("0", 32) + "&CHANNEL_ID=" + list, "clientId=" + clientID + "&CHANNEL_ID=" + list, "CHANNEL_ID=" + list, "CHANNEL_ID=" + list + "&mid=" + strings.Repeat("0", 26), "token=" + token} {
 			w.do("GET", w.edge.addr, "/bitrix/sub/?"+query, "")
-			if strings.Contains(query, "=") && !strings.HasPrefix(query, "CHANNEL_ID="+list) && query != "token="+token { // the others are streams without end
+			// The others are streams without end.
+			if strings.Contains(query, "=") && !strings.HasPrefix(query, "CHANNEL_ID="+list) && query != "token="+token {
 				w.do("GET", w.edge.addr, "/bitrix/sse/?"+query, "")
 				if conn, err := w.dial(query); err == nil {
 					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -258,7 +261,7 @@ func (w *world) reloads(files ...string) {
 // thorough checks that what had to be provoked has been: else nothing is shown by silence.
 func (w *world) thorough(text string) {
 	w.t.Helper()
-	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "the log does not notify", "not reloaded",
+	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "the log does not notify", "reload failed",
 		"presence not written", "the log in Redis does not answer", "subscribed to the log"} {
 		if !strings.Contains(text, line) {
 			w.t.Errorf("nothing had it log: %s", line)
