@@ -151,7 +151,7 @@ func TestWriteWindowCloses(t *testing.T) {
 	if got := strings.Join(s.history(t, idB), " "); got != "late" {
 		t.Error(got)
 	}
-	closed := strings.NewReader("# HELP pushgate_closed_receivers_total Channels that a message did not go to because their write window was over.\n" +
+	closed := strings.NewReader("# HELP pushgate_closed_receivers_total Channels to which a message was not written because their write window was over.\n" +
 		"# TYPE pushgate_closed_receivers_total counter\npushgate_closed_receivers_total 2\n")
 	if err := testutil.GatherAndCompare(s.registry, closed, "pushgate_closed_receivers_total"); err != nil {
 		t.Error(err)

@@ -198,7 +198,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	w.redis.RequireAuth("another password")
 	w.redis.Close()
 	everything()
-	w.eventually("told that the log does not notify", func() bool { return strings.Contains(w.log.String(), "the log does not notify") })
+	w.eventually("logged that the subscription is lost", func() bool { return strings.Contains(w.log.String(), "subscription to the log lost") })
 
 	text := w.log.String()
 	for _, p := range []program{w.edge, w.publisher} {
@@ -262,8 +262,8 @@ func (w *world) reloads(files ...string) {
 // thorough checks that the test provoked every refusal and every log line that it should.
 func (w *world) thorough(text string) {
 	w.t.Helper()
-	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "the log does not notify", "reload failed",
-		"presence not written", "the log in Redis does not answer", "subscribed to the log"} {
+	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "subscription to the log lost", "reload failed",
+		"writing presence failed", "the log in Redis does not answer", "subscribed to the log"} {
 		if !strings.Contains(text, line) {
 			w.t.Errorf("not logged: %s", line)
 		}
