@@ -74,7 +74,7 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
 	counter("inbox_overflows_total", "Full inboxes of slow readers that were dropped; their messages are read from the log.", s.Overflows.Load)
 	counter("gaps_total", "Times that a session may have lost messages, because they were trimmed by a cap or Redis lost them.", s.Gaps.Load)
-	counter("gap_notes_total", "Notes of a gap that were sent to sessions; at most one a minute for each.", s.GapsTold.Load)
+	counter("gap_notes_total", "Notes of a gap that were sent to sessions; at most one a minute for each.", s.GapsReported.Load)
 	counter("replay_errors_total", "Reads of the log that failed, and were tried again.", s.ReplayErrors.Load)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_channels",
 		Help: "Channels that have a subscriber here."}, func() float64 { return float64(e.channels()) }))

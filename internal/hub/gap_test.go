@@ -82,8 +82,8 @@ func TestGap(t *testing.T) {
 			case c.want != nil && *batch.Gap != *c.want:
 				t.Errorf("reported %+v, want %+v", *batch.Gap, *c.want)
 			}
-			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsTold.Load() != told {
-				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsTold.Load())
+			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsReported.Load() != told {
+				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsReported.Load())
 			}
 			if again := next(s); len(again.Messages) > 0 || again.Gap != nil {
 				t.Errorf("then %+v", again)
@@ -161,8 +161,8 @@ func TestGapsArePaced(t *testing.T) {
 		if gap := gap(); gap != nil {
 			t.Errorf("reported again: %+v", gap)
 		}
-		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsTold.Load() != 2 {
-			t.Errorf("%d gaps counted, %d told", h.Stats().Gaps.Load(), h.Stats().GapsTold.Load())
+		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsReported.Load() != 2 {
+			t.Errorf("%d gaps counted, %d told", h.Stats().Gaps.Load(), h.Stats().GapsReported.Load())
 		}
 	})
 }
