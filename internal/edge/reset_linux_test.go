@@ -34,7 +34,7 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// TestResetsLeakNothing has clients reset their connection at every step of a subscription.
+// TestResetsLeakNothing makes clients reset their connection at every step of a subscription.
 // Afterwards no descriptor, no count of the ceiling and no session is left of them.
 func TestResetsLeakNothing(t *testing.T) {
 	log := storetest.NewMemory(store.Config{})
