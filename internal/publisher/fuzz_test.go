@@ -50,7 +50,7 @@ func FuzzPublishHandler(f *testing.F) {
 			}
 			outside := !p.within(peer(r))
 			if outside && !strings.Contains(target, "sig") && !strings.Contains(target, "%") && w.Code != 403 && w.Code != 404 {
-				t.Errorf("told an outsider %d", w.Code)
+				t.Errorf("an outsider was answered %d", w.Code)
 			}
 			for _, m := range log.got {
 				if w.Code != 200 || len(m.Receivers) == 0 || m.TTL <= 0 || len(m.Body) == 0 || strings.Contains(string(m.Body), "#!NGINXNM") {

@@ -54,7 +54,7 @@ func TestServerStat(t *testing.T) {
 	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 200 || w.Body.String() != "[]" {
 		t.Error("no processes:", w.Code, w.Body)
 	}
-	f.told = tells(twoPortals)
+	f.processes = tells(twoPortals)
 	// The second generation has more members, and the same head.
 	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/")
 	want.Body = shownWhole
@@ -62,7 +62,7 @@ func TestServerStat(t *testing.T) {
 	check(t, p.do(request("GET", "/server-stat/all?x=y", "")), want)
 	// The client id means nothing where there is one portal.
 	check(t, p.do(request("GET", "/server-stat/?clientId="+clientB, "")), want)
-	f.told = func(context.Context) ([]proto.Process, error) { return nil, errors.New("broken") }
+	f.processes = func(context.Context) ([]proto.Process, error) { return nil, errors.New("broken") }
 	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 		t.Error("log away:", w.Code)
 	}
@@ -109,7 +109,7 @@ func statsBatch(tb testing.TB) []byte {
 // he asks for.
 func TestServerStatOfPortals(t *testing.T) {
 	p, logs, stats := sharedStats(t)
-	stats.told = tells(twoPortals)
+	stats.processes = tells(twoPortals)
 	for target, want := range map[string]string{
 		"/server-stat/":                                     shownWhole,
 		"/server-stat/?clientId=" + clientB:                 shownB,
@@ -124,7 +124,7 @@ func TestServerStatOfPortals(t *testing.T) {
 	if got != shownB {
 		t.Errorf("a portal among many: %s, want %s", got, shownB)
 	}
-	alone := newPublisher(config(t), &fake{told: tells(twoPortals)})
+	alone := newPublisher(config(t), &fake{processes: tells(twoPortals)})
 	if got := serverStats(t, alone, "/pub/?binaryMode=true"); got != shownWhole {
 		t.Errorf("a portal alone: %s, want %s", got, shownWhole)
 	}

@@ -40,8 +40,8 @@ func TestAnswersInTime(t *testing.T) {
 				append: func(ctx context.Context, _ *proto.Message) (proto.Receipt, error) {
 					return proto.Receipt{ID: proto.ID{Sequence: 1}}, wait(ctx)
 				},
-				online: func(ctx context.Context, ids []channel.ID) ([]int, error) { return make([]int, len(ids)), wait(ctx) },
-				told:   func(ctx context.Context) ([]proto.Process, error) { return nil, wait(ctx) },
+				online:    func(ctx context.Context, ids []channel.ID) ([]int, error) { return make([]int, len(ids)), wait(ctx) },
+				processes: func(ctx context.Context) ([]proto.Process, error) { return nil, wait(ctx) },
 			}
 			for _, target := range []string{"POST /pub/?CHANNEL_ID=" + idA, "GET /pub/?CHANNEL_ID=" + idA, "GET /server-stat/"} {
 				method, path, _ := strings.Cut(target, " ")
