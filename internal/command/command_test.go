@@ -154,7 +154,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAllRequestsOfABatch: the original looks at the first one only.
+// TestAllRequestsOfABatch: all requests are carried out. The original carries out only the first
+// one.
 func TestAllRequestsOfABatch(t *testing.T) {
 	f := &fake{stats: []proto.ProcessStats{{ID: "edge-1"}}}
 	x := newExecutor(t, f)
@@ -207,7 +208,7 @@ func TestClientMayAskAboutPublicIDs(t *testing.T) {
 	}
 }
 
-// TestOnlineIsTheVectorsAnswer asks a portal's question as a GET.
+// TestOnlineIsTheVectorsAnswer checks the answer to a portal's GET for who is online.
 func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 	for _, c := range vectors.Load(t).Protobuf.Cases {
 		if c.Name != "channel stats response" {
@@ -262,7 +263,7 @@ func TestLifeAndType(t *testing.T) {
 		{hello, 3600, "\xff\xfe", time.Hour, "im_hello", time.Hour},
 	} {
 		if c.typ == "im.start Writing" {
-			c.want = time.Hour // stripped, it is no type that a rule names
+			c.want = time.Hour // without the type, no rule matches
 		}
 		m := &pb.IncomingMessage{Receivers: []*pb.Receiver{public(1)}, Body: []byte(c.body), Expiry: c.expiry, Type: []byte(c.typ),
 			Sender: &pb.Sender{Type: pb.SenderType_BACKEND, Id: raw(9)}}
@@ -283,7 +284,7 @@ func TestLifeAndType(t *testing.T) {
 	}
 }
 
-// TestOurFaults: our own errors are no refusals, and questions are asked before anything is
+// TestOurFaults: an error of ours is not a refusal, and questions are answered before anything is
 // published.
 func TestOurFaults(t *testing.T) {
 	broken := errors.New("broken")

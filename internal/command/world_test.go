@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// fake is a log in which the channels are online whose id begins with an even byte.
+// fake is a log in which those channels are online whose id begins with an even byte.
 type fake struct {
 	calls    int // of Append
 	got      []*proto.Message

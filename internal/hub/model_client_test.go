@@ -13,13 +13,13 @@ import (
 type client struct {
 	model    *model
 	channels []channel.ID
-	patience time.Duration // how long a connection of its lives at most
+	patience time.Duration // most time of one connection
 	last     *proto.ID
 	had      []*proto.Message // notes too
 	gaps     []modelGap
 }
 
-// modelGap is a gap that a client was told of.
+// modelGap is a gap that a client got.
 type modelGap struct{ Gap }
 
 func (g modelGap) covers(id proto.ID) bool { return id.After(g.After) && g.Before.Compare(id) >= 0 }
@@ -34,8 +34,8 @@ func (c *client) live(ctx context.Context, done <-chan struct{}) {
 		default:
 		}
 		if c.last == nil {
-			// Without an id that it saw, a client begins anew: what is published while it is away
-			// is not its own.
+			// A client that has not seen an id begins at the head: it need not get what is
+			// published while it is away.
 			c.connect(ctx, time.Hour)
 			continue
 		}
@@ -44,8 +44,8 @@ func (c *client) live(ctx context.Context, done <-chan struct{}) {
 	}
 }
 
-// connect is one connection: a session and a reader that may be slow. It ends after its time, at a
-// moment of its own, or, if the client had never seen an id, once it has.
+// connect is one connection: a session and a reader that may be slow. It ends after lifetime, or,
+// if the client had not seen an id before, when it has seen one.
 func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, lifetime)
 	defer cancel()
@@ -53,7 +53,7 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	wake := make(chan struct{}, 1)
 	attach := func(cursor *proto.ID) *Session {
 		return c.model.edges[c.model.n(2)].Attach(c.channels, cursor, func() {
-			// Time passes for others while a hub tells its sessions, one after another.
+			// Others go on while a hub wakes its sessions, one after another.
 			c.model.dawdle()
 			wake <- struct{}{}
 			c.model.dawdle()
@@ -62,7 +62,7 @@ func (c *client) connect(ctx context.Context, lifetime time.Duration) {
 	s := attach(c.last)
 	defer func() { s.Detach() }()
 	slow := c.model.n(3) == 0
-	pinged := c.model.n(4) == 0 // and so gets turns, be the log read for it or not
+	pinged := c.model.n(4) == 0 // is nudged, whether the log is being read for it or not
 	for {
 		batch := s.Next()
 		if batch.Nudged {

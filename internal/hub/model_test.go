@@ -18,12 +18,13 @@ import (
 
 var seeds = flag.Int("seeds", 300, "random schedules of the model test")
 
-// TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and
-// clients that read slowly and come back with the last id that they saw, to any of two hubs; or
-// whose sessions go on in another hub without their noticing. Whatever happens, each client must
-// have had exactly the log of its channels, in order. In every third schedule the log loses
-// messages, and all with an epoch: each client must have been told of what it has not had, and of
-// nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
+// TestDeliveryModel runs random schedules of publishers, clients and two hubs, with links to the
+// log that lag and break. Clients read slowly and come back to either hub with the last id that
+// they saw; some sessions move to the other hub without a new connection. In the end each client
+// must have received exactly the log of its channels, in order. In every third schedule the log
+// loses messages, sometimes all of them, and then begins a new epoch: each client must have got a
+// gap for what it missed, and for nothing else. The name of a failing sub-test is its seed, so that
+// a failure can be repeated.
 func TestDeliveryModel(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -46,7 +47,7 @@ type model struct {
 	log      []*proto.Message // all that was ever appended, transient messages too; guarded by mu
 	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
 	lossy    bool
-	// What the log holds of its messages, for which channels; guarded by mu.
+	// The channels for which the log holds each of its messages; guarded by mu.
 	held map[proto.ID]map[channel.ID]bool
 }
 
@@ -57,7 +58,7 @@ type modelEdge struct {
 	notified chan event // what travels on the link
 }
 
-// event is a message, or a new subscription.
+// event is a message or a new subscription.
 type event struct {
 	message *proto.Message
 	resync  bool
@@ -76,7 +77,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	for i := range m.edges {
 		h := New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})
-		// The cache of recent messages is off, so that every return reads the log; or small; or
+		// The cache of recent messages is off, so that every return reads the log, or small, or
 		// large.
 		h.Remember([]int{0, 0, 5 * 640, 20 * 640}[seed%4])
 		h.Resync(m.position)
@@ -94,7 +95,7 @@ func (m *model) n(most int) int {
 
 func (m *model) pause(most time.Duration) { time.Sleep(time.Duration(m.n(int(most)))) }
 
-// dawdle pauses now and then.
+// dawdle pauses at random.
 func (m *model) dawdle() {
 	if m.n(4) == 0 {
 		m.pause(2 * time.Millisecond)
@@ -139,7 +140,7 @@ func (m *model) run() {
 	}
 }
 
-// publish appends messages to one, several or all channels, now and then in a burst.
+// publish appends messages to one, several or all channels, sometimes in a burst.
 func (m *model) publish() {
 	for range 30 {
 		burst := 1
@@ -153,7 +154,7 @@ func (m *model) publish() {
 	}
 }
 
-// append is what the script does: id, log and notification in one step.
+// append does what the script does: id, log and notification in one step.
 func (m *model) append(receivers []channel.ID, transient bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -182,7 +183,7 @@ func (m *model) append(receivers []channel.ID, transient bool) {
 	}
 }
 
-// breakLink loses notifications for a while, some times.
+// breakLink loses notifications for a while, several times.
 func (m *model) breakLink(e *modelEdge) {
 	for range 3 {
 		m.pause(150 * time.Millisecond)
@@ -197,8 +198,8 @@ func (m *model) breakLink(e *modelEdge) {
 	}
 }
 
-// lose trims channels, as a cap does, and now and then loses all and opens an epoch, which breaks
-// the link.
+// lose trims channels, as a cap does. Sometimes it loses everything and begins an epoch, which
+// breaks the links.
 func (m *model) lose() {
 	for range 12 {
 		m.pause(60 * time.Millisecond)
@@ -208,7 +209,8 @@ func (m *model) lose() {
 			clear(m.held)
 			m.position = proto.ID{Epoch: m.position.Epoch + 1}
 			for _, e := range m.edges {
-				if e.up && keep > 0 { // else the link stands: somebody has emptied the log
+				// With 0 the link stays: the log was emptied without a restart.
+				if e.up && keep > 0 {
 					e.notified <- event{resync: true}
 				}
 			}
@@ -237,7 +239,7 @@ func (m *model) isHeld(message *proto.Message, channels []channel.ID) bool {
 	return false
 }
 
-// dispatch is the one goroutine that tells a hub, with a lag.
+// dispatch is the only goroutine that calls a hub's Dispatch and Resync, with a lag.
 func (m *model) dispatch(ctx context.Context, to *modelEdge) {
 	for {
 		select {
@@ -262,7 +264,7 @@ func (m *model) head() proto.ID {
 	return m.position
 }
 
-// Histories returns a snapshot for each question, taken at some moment of the read. Some reads
+// Histories returns a snapshot for each question, taken at a random moment of the read. Some reads
 // fail.
 func (m *model) Histories(_ context.Context, questions []proto.Question) []proto.Answer {
 	answers := make([]proto.Answer, len(questions))
@@ -316,7 +318,7 @@ func (m *model) someChannels() []channel.ID {
 	return some
 }
 
-// check holds what c had against the log.
+// check compares what c received with the log.
 func (m *model) check(i int, c *client) {
 	times := make(map[proto.ID]int)
 	var last proto.ID
@@ -339,8 +341,8 @@ func (m *model) check(i int, c *client) {
 	}
 	for _, message := range m.log {
 		mine := message.Via(c.channels) >= 0
-		told := slices.ContainsFunc(c.gaps, func(gap modelGap) bool { return gap.covers(message.ID) && !m.isHeld(message, c.channels) })
-		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() && !told {
+		reported := slices.ContainsFunc(c.gaps, func(gap modelGap) bool { return gap.covers(message.ID) && !m.isHeld(message, c.channels) })
+		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() && !reported {
 			m.t.Errorf("client %d: had %v %d times", i, message.ID, n)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// What does not fit into the socket is finished later, and comes whole: nothing that others write
+// A write that does not fit into the socket is finished later. It arrives whole: no other write
 // gets into it.
 func TestTryWrite(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
@@ -25,7 +25,7 @@ func TestTryWrite(t *testing.T) {
 				var finish func() error
 				for i := 0; finish == nil; i++ {
 					if i == 1000 {
-						t.Fatal("a socket that nobody reads takes everything")
+						t.Fatal("a socket that is not read takes everything")
 					}
 					want.Write(piece)
 					finish = c.TryWrite(piece)
@@ -55,7 +55,7 @@ func TestTryWrite(t *testing.T) {
 	})
 }
 
-// pairs returns what makes connections of all kinds: sockets, and what is none.
+// pairs returns functions that make connections of all kinds: sockets and others.
 func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	tcp, unix := newNetwork(t, "tcp", "127.0.0.1:0"), newNetwork(t, "unix", t.TempDir()+"/socket")
 	return map[string]func() (server, client net.Conn){
@@ -65,7 +65,7 @@ func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	}
 }
 
-// A writer that waits hears of the end, be it ours or the peer's.
+// A writer that waits gets an error when either side closes the connection.
 func TestTryWriteEnds(t *testing.T) {
 	n := newNetwork(t, "tcp", "127.0.0.1:0")
 	for name, end := range map[string]func(c *Conn, client net.Conn){

@@ -15,8 +15,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// call returns a signed post of version 5, from an address that is not allowed: only the signature
-// counts.
+// call returns a signed post of version 5 from an address outside the allowed networks, so that
+// only the signature counts.
 func call(t *testing.T, body string) *http.Request {
 	r := request("POST", "/bitrix/api/?hostId=host&signature="+signer(t, testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
 	r.RemoteAddr = "192.0.2.1:5000"
@@ -166,15 +166,15 @@ func TestAPISaysWhenTheLogIsAway(t *testing.T) {
 	if w.Header().Get("Retry-After") != "1" {
 		t.Error("no Retry-After")
 	}
-	// All closed.
+	// All channels are closed.
 	f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, nil }
 	w = p.do(call(t, publishCall(`{"userList":[5],"body":{}}`)))
 	wantAnswer(t, w, http.StatusOK, "application/json",
 		`{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"Invalid params","data":"Channel is closed for writing."}}`)
 }
 
-// FuzzAPI: any body that is signed gets 200 with JSON that says version 2.0, and what is published
-// has a body that is an object.
+// FuzzAPI: any signed body is answered 200 with JSON of version 2.0, and every message that is
+// published has an object as its body.
 func FuzzAPI(f *testing.F) {
 	f.Add(publishCall(`{"channelList":["` + idA + `"],"userList":[5],"body":{"params":[]},"user_params":{"5":{"a":1}},"dictionary":{"b":2}}`))
 	f.Add(`[` + publishCall(`{"userList":["5"],"body":{"module_id":"\xff"}}`) + `,{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"5":1e300}}]`)

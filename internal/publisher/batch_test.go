@@ -84,7 +84,7 @@ func TestPortalBatch(t *testing.T) {
 
 type stringRequest struct{ method, target, body string }
 
-// TestBinaryModeIsAskedForInOneWay: anything but true is the text dialect.
+// TestBinaryModeIsAskedForInOneWay: any value except "true" means the text dialect.
 func TestBinaryModeIsAskedForInOneWay(t *testing.T) {
 	for query, binary := range map[string]bool{
 		"binaryMode=true": true, "binaryMode=%74rue": true, "binaryMode=true&binaryMode=no": true,
@@ -125,7 +125,7 @@ func TestClientBatch(t *testing.T) {
 	}
 }
 
-// TestClientRefusals has the vectors' answers on rest.
+// TestClientRefusals checks the vectors' answers at the path /bitrix/rest.
 func TestClientRefusals(t *testing.T) {
 	v := vectors.Load(t)
 	s := signer(t, testKey)
@@ -177,8 +177,8 @@ func TestClientRefusals(t *testing.T) {
 	check(t, newPublisher(old, &fake{}).do(request("POST", "/rest/?CHANNEL_ID="+s.Sign(ref(t, idA)).String(), "")), v.Answer(t, 2, "POST rest, unsigned"))
 }
 
-// TestBinaryPostIsForPortals: the rule is that of text posts, but a wrong signature is reported in
-// the binary dialect.
+// TestBinaryPostIsForPortals: the same rules hold as for text posts, but a wrong signature is
+// reported in the binary dialect.
 func TestBinaryPostIsForPortals(t *testing.T) {
 	v := vectors.Load(t)
 	i := slices.IndexFunc(v.RequestSignatures, func(s vectors.RequestSignature) bool { return strings.Contains(s.What, "binaryMode") })

@@ -13,8 +13,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestClientTexts: what a client of version 5 says by WebSocket it posts while it is on long polls.
-// None of it is a fault.
+// TestClientTexts: a client of version 5 on long polls posts what it would otherwise send by
+// WebSocket. None of these texts is refused.
 func TestClientTexts(t *testing.T) {
 	s := signer(t, testKey)
 	target := "/bitrix/rest/?CHANNEL_ID=" + s.Sign(ref(t, idA+":"+idC)).String() + "/" + s.Sign(ref(t, idB)).String()

@@ -296,8 +296,8 @@ func TestOnline(t *testing.T) {
 	}
 }
 
-// TestTroubleIsLoggedOnce: when the log fails and when it works again, whatever the number of
-// posts.
+// TestTroubleIsLoggedOnce: there is one line when the log begins to fail and one when it works
+// again, for any number of posts.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	var lines strings.Builder
 	f := &fake{}

@@ -91,8 +91,8 @@ func (l pipes) Accept() (net.Conn, error) {
 func (pipes) Close() error   { return nil }
 func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that
-// nobody reads.
+// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that the
+// handler does not read.
 func TestUploads(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 	for _, c := range []struct {

@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// fake is a log and statistics whose answers are functions; without one, it accepts everything and
-// nobody is online.
+// fake is a log and statistics whose answers are functions. Without a function, it accepts
+// everything, and no user is online.
 type fake struct {
 	append    func(context.Context, *proto.Message) (proto.Receipt, error)
 	online    func(context.Context, []channel.ID) ([]int, error)
@@ -107,13 +107,13 @@ func signer(tb testing.TB, key string) *sign.Signer {
 	return s
 }
 
-// settings are those of a publisher and of its only portal.
+// settings has the settings of a publisher and of its only portal.
 type settings struct {
 	Config
 	portal.Portal
 }
 
-// config is the default of the program, with a key.
+// config returns the default settings of the program, with a key.
 func config(tb testing.TB) settings {
 	c := settings{Portal: portal.Portal{Signer: signer(tb, testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}}}
 	c.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -135,7 +135,8 @@ func newLogging(c settings, f *fake, logger *slog.Logger) *Publisher {
 	return New(c.Config, table, func(string) Log { return f }, f, logger, prometheus.NewRegistry())
 }
 
-// request is one from loopback. Its target is not checked, as on a real server much of it is not.
+// request returns a request from loopback. Its target is not checked, as a real server does not
+// either.
 func request(method, target, body string) *http.Request {
 	r := httptest.NewRequest(method, "/", strings.NewReader(body))
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(target, "?")
@@ -150,8 +151,8 @@ func (p *Publisher) do(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// check compares an answer with a vector: the headers that the vector names, and all else that the
-// protocol has a say in.
+// check compares an answer with a vector: the headers that the vector names, and everything else
+// that the protocol specifies.
 func check(t *testing.T, w *httptest.ResponseRecorder, want vectors.HTTP) {
 	t.Helper()
 	if w.Code != want.Status || w.Body.String() != want.Body {
