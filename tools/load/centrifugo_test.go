@@ -246,7 +246,7 @@ func TestCentrifugoLines(t *testing.T) {
 		{"a recovery", `{"id":2,"subscribe":{"recoverable":true,"epoch":"AbCd","publications":[{"data":` + string(body) +
 			`,"offset":4}],"recovered":true,"offset":4,"positioned":true,"was_recovering":true}}`, "", "4", dialing, 1, 0, 0},
 		{"no recovery", `{"id":2,"subscribe":{"recoverable":true,"epoch":"AbCd","offset":5,"was_recovering":true}}`, "", "was", dialing, 0, 1, 0},
-		{"a second subscription", `{"id":2,"subscribe":{}}`, "not understood", "was", live, 0, 0, 0},
+		{"a second subscription", `{"id":2,"subscribe":{}}`, "unexpected line", "was", live, 0, 0, 0},
 		{"an unsubscription", `{"push":{"channel":"ch","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`, "insufficient state", "was", live, 0, 0, 0},
 		{"an error", `{"id":2,"error":{"code":103,"message":"permission denied"}}`, "permission denied", "was", dialing, 0, 0, 0},
 	} {

@@ -27,7 +27,7 @@ import (
 )
 
 // startPushgate runs an edge and a publisher over a log in memory until the test ends, and returns
-// options to try them.
+// the options for a run with them.
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
@@ -70,8 +70,8 @@ func startPushgate(t *testing.T) Options {
 	return Options{Sub: []string{edges.URL}, Pub: []string{publishers.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
 }
 
-// fake is a server that does wrong: it speaks as much of nchan as is needed, and returns what
-// misdeed makes of each message.
+// fake is a faulty server. It speaks the necessary part of nchan's protocol, and sends what misdeed
+// makes of each message.
 type fake struct {
 	misdeed func(n int, body []byte) [][]byte // n counts posts that are no greetings, from 1
 
@@ -94,7 +94,7 @@ func startFake(t *testing.T, misdeed func(n int, body []byte) [][]byte) (*fake, 
 		Settle: 10 * time.Millisecond, Patience: 2 * time.Second}
 }
 
-// cut ends all connections without a word.
+// cut closes all connections without an answer.
 func (f *fake) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,7 +162,7 @@ func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
 	return s, frames
 }
 
-// closedPort returns an address at which nobody listens.
+// closedPort returns an address at which no process listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
