@@ -26,8 +26,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order
-// and once, by either transport. Time is Redis's, which the test moves on.
+// TestSleeper: a subscriber that returns after seconds or a day gets the messages that have not
+// expired, in order and once, by either transport. The test advances Redis's clock.
 func TestSleeper(t *testing.T) {
 	lives := []time.Duration{24 * time.Hour, time.Second, time.Minute, 10 * time.Second, 12 * time.Hour, 10 * time.Minute, time.Hour, 2 * time.Hour}
 	for _, slept := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 90 * time.Minute, 11 * time.Hour, 23 * time.Hour, 25 * time.Hour} {
@@ -46,8 +46,8 @@ func TestSleeper(t *testing.T) {
 						want = append(want, text(life.String()))
 					}
 				}
-				// Hours pass in no time: a notification must not be on its way for as long.
-				s.settle(t)
+				// Hours pass at once, so no notification must be under way.
+				s.awaitNotified(t)
 				s.redis.FastForward(slept)
 
 				sleeper.read(t, transport, len(want))
@@ -70,8 +70,7 @@ func TestSleeper(t *testing.T) {
 	}
 }
 
-// smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's
-// hand.
+// smallWorld is an edge and a publisher in this process, on a Redis whose clock the test advances.
 type smallWorld struct {
 	redis           *miniredis.Miniredis
 	edge, publisher *httptest.Server
@@ -126,8 +125,8 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	return s
 }
 
-// settle waits until the edge has been notified of all that was posted.
-func (s *smallWorld) settle(t *testing.T) {
+// awaitNotified waits until the edge has been notified of all posts.
+func (s *smallWorld) awaitNotified(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); s.dispatched(t) < s.posted; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -151,7 +150,7 @@ func (s *smallWorld) dispatched(t *testing.T) int {
 	return 0
 }
 
-// sleeper is a client that connects when the test says so.
+// sleeper is a client that connects only when the test calls read.
 type sleeper struct {
 	*Client
 }
@@ -161,7 +160,7 @@ func (s *smallWorld) client(id channel.ID) sleeper {
 		List: s.signer.Sign(channel.Ref{Private: id}).String(), From: "00000000000000000000000000"}}
 }
 
-// read connects until so many messages more have come, and goes away.
+// read connects, waits for so many more messages, and disconnects.
 func (s sleeper) read(t *testing.T, transport string, n int) {
 	t.Helper()
 	enough := s.Arrived() + n

@@ -65,7 +65,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 			return
 		}
 		stopped = true
-		// How soon and how it ends is tested where dev is.
+		// The tests of pushgate dev check how soon and how it ends.
 		program.Process.Signal(syscall.SIGINT)
 		late := time.AfterFunc(patience, func() { program.Process.Kill() })
 		defer late.Stop()
@@ -121,7 +121,7 @@ func get(t *testing.T, url string) (code int, body string) {
 	return response.StatusCode, string(text)
 }
 
-// post publishes once, however often the embedded Redis of a busy machine must be asked.
+// post publishes once, but retries if the embedded Redis of a busy machine fails.
 func post(t *testing.T, url, expiry, body string) {
 	t.Helper()
 	key := rand.Text()
@@ -144,7 +144,7 @@ func post(t *testing.T, url, expiry, body string) {
 	})
 }
 
-// eventually waits until what is described has been reached.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {

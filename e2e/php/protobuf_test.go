@@ -23,7 +23,7 @@ func TestProtobuf(t *testing.T) {
 	r := run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": []object{
 		{"channels": both, "message": message(1, object{"text": text})},
 		{"channels": both[:2], "message": message(2, []any{}), "expiry": 60},
-		// Transient: for those who are connected.
+		// Transient: only for connected clients.
 		{"channels": both[:2], "message": message(3, object{"text": "typing"}), "expiry": 0},
 	}})
 	r.accepted(t)
@@ -41,7 +41,7 @@ func TestProtobuf(t *testing.T) {
 		r.accepted(t)
 		return r
 	}
-	// An edge publishes its sessions a moment after they came.
+	// An edge writes presence a moment after its sessions came.
 	deadline := time.Now().Add(30 * time.Second)
 	for r = ask(); !slices.Equal(r.Online, want) && time.Now().Before(deadline); {
 		r = ask()
