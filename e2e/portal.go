@@ -184,7 +184,7 @@ func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter)
 	}
 	_, text, err := p.send(ctx, "/bitrix/pub/?binaryMode=true&hostname=portal.example.com", batch, hangUp)
 	if err == nil && len(text) != 0 {
-		err = fmt.Errorf("an answer of %q to what is no question", text)
+		err = fmt.Errorf("unexpected answer %q", text)
 	}
 	return err
 }
