@@ -37,7 +37,7 @@ type Common struct {
 	WriteWindow   time.Duration       `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel accepts messages, counted from its first one; '0' is for ever"`
 	MaxPayload    int64               `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"most bytes of one message"`
 	MaxMessages   int                 `env:"MAX_MESSAGES" envDefault:"100" doc:"most messages in one binary batch"`
-	MaxChannels   int                 `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one question who is online"`
+	MaxChannels   int                 `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one request for who is online"`
 	MaxPosts      int                 `env:"MAX_POSTS" envDefault:"4096" doc:"most posts that may be on their way into Redis at one time, messages of clients over WebSocket included, in all and for each portal that has no limit of its own. Beyond it a publisher answers 429 with 'Retry-After'"`
 	MaxPostsBytes int64               `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"the same for the bytes of their bodies"`
 	TTLRules      policy.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
