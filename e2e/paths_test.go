@@ -79,7 +79,8 @@ func TestPathsWithoutASlash(t *testing.T) {
 			{w.Internal, "GET", "/server-stat", "", "", 200},
 			{w.Internal, "POST", "/bitrix/api", signature, call, 200},
 			{w.Public, "POST", "/bitrix/api", signature, call, 200},
-			{w.Public, "POST", "/bitrix/rest", signed, "x", 400}, // refused for the missing public id
+			// Refused for the missing public id.
+			{w.Public, "POST", "/bitrix/rest", signed, "x", 400},
 			{w.Public, "POST", "/bitrix/pubweb", signed, "x", 400},
 			{w.Public, "POST", "/bitrix/pub", "CHANNEL_ID=" + id.String(), "hello", 404},
 			{w.Public, "POST", "/rest", signed, "x", 404}, // the portal's own
