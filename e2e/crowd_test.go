@@ -38,8 +38,8 @@ var kinds = []kind{
 const beginning = "00000000000000000000000000"
 
 // crowd is subscribers of every kind, each with a channel of its own and some of the shared ones,
-// and what was published to them. All portals have the same channels and the same users: whatever
-// crosses from one to another finds somebody there.
+// and what was published to them. All portals have the same channels and the same users, so a
+// message that crosses from one portal to another finds a reader there.
 type crowd struct {
 	world       *World
 	ledger      Ledger

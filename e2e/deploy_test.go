@@ -102,7 +102,7 @@ func TestCompose(t *testing.T) {
 			}
 			listen = cfg.Listen
 		default:
-			t.Errorf("%s is no program", name)
+			t.Errorf("%s is not a program", name)
 		}
 		redis := c.Services["redis"].Networks["pushgate"].Address
 		if !strings.HasPrefix(s.Environment["PUSHGATE_REDIS_URL"], "redis://"+redis+":6379/") {

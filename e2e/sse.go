@@ -42,7 +42,7 @@ func (c *Client) Events(ctx context.Context) error {
 		e, err := readEvent(lines)
 		switch {
 		case err == io.EOF:
-			return nil // what was left is no event
+			return nil // the rest is not an event
 		case err != nil:
 			return err
 		case first:

@@ -63,7 +63,7 @@ func TestUnits(t *testing.T) {
 		}
 		for _, key := range []string{"MemoryMax", "LimitNOFILE", "TasksMax"} {
 			if len(u[key]) != 1 || u[key][0] == "infinity" {
-				t.Errorf("%s: %s is %q: there is no bound", program, key, u[key])
+				t.Errorf("%s: %s is %q, not a bound", program, key, u[key])
 			}
 		}
 		if len(u["SystemCallFilter"]) != 2 || !strings.HasPrefix(u["SystemCallFilter"][1], "~@privileged @resources") {

@@ -60,7 +60,7 @@ type tab struct {
 	user   int
 
 	mu       sync.Mutex
-	faults   []string // exceptions that nobody caught
+	faults   []string // uncaught exceptions
 	requests []*request
 	posts    []*request
 	sent     []string // text frames of its WebSockets, both ways

@@ -252,7 +252,7 @@ func emptyPolls(w *world) {
 	}
 	for i, r := range polls(304)[:3] {
 		if i > 0 && (r.LastID != "" || r.mid() != place) {
-			w.Errorf("poll %d asked from %q and was told %q, want %q and nothing", i+1, r.mid(), r.LastID, place)
+			w.Errorf("poll %d asked from %q and got the id %q, want %q and none", i+1, r.mid(), r.LastID, place)
 		}
 	}
 	for n := 2; n <= 6; n++ {

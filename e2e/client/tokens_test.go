@@ -353,7 +353,7 @@ func statusChanges(w *world) {
 // tokenExpired: a token expires while it is in use. The page reconnects with it, is refused, and
 // asks for another one, once. It misses nothing.
 func tokenExpired(w *world) {
-	w.portal.setLife(12 * time.Second) // within which the page must be there and hear
+	w.portal.setLife(12 * time.Second) // in this time the page must connect and receive
 	b := w.open(1)
 	w.portal.setLife(12 * time.Hour)
 	w.say(1, 3, private(1))

@@ -300,7 +300,7 @@ func TestUsersLastSeen(t *testing.T) {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
 	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !testkit.Equal(answer, any([]any{})) {
-		t.Errorf("of nobody: %v", answer) // PHP makes a list of an empty object
+		t.Errorf("of no user: %v", answer) // PHP makes a list of an empty object
 	}
 }
 

@@ -296,7 +296,7 @@ func TestOurFaults(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, reply, err)
 		}
 		if len(f.got) != 0 {
-			t.Errorf("%s: published all the same", name)
+			t.Errorf("%s: published although it was refused", name)
 		}
 	}
 	if _, err := newExecutor(t, &fake{closed: true}).Portal(t.Context(), data); err != proto.ErrChannelsClosed {

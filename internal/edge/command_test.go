@@ -65,7 +65,7 @@ func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 	next := make(chan struct{})
 	slow := commandsFunc(func(ctx context.Context, batch []byte) ([]byte, error) {
 		if _, bounded := ctx.Deadline(); !bounded {
-			t.Error("a command may take for ever")
+			t.Error("a command has no time limit")
 		}
 		got = append(got, string(batch))
 		<-next

@@ -90,7 +90,7 @@ func serveIdle() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(report(e)) })
 	mux.HandleFunc("/collect", func(w http.ResponseWriter, r *http.Request) {
-		runtime.GC() // pools give up what nobody took between two collections
+		runtime.GC() // pools drop what was not used between two collections
 		debug.FreeOSMemory()
 		if dir := os.Getenv(idleProfile); dir != "" {
 			f, _ := os.Create(filepath.Join(dir, "heap.pprof"))

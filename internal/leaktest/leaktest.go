@@ -1,5 +1,5 @@
-// Package leaktest checks at the end of a package's tests that no goroutine is left: whoever starts
-// one must wait for it.
+// Package leaktest checks at the end of a package's tests that no goroutine is left: the code that
+// starts one must wait for it.
 package leaktest
 
 import (

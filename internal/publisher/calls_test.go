@@ -55,7 +55,7 @@ func TestClientTexts(t *testing.T) {
 			}
 		}
 		if w := p.do(request("POST", "/bitrix/rest/?CHANNEL_ID="+idA, c.body)); w.Code != http.StatusBadRequest || len(f.got) != c.published {
-			t.Errorf("%s: from nobody: %d %s", c.body, w.Code, w.Body)
+			t.Errorf("%s: without an id: %d %s", c.body, w.Code, w.Body)
 		}
 	}
 	away := newPublisher(config(t), &fake{append: func(context.Context, *proto.Message) (proto.Receipt, error) {

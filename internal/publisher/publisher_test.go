@@ -314,6 +314,6 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 		t.Error(got)
 	}
 	if strings.Contains(got, idA) || strings.Contains(got, "hello") {
-		t.Error("the log tells secrets:", got)
+		t.Error("the log has secrets:", got)
 	}
 }

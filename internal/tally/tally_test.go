@@ -219,7 +219,7 @@ func TestKeep(t *testing.T) {
 				}
 			})
 			if err != failure || told != len(s.puts) || len(s.drops) != 1 || s.drops[0] != "one" {
-				t.Errorf("%v; told %d times of %d writes, dropped %v", err, told, len(s.puts), s.drops)
+				t.Errorf("%v; %d of %d writes reported, dropped %v", err, told, len(s.puts), s.drops)
 			}
 			if failure != nil && time.Since(start) != time.Hour+time.Second {
 				t.Errorf("left after %v", time.Since(start))

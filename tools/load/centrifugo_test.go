@@ -24,7 +24,7 @@ var fakeEpoch = strings.Repeat("AbCd", 16)
 // fakeCentrifugo speaks as much of Centrifugo's protocol as is needed. What it writes is, to the
 // byte, what the encoder of its version 6.9.1 writes.
 type fakeCentrifugo struct {
-	forgets bool   // nobody gets what was missed
+	forgets bool   // missed messages are not replayed
 	refuses string // the error of every subscription, if there is to be one
 
 	mu       sync.Mutex
@@ -211,7 +211,7 @@ func TestCentrifugoThatForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Lost != 40*5 || r.Gaps != 40 {
-		t.Errorf("%d lost, %d gaps told", r.Lost, r.Gaps)
+		t.Errorf("%d lost, %d notes of gaps", r.Lost, r.Gaps)
 	}
 }
 

@@ -169,7 +169,7 @@ func (p *publisher) Closed(_ *loop.Conn, err error) {
 	}
 }
 
-// refusal is an answer that is no success.
+// refusal is an answer without a status of success.
 type refusal struct {
 	status int
 	text   string

@@ -73,7 +73,7 @@ func startPushgate(t *testing.T) Options {
 // fake is a faulty server. It speaks the necessary part of nchan's protocol, and sends what misdeed
 // makes of each message.
 type fake struct {
-	misdeed func(n int, body []byte) [][]byte // n counts posts that are no greetings, from 1
+	misdeed func(n int, body []byte) [][]byte // n counts posts without greetings, from 1
 
 	mu    sync.Mutex
 	conns map[string][]*websocket.Conn // by channel
