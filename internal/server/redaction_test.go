@@ -188,7 +188,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 
 	w.must(w.rdb.Set(t.Context(), "pg:{default}:b:"+closed.String(), "1", 0).Err())
 	everything()
-	crowd(w, list)
+	exceed(w, list)
 	w.damage(private, list, body)
 	w.reloads(refusing(`, {"keys": ["BrokenFileKey-5555", "short"]}`), refusing(`, {"client_id": "BrokenFileKey-5555", "keys": "BrokenFileKey-5555"`), refusing(""))
 
@@ -222,8 +222,8 @@ func raw(id channel.ID) string {
 	return string(b[:])
 }
 
-// crowd makes one connection of a client more than allowed, so that the first one is closed.
-func crowd(w *world, list string) {
+// exceed makes one connection of a client more than allowed, so that the first one is closed.
+func exceed(w *world, list string) {
 	first, err := w.dial("CHANNEL_ID=" + list)
 	w.must(err)
 	defer first.CloseNow()

@@ -53,7 +53,7 @@ func newTally(zone *time.Location, whole *Tally) *Tally { return &Tally{zone: zo
 func (t *Tally) Request(command string) {
 	for ; t != nil; t = t.whole {
 		t.mu.Lock()
-		t.turn()
+		t.rollOver()
 		count(t.daily.Requests, command)
 		t.mu.Unlock()
 	}
@@ -63,7 +63,7 @@ func (t *Tally) Request(command string) {
 func (t *Tally) Message(typ string) {
 	for ; t != nil; t = t.whole {
 		t.mu.Lock()
-		t.turn()
+		t.rollOver()
 		count(t.daily.Messages, typ)
 		t.mu.Unlock()
 	}
@@ -73,12 +73,12 @@ func (t *Tally) Message(typ string) {
 func (t *Tally) Today() proto.Daily {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.turn()
+	t.rollOver()
 	return proto.Daily{Requests: maps.Clone(t.daily.Requests), Messages: maps.Clone(t.daily.Messages)}
 }
 
-// turn begins a new day if the date has changed, also if the clock was set back. t.mu is held.
-func (t *Tally) turn() {
+// rollOver begins a new day if the date has changed, also if the clock was set back. t.mu is held.
+func (t *Tally) rollOver() {
 	// Without the monotonic clock, which does not follow changes of the date.
 	now := time.Now().Round(0)
 	if !now.Before(t.begin) && now.Before(t.end) {

@@ -161,7 +161,7 @@ func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 			return frame.ErrProtocol
 		}
 		c.end(ReasonClientClosed)
-		c.sayClose(payload)
+		c.sendClose(payload)
 		return errClientClosed
 	}
 	return nil
@@ -171,7 +171,7 @@ func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 func (c *WebSocket) readFailed(err error) {
 	if errors.Is(err, frame.ErrProtocol) {
 		c.end(ReasonProtocol)
-		c.sayClose(frame.ClosePayload(frame.CloseProtocol, ""))
+		c.sendClose(frame.ClosePayload(frame.CloseProtocol, ""))
 		return
 	}
 	c.end(ReasonLost)
