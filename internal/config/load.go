@@ -48,8 +48,8 @@ func (f Faults) Error() string {
 
 // loader reads the environment of one program and collects what is wrong with it.
 type loader struct {
-	// The variables that begin with Prefix; an empty one counts as not set, because compose files
-	// cannot omit it.
+	// environ has the variables that begin with Prefix. An empty one counts as not set, because
+	// compose files cannot omit it.
 	environ map[string]string
 	found   Faults
 }
@@ -142,7 +142,7 @@ const (
 	maxConnections = 1_000_000
 	maxPosts       = 1_000_000
 	maxRate        = 1_000_000
-	// In either direction; idempotency keys are kept for ten minutes.
+	// maxWindow is in either direction; idempotency keys are kept for ten minutes.
 	maxWindow = 5 * time.Minute
 )
 

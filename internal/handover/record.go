@@ -18,7 +18,8 @@ import (
 type Record struct {
 	Portal  string // client id; empty for the personal portal
 	Dialect string // wire form
-	// That it watches, checked when it subscribed; at least one, without duplicates.
+	// Channels are those that it watches, checked when it subscribed: at least one, without
+	// duplicates.
 	Channels []channel.ID
 	Public   channel.ID // its own public id; zero if it has none
 	User     int64      // user of its token; 0 if it has none

@@ -58,7 +58,7 @@ func removeStale(path string) error {
 		conn.Close()
 		return syscall.EADDRINUSE
 	}
-	// With a full backlog, for example, the process lives.
+	// Any other error, such as that of a full backlog, does not mean that the process is dead.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err
 	}

@@ -24,7 +24,7 @@ import (
 // that need one set it.
 const (
 	readHeaderTimeout = 10 * time.Second
-	// Above nginx's keepalive_timeout of 60 s, so that nginx closes first.
+	// idleTimeout is above nginx's keepalive_timeout of 60 s, so that nginx closes first.
 	idleTimeout    = 75 * time.Second
 	maxHeaderBytes = 64 << 10
 )

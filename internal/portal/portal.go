@@ -17,13 +17,12 @@ const Default = "default"
 // Limits bound what a portal and its clients may do at a time. Only Connections and Rate may be
 // zero.
 type Limits struct {
-	Payload  int64 // bytes of a message or of a batch
-	Messages int   // messages of a batch
-	// Receivers of a message in a batch, and channels of a request for who is online.
-	Channels    int
-	Connections int // of one user on one edge; 0 is no limit
-	Posts       int // under way into the log in one process
-	Rate        int // posts a second in one process, including those of clients; 0 is no limit
+	Payload     int64 // bytes of a message or of a batch
+	Messages    int   // messages of a batch
+	Channels    int   // receivers of a message in a batch; channels of a request for who is online
+	Connections int   // of one user on one edge; 0 is no limit
+	Posts       int   // under way into the log in one process
+	Rate        int   // posts a second in one process, including those of clients; 0 is no limit
 }
 
 // Portal is a site with its own keys. It is immutable: a reload makes a new [Table] with new
@@ -33,9 +32,8 @@ type Portal struct {
 	HostID   string       // its name in version 5; if empty, tokens and posts may have any
 	Signer   *sign.Signer // of its channel ids, request bodies and tokens
 	Key      []byte       // the first of the signer's keys, which registration hands out
-	// Hexadecimal MD5 of the licence key by which it registers; empty: it cannot.
-	Licence string
-	Limits  Limits
+	Licence  string       // hexadecimal MD5 of its licence key, to register; empty: it cannot
+	Limits   Limits
 }
 
 // Name returns the name of p's log. It never changes, and no other portal has it.

@@ -35,9 +35,8 @@ type Address struct {
 	SentinelUser, SentinelPassword string // of the sentinels, if they demand any
 	TLS                            *TLS   // nil: none; also used for sentinels
 
-	// Most connections to a server; 0: the default of package store.
-	PoolSize                               int
-	DialTimeout, ReadTimeout, WriteTimeout time.Duration // 0: the default of package store
+	PoolSize                               int           // connections to a server; 0: a default
+	DialTimeout, ReadTimeout, WriteTimeout time.Duration // 0: a default
 }
 
 // TLS has the certificates of a connection. The zero value trusts the certificate authorities of

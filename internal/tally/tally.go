@@ -23,8 +23,8 @@ const (
 const unknown = "unknown"
 
 const (
-	// Of a day's requests, and as many of its messages, besides unknown: clients choose types
-	// freely.
+	// maxNames bounds the names of a day's requests, and those of its messages, besides unknown:
+	// clients choose types freely.
 	maxNames = 128
 	maxName  = 32 // bytes of a name
 )
