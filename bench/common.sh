@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the measurements share. It is sourced by a script that has set $repo, and $out, a directory for what is built and for logs.
+# Functions that the measurements share. The script that sources this file has set $repo and $out, a
+# directory for programs and logs.
 : "${repo:?}" "${out:?}"
 
 patience=10 # seconds, at most, until what was launched is ready
@@ -9,13 +10,13 @@ fail() {
     exit 1
 }
 
-# usage tells what the script says of itself.
+# usage prints the comment at the beginning of the script.
 usage() {
     sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
     exit 2
 }
 
-# build makes the programs, and what they are to run with.
+# build builds the programs, and sets the environment that they run with.
 build() {
     printf 'building\n'
     mkdir -p "$out/bin"
@@ -27,12 +28,12 @@ build() {
 }
 
 pids=()
-# stop ends all that was launched.
+# stop ends everything that was launched.
 stop() {
     local pid
     for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do
-        # A server that holds many connections leaves slowly, and what it does then is not measured.
+        # A server with many connections leaves slowly, which is not measured.
         for ((i = 0; i < 100; i++)); do
             kill -0 "$pid" 2>/dev/null || break
             sleep 0.05
@@ -45,7 +46,7 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-# launch NAME COMMAND…: the process id is then in $launched.
+# launch NAME COMMAND…: sets $launched to the process id.
 launch() {
     local name=$1
     shift
@@ -54,7 +55,7 @@ launch() {
     pids+=("$launched")
 }
 
-# await WHAT COMMAND…: until the command succeeds.
+# await WHAT COMMAND…: waits until the command succeeds.
 await() {
     local what=$1 until=$((SECONDS + patience))
     shift
@@ -64,7 +65,8 @@ await() {
     done
 }
 
-# start_redis PORT ARGUMENT…: a private one that keeps nothing on disk. Its process id is then in $launched.
+# start_redis PORT ARGUMENT…: starts a Redis that keeps nothing on disk, and sets $launched to its
+# id.
 start_redis() {
     launch redis redis-server --bind 127.0.0.1 --port "$1" --save '' --appendonly no --dir "$out" "${@:2}"
     await redis redis-cli -p "$1" ping

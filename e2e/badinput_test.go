@@ -23,8 +23,8 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// badWorld is a world whose signer has the vectors' key. Its second edge speaks the first
-// generation's words, and is asked directly.
+// badWorld is a world whose signer has the vectors' key. Its second edge answers in the texts of
+// the first generation, and gets its requests directly.
 func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 	t.Helper()
 	v = vectors.Load(t)
@@ -39,8 +39,8 @@ func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 	return w, old, v
 }
 
-// TestRefusals asks for everything that the vectors say is refused, through nginx, and expects
-// their answer to the byte.
+// TestRefusals makes every request that is refused according to the vectors, through nginx, and
+// expects their answer to the byte.
 func TestRefusals(t *testing.T) {
 	w, old, v := badWorld(t)
 	g := v.Parsing.Generation2
@@ -107,9 +107,11 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// otherDialect reports whether a case of the vectors is of a dialect or a mode that is not spoken.
+// otherDialect reports whether a case of the vectors is of a dialect or a mode that is not
+// supported.
 func otherDialect(request string) bool {
-	return strings.HasPrefix(request, "POST rest, serverStats") || strings.HasPrefix(request, "POST rest, stats") || // bodies: the publisher's own tests cover them
+	// Bodies: the publisher's own tests cover them.
+	return strings.HasPrefix(request, "POST rest, serverStats") || strings.HasPrefix(request, "POST rest, stats") ||
 		strings.HasPrefix(request, "POST rest, wrong") || strings.HasPrefix(request, "POST rest accepted") || strings.Contains(request, "shared mode") || strings.Contains(request, "maxConnPerChannel")
 }
 
@@ -205,8 +207,8 @@ func subscribes(t *testing.T, w *World, list string, good bool, refusal vectors.
 	}
 	defer conn.CloseNow()
 	if good {
-		// The library's own way of reading what nobody wants takes a message, such as the note of a
-		// gap, for a fault.
+		// Not CloseRead of the library: it treats a message, such as the note of a gap, as an
+		// error.
 		var reading sync.WaitGroup
 		reading.Go(func() {
 			for err := error(nil); err == nil; {
@@ -227,7 +229,7 @@ func subscribes(t *testing.T, w *World, list string, good bool, refusal vectors.
 	}
 }
 
-// TestLargeFrame: a client may say what it likes, but not at any length.
+// TestLargeFrame: what a client sends is ignored, but its length is limited.
 func TestLargeFrame(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_DRAIN=100ms"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -250,7 +252,7 @@ func TestLargeFrame(t *testing.T) {
 	}
 }
 
-// TestConnectURLs connects with the very queries of the clients that speak text.
+// TestConnectURLs connects with the exact queries of the clients of the text dialect.
 func TestConnectURLs(t *testing.T) {
 	w, _, v := badWorld(t)
 	tried := 0

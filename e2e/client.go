@@ -15,8 +15,8 @@ import (
 // pollPatience is the known clients' own limit for a long poll.
 const pollPatience = 60 * time.Second
 
-// heartbeatPatience is after how long without a heartbeat the known clients of the fifth generation
-// give a connection up.
+// heartbeatPatience is how long the known clients of the fifth generation wait for a heartbeat
+// before they give up a connection.
 const heartbeatPatience = 20 * time.Second
 
 // Transports, as [Arrival] names them.
@@ -34,8 +34,8 @@ type Arrival struct {
 }
 
 // Client is one subscriber over its whole life, in which it has many connections, one at a time. It
-// keeps the last id that it saw and brings it along, and it notes all that a client must never see.
-// The exported fields are set before its first connection.
+// keeps the last id that it saw and sends it along, and it records all that a client must never
+// see. The exported fields are set before its first connection.
 type Client struct {
 	Name    string
 	Address string // of nginx or an edge
@@ -57,7 +57,7 @@ type Client struct {
 	counts   Counts
 }
 
-// Counts is how a client's connections went.
+// Counts has the outcomes of a client's connections.
 type Counts struct {
 	WebSockets, Polls, Streams int // connections made, polls answered, streams begun
 	Broken                     int // connections that ended without a word
@@ -74,7 +74,7 @@ func callsPortal(code websocket.StatusCode) bool {
 	return slices.Contains([]websocket.StatusCode{1001, 3001, 3002, 3003, 4010}, code)
 }
 
-// expires reports whether a message has clients ask the portal.
+// expires reports whether a message makes clients ask the portal for a new configuration.
 func expires(body string) bool {
 	var m struct {
 		Module  string `json:"module_id"`
@@ -101,14 +101,14 @@ func (c *Client) Arrived() int {
 	return len(c.arrivals)
 }
 
-// Gaps returns how often the client was told that messages are missing.
+// Gaps returns how many notes of a gap the client received.
 func (c *Client) Gaps() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.gaps
 }
 
-// Faults returns what a client must never see, in words, and what it counted.
+// Faults returns descriptions of what a client must never see, and the counts.
 func (c *Client) Faults() ([]string, Counts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +117,7 @@ func (c *Client) Faults() ([]string, Counts) {
 	return slices.Clone(c.faults), counts
 }
 
-// Last returns the id that the next connection brings along.
+// Last returns the id that the next connection will send.
 func (c *Client) Last() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -127,16 +127,16 @@ func (c *Client) Last() string {
 	return c.last
 }
 
-// due reports whether the client can claim a message: one that came after where it started. If it
-// started from nowhere, that is the first id that it received; until then whatever it misses is not
-// missing.
+// due reports whether the client must get a message: one after the position at which it started. If
+// it started without an id, that is the first id that it received; before that, nothing that it
+// misses counts as lost.
 func (c *Client) due(mid string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.From != "" || c.began != "" && mid > c.began
 }
 
-// records takes a frame or an answer apart.
+// records decodes a frame or an answer.
 func (c *Client) records(payload []byte) []Record {
 	records, err := c.Dialect.Records(payload)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Client) records(payload []byte) []Record {
 	return records
 }
 
-// take notes records that came at once.
+// take records messages that came together.
 func (c *Client) take(records []Record, transport string) {
 	now := time.Now()
 	c.mu.Lock()
@@ -155,7 +155,7 @@ func (c *Client) take(records []Record, transport string) {
 			c.counts.Disordered++
 			c.faultLocked("id %q after %q", r.MID, max(c.last, c.From))
 		}
-		c.tellLocked(r.MID)
+		c.noteLocked(r.MID)
 		if isGap(r.Body) {
 			c.gaps++
 			continue
@@ -174,15 +174,15 @@ func (c *Client) known() string {
 	return c.last
 }
 
-// begin notes where a stream begins, if it says so.
+// begin records the id at which a stream begins, if it has one.
 func (c *Client) begin(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tellLocked(id)
+	c.noteLocked(id)
 }
 
-// tellLocked notes an id that the client received, if it was one. c.mu is held.
-func (c *Client) tellLocked(id string) {
+// noteLocked records an id that the client received, unless it is empty. c.mu is held.
+func (c *Client) noteLocked(id string) {
 	if id == "" {
 		return
 	}
@@ -192,7 +192,7 @@ func (c *Client) tellLocked(id string) {
 	c.last = id
 }
 
-// isGap reports whether a message is the server's note of a gap, and none that was published.
+// isGap reports whether a message is the server's note of a gap, and not a published one.
 func isGap(body string) bool {
 	var m struct {
 		Module  string `json:"module_id"`
@@ -201,8 +201,7 @@ func isGap(body string) bool {
 	return json.Unmarshal([]byte(body), &m) == nil && m.Module == "pushgate" && m.Command == "gap"
 }
 
-// nothing notes a 304, and does what the known clients do with it: they go on from the id that it
-// names, if it names one.
+// nothing records a 304, and does what the known clients do: they go on from its id, if it has one.
 func (c *Client) nothing(h http.Header) {
 	if h.Get("Expires") != "Thu, 01 Jan 1973 11:11:01 GMT" {
 		c.fault("304 with Expires %q", h.Get("Expires"))
@@ -214,12 +213,12 @@ func (c *Client) nothing(h http.Header) {
 	if before == "" {
 		before = c.From
 	}
-	// A client that names its revision and its id is told none, and goes on from its own. It is
-	// told another one only if there were messages that it must not have.
+	// A client that sends its revision and its id gets no id, and goes on from its own. It gets
+	// another one only if there were messages that it must not have.
 	if named != "" && before != "" && named != before {
 		c.faultLocked("304 names %q after a request with %q", named, before)
 	}
-	c.tellLocked(named)
+	c.noteLocked(named)
 }
 
 func (c *Client) status(status int) {
@@ -253,7 +252,7 @@ func (c *Client) fault(format string, args ...any) {
 	c.faultLocked(format, args...)
 }
 
-// faultLocked notes a fault; the first few of one client are enough. c.mu is held.
+// faultLocked records a fault; the first few of each client are enough. c.mu is held.
 func (c *Client) faultLocked(format string, args ...any) {
 	if len(c.faults) < 5 {
 		c.faults = append(c.faults, c.Name+": "+fmt.Sprintf(format, args...))

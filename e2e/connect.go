@@ -11,8 +11,9 @@ import (
 	"github.com/coder/websocket"
 )
 
-// WebSocket holds one connection until it breaks or ctx ends, and says what ended it: a
-// [websocket.CloseError] if there was a word. opened is called once it is there, if not nil.
+// WebSocket holds one connection until it breaks or ctx ends, and returns what ended it: a
+// [websocket.CloseError] if there was a close frame. opened, if not nil, is called when the
+// connection is there.
 func (c *Client) WebSocket(ctx context.Context, opened func()) error {
 	conn, answer, err := websocket.Dial(ctx, "ws://"+c.Address+"/bitrix/subws/?"+c.query(c.Last()), &websocket.DialOptions{HTTPClient: c.HTTP})
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
@@ -98,7 +99,7 @@ func (c *Client) Poll(ctx context.Context) (status int, err error) {
 	return answer.StatusCode, nil
 }
 
-// Habits is how a client behaves that is left alone.
+// Habits is the behaviour of a client in [Client.Live].
 type Habits struct {
 	Polls float64       // share of its lives that it spends polling, unless it has streams
 	Life  time.Duration // of a connection, at most
@@ -133,8 +134,8 @@ func (c *Client) Live(ctx context.Context, random *rand.Rand, h Habits) {
 	}
 }
 
-// Visit comes once, by the transport that it has or, of two, by the one that is chosen, and stays
-// until ctx ends.
+// Visit connects once and stays until ctx ends. It uses the client's transport or, if it has two,
+// the chosen one.
 func (c *Client) Visit(ctx context.Context, poll bool) {
 	switch {
 	case c.Stream:

@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/channel"
 )
 
-// kind is one of the kinds of clients that a crowd is made of.
+// kind is a kind of client in a crowd.
 type kind struct {
 	name    string
 	dialect Dialect
@@ -38,8 +38,8 @@ var kinds = []kind{
 const beginning = "00000000000000000000000000"
 
 // crowd is subscribers of every kind, each with a channel of its own and some of the shared ones,
-// and what was published to them. All portals have the same channels and the same users: whatever
-// crosses from one to another finds somebody there.
+// and what was published to them. All portals have the same channels and the same users, so a
+// message that crosses from one portal to another finds a reader there.
 type crowd struct {
 	world       *World
 	ledger      Ledger
@@ -132,7 +132,7 @@ func (c *crowd) publish(t *testing.T, messages, rate int, accepted *atomic.Int64
 	wg.Wait()
 }
 
-// letters makes what one post has, and the way in which it is posted.
+// letters makes the messages of one post, and chooses the way in which it is posted.
 func (c *crowd) letters(random *rand.Rand, portal *Portal) (letters []Letter, send func(context.Context) error) {
 	hangUp := random.IntN(4) == 0
 	generation := 3 + random.IntN(3)
@@ -165,9 +165,9 @@ func (c *crowd) letters(random *rand.Rand, portal *Portal) (letters []Letter, se
 	}
 }
 
-// settle waits until everything has arrived, and lets every client come back once more, when there
-// is nothing left for it.
-func (c *crowd) settle(t *testing.T) {
+// awaitAll waits until everything has arrived, and then lets every client come back once more,
+// which must get nothing.
+func (c *crowd) awaitAll(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -194,8 +194,8 @@ func (c *crowd) verdict(t *testing.T, r Report) {
 		}
 	}
 	for code := range r.Counts.Closes {
-		// 3000 is an edge that leaves; -1 is no word at all. Any other sends clients to the portal,
-		// or is meant for a client's fault.
+		// 3000 is an edge that leaves; -1 is no close frame. Any other code sends clients to the
+		// portal, or is for a client's fault.
 		if code != 3000 && code != -1 && code != websocket.StatusAbnormalClosure {
 			t.Errorf("close %d", code)
 		}

@@ -28,7 +28,7 @@ func TestNginxFiles(t *testing.T) {
 	}
 }
 
-// compose is what matters here of docker-compose.yml.
+// compose is the part of docker-compose.yml that is checked here.
 type compose struct {
 	Services map[string]struct {
 		Image       string
@@ -43,8 +43,8 @@ type compose struct {
 	}
 }
 
-// TestCompose holds docker-compose.yml to what the programs and nginx know: addresses, ports and
-// names of variables.
+// TestCompose compares docker-compose.yml with the programs and nginx: addresses, ports and names
+// of variables.
 func TestCompose(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
 	if err != nil {
@@ -102,7 +102,7 @@ func TestCompose(t *testing.T) {
 			}
 			listen = cfg.Listen
 		default:
-			t.Errorf("%s is no program", name)
+			t.Errorf("%s is not a program", name)
 		}
 		redis := c.Services["redis"].Networks["pushgate"].Address
 		if !strings.HasPrefix(s.Environment["PUSHGATE_REDIS_URL"], "redis://"+redis+":6379/") {

@@ -9,34 +9,35 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Record is one message as a client has it.
+// Record is one message as a client receives it.
 type Record struct {
 	MID     string
 	Channel string // empty in dialects that do not say
 	Body    string
 }
 
-// Dialect is a wire form as a client knows it: how to ask for it, and how to take an answer or a
-// frame apart. An answer without records is an error: the known clients lose their position by it.
+// Dialect is a wire form as a client knows it: how to request it, and how to decode an answer or a
+// frame. An answer without records is an error, because the known clients lose their position by
+// it.
 type Dialect interface {
 	Query(query url.Values)
 	Frame() websocket.MessageType
 	Records(payload []byte) ([]Record, error)
 }
 
-// Talker is a dialect in which the server says more than messages on a WebSocket, and clients
+// Talker is a dialect in which the server sends more than messages on a WebSocket, and clients
 // answer.
 type Talker interface {
 	// Heartbeat reports whether a frame is one, and returns the answer to it.
 	Heartbeat(payload []byte) (answer string, ok bool)
-	// Receipt returns what a client says that has processed a message.
+	// Receipt returns a client's acknowledgement of a message.
 	Receipt(r Record) string
 }
 
 // Text is the dialect of the first generations.
 type Text struct{}
 
-// Query asks for nothing: text is what there is without.
+// Query returns nothing: text is the default.
 func (Text) Query(url.Values) {}
 
 // Frame returns the type of its WebSocket messages.
@@ -45,8 +46,8 @@ func (Text) Frame() websocket.MessageType { return websocket.MessageText }
 // textRecord is the clients' expression: its dot matches none of JavaScript's line terminators.
 var textRecord = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
 
-// Records cuts the payload as the clients do, and holds what they do not look at to account too:
-// nothing stands between records.
+// Records splits the payload as the clients do. It also checks what they ignore: there must be
+// nothing between records.
 func (Text) Records(payload []byte) ([]Record, error) {
 	var records []Record
 	length := 0

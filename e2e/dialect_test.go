@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestDialects: what the clients of the tests read, and what they do not let pass.
+// TestDialects: what the clients of the tests decode, and what they refuse.
 func TestDialects(t *testing.T) {
 	one, two := Record{MID: mid(1), Channel: "c", Body: `{"n":1}`}, Record{MID: mid(2), Channel: "c", Body: `{"n":2,"extra":{"e":1}}`}
 	first := fmt.Sprintf(`{"id":1,"mid":%q,"channel":"c","tag":"1","time":"now","text":{"n":1},"extra":{}}`, mid(1))
@@ -52,8 +52,8 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// TestEvents: a client of streams goes on from the last id that it received, be it an id without an
-// event; what breaks off is no event.
+// TestEvents: a client of streams goes on from the last id that it received, even if that had no
+// event. An incomplete event is ignored.
 func TestEvents(t *testing.T) {
 	record := func(n int) string {
 		return fmt.Sprintf("id: %s\ndata: {\"id\":%d,\"mid\":%q,\"channel\":\"c\",\"tag\":\"1\",\"time\":\"now\",\"text\":{},\"extra\":{}}\n\n", mid(n), n, mid(n))

@@ -7,11 +7,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"pushgate/internal/channel"
@@ -26,14 +24,7 @@ const (
 	attackDeaf   = 60
 )
 
-// What the edges may have more than before the attack. A connection that leaks costs a descriptor,
-// and some KiB: of thousands, a tenth of a percent would be seen.
-const (
-	moreDescriptors = 8
-	moreMemory      = 4 << 20
-)
-
-// attack is hostile clients, of edges that panic in the work for one connection in a hundred.
+// attack has the hostile clients. The edges panic in the work for one connection in a hundred.
 type attack struct {
 	*drill
 	before                                           []holding // of the edges
@@ -41,29 +32,16 @@ type attack struct {
 	resets, ahead, halfCloses, heads, messages, deaf atomic.Int64
 }
 
-// holding is what an edge holds.
-type holding struct {
-	descriptors, goroutines int
-	// Bytes; the collector keeps pages for long, so only the heap is judged.
-	resident, heap int64
-	connections    int
-}
-
-func (u holding) String() string {
-	return fmt.Sprintf("%d descriptors, %d goroutines, %.1f MB resident, %.1f of heap, %d connections", u.descriptors, u.goroutines,
-		float64(u.resident)/(1<<20), float64(u.heap)/(1<<20), u.connections)
-}
-
 func hostile() row {
 	a := &attack{}
 	return row{name: "hostile clients, and panics in one connection of a hundred", tags: "faultinject",
-		// Without a cache and with an eager collector, the heap is what is held.
+		// Without a cache and with frequent garbage collection, the heap has only what is in use.
 		env: []string{"FAULT_ONE_IN=100", "PUSHGATE_PING_INTERVAL=10s", "PUSHGATE_RECENT_BYTES=0",
 			"GOGC=10"},
 		prepare: a.prepare, act: a.run, after: a.after}
 }
 
-// prepare measures an installation that has been attacked a little: its pools and caches are full.
+// prepare measures the edges after a small attack, which fills their pools and caches.
 func (a *attack) prepare(d *drill) (err error) {
 	*a = attack{drill: d}
 	for _, s := range d.crowd.subscribers {
@@ -85,10 +63,10 @@ func (a *attack) prepare(d *drill) (err error) {
 	return err
 }
 
-// run is the attack: as long as an edge waits for the end of a message, and longer.
+// run attacks for longer than an edge waits for the end of a message.
 func (a *attack) run(*drill) error { return a.all(1, 38*time.Second) }
 
-// after finds the edges as they were before, now that nobody is there any more.
+// after checks that the edges hold no more than before the attack when all clients have left.
 func (a *attack) after(*drill) error {
 	panics, err := a.total("pushgate_panics_total{")
 	if err != nil {
@@ -100,7 +78,7 @@ func (a *attack) after(*drill) error {
 	}
 	after, err := a.atRest(a.before)
 	fmt.Fprintf(os.Stderr, "%d resets during upgrade, %d requests ahead and in part, %d half closes, %d halves of heads, %d of messages (%.0f ended by the edges), "+
-		"%d who never read; %.0f panics\n", a.resets.Load(), a.ahead.Load(), a.halfCloses.Load(), a.heads.Load(), a.messages.Load(), timeouts, a.deaf.Load(), panics-a.panics)
+		"%d that never read; %.0f panics\n", a.resets.Load(), a.ahead.Load(), a.halfCloses.Load(), a.heads.Load(), a.messages.Load(), timeouts, a.deaf.Load(), panics-a.panics)
 	for i := range after {
 		fmt.Fprintf(os.Stderr, "edge %d before: %v\nedge %d after:  %v\n", i, a.before[i], i, after[i])
 	}
@@ -116,12 +94,13 @@ func (a *attack) after(*drill) error {
 	return err
 }
 
-// all has all kinds of hostile clients at work at once, for some time; fewer by a divisor.
+// all runs all kinds of hostile clients at the same time, for a time t. divisor reduces their
+// numbers.
 func (a *attack) all(divisor int, t time.Duration) error {
 	ctx, cancel := context.WithTimeout(a.ctx, t)
 	defer cancel()
 	var work sync.WaitGroup
-	// few has so many clients one after another, each by one of some workers.
+	// few runs n clients one after another, in several workers.
 	few := func(n int, one func(context.Context, int)) {
 		var next atomic.Int64
 		for range 20 {
@@ -135,7 +114,7 @@ func (a *attack) all(divisor int, t time.Duration) error {
 	few(attackResets, a.reset)
 	few(attackOdd, a.sendAhead)
 	few(attackOdd, a.halfClose)
-	// many has so many clients at once, who stay.
+	// many runs n clients at the same time, which stay.
 	many := func(n int, one func(context.Context, int)) {
 		for i := range n / divisor {
 			work.Go(func() {
@@ -168,7 +147,7 @@ func (a *attack) all(divisor int, t time.Duration) error {
 	return err
 }
 
-// dial connects to an edge, or to all of them by nginx.
+// dial connects to an edge or to nginx.
 func (a *attack) dial(i int) (*net.TCPConn, error) {
 	conn, err := net.Dial("tcp", append([]string{a.Public}, a.Edges[0].Addr, a.Edges[1].Addr, a.Edges[2].Addr)[i%4])
 	if err != nil {
@@ -197,7 +176,7 @@ func (a *attack) request(i int, mode string, ids ...channel.ID) string {
 	}
 }
 
-// reset breaks a connection off at one of the steps of an upgrade, or of a poll or a stream.
+// reset resets a connection at one of the steps of an upgrade, a poll or a stream.
 func (a *attack) reset(_ context.Context, i int) {
 	conn, err := a.dial(i)
 	if err != nil {
@@ -250,7 +229,7 @@ func (a *attack) sendAhead(_ context.Context, i int) {
 	a.ahead.Add(1)
 }
 
-// halfClose ends its half after its request, and waits for what the server does.
+// halfClose closes its writing side after the request, and waits until the server closes.
 func (a *attack) halfClose(_ context.Context, i int) {
 	conn, err := a.dial(i)
 	if err != nil {
@@ -267,7 +246,7 @@ func (a *attack) halfClose(_ context.Context, i int) {
 	a.halfCloses.Add(1)
 }
 
-// halfHead sends a half of a head, and stays.
+// halfHead sends half of a request head, and stays.
 func (a *attack) halfHead(ctx context.Context, i int) {
 	conn, err := a.dial(i)
 	if err != nil {
@@ -311,7 +290,7 @@ func (a *attack) halfMessage(ctx context.Context, i int) {
 	}
 }
 
-// neverRead subscribes to a channel into which big messages go, and reads none.
+// neverRead subscribes to a channel with large messages, and reads none.
 func (a *attack) neverRead(ctx context.Context, i int, id channel.ID) {
 	conn, err := a.dial(i)
 	if err != nil {
@@ -323,97 +302,4 @@ func (a *attack) neverRead(ctx context.Context, i int, id channel.ID) {
 		a.deaf.Add(1)
 		<-ctx.Done()
 	}
-}
-
-// atRest returns what the edges hold when they have come to rest: in time no more than before, if
-// that is known. nginx is reloaded so that it keeps no connection to an edge.
-func (a *attack) atRest(before []holding) (now []holding, err error) {
-	if err := a.Nginx.Signal(syscall.SIGHUP); err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	for {
-		// To ask so often makes garbage, of which the collector comes around and gives memory back.
-		if err := a.pause(20 * time.Millisecond); err != nil {
-			return nil, err
-		}
-		now, err = a.held()
-		if err != nil {
-			return nil, err
-		}
-		var more error
-		for i, u := range now {
-			if u.connections > 0 {
-				more = errors.Join(more, fmt.Errorf("edge %d has %v", i, u))
-			} else if before != nil && (u.descriptors > before[i].descriptors+moreDescriptors || u.heap > before[i].heap+moreMemory) {
-				more = errors.Join(more, fmt.Errorf("edge %d had %v, and has %v", i, before[i], u))
-			}
-		}
-		took := time.Since(began)
-		if more == nil && (before != nil || took > 8*time.Second) || took > 60*time.Second {
-			return now, more
-		}
-	}
-}
-
-func (a *attack) held() (all []holding, err error) {
-	for _, p := range a.Edges {
-		pid := p.pid.Load()
-		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-		if err != nil {
-			return nil, err
-		}
-		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-		if err != nil {
-			return nil, err
-		}
-		pages, err := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		goroutines, err := p.Metric(a.ctx, "go_goroutines")
-		if err != nil {
-			return nil, err
-		}
-		heap, err := p.Metric(a.ctx, "go_memstats_heap_alloc_bytes")
-		if err != nil {
-			return nil, err
-		}
-		connections, err := p.total(a.ctx, "pushgate_connections{")
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, holding{len(open), int(goroutines), pages * int64(os.Getpagesize()), int64(heap), int(connections)})
-	}
-	return all, nil
-}
-
-// total adds up all series with a prefix, of all edges.
-func (a *attack) total(prefix string) (total float64, err error) {
-	for _, p := range a.Edges {
-		n, err := p.total(a.ctx, prefix)
-		if err != nil {
-			return 0, err
-		}
-		total += n
-	}
-	return total, nil
-}
-
-// total adds up all series with a prefix.
-func (p *Process) total(ctx context.Context, prefix string) (total float64, err error) {
-	text, err := get(ctx, p.Admin+"/metrics")
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", p.Name, err)
-	}
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, prefix) {
-			n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				return 0, err
-			}
-			total += n
-		}
-	}
-	return total, nil
 }

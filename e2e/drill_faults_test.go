@@ -109,9 +109,9 @@ func (d *drill) crash(p *Process, away time.Duration) error {
 	return p.Start(d.ctx)
 }
 
-// roll has programs leave and start again, one after another. nginx, whose clock here has whole
-// seconds, passes over one that has refused a connection for up to two of them: in which no other
-// one must be away.
+// roll makes programs leave and start again, one after another. nginx passes over a server that has
+// refused a connection for up to two seconds, because its clock has whole seconds here. No other
+// program may be down in this time.
 func (d *drill) roll(all ...*Process) error {
 	for i, p := range all {
 		if i > 0 {
@@ -129,7 +129,7 @@ func (d *drill) roll(all ...*Process) error {
 	return nil
 }
 
-// succeed has each of some edges hand over to a new process.
+// succeed makes each of some edges hand over to a new process.
 func (d *drill) succeed(all ...*Process) error {
 	for _, p := range all {
 		if err := p.Succeed(d.ctx); err != nil {
@@ -139,7 +139,7 @@ func (d *drill) succeed(all ...*Process) error {
 	return nil
 }
 
-// freeze stops a program in its tracks for a while.
+// freeze stops a program (SIGSTOP) for a while.
 func (d *drill) freeze(p *Process, t time.Duration) error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -147,12 +147,12 @@ func (d *drill) freeze(p *Process, t time.Duration) error {
 	return errors.Join(d.pause(t), p.Signal(syscall.SIGCONT))
 }
 
-// during returns a command to the Redis servers, and another one after a while.
+// during sends a command to the Redis servers, and another one after a while.
 func (d *drill) during(t time.Duration, first, then string) error {
 	return errors.Join(d.tell(first), d.pause(t), d.tell(then))
 }
 
-// repeat returns commands to the Redis servers, so many times within three seconds.
+// repeat sends commands to the Redis servers, so many times within three seconds.
 func (d *drill) repeat(times int, commands ...string) error {
 	for range times {
 		if err := errors.Join(d.tell(commands...), d.pause(3*time.Second/time.Duration(times))); err != nil {
@@ -191,10 +191,10 @@ func silentThenDead(d *drill) error {
 	return err
 }
 
-// loading restarts Redis with so much to read that it answers -LOADING to everything for a while.
+// loading restarts Redis with so much data that it answers -LOADING to everything for a while.
 func loading(d *drill) error {
 	usual := d.Redis.argv
-	// For each command of some thousand, in microseconds.
+	// A delay for each of some thousand commands, in microseconds.
 	d.Redis.argv = append(slices.Clone(usual), "--key-load-delay", "1000")
 	defer func() { d.Redis.argv = usual }()
 	d.Redis.Kill()
@@ -214,12 +214,12 @@ func loading(d *drill) error {
 	end()
 	asking.Wait()
 	if took := last.Sub(first); err == nil && took < time.Second {
-		err = fmt.Errorf("it said for %v only that it is loading", took)
+		err = fmt.Errorf("it was loading only for %v", took)
 	}
 	return err
 }
 
-// restartEmpty: Redis forgets everything, while half of the readers' messages have not been read.
+// restartEmpty restarts Redis without its data, while readers have not read half of their messages.
 func restartEmpty(d *drill) error {
 	d.Redis.Kill()
 	if err := os.RemoveAll(filepath.Join(d.dir, d.Redis.Name, "appendonlydir")); err != nil {

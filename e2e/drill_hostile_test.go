@@ -17,8 +17,8 @@ import (
 	"pushgate/tools/load"
 )
 
-// slowReaders: fifty connections that take a byte a second, of a channel into which big messages
-// go.
+// slowReaders holds fifty connections that read a byte a second, from a channel with large
+// messages.
 func slowReaders(d *drill) error {
 	const readers, size = 50, 64 << 10
 	portal, id := d.Portals[0], NewChannel()
@@ -62,7 +62,7 @@ func slowReaders(d *drill) error {
 	return err
 }
 
-// throughProxy has a third of the crowd come by a way that may fall silent.
+// throughProxy makes a third of the crowd connect through a proxy that can stall.
 func throughProxy(d *drill) error {
 	proxy, err := faulty.New(d.Public)
 	if err != nil {
@@ -77,9 +77,8 @@ func throughProxy(d *drill) error {
 	return nil
 }
 
-// vanish: three hundred connections that are never heard of again, nor ended, and those of the
-// crowd that come through a proxy. The edges must find out; then the latter are cut, and their
-// clients come back.
+// vanish makes three hundred connections fall silent without an end, and those of the crowd behind
+// the proxy. The edges must notice. Then the latter are cut, and their clients come back.
 func vanish(d *drill) error {
 	const clients = 300
 	portal := d.Portals[0]
@@ -109,8 +108,8 @@ func vanish(d *drill) error {
 	})
 }
 
-// storm kills an edge, and has two thousand sessions beside the crowd, who have missed five
-// messages each, come to the others at once.
+// storm kills an edge, and makes two thousand sessions besides the crowd, each with five missed
+// messages, connect to the other edges at once.
 func storm(d *drill) error {
 	d.Edges[0].Kill()
 	portal := d.Portals[1]
@@ -143,8 +142,8 @@ func (d *drill) sum(series string) (total float64, err error) {
 	return total, nil
 }
 
-// floods: four clients that send frames as fast as they are taken, commands of their dialect and
-// nonsense, and come back when they are sent away.
+// floods makes four clients send frames as fast as they are read, commands of their dialect and
+// nonsense. They come back when they are disconnected.
 func floods(d *drill) error {
 	for i := range 4 {
 		portal, id := d.Portals[i%len(d.Portals)], NewChannel()
@@ -175,8 +174,8 @@ func floods(d *drill) error {
 	return d.pause(6 * time.Second)
 }
 
-// slowSenders: hundreds of connections, to nginx and to the programs themselves, over which
-// handshakes and posts come at a byte in half a second.
+// slowSenders makes hundreds of connections, to nginx and to the programs, that send handshakes and
+// posts at a byte in half a second.
 func slowSenders(d *drill) error {
 	const senders = 400
 	portal, id := d.Portals[0], NewChannel()
@@ -206,7 +205,7 @@ func slowSenders(d *drill) error {
 	return d.pause(8 * time.Second)
 }
 
-// rest waits, unless the row ends.
+// rest waits for a time, or until the row ends.
 func (d *drill) rest(t time.Duration) {
 	select {
 	case <-d.noise.Done():
@@ -214,7 +213,7 @@ func (d *drill) rest(t time.Duration) {
 	}
 }
 
-// upgrade makes a WebSocket by hand, with a small buffer for what comes over it.
+// upgrade makes a WebSocket without the library, with a small receive buffer.
 func (d *drill) upgrade(addr, query string) (net.Conn, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {

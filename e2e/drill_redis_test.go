@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// switchOver has the sentinels make the replica the master although the master is well.
+// switchOver makes the sentinels promote the replica although the master works.
 func (d *drill) switchOver(paused bool) error {
 	old, err := d.Master(d.ctx)
 	if err != nil {
 		return err
 	}
 	if paused {
-		// What the master took before has reached the replica when the sentinels turn to it; what
-		// comes now waits, and fails.
+		// Posts from before have reached the replica when the sentinels promote it. Posts that come
+		// now wait, and fail.
 		if _, err := old.Command(d.ctx, "CLIENT", "PAUSE", "3000", "WRITE"); err != nil {
 			return err
 		}
@@ -31,8 +31,8 @@ func (d *drill) switchOver(paused bool) error {
 	return d.awaitMaster(old)
 }
 
-// loseMaster kills the master, whose replica has not heard of it for a while, and waits until the
-// replica has taken over and the old master has come back to follow it.
+// loseMaster kills the master after its replica was cut off for a while. It waits until the replica
+// is the master and the old master has come back as its replica.
 func (d *drill) loseMaster(behind time.Duration) error {
 	old, err := d.Master(d.ctx)
 	if err != nil {
@@ -65,9 +65,9 @@ func (d *drill) loseMaster(behind time.Duration) error {
 	return old.Start(d.ctx)
 }
 
-// oldMaster stops the master until its replica has taken over, and lets it go on as if nothing had
-// been: it appends and notifies of what had been sent to it, under ids that the new master assigns
-// to other messages.
+// oldMaster stops the master (SIGSTOP) until its replica has taken over, and then lets it go on. It
+// appends and notifies what was sent to it before, under ids that the new master gives to other
+// messages.
 func oldMaster(d *drill) error {
 	old, err := d.Master(d.ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func oldMaster(d *drill) error {
 	return old.Await(d.ctx, func(ctx context.Context) error { return old.says(ctx, "role:slave", "INFO", "replication") })
 }
 
-// awaitMaster returns when all sentinels have another master than the old one.
+// awaitMaster returns when all sentinels report another master than the old one.
 func (d *drill) awaitMaster(old *Process) error {
 	return d.Sentinels[0].Await(d.ctx, func(ctx context.Context) error {
 		now, err := d.Master(ctx)
@@ -96,7 +96,7 @@ func (d *drill) awaitMaster(old *Process) error {
 	})
 }
 
-// owner returns the master that keeps the log of the first portal.
+// owner returns the master that has the log of the first portal.
 func (d *drill) owner() (*Process, error) {
 	for _, p := range d.Servers {
 		if p.says(d.ctx, "role:master", "INFO", "replication") != nil {
@@ -110,7 +110,7 @@ func (d *drill) owner() (*Process, error) {
 	return nil, errors.New("no node has the log of the first portal")
 }
 
-// moveSlot moves all keys of the first portal to another node, as a resharding does.
+// moveSlot moves all keys of the first portal to another node, as resharding does.
 func moveSlot(d *drill) error {
 	from, err := d.owner()
 	if err != nil {
@@ -152,7 +152,7 @@ func moveSlot(d *drill) error {
 	return err
 }
 
-// clusterFailover has every replica change places with its master.
+// clusterFailover makes every replica change roles with its master.
 func clusterFailover(d *drill) error {
 	for _, p := range d.Servers {
 		if p.says(d.ctx, "role:slave", "INFO", "replication") != nil {
@@ -168,7 +168,7 @@ func clusterFailover(d *drill) error {
 	return nil
 }
 
-// promoted kills a node whose replica is behind, and waits until that has taken its place.
+// promoted kills a node whose replica is behind, and waits until the replica is the master.
 func promoted(d *drill) error {
 	old, err := d.owner()
 	if err != nil {

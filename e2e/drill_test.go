@@ -15,13 +15,13 @@ import (
 	"pushgate/internal/testkit/faulty"
 )
 
-// row is one line of the drill: a fault, and what the service has to hold against it.
+// row is one line of the drill: a fault, and what must hold under it.
 type row struct {
 	name  string
 	redis Shape
 	short bool // it is in the short form, too
-	// Redis loses what it acknowledged: the guarantee is that every reader who misses something is
-	// told.
+	// Redis loses what it acknowledged: the guarantee is that every reader who misses something
+	// gets the note of a gap.
 	loses   bool
 	refuses bool               // posts may be refused: what they go through is away
 	clients int                // 60 unless it says otherwise
@@ -35,7 +35,7 @@ type row struct {
 	again bool // the machine was too busy the first time
 }
 
-// drill is one row at work.
+// drill is a running row.
 type drill struct {
 	*World
 	ctx    context.Context
@@ -46,7 +46,7 @@ type drill struct {
 	noise  context.Context // ends when the row's traffic does
 }
 
-// pause waits, or fails because the test is over.
+// pause waits, and fails if the test ends meanwhile.
 func (d *drill) pause(t time.Duration) error {
 	select {
 	case <-d.ctx.Done():
@@ -56,14 +56,14 @@ func (d *drill) pause(t time.Duration) error {
 	}
 }
 
-// maxPeak is how many bytes of memory a program may have at most, whatever happens.
+// maxPeak is the most bytes of memory that a program may use, whatever happens.
 const maxPeak = 64 << 20
 
-// publishPatience is how long publishers wait for Redis. A machine that is busy with other tests
-// may keep them waiting once.
+// publishPatience is how long publishers wait for Redis. It is generous, because other tests may
+// keep the machine busy.
 const publishPatience = 700 * time.Millisecond
 
-// outcome is what a row prints.
+// outcome is the result of a row, which is printed.
 type outcome struct {
 	row
 	took              time.Duration // of the fault
@@ -75,11 +75,13 @@ type outcome struct {
 	verdict           string
 }
 
-// TestDrill lets one thing after another happen to a whole installation under steady traffic, with
-// checking clients of every dialect on every transport, and prints a table of what they saw. Rows
-// that the guarantee covers have no losses; of the others every loss was reported to the client.
+// TestDrill causes one fault after another in a whole installation under steady traffic. Clients of
+// every dialect on every transport check what they receive, and the test prints a table of it. Rows
+// that the guarantee covers must have no losses; in the others, every loss must be reported to the
+// client.
 //
-// E2E_DRILL is a regular expression for the rows to run, of all; without it the short form runs.
+// E2E_DRILL is a regular expression for the names of the rows to run; without it the short form
+// runs.
 func TestDrill(t *testing.T) {
 	pattern, long := os.LookupEnv("E2E_DRILL")
 	chosen, err := regexp.Compile(pattern)
@@ -104,7 +106,7 @@ func TestDrill(t *testing.T) {
 	fmt.Print(format(table))
 }
 
-// runRows runs rows that want the same shape of Redis, in one world as long as it is whole.
+// runRows runs rows with the same shape of Redis, in the same world as long as it is intact.
 func runRows(t *testing.T, rows []row) (table []outcome) {
 	var w *World
 	for _, r := range rows {
@@ -124,8 +126,8 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 			table = append(table, o)
 			fmt.Fprintf(os.Stderr, "%v: %s: %s\n", r.redis, r.name, o.verdict)
 		})
-		// After a loss, readers who come from before it get a gap for a day: the next rows
-		// want none.
+		// After a loss, readers with an older id get a gap for a day, which the next rows do not
+		// expect.
 		if !whole || r.loses || r.env != nil {
 			w = nil
 		}
@@ -217,7 +219,7 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 		t.Errorf("%d messages were not accepted", o.unknown)
 	}
 	if r.Untold > 0 {
-		t.Errorf("%d losses, or what comes of them, of which the reader was not told: %q", r.Untold, r.Faults)
+		t.Errorf("%d losses, or what comes of them, without a note to the reader: %q", r.Untold, r.Faults)
 	}
 	limit := int64(maxPeak)
 	if raceBuilt() {
@@ -227,7 +229,7 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 		t.Errorf("an edge had %d MB, a publisher %d", o.edge>>20, o.publisher>>20)
 	}
 	if o.loses {
-		// Where Redis has lost ids and nobody knows how many, a reader gets again what is left. All
+		// If Redis has lost an unknown number of ids, a reader may get the rest again. Everything
 		// else is a fault.
 		if r.Crossed+r.Foreign > 0 {
 			t.Errorf("%v; foreign %d: %q", r, r.Foreign, r.Faults)
@@ -235,14 +237,14 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	} else {
 		c.verdict(t, r)
 		if r.Gaps > 0 {
-			t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+			t.Errorf("clients got %d notes of a gap, and nothing was lost", r.Gaps)
 		}
 	}
 	switch {
 	case t.Failed():
 		o.verdict = "FAILED"
 	case o.loses:
-		o.verdict = "ok: all told"
+		o.verdict = "ok: all reported"
 	default:
 		o.verdict = "ok"
 	}

@@ -34,7 +34,7 @@ func (c *crowd) traffic(ctx context.Context, rate int) *traffic {
 					return
 				case <-time.After(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(rate)))):
 				}
-				// What is on its way has its answer, also after the end.
+				// A post that is under way gets its answer, also after the end.
 				posted := time.Now()
 				_ = c.ledger.Post(func() error { return send(context.WithoutCancel(ctx)) }, letters...)
 				took := int64(time.Since(posted))
@@ -53,9 +53,9 @@ func (f *traffic) stop() time.Duration {
 	return time.Duration(f.slowest.Load())
 }
 
-// closing posts one more message to every channel, and waits until all readers have those that are
-// for them: with them they have whatever comes before, as long as order is kept, and what they do
-// not have then is lost.
+// closing posts one more message to every channel, and waits until all readers have theirs. As long
+// as order is kept, readers then have everything that came before, and what they do not have is
+// lost.
 func (c *crowd) closing(ctx context.Context) error {
 	const together = 50
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
@@ -95,9 +95,9 @@ func (c *crowd) closing(ctx context.Context) error {
 	return nil
 }
 
-// missing counts the letters that a subscriber should have and has not. One that began from
-// nowhere, and late, is due only what came after its first id: nothing, as long as it has been told
-// none. What others received shows which id a message has.
+// missing counts the letters that a subscriber should have and does not have. One that began
+// without an id must get only what came after its first id, and nothing as long as it has received
+// none. The id of a message is known from what others received.
 func (c *crowd) missing(s Subscriber, letters []Letter) (n int) {
 	due := make(map[string]string) // ids, as far as they are known, by body
 	for _, l := range letters {
@@ -126,7 +126,7 @@ func (c *crowd) missing(s Subscriber, letters []Letter) (n int) {
 	return n
 }
 
-// comeBack lets every client connect once more, when there is nothing left for it.
+// comeBack lets every client connect once more, which must get nothing.
 func (c *crowd) comeBack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

@@ -30,12 +30,13 @@ func scale(t *testing.T, name string, usual, short int) int {
 	return n
 }
 
-// usualPortals is how many portals share the installation in the fault run; 0 is a personal one.
+// usualPortals is how many portals share the installation in the fault run; 0 is one personal
+// portal.
 const usualPortals = 3
 
-// TestFaultRun is the guarantee: clients of every dialect that come and go by every transport,
-// while edges are killed and restarted, nginx is reloaded and an edge loses Redis, have exactly
-// what was accepted for them, in id order and from their own portal.
+// TestFaultRun checks the guarantee. Clients of every dialect come and go by every transport, while
+// edges are killed and restarted, nginx is reloaded and an edge loses Redis. Each must receive
+// exactly what was accepted for it, in id order and from its own portal.
 //
 // E2E_MESSAGES, E2E_CLIENTS, E2E_RATE (messages a second) and E2E_PORTALS change its size.
 func TestFaultRun(t *testing.T) {
@@ -67,7 +68,7 @@ func TestFaultRun(t *testing.T) {
 	if err := <-faults; err != nil {
 		t.Fatal(err)
 	}
-	crowd.settle(t)
+	crowd.awaitAll(t)
 
 	r := crowd.ledger.Check(crowd.subscribers)
 	done, unknown := crowd.ledger.Counts()
@@ -97,11 +98,11 @@ func TestFaultRun(t *testing.T) {
 	}
 	crowd.verdict(t, r)
 	if r.Gaps > 0 {
-		t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+		t.Errorf("clients got %d notes of a gap, and nothing was lost", r.Gaps)
 	}
 }
 
-// misfortunes lets happen what the guarantee is about, one after another as progress goes on.
+// misfortunes causes the faults, one after another, as the posts progress.
 func (w *World) misfortunes(ctx context.Context, progress func() float64) error {
 	at := func(share float64) error {
 		for progress() < share {
@@ -139,7 +140,7 @@ func (w *World) misfortunes(ctx context.Context, progress func() float64) error 
 			return w.Edges[1].Start(ctx)
 		}},
 		{0.50, func() error { return w.Nginx.Signal(syscall.SIGHUP) }},
-		// All portals have new keys; what was signed with the old ones goes on.
+		// All portals get new keys. What was signed with the old ones is still accepted.
 		{0.60, func() error {
 			if w.Portals[0].ClientID == "" {
 				return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// JSON is the dialect of readers of one's own: an array of records.
+// JSON is the dialect for an operator's own readers: an array of records.
 type JSON struct{}
 
 // Query asks for the dialect.
@@ -18,7 +18,7 @@ func (JSON) Query(query url.Values) { query.Set("format", "json") }
 // Frame returns the type of its WebSocket messages.
 func (JSON) Frame() websocket.MessageType { return websocket.MessageText }
 
-// Records takes an array apart.
+// Records decodes an array.
 func (JSON) Records(payload []byte) ([]Record, error) {
 	var elements []json.RawMessage
 	if err := json.Unmarshal(payload, &elements); err != nil {
@@ -37,7 +37,7 @@ func (JSON) Records(payload []byte) ([]Record, error) {
 	return records, nil
 }
 
-// jsonRecord reads one record, which is also what an event of a stream is made of.
+// jsonRecord decodes one record, which is also the data of an event of a stream.
 func jsonRecord(text []byte) (Record, error) {
 	var fields struct {
 		ID          uint64
@@ -73,8 +73,8 @@ func (RPC) Query(query url.Values) { query.Set("jsonRpc", "true") }
 // Frame returns the type of its WebSocket messages.
 func (RPC) Frame() websocket.MessageType { return websocket.MessageText }
 
-// Records takes a request, or an array of them, apart. A request with an id would want an answer,
-// and is no message.
+// Records decodes a request or an array of them. A request with an id would need an answer, and is
+// not a message.
 func (RPC) Records(payload []byte) ([]Record, error) {
 	requests := []json.RawMessage{payload}
 	if len(payload) > 0 && payload[0] == '[' {
@@ -118,7 +118,7 @@ func (RPC) Heartbeat(payload []byte) (answer string, ok bool) {
 // Receipt implements [Talker].
 func (RPC) Receipt(r Record) string { return "mack:" + r.MID }
 
-// strictly decodes an object that has no other members than v.
+// strictly decodes an object, whose members must all be in v.
 func strictly(text []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()

@@ -10,14 +10,14 @@ import (
 	"pushgate/internal/channel"
 )
 
-// Ledger is what was published, to be held against what arrived. Bodies are the keys: no two posts
-// may have the same, whatever their portals.
+// Ledger records what was published, to compare it with what arrived. Bodies are the keys: no two
+// posts may have the same, not even of different portals.
 type Ledger struct {
 	mu    sync.Mutex
 	posts map[string]*post
 }
 
-// Letter is one message that is to be posted.
+// Letter is a message to post.
 type Letter struct {
 	Portal   string // clientId; empty for the personal portal
 	Body     string
@@ -30,8 +30,8 @@ type post struct {
 	at       time.Time
 }
 
-// Post publishes letters together by send and notes the outcome. What has an unknown outcome must
-// not be sent again: it could come twice.
+// Post publishes letters together by send and records the outcome. Letters with an unknown outcome
+// must not be sent again: they could arrive twice.
 func (l *Ledger) Post(send func() error, letters ...Letter) error {
 	posts := make([]*post, len(letters))
 	l.mu.Lock()
@@ -52,7 +52,7 @@ func (l *Ledger) Post(send func() error, letters ...Letter) error {
 	return err
 }
 
-// Counts returns how many posts were accepted, and of how many nobody knows.
+// Counts returns how many posts were accepted, and how many have an unknown outcome.
 func (l *Ledger) Counts() (accepted, unknown int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,8 +66,8 @@ func (l *Ledger) Counts() (accepted, unknown int) {
 	return accepted, unknown
 }
 
-// Subscriber is a client, the channels that it watches, its user's among them, and a word for what
-// kind of client it is.
+// Subscriber is a client, the channels that it watches, including its user's, and the name of its
+// kind.
 type Subscriber struct {
 	*Client
 	Kind     string
@@ -82,11 +82,11 @@ func (s Subscriber) watches(l Letter) bool {
 // Way is how a message came: the kind of its reader and the transport.
 type Way struct{ Kind, Transport string }
 
-// Report is what became of what was published.
+// Report is the outcome of a comparison.
 type Report struct {
 	Lost, Doubled, Disordered int
 	Crossed                   int // that came to a reader of another portal
-	// Arrivals at a reader of the portal for whom they were not, or that nobody posted.
+	// Arrivals at a reader for whom they were not, or that were never posted.
 	Foreign  int
 	Arrivals int
 	Gaps     int // notes of one, to all clients
@@ -107,7 +107,7 @@ func (r Report) String() string {
 // Delay returns the delay that the share q of the arrivals did not exceed.
 func (r Report) Delay(q float64) time.Duration { return Quantile(r.Delays, q) }
 
-// Quantile returns the value that the share q of some ascending ones does not exceed; 0 if there
+// Quantile returns the value that the share q of ascending values does not exceed; 0 if there
 // are none.
 func Quantile(ascending []time.Duration, q float64) time.Duration {
 	if len(ascending) == 0 {
@@ -121,7 +121,7 @@ func (r Report) OK() bool {
 	return r.Lost+r.Doubled+r.Disordered+r.Crossed+r.Foreign+len(r.Faults) == 0
 }
 
-// Await returns when every subscriber has what it is due, or with an error when ctx ends.
+// Await returns when every subscriber has all its messages, or with an error when ctx ends.
 func (l *Ledger) Await(ctx context.Context, subscribers []Subscriber) error {
 	for {
 		r := l.Check(subscribers)
@@ -136,9 +136,9 @@ func (l *Ledger) Await(ctx context.Context, subscribers []Subscriber) error {
 	}
 }
 
-// Check holds the arrivals against the posts. Of a post with an unknown outcome, either all of its
-// subscribers must have it or none. A message must have the same id for all who have it: with that,
-// and ids that rise for each of them, all have one order.
+// Check compares the arrivals with the posts. A post with an unknown outcome must have reached
+// either all of its subscribers or none. A message must have the same id for all readers. Since the
+// ids rise for each reader, all of them then have the same order.
 func (l *Ledger) Check(subscribers []Subscriber) Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +203,7 @@ func (l *Ledger) Check(subscribers []Subscriber) Report {
 	return r
 }
 
-// judge counts what is wrong with one arrival, and reports whether it counts as having come.
+// judge counts what is wrong with one arrival, and reports whether its message counts as received.
 func (r *Report) judge(s Subscriber, a Arrival, p *post, again bool) bool {
 	switch {
 	case p != nil && p.Portal != s.Portal:

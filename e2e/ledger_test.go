@@ -17,7 +17,7 @@ import (
 // mid returns an id of the tests.
 func mid(n int) string { return fmt.Sprintf("1795226210%016d", n) }
 
-// TestLedger: what it counts, by readers of two portals that have the same channel.
+// TestLedger checks the counts, with readers of two portals that have the same channel.
 func TestLedger(t *testing.T) {
 	id, other := NewChannel(), NewChannel()
 	anna, bert, carl, dora := "anna", "bert", "carl", "dora" // the last is of another portal
@@ -87,8 +87,8 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-// Who begins from nowhere between two letters was once waited for in vain, as if the first one were
-// due.
+// A subscriber that begins without an id between two letters need not get the first one. Await once
+// waited for it in vain.
 func TestLateBeginnerIsNotWaitedFor(t *testing.T) {
 	id := NewChannel()
 	letters := []Letter{{Body: "1", Channels: []channel.ID{id}}, {Body: "2", Channels: []channel.ID{id}}}
@@ -115,13 +115,13 @@ func TestLateBeginnerIsNotWaitedFor(t *testing.T) {
 		}
 	}
 	if got := (&crowd{subscribers: []Subscriber{subscriber("", second)}}).missing(subscriber("", second), letters); got != 1 {
-		t.Errorf("%d are missing of a letter that nobody has yet, want 1", got)
+		t.Errorf("%d are missing of a letter that no reader has yet, want 1", got)
 	}
 }
 
-// TestLossIsSeen: the fault run would notice. Messages are accepted while everybody is away, Redis
-// comes back with nothing, and each of these messages must be missed, by each client that it was
-// for; what is published then is not.
+// TestLossIsSeen: the fault run would notice a loss. Messages are accepted while all clients are
+// away, and Redis restarts empty. The report must have each of these messages as lost, for each of
+// its clients, and none that is published later.
 func TestLossIsSeen(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=100ms"}})
 	crowd := newCrowd(t, w, 2*len(kinds), 2)
@@ -135,7 +135,7 @@ func TestLossIsSeen(t *testing.T) {
 	crowd.publish(t, 120, 400, &accepted)
 	away := crowd.ledger.Check(crowd.subscribers)
 	if away.Lost == 0 {
-		t.Fatal("everything arrived, and nobody was there")
+		t.Fatal("everything arrived, and no client was there")
 	}
 	w.Redis.Kill()
 	if err := w.Redis.Start(t.Context()); err != nil {
@@ -161,8 +161,8 @@ func TestLossIsSeen(t *testing.T) {
 	}
 }
 
-// TestPortalCalls: what would make one of the known clients ask the portal is counted, and nothing
-// else is.
+// TestPortalCalls: everything that would make one of the known clients ask the portal is counted,
+// and nothing else.
 func TestPortalCalls(t *testing.T) {
 	c := Client{}
 	for i, body := range []string{
@@ -192,7 +192,7 @@ func TestPortalCalls(t *testing.T) {
 	}
 }
 
-// TestUntold: of what went wrong, that counts whose reader has no note of a gap.
+// TestUntold: a loss counts as untold if its reader has no note of a gap.
 func TestUntold(t *testing.T) {
 	id := NewChannel()
 	var l Ledger

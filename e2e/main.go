@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package whose worlds need the programs: it builds them, passes their
-// directory to use, and returns the exit code. E2E_RACE in the environment builds them with the
-// race detector.
+// Main runs the tests of a package whose worlds need the programs. It builds them, passes their
+// directory to use, and returns the exit code. With E2E_RACE in the environment, it builds them
+// with the race detector.
 func Main(m *testing.M, use func(bin string)) int {
 	flag.Parse()
 	for _, program := range []string{"redis-server", "nginx"} {
@@ -34,7 +34,7 @@ func Main(m *testing.M, use func(bin string)) int {
 	return m.Run()
 }
 
-// Build puts programs of one module of the repository into dir. The module is named by its
+// Build builds programs of one module of the repository into dir. The module is named by its
 // directory, such as "." or "tools/load".
 func Build(dir, module string, packages ...string) error {
 	return BuildTags(dir, "", module, packages...)
@@ -54,7 +54,7 @@ func BuildTags(dir, tags, module string, packages ...string) error {
 	return nil
 }
 
-// raceBuilt reports whether the programs have the race detector in them, by the environment's will.
+// raceBuilt reports whether the environment demands programs with the race detector.
 func raceBuilt() bool { return os.Getenv("E2E_RACE") != "" }
 
 // Missing ends a test for which the machine lacks something: skipped, or failed if the environment

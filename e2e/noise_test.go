@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// TestNoise sends random requests and frames, most of them almost right, to nginx and to the
-// programs themselves. They stay up and ready, nothing panics, and what they held for it is freed
-// back.
+// TestNoise sends random requests and frames, most of them almost valid, to nginx and to the
+// programs. They stay up and ready, nothing panics, and afterwards they free the memory.
 func TestNoise(t *testing.T) {
 	total := scale(t, "E2E_NOISE", 10_000, 1_500)
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: []string{"PUSHGATE_LOG_LEVEL=debug"},
@@ -77,7 +76,7 @@ func TestNoise(t *testing.T) {
 	if upgraded.Load() < int64(total/20) {
 		t.Error("hardly any noise reached the WebSockets")
 	}
-	// And it works as before.
+	// The service still works.
 	selfTest(t, w)
 }
 
@@ -99,8 +98,8 @@ func usage(t *testing.T, programs []*Process) (all []use) {
 	return all
 }
 
-// disturb makes one connection, sends one thing, reads a little, and hangs up. It reports whether
-// it was a WebSocket in between: then it sent frames too.
+// disturb makes one connection, sends one request, reads a little, and closes the connection. It
+// reports whether that became a WebSocket, on which it has sent frames too.
 func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 	to := []string{w.Public, w.Internal, w.Edges[0].Addr, w.Publishers[0].Addr}[random.IntN(4)]
 	conn, err := net.Dial("tcp", to)
@@ -117,7 +116,7 @@ func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 	if random.IntN(8) == 0 {
 		request = mutate(random, request)
 	} else if upgrade && !strings.Contains(request, "-Encoding: ") && !strings.Contains(request, "-Length: ") {
-		// Nobody waits for a body: it is answered, be it late on a busy machine.
+		// The request is answered without a wait for its body, if late on a busy machine.
 		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
 	}
 	if _, err := io.WriteString(conn, request); err != nil {
@@ -142,7 +141,7 @@ func (w *World) disturb(random *rand.Rand) (upgraded bool) {
 	return upgraded
 }
 
-// request makes a request that is right in most of its parts.
+// request makes a request that is mostly valid.
 func (w *World) request(random *rand.Rand) (text string, upgrade bool) {
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	id := NewChannel()
@@ -179,7 +178,7 @@ func (w *World) request(random *rand.Rand) (text string, upgrade bool) {
 	return b.String() + "\r\n" + body, upgrade
 }
 
-// noise returns up to n characters of which some mean something somewhere.
+// noise returns up to n characters, some of which have a meaning in some syntax.
 func noise(random *rand.Rand, n int) string {
 	const letters = "abcdef0123456789/:.%&=?#!{}\"\\\x00\x7f\xffNGINXMSE"
 	b := make([]byte, random.IntN(n+1))
@@ -198,8 +197,8 @@ func mutate(random *rand.Rand, s string) string {
 	return string(b[:random.IntN(len(b)+1)])
 }
 
-// frame makes a client's frame: any opcode, any bits, masked or not, with a length that may be a
-// lie.
+// frame makes a client's frame: any opcode, any bits, masked or not, with a length that may be
+// wrong.
 func frame(random *rand.Rand) []byte {
 	payload := []byte(noise(random, 125))
 	first := byte(0x80 | []int{0, 1, 2, 8, 9, 10, 3, 15}[random.IntN(8)])

@@ -14,9 +14,9 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestSilentLink: the links of all edges to Redis stand still, without a word, while messages are
-// published. Once they go on by themselves; once they turn out to be dead, and what they held is
-// lost.
+// TestSilentLink: the connections of all edges to Redis stall while messages are published. The
+// first time they go on by themselves. The second time they turn out to be dead, and what was under
+// way is lost.
 func TestSilentLink(t *testing.T) {
 	silence := 2500 * time.Millisecond
 	if testing.Short() {
@@ -48,7 +48,7 @@ func TestSilentLink(t *testing.T) {
 				link.Resume()
 			}
 			posting.Wait()
-			crowd.settle(t)
+			crowd.awaitAll(t)
 			r := crowd.ledger.Check(crowd.subscribers)
 			t.Logf("%v (%d messages, %d of them in the silence of %v; %d deliveries; longest %v)", r, accepted.Load(), during, silence, r.Arrivals, r.Delay(1))
 			if during == 0 {
@@ -56,15 +56,16 @@ func TestSilentLink(t *testing.T) {
 			}
 			crowd.verdict(t, r)
 			if r.Gaps > 0 {
-				t.Errorf("clients were told of %d gaps, and nothing was lost", r.Gaps)
+				t.Errorf("clients got %d notes of a gap, and nothing was lost", r.Gaps)
 			}
 		})
 	}
 }
 
-// TestRedisRestartedEmpty: Redis dies and comes back with nothing. Publishers say so at once and
-// accept again; nobody is sent away, nothing waits for ids to catch up, and what is published then
-// arrives, under higher ids than before. Each client gets a note that something may be missing.
+// TestRedisRestartedEmpty: Redis dies and comes back empty. Publishers refuse posts at once, and
+// later accept them again. No client is disconnected, nothing waits for ids to catch up, and new
+// messages arrive, under higher ids than before. Each client gets a note that messages may be
+// missing.
 func TestRedisRestartedEmpty(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=100ms"}})
 	crowd := newCrowd(t, w, 20, 4)
@@ -100,7 +101,7 @@ func TestRedisRestartedEmpty(t *testing.T) {
 
 	crowd.publish(t, 400, 400, &accepted)
 	arrived(t, crowd)
-	crowd.settle(t)
+	crowd.awaitAll(t)
 	r := crowd.ledger.Check(crowd.subscribers)
 	_, unknown := crowd.ledger.Counts()
 	t.Logf("%v (%d messages, %d with unknown outcome, %d deliveries); ids %v, then %v", r, accepted.Load(), unknown, r.Arrivals, before, newest(t, crowd))
@@ -112,13 +113,13 @@ func TestRedisRestartedEmpty(t *testing.T) {
 		}
 		gaps += n
 	}
-	t.Logf("%v gaps, of which clients were told %d times", gaps, r.Gaps)
+	t.Logf("%v gaps, and %d notes to clients", gaps, r.Gaps)
 	if gaps < float64(len(crowd.subscribers)) {
 		t.Errorf("%v gaps were counted for %d clients", gaps, len(crowd.subscribers))
 	}
 	for _, s := range crowd.subscribers {
 		if s.Gaps() == 0 {
-			t.Errorf("%s was not told that messages may be missing", s.Name)
+			t.Errorf("%s got no note that messages may be missing", s.Name)
 		}
 	}
 	if after := newest(t, crowd); after.Epoch <= before.Epoch {
@@ -127,7 +128,7 @@ func TestRedisRestartedEmpty(t *testing.T) {
 	crowd.verdict(t, r)
 }
 
-// arrived waits until the crowd has what was published so far.
+// arrived waits until the crowd has everything that was published so far.
 func arrived(t *testing.T, c *crowd) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -137,7 +138,7 @@ func arrived(t *testing.T, c *crowd) {
 	}
 }
 
-// newest returns the highest id that anybody has.
+// newest returns the highest id that any client has.
 func newest(t *testing.T, c *crowd) (highest proto.ID) {
 	t.Helper()
 	for _, s := range c.subscribers {

@@ -23,7 +23,7 @@ func askRaw(t *testing.T, addr, method, path, query, body string) int {
 }
 
 // TestDotSegmentsThroughNginx tries to reach publishing, statistics and registration by paths that
-// nginx takes for others, at both of its listeners and past it. Everybody here is in an allowed
+// nginx reads as others, at both of its listeners and without it. All requests come from an allowed
 // network.
 func TestDotSegmentsThroughNginx(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
@@ -43,7 +43,8 @@ func TestDotSegmentsThroughNginx(t *testing.T) {
 	for _, path := range paths {
 		for _, method := range []string{"GET", "POST"} {
 			for _, at := range []string{w.Public, w.Publishers[0].Addr, w.Edges[0].Addr} {
-				if status := askRaw(t, at, method, path, query, "hello"); status != 404 && status != 400 { // nginx says 400 above the root
+				// Nginx says 400 above the root.
+				if status := askRaw(t, at, method, path, query, "hello"); status != 404 && status != 400 {
 					t.Errorf("%s %s at %s: %d", method, path, at, status)
 				}
 			}
@@ -78,7 +79,8 @@ func TestPathsWithoutASlash(t *testing.T) {
 			{w.Internal, "GET", "/server-stat", "", "", 200},
 			{w.Internal, "POST", "/bitrix/api", signature, call, 200},
 			{w.Public, "POST", "/bitrix/api", signature, call, 200},
-			{w.Public, "POST", "/bitrix/rest", signed, "x", 400}, // said of the missing public id
+			// Refused for the missing public id.
+			{w.Public, "POST", "/bitrix/rest", signed, "x", 400},
 			{w.Public, "POST", "/bitrix/pubweb", signed, "x", 400},
 			{w.Public, "POST", "/bitrix/pub", "CHANNEL_ID=" + id.String(), "hello", 404},
 			{w.Public, "POST", "/rest", signed, "x", 404}, // the portal's own

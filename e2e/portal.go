@@ -19,18 +19,18 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
+	"pushgate/internal/wire/pb"
 )
 
-// Portal is one customer of a [World]: it signs, and posts as portals of every generation do.
+// Portal is one portal of a [World]. It signs, and posts like portals of every generation.
 type Portal struct {
 	ClientID string // empty if it has the installation for itself
 	HostID   string
 	Keys     []string     // the first signs, all of them verify
 	Signer   *sign.Signer // with the key that it had first
-	// What is answered with 503 is posted again, as the same by its key: on a busy machine Redis
-	// may be late.
+	// A post that is answered 503 is repeated, with the same idempotency key: on a busy machine
+	// Redis may be late.
 	Repeats bool
 
 	world   *World
@@ -51,7 +51,7 @@ func newPortal(w *World, number int) (*Portal, error) {
 	return p, err
 }
 
-// writePortals writes the file that names several portals, all of it at once, and returns its path.
+// writePortals writes the file of several portals in one step, and returns its path.
 func writePortals(dir string, portals []*Portal) (path string, err error) {
 	type limits struct {
 		Payload     int `json:"payload"`
@@ -84,8 +84,8 @@ func writePortals(dir string, portals []*Portal) (path string, err error) {
 	return path, os.Rename(path+".new", path)
 }
 
-// ChangeKeys puts a new key before the one that each portal has, has the programs read it, and
-// returns when all of them know it. It is for a world of several portals.
+// ChangeKeys gives each portal a new key before its old one, makes the programs read the file, and
+// returns when all of them have done so. It is for a world of several portals.
 func (w *World) ChangeKeys(ctx context.Context) error {
 	for i, p := range w.Portals {
 		p.Keys = append([]string{fmt.Sprintf("%s: new key of portal %d", Key, i+1)}, p.Keys...)
@@ -124,7 +124,7 @@ func (w *World) ChangeKeys(ctx context.Context) error {
 	return nil
 }
 
-// expectOK makes a request, and returns an error unless it is answered with 200.
+// expectOK makes a request, and returns an error unless it is answered 200.
 func (w *World) expectOK(ctx context.Context, method, url, body string) error {
 	status, answer, err := w.Do(ctx, method, url, body)
 	if err == nil && status != http.StatusOK {
@@ -184,7 +184,7 @@ func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter)
 	}
 	_, text, err := p.send(ctx, "/bitrix/pub/?binaryMode=true&hostname=portal.example.com", batch, hangUp)
 	if err == nil && len(text) != 0 {
-		err = fmt.Errorf("an answer of %q to what is no question", text)
+		err = fmt.Errorf("unexpected answer %q", text)
 	}
 	return err
 }
@@ -236,8 +236,8 @@ func (p *Portal) PostRPC(ctx context.Context, hangUp bool, letters ...Letter) er
 	return nil
 }
 
-// Call posts one call or several of version 5, and returns the answer, whatever is in it. The error
-// is nil for status 200 only.
+// Call posts one or several calls of version 5, and returns the answer, which may contain errors.
+// The error is nil for status 200 only.
 func (p *Portal) Call(ctx context.Context, body []byte) (answer string, err error) {
 	_, text, err := p.send(ctx, "/bitrix/api/?hostname=portal.example.com&hostId="+p.HostID, body, false)
 	return string(text), err

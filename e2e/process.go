@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// readyWithin is how long a program may take to be ready, on a machine that is busy with tests.
+// readyWithin is how long a program may take to become ready on a busy machine.
 const readyWithin = 20 * time.Second
 
 // Process is one program of a [World], which may be stopped, killed and started again. Its methods
-// are not to be called concurrently.
+// must not be called concurrently.
 type Process struct {
 	Name  string
 	Addr  string // where it serves; empty for Redis
@@ -107,7 +107,7 @@ func (p *Process) Await(ctx context.Context, cond func(context.Context) error) e
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Kill ends the program at once, and those that it has started, and waits until it has gone.
+// Kill kills the program and those that it has started, and waits until it has ended.
 func (p *Process) Kill() {
 	if p.cmd == nil {
 		return
@@ -117,8 +117,8 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Stop asks the program to leave and waits until it has. It is an error if it leaves with one, or
-// not within a minute.
+// Stop asks the program to leave and waits for its end. It returns an error if the exit code is not
+// 0, or if the program does not end within a minute.
 func (p *Process) Stop() error {
 	if p.cmd == nil {
 		return nil
@@ -153,7 +153,7 @@ func (p *Process) Metric(ctx context.Context, series string) (float64, error) {
 	return 0, nil
 }
 
-// Peak returns the bytes of memory that the program has had at most since its start, or the last
+// Peak returns the most bytes of memory that the program has used since its start or the last
 // [Process.ResetPeak]; 0 if it does not run. It may be called concurrently with all methods.
 func (p *Process) Peak() int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid.Load()))
@@ -175,7 +175,7 @@ func (p *Process) ResetPeak() {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.pid.Load()), []byte("5"), 0)
 }
 
-// Log returns what the program has written, over all its lives.
+// Log returns what the program has written since its first start.
 func (p *Process) Log() []byte {
 	text, err := os.ReadFile(p.log())
 	if err != nil {
@@ -211,8 +211,8 @@ func get(ctx context.Context, url string) (string, error) {
 	return string(body), err
 }
 
-// launcher starts all programs from one thread that lives as long as they may: the kernel ends them
-// with it, also when the test binary is killed or panics.
+// launcher starts all programs from one thread, which lives as long as the test binary. The kernel
+// kills them with that thread, also when the test binary is killed or panics.
 type launcher struct {
 	jobs chan func()
 	done sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Shape is what the Redis of a [World] is made of.
+// Shape is the kind of Redis installation of a [World].
 type Shape int
 
 // The shapes.
@@ -27,13 +27,13 @@ func (s Shape) String() string {
 	return [...]string{"single", "sentinel", "cluster", "cluster+replicas"}[s]
 }
 
-// ports returns how many a shape needs.
+// ports returns how many ports a shape needs.
 func (s Shape) ports() int { return [...]int{0, 5, 6, 12}[s] }
 
-// masterName is what the sentinels call the master.
+// masterName is the sentinels' name for the master.
 const masterName = "main"
 
-// slots are how many parts the keys of a cluster are in.
+// slots is the number of hash slots of a cluster.
 const slots = 16384
 
 // startRedis runs Redis, and returns the URL by which the programs find it.
@@ -48,7 +48,7 @@ func (w *World) startRedis(ctx context.Context, o Options, next func() string) (
 	}
 }
 
-// server makes one server of Redis, with a directory of its own.
+// server makes one Redis server with its own directory.
 func (w *World) server(o Options, name, addr string, args ...string) (*Process, error) {
 	dir := filepath.Join(w.dir, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -82,7 +82,8 @@ func where(addr string) []string {
 	return []string{"--bind", host, "--port", port}
 }
 
-// Command asks a server or sentinel of Redis. An answer that is an error is one.
+// Command sends a command to a Redis server or sentinel. An error in the answer is returned as an
+// error.
 func (p *Process) Command(ctx context.Context, words ...string) (answer string, err error) {
 	at := []string{"-e", "-s", p.Addr}
 	if !strings.HasPrefix(p.Addr, "/") {
@@ -175,7 +176,7 @@ func (w *World) sentinel(name, addr, masterHost, masterPort string) (*Process, e
 	return p, nil
 }
 
-// Master returns the server that the sentinels take for the master.
+// Master returns the server that is the master according to the sentinels.
 func (w *World) Master(ctx context.Context) (*Process, error) {
 	answer, err := w.Sentinels[0].Command(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", masterName)
 	if err != nil {
@@ -250,7 +251,7 @@ func (w *World) startCluster(ctx context.Context, o Options, next func() string)
 	return "redis+cluster://" + strings.Join(addrs, ","), nil
 }
 
-// awaitCluster returns when all nodes say that the cluster is well, and something else.
+// awaitCluster returns when all nodes report that the cluster works, and also a given text.
 func (w *World) awaitCluster(ctx context.Context, besides string) error {
 	for _, p := range w.Servers {
 		if err := p.Await(ctx, func(ctx context.Context) error {

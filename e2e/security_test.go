@@ -18,8 +18,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestNginxTellsNoSecret kills edges and publishers behind nginx: it logs that they are gone, and
-// nothing of what clients asked them.
+// TestNginxTellsNoSecret kills edges and publishers behind nginx. nginx logs that they are down,
+// but no secret of the requests.
 func TestNginxTellsNoSecret(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
 	id := NewChannel()
@@ -34,7 +34,8 @@ func TestNginxTellsNoSecret(t *testing.T) {
 		}
 		for _, url := range []string{w.Internal + "/bitrix/pub/?CHANNEL_ID=" + list + "&signature=" + signature, w.Internal + "/bitrix/api/?signature=" + signature,
 			w.Public + "/bitrix/rest/?CHANNEL_ID=" + list} {
-			if _, _, err := w.Do(t.Context(), "POST", "http://"+url, strings.Repeat("x", 5<<20)); err != nil { // too large, if anybody looks
+			// Too large, if anybody looks.
+			if _, _, err := w.Do(t.Context(), "POST", "http://"+url, strings.Repeat("x", 5<<20)); err != nil {
 				t.Error(err)
 			}
 			if _, _, err := w.Do(t.Context(), "POST", "http://"+url, "hello"); err != nil {
@@ -71,7 +72,7 @@ func TestNginxTellsNoSecret(t *testing.T) {
 	}
 	for _, gone := range append(w.Edges, w.Publishers...) {
 		if !strings.Contains(text, "upstream="+gone.Addr) && !strings.Contains(text, ", "+gone.Addr) {
-			t.Errorf("the log does not say that %s is gone:\n%s", gone.Name, text)
+			t.Errorf("the log does not have that %s is down:\n%s", gone.Name, text)
 		}
 	}
 	for _, p := range append(w.Edges, w.Publishers...) {
@@ -82,12 +83,13 @@ func TestNginxTellsNoSecret(t *testing.T) {
 }
 
 // TestOriginsThroughNginx: with a list of origins, pages of other hosts can neither open a
-// WebSocket nor read a poll or a stream. What is no page has no origin.
+// WebSocket nor read a poll or a stream. Clients that are not pages have no origin.
 func TestOriginsThroughNginx(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_ORIGINS=portal.example.com,*.example.org,https://secure.example.net", "PUSHGATE_DRAIN=100ms", "PUSHGATE_POLL_TIMEOUT=100ms"}})
 	query := "/?CHANNEL_ID=" + w.Signed(NewChannel())
 	for origin, allowed := range map[string]bool{
-		"": true, "https://portal.example.com": true, "https://PORTAL.example.com": true, "https://a.example.org": true, "http://127.0.0.1": true, // its own host
+		// Its own host.
+		"": true, "https://portal.example.com": true, "https://PORTAL.example.com": true, "https://a.example.org": true, "http://127.0.0.1": true,
 		"https://secure.example.net": true, "http://secure.example.net": false,
 		"https://evil.test": false, "https://example.org": false, "https://portal.example.com.evil.test": false, "https://evil.test/portal.example.com": false, "null": false,
 	} {
@@ -125,9 +127,9 @@ func TestOriginsThroughNginx(t *testing.T) {
 	}
 }
 
-// TestKeyRotation changes the key of a personal portal under its open connection, without a restart
-// of anything: each key is good from when it is in the file until it is taken out, for all that it
-// signs, and a broken file changes nothing.
+// TestKeyRotation changes the key of a personal portal under its open connection, without a
+// restart. Each key is valid from when it is in the file until it is removed, for everything that
+// it signs. A broken file changes nothing.
 func TestKeyRotation(t *testing.T) {
 	const before, after = "the key that is going away", "the key that is to come"
 	path := filepath.Join(t.TempDir(), "portals.json")
@@ -204,7 +206,8 @@ func TestKeyRotation(t *testing.T) {
 				{"question", "GET", w.Internal + "/bitrix/pub/?CHANNEL_ID=" + id.String() + "&signature=" + s.SignBody([]byte(id.String())), "", 200, 403},
 				{"poll", "GET", w.Public + "/bitrix/sub/?CHANNEL_ID=" + list(key), "", 304, 400},
 				{"poll with a token", "GET", w.Public + "/bitrix/sub/?token=" + token, "", 304, 400},
-				{"batch of a client", "POST", w.Public + "/bitrix/rest/?CHANNEL_ID=" + own, "", 400, 400}, // recognised by its text
+				// Recognised by its text.
+				{"batch of a client", "POST", w.Public + "/bitrix/rest/?CHANNEL_ID=" + own, "", 400, 400},
 			} {
 				want := r.good
 				if !good {
@@ -217,8 +220,8 @@ func TestKeyRotation(t *testing.T) {
 				if r.what != "post" || !good {
 					continue
 				}
-				// The connection has outlived every change. And once it has what was posted, so has
-				// its edge: a poll that comes before that receives it.
+				// The connection has survived every change. When it has received the post, its edge
+				// has too; an earlier poll would receive the post.
 				if _, frame, err := conn.Read(ctx); err != nil || !strings.Contains(string(frame), fmt.Sprintf("%d-%d", step, i)) {
 					t.Fatalf("step %d: %q, %v", step, frame, err)
 				}

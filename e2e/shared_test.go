@@ -18,9 +18,9 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestSharedMode is what a portal elsewhere does with the address of its server and its licence
-// key, and nothing else: it registers, and then builds all addresses from the one that it was
-// given.
+// TestSharedMode does what a portal on another machine does, which knows only the address of its
+// push server and its licence key. It registers, and then derives all other addresses from that
+// one.
 func TestSharedMode(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 1, Portals: 2})
 	server := "http://" + w.Public

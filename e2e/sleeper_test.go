@@ -21,8 +21,8 @@ import (
 	"pushgate/internal/testkit/world"
 )
 
-// TestSleeper: a subscriber that wakes after seconds or a day gets what has not expired, in order
-// and once, by either transport. Time is Redis's, which the test moves on.
+// TestSleeper: a subscriber that returns after seconds or a day gets the messages that have not
+// expired, in order and once, by either transport. The test advances Redis's clock.
 func TestSleeper(t *testing.T) {
 	lives := []time.Duration{24 * time.Hour, time.Second, time.Minute, 10 * time.Second, 12 * time.Hour, 10 * time.Minute, time.Hour, 2 * time.Hour}
 	for _, slept := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 90 * time.Minute, 11 * time.Hour, 23 * time.Hour, 25 * time.Hour} {
@@ -41,8 +41,8 @@ func TestSleeper(t *testing.T) {
 						want = append(want, text(life.String()))
 					}
 				}
-				// Hours pass in no time: a notification must not be on its way for as long.
-				s.settle(t)
+				// Hours pass at once, so no notification must be under way.
+				s.awaitNotified(t)
 				s.redis.FastForward(slept)
 
 				sleeper.read(t, transport, len(want))
@@ -65,8 +65,7 @@ func TestSleeper(t *testing.T) {
 	}
 }
 
-// smallWorld is an edge and a publisher in this process, on a Redis whose time is in the test's
-// hand.
+// smallWorld is an edge and a publisher in this process, on a Redis whose clock the test advances.
 type smallWorld struct {
 	*world.World
 	redis  *miniredis.Miniredis
@@ -86,8 +85,8 @@ func newSmallWorld(t *testing.T) *smallWorld {
 	return &smallWorld{redis: redis, World: world.Start(t, Key, st.Log(portal.Default), st, edge.Config{PollTimeout: 10 * time.Second, PingInterval: time.Minute})}
 }
 
-// settle waits until the edge has been notified of all that was posted.
-func (s *smallWorld) settle(t *testing.T) {
+// awaitNotified waits until the edge has been notified of all posts.
+func (s *smallWorld) awaitNotified(t *testing.T) {
 	t.Helper()
 	if !testkit.Wait(func() bool { return s.dispatched(t) >= s.posted }) {
 		t.Fatalf("the edge was notified of %d of %d messages", s.dispatched(t), s.posted)
@@ -103,7 +102,7 @@ func (s *smallWorld) dispatched(t *testing.T) int {
 	return int(n)
 }
 
-// sleeper is a client that connects when the test says so.
+// sleeper is a client that connects only when the test calls read.
 type sleeper struct {
 	*Client
 }
@@ -113,7 +112,7 @@ func (s *smallWorld) client(id channel.ID) sleeper {
 		List: testkit.Signer(Key).Sign(channel.Ref{Private: id}).String(), From: "00000000000000000000000000"}}
 }
 
-// read connects until so many messages more have come, and goes away.
+// read connects, waits for so many more messages, and disconnects.
 func (s sleeper) read(t *testing.T, transport string, n int) {
 	t.Helper()
 	enough := s.Arrived() + n

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// Events holds one stream of server-sent events until it breaks or ctx ends, and says what ended
-// it; nil if the server ended it in order. It is what an EventSource does (WHATWG HTML, Server-sent
-// events): its address never changes, and its position is in a header once it has received an
-// id, be it by an event without data.
+// Events holds one stream of server-sent events until it breaks or ctx ends, and returns what ended
+// it; nil if the server completed the answer. It does what an EventSource does (WHATWG HTML,
+// Server-sent events): its address never changes, and its position is in a header once it has
+// received an id, even of an event without data.
 func (c *Client) Events(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Address+"/bitrix/sse/?"+c.query(c.From), nil)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *Client) Events(ctx context.Context) error {
 		e, err := readEvent(lines)
 		switch {
 		case err == io.EOF:
-			return nil // what was left is no event
+			return nil // the rest is not an event
 		case err != nil:
 			return err
 		case first:
@@ -53,10 +53,10 @@ func (c *Client) Events(ctx context.Context) error {
 	}
 }
 
-// event is the fields between two empty lines.
+// event has the fields between two empty lines.
 type event struct{ id, data, retry string }
 
-// readEvent reads up to an empty line. An event that breaks off is none.
+// readEvent reads up to an empty line. An incomplete event is ignored.
 func readEvent(lines *bufio.Reader) (e event, err error) {
 	for {
 		line, err := lines.ReadString('\n')
@@ -83,7 +83,7 @@ func readEvent(lines *bufio.Reader) (e event, err error) {
 	}
 }
 
-// head takes the beginning of a stream, which says where it begins.
+// head handles the beginning of a stream, which has the id where it begins.
 func (c *Client) head(e event, brought string) {
 	if e.data != "" || e.retry == "" || brought != "" && e.id != brought {
 		c.fault("a stream after %q begins with %+v", brought, e)
@@ -91,7 +91,7 @@ func (c *Client) head(e event, brought string) {
 	c.begin(e.id)
 }
 
-// event takes what comes later: an event, or a comment.
+// event handles what comes later: an event or a comment.
 func (c *Client) event(e event) {
 	if e.data == "" {
 		if e != (event{}) {

@@ -10,8 +10,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestServerStat: every publisher answers with the figures of every process, the
-// publishers of what they have accepted too; one that leaves is gone at once.
+// TestServerStat: every publisher answers with the numbers of all processes, including what the
+// publishers have accepted. A process that leaves disappears at once.
 func TestServerStat(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, EdgeEnv: []string{"PUSHGATE_DRAIN=100ms"}})
 	const posts = 3
@@ -22,12 +22,12 @@ func TestServerStat(t *testing.T) {
 			t.Fatalf("%v %d %s", err, status, text)
 		}
 	}
-	// The figures of a process are up to 11 s old.
+	// The numbers of a process are up to 11 s old.
 	expect := func(want string) {
 		t.Helper()
 		got := ""
-		if !testkit.Wait(func() bool { got = told(t, w); return got == want }) {
-			t.Errorf("told %q, want %q", got, want)
+		if !testkit.Wait(func() bool { got = accepted(t, w); return got == want }) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 	expect(fmt.Sprintf("edge-0 edge-1 publisher-0 publisher-1: %d processes, %d requests, %d messages", 4, posts, posts))
@@ -37,8 +37,8 @@ func TestServerStat(t *testing.T) {
 	expect(fmt.Sprintf("edge-0 publisher-0 publisher-1: %d processes, %d requests, %d messages", 3, posts, posts))
 }
 
-// told returns which processes there are and what they have accepted together, in a line.
-func told(t *testing.T, w *World) string {
+// accepted returns a line with the processes there are and the sum of what they have accepted.
+func accepted(t *testing.T, w *World) string {
 	t.Helper()
 	_, text, err := w.Do(t.Context(), http.MethodGet, "http://"+w.Internal+"/server-stat/", "")
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// TestSuccession: every edge is succeeded by a new process, twice, under steady posts. Hundreds of
-// WebSockets are not closed by that, and have everything once and in order; polls are answered as
-// ever.
+// TestSuccession: every edge is replaced by a new process, twice, under steady posts. Hundreds of
+// WebSockets stay open, and get everything once and in order. Polls are answered as usual.
 func TestSuccession(t *testing.T) {
 	clients := scale(t, "E2E_CLIENTS", 400, 400)
 	w := Start(t, Options{Bin: bin, Edges: 3, Publishers: 2, Portals: usualPortals, Handover: true,
@@ -58,9 +57,8 @@ func TestSuccession(t *testing.T) {
 	}
 }
 
-// stay lets the subscribers come, and two of three stay with the one WebSocket that they have. It
-// returns when these are connected, with their number and that of those that ended before their
-// time.
+// stay connects the subscribers; two of three stay with one WebSocket. It returns when these are
+// connected, with their number and a counter of those that ended too early.
 func (c *crowd) stay(t *testing.T) (sockets int, ended *atomic.Int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,7 +32,7 @@ func unit(t *testing.T, name string) map[string][]string {
 	return settings
 }
 
-// leastPrivilege is what every unit must say.
+// leastPrivilege has the settings that every unit must have.
 var leastPrivilege = map[string]string{
 	"DynamicUser": "yes", "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
 	"PrivateDevices": "yes", "ProtectProc": "invisible", "RestrictNamespaces": "yes", "RestrictSUIDSGID": "yes", "MemoryDenyWriteExecute": "yes",
@@ -40,7 +40,7 @@ var leastPrivilege = map[string]string{
 	"SystemCallFilter": "@system-service", "SystemCallArchitectures": "native", "UMask": "0077", "ExecReload": "+/bin/kill -HUP $MAINPID",
 }
 
-// TestUnits holds the units of systemd to least privilege, and to what the programs and nginx know.
+// TestUnits checks the units of systemd for least privilege, and against the programs and nginx.
 func TestUnits(t *testing.T) {
 	env, err := os.ReadFile(filepath.Join(Repository(), "deploy/pushgate.env"))
 	if err != nil {
@@ -63,7 +63,7 @@ func TestUnits(t *testing.T) {
 		}
 		for _, key := range []string{"MemoryMax", "LimitNOFILE", "TasksMax"} {
 			if len(u[key]) != 1 || u[key][0] == "infinity" {
-				t.Errorf("%s: %s is %q: there is no bound", program, key, u[key])
+				t.Errorf("%s: %s is %q, not a bound", program, key, u[key])
 			}
 		}
 		if len(u["SystemCallFilter"]) != 2 || !strings.HasPrefix(u["SystemCallFilter"][1], "~@privileged @resources") {
@@ -101,7 +101,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// TestUnitsOfSystemd has systemd itself read the units, and say how exposed they are.
+// TestUnitsOfSystemd makes systemd read the units, and checks how exposed they are.
 func TestUnitsOfSystemd(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		Missing(t, "systemd-analyze is not installed (Debian: systemd)")
@@ -113,7 +113,7 @@ func TestUnitsOfSystemd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The programs are not installed here, and systemd looks for them.
+		// systemd checks that the programs exist, and they are not installed here.
 		text = bytes.ReplaceAll(text, []byte("/usr/bin/pushgate-"+program), []byte("/bin/true"))
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, text, 0o644); err != nil {
@@ -122,15 +122,15 @@ func TestUnitsOfSystemd(t *testing.T) {
 		if out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
-		// The threshold is in tenths: up to 2.0 is what systemd calls OK.
+		// The threshold is in tenths. systemd calls up to 2.0 OK.
 		if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=15", path).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 	}
 }
 
-// TestContainers: the programs run as nobody in an image of nothing, on a file system that they
-// cannot write to.
+// TestContainers: the programs run as user nobody in an otherwise empty image, on a read-only file
+// system.
 func TestContainers(t *testing.T) {
 	file, err := os.ReadFile(filepath.Join(Repository(), "Dockerfile"))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package e2e runs the service as its users do, with the real nginx and the real Redis, and holds
-// it to its guarantee.
+// Package e2e runs the service as its users do, with a real nginx and a real Redis, and checks its
+// guarantee.
 package e2e
 
 import (
@@ -30,15 +30,15 @@ import (
 // Key signs the channels of every [World]; with several portals, each has one that begins with it.
 const Key = "a key that only end-to-end tests have"
 
-// Options says what a [World] is made of.
+// Options are the parts of a [World].
 type Options struct {
 	Bin               string // directory of the built programs
 	Edges, Publishers int
-	// How many portals share the installation; 0: it belongs to one, which needs no name.
+	// How many portals share the installation; 0: it has only the personal portal.
 	Portals int
 	Redis   Shape // what Redis is made of
 	AOF     bool  // Redis keeps an append-only file
-	// Each edge has its Redis, a single one, behind a proxy of its own, World.Links.
+	// Each edge reaches its Redis, a single one, through its own proxy, in World.Links.
 	FaultyLinks bool
 	Env         []string // for edges and publishers
 	EdgeEnv     []string // for edges only
@@ -47,7 +47,7 @@ type Options struct {
 	Shutdown string
 }
 
-// World is a whole installation of its own: Redis, edges, publishers and nginx, on free ports of
+// World is a whole installation: Redis, edges, publishers and nginx, on free ports of
 // the loopback.
 type World struct {
 	Public, Internal string     // addresses of nginx
@@ -67,7 +67,7 @@ type World struct {
 	http     *http.Client
 }
 
-// Start runs a world until the test ends. A test fails if a program panicked, or did not leave when
+// Start runs a world until the test ends. The test fails if a program panicked, or did not end when
 // it was stopped. After a failure the logs are kept.
 func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
@@ -189,14 +189,14 @@ func Repository() string {
 	return filepath.Dir(filepath.Dir(file))
 }
 
-// injected matches what is logged of a panic that a build with the tag faultinject has injected.
+// injected matches the log line of a panic that a build with the tag faultinject has injected.
 var injected = regexp.MustCompile(`(?m)^.*msg="panic recovered".* panic="injected at .*\n`)
 
-// close ends everything, from the outside in. Edges and publishers are asked to leave, so that
-// their leaving is part of every test.
+// close stops everything, from the outside in. Edges and publishers are asked to leave, so that
+// every test checks this, too.
 func (w *World) close(tb testing.TB) {
 	if w.Nginx != nil {
-		// SIGTERM is its fast way out; killed, it would leave its workers behind.
+		// SIGTERM is its fast shutdown. If nginx is killed, its workers stay.
 		if err := w.Nginx.Stop(); err != nil {
 			tb.Error(err)
 		}
@@ -253,7 +253,7 @@ func (w *World) Do(ctx context.Context, method, url, body string) (status int, a
 	return resp.StatusCode, string(text), err
 }
 
-// Post publishes as the first portal does: [Portal.Post].
+// Post publishes as the first portal: [Portal.Post].
 func (w *World) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
 	return w.Portals[0].Post(ctx, body, hangUp, channels...)
 }
@@ -262,7 +262,7 @@ func (w *World) Post(ctx context.Context, body string, hangUp bool, channels ...
 // channels.
 func (w *World) Signed(channels ...channel.ID) string { return w.Portals[0].Signed(channels...) }
 
-// NewChannel makes an id that nobody else has.
+// NewChannel makes a random id.
 func NewChannel() channel.ID {
 	var raw [channel.IDLen / 2]byte
 	for i := range raw {
@@ -281,7 +281,7 @@ func takePorts(n int) (ports []int, block net.Listener, err error) {
 	}
 	for range 1000 {
 		start := first + size*rand.IntN((last-first)/size)
-		// Whoever listens at the first port of a block has all of it.
+		// A world that listens at the first port of a block has the whole block.
 		block, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(start))
 		if err != nil {
 			continue
@@ -298,7 +298,7 @@ func takePorts(n int) (ports []int, block net.Listener, err error) {
 	return nil, nil, errors.New("no free ports")
 }
 
-// free reports whether nobody listens at any of the ports.
+// free reports whether no process listens at any of the ports.
 func free(ports []int) bool {
 	for _, port := range ports {
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))

@@ -33,10 +33,10 @@ func startChromium(t *testing.T) context.Context {
 		chromedp.ExecPath(chromium), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		// Tabs that nobody looks at are slowed down otherwise.
+		// Otherwise tabs in the background are slowed down.
 		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
 		chromedp.Flag("disable-backgrounding-occluded-windows", true),
-		// REST of the portal has a certificate of its own making.
+		// The portal's REST has a self-signed certificate.
 		chromedp.Flag("ignore-certificate-errors", true),
 		chromedp.UserDataDir(t.TempDir()))
 	t.Cleanup(cancel)
@@ -57,7 +57,7 @@ type tab struct {
 	user   int
 
 	mu       sync.Mutex
-	faults   []string // exceptions that nobody caught
+	faults   []string // uncaught exceptions
 	requests []*request
 	posts    []*request
 	sent     []string // text frames of its WebSockets, both ways
@@ -66,8 +66,8 @@ type tab struct {
 	tolerates string // a complaint that the client's own ways explain; empty for none
 }
 
-// request is a connection to the push server: a WebSocket, or one long poll. It is a post, too, of
-// a page on long polls.
+// request is a connection to the push server: a WebSocket, a long poll, or a post of a page on long
+// polls.
 type request struct {
 	id     network.RequestID
 	URL    *url.URL
@@ -174,7 +174,7 @@ func (b *tab) connections() (list []request) {
 	return list
 }
 
-// reached returns those of the connections that an edge has answered.
+// reached returns the connections that an edge has answered.
 func (b *tab) reached() []request {
 	return slices.DeleteFunc(b.connections(), func(r request) bool { return r.Status == 0 || r.Status >= http.StatusInternalServerError })
 }
@@ -219,7 +219,7 @@ func (b *tab) offline() {
 	b.await("the client to be offline", func() bool { return evaluate[string](b, "pull.status") != "online" })
 }
 
-// await asks until the answer is yes.
+// await asks repeatedly until the answer is true.
 func (b *tab) await(what string, yes func() bool) {
 	b.t.Helper()
 	if !testkit.Wait(yes) {
@@ -227,9 +227,9 @@ func (b *tab) await(what string, yes func() bool) {
 	}
 }
 
-// heard is an event as a handler of the page got it.
+// heard is an event as a handler of the page received it.
 type heard struct {
-	Type    string // whose word it is: "server" or "client"
+	Type    string // the kind of sender: "server" or "client"
 	Command string
 	Params  json.RawMessage
 	Extra   struct {
@@ -245,8 +245,8 @@ func (b *tab) heard() []heard {
 	return evaluate[[]heard](b, "heard")
 }
 
-// numbers returns the numbers of the messages that the page has heard of the portal, in order. A
-// message whose text has suffered fails the test.
+// numbers returns the numbers of the messages that the page has received from the portal, in order.
+// A message whose text was changed fails the test.
 func (b *tab) numbers() (numbers []int) {
 	b.t.Helper()
 	for _, e := range b.heard() {
@@ -268,8 +268,8 @@ func (b *tab) numbers() (numbers []int) {
 	return numbers
 }
 
-// expect waits for messages first to last, and fails the test if the page hears anything else, or
-// in another order.
+// expect waits for messages first to last, and fails the test if the page receives anything else,
+// or in another order.
 func (b *tab) expect(first, last int) {
 	b.t.Helper()
 	b.expectWithin(testkit.Patience, first, last)
@@ -290,13 +290,13 @@ func (b *tab) expectWithin(within time.Duration, first, last int) {
 	}
 }
 
-// said returns what the client has logged.
+// said returns the client's log.
 func (b *tab) said() []string {
 	b.t.Helper()
 	return evaluate[[]string](b, "said.map(({level, text}) => `${level}: ${text}`)")
 }
 
-// The client is silent about most errors; these it prints.
+// Errors that the client prints. It hides most others.
 var complaint = regexp.MustCompile(`Duplicate message|PULL ERROR|[Cc]ould not (parse|decode)|unknown rpc|unknown id|No pings`)
 
 // check fails the test if anything happened in the page that should not: an exception, a message

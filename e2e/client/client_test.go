@@ -1,5 +1,5 @@
-// Package client drives the portal's real browser client, the package @bitrix24/b24jssdk as it is,
-// in a real browser, against a whole installation.
+// Package client tests a whole installation with the portal's real browser client, the unchanged
+// package @bitrix24/b24jssdk, in a real browser.
 package client
 
 import (
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(e2e.Main(m, func(dir string) { bin = dir }))
 }
 
-// dialect is what a version of the push server speaks with pages.
+// dialect is the wire form in which a version of the push server talks to pages.
 type dialect struct {
 	name    string
 	version int
@@ -41,7 +41,7 @@ var dialects = []dialect{
 	{"JSON-RPC", 5, []string{"token", "jsonRpc", "revision"}, []string{"token", "jsonRpc", "mid", "revision"}},
 }
 
-// transport is what the administrator lets pages connect by.
+// transport is a way to connect that the administrator allows for pages.
 type transport struct {
 	name      string
 	webSocket bool
@@ -49,7 +49,7 @@ type transport struct {
 
 var transports = []transport{{"WebSocket", true}, {"long poll", false}}
 
-// world is what a scenario happens in: one installation and one portal.
+// world is one installation and one portal, in which scenarios happen.
 type world struct {
 	*testing.T
 	dialect
@@ -59,14 +59,14 @@ type world struct {
 	portal   *portal
 }
 
-// scenario is something that happens to pages. Its name says what is expected.
+// scenario is something that happens to pages. Its name says what must follow.
 type scenario struct {
 	name string
 	run  func(*world)
 	env  []string // of the programs
 }
 
-// common happens to pages on any transport.
+// common are the scenarios of every transport.
 var common = []scenario{
 	{"hears in order what its channels are told", hears, nil},
 	{"goes on after its edge was killed", killed, nil},
@@ -76,18 +76,18 @@ var common = []scenario{
 	{"asks the portal once after config_expire", configExpire, nil},
 }
 
-// signed happens to pages that bring ids with a signature: before version 5.
+// signed are the scenarios of pages that send ids with a signature, before version 5.
 var signed = []scenario{
 	{"takes a new shared channel from its message", channelExpire, nil},
 }
 
-// publishing happens to pages of version 4, which may send messages to each other.
+// publishing are the scenarios of pages of version 4, which may send messages to each other.
 var publishing = []scenario{
 	{"tells another page", tells, nil},
 	{"does not speak for the portal", impostor, nil},
 }
 
-// ofTransport happens on one of them only.
+// ofTransport are the scenarios of one transport only.
 var ofTransport = map[string][]scenario{
 	"WebSocket": {{"asks the portal once after 4010", wrongKey, nil}},
 	"long poll": {{"keeps its place over polls without news", emptyPolls, []string{"PUSHGATE_POLL_TIMEOUT=300ms"}}},
@@ -122,7 +122,7 @@ func TestRealClient(t *testing.T) {
 	}
 }
 
-// open opens the page of a user, which is to need one configuration for it.
+// open opens the page of a user, which must ask for exactly one configuration.
 func (w *world) open(user int) *tab {
 	w.Helper()
 	b := w.portal.open(w.T, w.chromium, user)
@@ -158,7 +158,7 @@ func (w *world) start(edge *e2e.Process) {
 	}
 }
 
-// found waits until nginx, which has found an edge gone, uses it again.
+// found waits until nginx uses an edge again after it was down.
 func (w *world) found(edge *e2e.Process) {
 	w.Helper()
 	err := edge.Await(w.Context(), func(ctx context.Context) error {
@@ -176,7 +176,7 @@ func (w *world) found(edge *e2e.Process) {
 	}
 }
 
-// say publishes messages first to last to channels.
+// say publishes the messages from first to last to channels.
 func (w *world) say(first, last int, channels ...channel.ID) {
 	w.Helper()
 	for n := first; n <= last; n++ {

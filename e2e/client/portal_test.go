@@ -24,8 +24,8 @@ import (
 // sdk is the package's own build for browsers.
 const sdk = "node_modules/@bitrix24/b24jssdk/dist/umd/index.min.js"
 
-// portal is what a page needs of a Bitrix24 portal: the page itself, and REST, which stands for PHP
-// here: its calls are counted.
+// portal is the part of a Bitrix24 portal that a page needs: the page itself, and REST, which
+// stands for PHP here, and whose calls are counted.
 type portal struct {
 	push      string // host and port of the push server
 	version   int    // of the push server, as the administrator chose it
@@ -40,7 +40,7 @@ type portal struct {
 	calls  []call
 }
 
-// call is one call of PHP.
+// call is a call of REST.
 type call struct {
 	Method string
 	User   string
@@ -84,8 +84,8 @@ func (p *portal) address(user int) string {
 	return fmt.Sprintf("%s/?user=%d&rest=%s", p.page.URL, user, url.QueryEscape(fmt.Sprintf("%s/rest/%d/secret", p.rest.URL, user)))
 }
 
-// inbox returns where a page writes to a user: the public channel, and the
-// right to.
+// inbox returns the public channel of a user, and the signature with which a page may write to
+// it.
 func (p *portal) inbox(user int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +160,7 @@ func (p *portal) call(w http.ResponseWriter, r *http.Request) {
 
 type object = map[string]any
 
-// config returns the configuration that a user's page is to connect with.
+// config returns the configuration with which a user's page connects.
 func (p *portal) config(user int, now time.Time) object {
 	span := func(o object) object {
 		o["start"], o["end"] = iso(now), iso(now.Add(12*time.Hour+5*time.Second))
@@ -211,8 +211,8 @@ func (p *portal) config(user int, now time.Time) object {
 // hostID is the portal's option host_id.
 const hostID = "hOsTiD0123456789hOsTiD0123456789"
 
-// firstGuest is the least number that is no user of the portal, but somebody on one of its open
-// pages.
+// firstGuest is the lowest number that stands for a guest on an open page instead of a user of the
+// portal.
 const firstGuest = 100
 
 // right returns the signature with which one may write to the public channel of a user. p.mu is
@@ -225,7 +225,7 @@ func (p *portal) right(user int) string {
 // loaded again.
 const revision = 19
 
-// shared is the channel of all users, private and public are those of one.
+// shared is the channel of all users. private and public are those of one user.
 var shared = newChannel("shared")
 
 func private(user int) channel.ID { return newChannel(fmt.Sprint("private ", user)) }
@@ -234,7 +234,7 @@ func public(user int) channel.ID { return newChannel(fmt.Sprint("public ", user)
 
 func newChannel(name string) channel.ID { return channel.FromBytes(md5.Sum([]byte(name))) }
 
-// say returns the body of a message of the portal: number n, of its text.
+// say returns the body of the portal's message number n, with its text.
 func say(n int) string {
 	return event("e2e", "say", object{"n": n, "text": text(n)})
 }
@@ -251,8 +251,8 @@ func event(module, command string, params any) string {
 	return strings.ReplaceAll(string(b), `\u2028`, "\u2028") // as a sender may who is not PHP
 }
 
-// text returns the text of message n, with what programs on the way could damage: letters beyond
-// ASCII and beyond the basic plane, and what ends a line.
+// text returns the text of message n, with characters that programs on the way could damage:
+// outside of ASCII, outside of the basic plane, and ends of lines.
 func text(n int) string { return fmt.Sprintf("№%d привет \u2028 \U0001F427 </script>\n", n) }
 
 func iso(t time.Time) string   { return t.Format("2006-01-02T15:04:05-07:00") }
@@ -263,7 +263,7 @@ func randomKey() string {
 	return strings.Repeat(hex.EncodeToString([]byte("another!")), 4)
 }
 
-// requireSDK looks for the package.
+// requireSDK ends the test if the package is not installed.
 func requireSDK(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat(sdk); err != nil {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// sender returns how a user is named to those it writes to.
+// sender returns the sender of a user's messages, as their receivers see it.
 func (w *world) sender(user int) string {
 	if w.version >= 5 && user < firstGuest {
 		return fmt.Sprint(user)
@@ -21,12 +21,12 @@ func (b *tab) write(to int, module, command string, body object) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	// With the batch a page says all of the body itself.
+	// In a batch, the page sends the whole body.
 	evaluate[bool](b, fmt.Sprintf(`pull.sendMessageBatch([{userList: [%d], body: %s}]).then(() => true)`, to, text))
 }
 
-// tells: a page writes to another one, by its public channel and by its user's number, and what
-// arrives is a client's word, with the sender that the server knows.
+// tells: a page writes to another one, by its public channel and by its user's number. The message
+// arrives as a client's, with the sender that the server knows.
 func tells(w *world) {
 	a, b := w.open(1), w.open(2)
 	var waves []heard
@@ -53,12 +53,12 @@ func tells(w *world) {
 	w.configs(2, 1)
 }
 
-// impostor: a page claims to be the portal, in all the ways that clients would believe. The other
-// one goes on as if nothing had been.
+// impostor: a page pretends to be the portal, in every way that clients would believe. The other
+// page is not affected.
 func impostor(w *world) {
 	a, b := w.open(1), w.open(2)
 	if w.version >= 5 {
-		// Of a batch the client keeps no record, but its calls have ids.
+		// The client forgets a batch that it has sent, but its calls have ids.
 		a.tolerates = "rpc response with unknown id"
 	}
 	for i, module := range []string{"pull", "PULL", "Pull"} {

@@ -23,7 +23,7 @@ func hears(w *world) {
 		case 1:
 			w.say(n, n, private(1), private(2))
 		case 2:
-			// It reaches each of them twice, and is shown once.
+			// It is sent to each of them twice, and shown once.
 			w.say(n, n, private(1), shared, private(2))
 		}
 	}
@@ -45,8 +45,8 @@ func hears(w *world) {
 	}
 }
 
-// killed: the edge of a page falls, and with it the whole service for a moment; then the other one
-// too, while the page waits.
+// killed: the edge of a page is killed, and the whole service is down for a moment. Then the other
+// edge is killed too, while the page waits.
 func killed(w *world) {
 	b := w.open(1)
 	w.say(1, 3, private(1))
@@ -73,7 +73,7 @@ func killed(w *world) {
 	w.configs(1, 1)
 }
 
-// resumed fails the test unless the last connection of a page took up where it had been.
+// resumed fails the test unless the last connection of a page began with its last id.
 func (w *world) resumed(b *tab) {
 	w.Helper()
 	list := b.connections()
@@ -159,8 +159,8 @@ func reloaded(w *world) {
 	w.configs(1, 1)
 }
 
-// channelExpire: twice a day the portal makes a new shared channel, for everybody at once, and
-// tells by the old one.
+// channelExpire: twice a day the portal makes a new shared channel, for all users at once, and
+// announces it on the old one.
 func channelExpire(w *world) {
 	b := w.open(1)
 	w.say(1, 2, shared)
@@ -195,9 +195,9 @@ func configExpire(w *world) {
 	w.configs(1, 2)
 }
 
-// wrongKey: the edges come back with a new key, and the portal has it too: what the page connects
-// with is no longer good. It asks for another configuration, once, after a while of its own
-// choosing; that while is what keeps the portal on its feet.
+// wrongKey: the edges come back with a new key, which the portal has too, so the page's
+// configuration is no longer valid. The page asks for another one, once, after a delay that it
+// chooses at random. The delay protects the portal from all pages at once.
 func wrongKey(w *world) {
 	b := w.open(1)
 	w.say(1, 2, private(1))
@@ -226,7 +226,7 @@ func wrongKey(w *world) {
 	if wait := calls[1].Sub(refused); wait < 4*time.Second || wait > 36*time.Second+testkit.Patience {
 		w.Errorf("the client asked for a configuration after %v", wait)
 	}
-	// While both edges were away, nginx may have answered so.
+	// While both edges were down, nginx may have answered 502.
 	if n := len(b.reached()); n != 3 {
 		w.Errorf("%d connections; want the first, the refused, the new one", n)
 	}
@@ -234,8 +234,8 @@ func wrongKey(w *world) {
 	w.resumed(b)
 }
 
-// emptyPolls: the answer to the first poll without news carries the client's position, and it comes
-// back from there; later ones carry none, and it goes on from its own.
+// emptyPolls: the answer to the first poll without a message has an id, from which the client goes
+// on. Later answers have none, and the client goes on from its own id.
 func emptyPolls(w *world) {
 	w.say(1, 1, private(1)) // there is something before the page is
 	b := w.open(1)
@@ -254,7 +254,7 @@ func emptyPolls(w *world) {
 	}
 	for i, r := range polls(304)[:3] {
 		if i > 0 && (r.LastID != "" || r.mid() != place) {
-			w.Errorf("poll %d asked from %q and was told %q, want %q and nothing", i+1, r.mid(), r.LastID, place)
+			w.Errorf("poll %d asked from %q and got the id %q, want %q and none", i+1, r.mid(), r.LastID, place)
 		}
 	}
 	for n := 2; n <= 6; n++ {

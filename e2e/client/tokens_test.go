@@ -14,13 +14,13 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// tokens happens to pages of version 5.
+// tokens are the scenarios of pages of version 5.
 var tokens = []scenario{
 	{"finds its own params among those of all", userParams, nil},
 	{"comes back with its token after a new shared channel was told", sharedReplaced, nil},
 }
 
-// tokensOfTransport happens on one transport only: the client calls nothing but by WebSocket.
+// tokensOfTransport are those of one transport only: the client makes calls only by WebSocket.
 var tokensOfTransport = map[string][]scenario{
 	"WebSocket": {
 		{"answers heartbeats and acknowledges messages", heartbeats, nil},
@@ -36,8 +36,7 @@ var tokensOfTransport = map[string][]scenario{
 	},
 }
 
-// call posts a call as a portal of version 5 does: signed, without an id, and with an answer all
-// the same.
+// call posts a call as a portal of version 5 does: signed and without an id, but it has an answer.
 func (w *world) call(method string, params object) (answer string) {
 	w.Helper()
 	var text bytes.Buffer
@@ -69,14 +68,14 @@ func addressed(params object, channels ...channel.ID) object {
 	return params
 }
 
-// reply is what a call of the client came to.
+// reply is the result of a call of the client.
 type reply struct {
 	ID     int
 	Result json.RawMessage
 	Error  json.RawMessage
 }
 
-// replies returns what the page's calls by WebSocket came to, in order.
+// replies returns the results of the page's calls by WebSocket, in order.
 func (b *tab) replies() (list []reply) {
 	_, received := b.frames()
 	for _, frame := range received {
@@ -101,8 +100,8 @@ func (w *world) acknowledgements(programs []*e2e.Process) (sum float64) {
 	return sum
 }
 
-// userParams: what a portal says to all stands in the dictionary, and what it says to one user in
-// his params. Both win over the body.
+// userParams: the portal's dictionary is for all receivers, and user_params are for one user. Both
+// take precedence over the body.
 func userParams(w *world) {
 	a, b := w.open(1), w.open(2)
 	w.call("publish", addressed(object{
@@ -127,8 +126,8 @@ func userParams(w *world) {
 	}
 }
 
-// sharedReplaced: the portal has a new shared channel. A page of version 5 comes back with the
-// token that it has, and asks for no other: what it is sent as a user it goes on to hear.
+// sharedReplaced: the portal has a new shared channel. A page of version 5 reconnects with its
+// token and asks for no other one. It still receives messages to its user.
 func sharedReplaced(w *world) {
 	b := w.open(1)
 	w.say(1, 2, shared)
@@ -144,8 +143,8 @@ func sharedReplaced(w *world) {
 	w.configs(1, 1)
 }
 
-// heartbeats: the server knocks every 10 s and the client answers. Of every message that it has
-// processed it says so, after a replay, too.
+// heartbeats: the server sends a heartbeat every 10 s, and the client answers. It acknowledges
+// every message that it has processed, also after a replay.
 func heartbeats(w *world) {
 	b := w.open(1)
 	w.say(1, 5, private(1), shared)
@@ -239,8 +238,8 @@ func writes(w *world) {
 	w.configs(2, 1)
 }
 
-// guests: a guest's token names a pair of channels instead of a user. It may write where it was
-// given the right to, and to no user.
+// guests: a guest's token names a pair of channels instead of a user. A guest may write to a
+// channel with a signature, and to no user.
 func guests(w *world) {
 	user, a, b := w.open(1), w.open(firstGuest), w.open(firstGuest+1)
 	w.say(1, 1, private(firstGuest))
@@ -266,8 +265,8 @@ func guests(w *world) {
 	}
 }
 
-// usersLastSeen: who is here needs no call of PHP. Whom the push server does not know the client
-// asks PHP for, which informs the push server; after that nobody asks again.
+// usersLastSeen: users who are online need no call of PHP. If the push server does not know a user,
+// the client asks PHP, which informs the push server. After that, no page asks PHP again.
 func usersLastSeen(w *world) {
 	a, b := w.open(1), w.open(2)
 	ask := func(users string, want func(map[string]int) bool) {
@@ -288,7 +287,7 @@ func usersLastSeen(w *world) {
 	here := func(seen map[string]int, users ...string) bool {
 		return !slices.ContainsFunc(users, func(user string) bool { seconds, ok := seen[user]; return !ok || seconds != 0 })
 	}
-	// An edge publishes its sessions a moment after they came; until then the users are unknown.
+	// An edge writes presence a moment after its sessions came; until then the users are unknown.
 	a.await("the users to be known", func() bool {
 		return w.call("getUsersLastSeen", object{"userList": []int{1, 2}}) == `{"jsonrpc":"2.0","id":null,"result":{"1":0,"2":0}}`
 	})
@@ -314,12 +313,12 @@ func usersLastSeen(w *world) {
 	w.configs(2, 1)
 }
 
-// statusChanges: a page that waits for a user is notified of the first connection and of the end of
-// the last one, and still is after the edge that it asked was killed.
+// statusChanges: a page that watches a user is notified of the user's first connection and of the
+// end of the last one, also after the page's edge was killed.
 func statusChanges(w *world) {
 	a := w.open(1)
 	evaluate[bool](a, `globalThis.statuses = [], globalThis.note = (s) => statuses.push(s), pull.subscribeUserStatusChange(2, note).then(() => true)`)
-	told := func(want ...bool) {
+	notified := func(want ...bool) {
 		w.Helper()
 		type status struct {
 			UserID   int
@@ -329,20 +328,20 @@ func statusChanges(w *world) {
 		a.await(fmt.Sprintf("statuses %v", want), func() bool { got = evaluate[[]status](a, "statuses"); return len(got) >= len(want) })
 		for i, s := range got {
 			if len(got) != len(want) || s.UserID != 2 || s.IsOnline != want[i] {
-				w.Fatalf("told %+v, want %v", got, want)
+				w.Fatalf("notified of %+v, want %v", got, want)
 			}
 		}
 	}
 	b := w.open(2)
-	told(true)
+	notified(true)
 	evaluate[bool](b, "pull.stop(), true")
-	told(true, false)
+	notified(true, false)
 
 	asked := len(a.replies())
 	w.killBusy()
 	a.await("the client to ask again", func() bool { return len(a.replies()) > asked })
 	evaluate[bool](b, "pull.start().then(() => true)")
-	told(true, false, true)
+	notified(true, false, true)
 	evaluate[bool](a, "pull.unsubscribeUserStatusChange(2, note).then(() => true)")
 	w.say(1, 1, private(1), private(2))
 	a.expect(1, 1)
@@ -351,10 +350,10 @@ func statusChanges(w *world) {
 	w.configs(2, 1)
 }
 
-// tokenExpired: a token ends while it is in use. The page comes back with it, is answered that it
-// is no longer good, and asks for another, once. It has missed nothing.
+// tokenExpired: a token expires while it is in use. The page reconnects with it, is refused, and
+// asks for another one, once. It misses nothing.
 func tokenExpired(w *world) {
-	w.portal.setLife(12 * time.Second) // within which the page must be there and hear
+	w.portal.setLife(12 * time.Second) // in this time the page must connect and receive
 	b := w.open(1)
 	w.portal.setLife(12 * time.Hour)
 	w.say(1, 3, private(1))
@@ -377,8 +376,8 @@ func tokenExpired(w *world) {
 	w.resumed(b)
 }
 
-// posts: on long polls the client posts what it says by WebSocket otherwise, with signed ids to say
-// who it is. So it can write to public channels, and not to users.
+// posts: on long polls, the client posts what it would otherwise send by WebSocket. Its signed ids
+// identify it, so it can write to public channels, but not to users.
 func posts(w *world) {
 	a, guest := w.open(1), w.open(firstGuest)
 	w.say(1, 5, private(1), shared)

@@ -184,7 +184,7 @@ func (p *tab) clipboard() string {
 	return evaluate[string](p, "navigator.clipboard.readText()")
 }
 
-// allowClipboard lets pages read what has been copied, which a person is asked for.
+// allowClipboard lets pages read the clipboard, for which a browser asks a person.
 func (p *tab) allowClipboard() {
 	p.t.Helper()
 	for _, name := range []string{"clipboard-read", "clipboard-write"} {
@@ -196,7 +196,7 @@ func (p *tab) allowClipboard() {
 	}
 }
 
-// screenshots writes how the page looks to DEV_SCREENSHOTS, if that is set: light and dark on a
+// screenshots writes pictures of the page to DEV_SCREENSHOTS, if that is set: light and dark on a
 // desk, and on a phone.
 func (p *tab) screenshots() {
 	p.t.Helper()

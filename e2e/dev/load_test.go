@@ -41,7 +41,7 @@ func TestLoadChecksARunningServer(t *testing.T) {
 	if code, stdout, _ := load(t, key, "page", "--json", results, "--html", page); code != 0 || stdout != page+"\n" {
 		t.Errorf("code %d, %q", code, stdout)
 	}
-	// With the key of another portal nobody gets in.
+	// With the key of another portal, no subscriber is accepted.
 	code, _, stderr := load(t, "another key than that one", "unicast", "--sub", url, "--pub", url, "--connections", "1", "--duration", "100ms")
 	if code != 1 || !strings.Contains(stderr, "4010") {
 		t.Errorf("code %d, %q", code, stderr)

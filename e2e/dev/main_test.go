@@ -62,7 +62,7 @@ func startDev(t *testing.T, listen string, environ ...string) (url string, stop 
 			return
 		}
 		stopped = true
-		// How soon and how it ends is tested where dev is.
+		// The tests of pushgate dev check how soon and how it ends.
 		program.Process.Signal(syscall.SIGINT)
 		late := time.AfterFunc(testkit.Patience, func() { program.Process.Kill() })
 		defer late.Stop()

@@ -46,8 +46,8 @@ func TestPageShowsDelivery(t *testing.T) {
 	p.check()
 }
 
-// TestPageKeepsPolling has polls end all the time, with 304 until the first message: what is
-// published between two of them must be neither lost nor doubled.
+// TestPageKeepsPolling makes polls end all the time, with 304 until the first message. Messages
+// that are published between two polls must be neither lost nor doubled.
 func TestPageKeepsPolling(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_POLL_TIMEOUT=100ms")
 	config := devConfig(t, url)

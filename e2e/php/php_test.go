@@ -1,5 +1,5 @@
-// Package php lets PHP post as the portal does, byte for byte and with its habits, to a whole
-// installation.
+// Package php tests a whole installation with posts of PHP that are the same as the portal's, byte
+// for byte.
 package php
 
 import (
@@ -20,8 +20,8 @@ import (
 
 	"pushgate/e2e"
 	"pushgate/internal/channel"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
+	"pushgate/internal/wire/pb"
 )
 
 // bin is where the programs are that TestMain built.
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { os.Exit(e2e.Main(m, func(dir string) { bin = dir }
 
 type object = map[string]any
 
-// result is what the portal had of one request.
+// result is the result of one request for the portal.
 type result struct {
 	Status  int
 	Headers map[string]string
@@ -45,7 +45,7 @@ type result struct {
 	Result  any
 }
 
-// run lets the portal do a task. Without PHP the test is skipped.
+// run makes the portal do a task. Without PHP the test is skipped.
 func run[T any](t *testing.T, task object) (r T) {
 	t.Helper()
 	php, err := exec.LookPath("php")
@@ -68,11 +68,11 @@ func run[T any](t *testing.T, task object) (r T) {
 	return r
 }
 
-// soon is how long the portal may be kept by one request: it gives up then, by its own clock.
+// soon is how long a request of the portal may take: after that the portal gives up.
 const soon = 1000
 
-// inTime has a task done that changes nothing, and again if it took too long: a busy machine may be
-// late once.
+// inTime runs a task that changes nothing, and repeats it once if it took too long: a busy machine
+// may be late once.
 func inTime(t *testing.T, task object) (r result) {
 	t.Helper()
 	for range 3 {
@@ -92,8 +92,8 @@ func (r result) accepted(t *testing.T) {
 	}
 }
 
-// message returns what modules of the portal publish; the text has all that PHP escapes in one
-// transport and leaves alone in another.
+// message returns a message as modules of the portal publish it. Its text has all characters that
+// PHP escapes in one transport and not in another.
 func message(n int, params any) object {
 	return object{"module_id": "im", "command": "message", "params": params, "extra": object{
 		"server_time": "2026-11-21T01:56:50+00:00", "server_time_unix": 1795226210.759 + float64(n), "server_name": "portal.example.com",
@@ -102,7 +102,7 @@ func message(n int, params any) object {
 
 const text = "привет 🐧 </b> & 'one' \"two\" a/b \u2028\u2029 \n\t end"
 
-// reader is a subscriber that is there.
+// reader is a connected subscriber.
 type reader struct {
 	t *testing.T
 	*e2e.Client
@@ -190,8 +190,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestLargeBatch: as much as a portal posts at once, a half of it transient. Readers of both
-// dialects have the same, whichever the portal posts in.
+// TestLargeBatch posts as much as a portal posts at once, half of it transient. Readers of both
+// dialects get the same, whichever dialect the portal posts in.
 func TestLargeBatch(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	a, b := e2e.NewChannel(), e2e.NewChannel()
@@ -248,8 +248,8 @@ func TestLargeBatch(t *testing.T) {
 	}
 }
 
-// TestRefusals: what is wrong with a post is in the status, which the portal does not look at,
-// and never by a broken connection, of which ten make it stop sending.
+// TestRefusals: a faulty post is refused with a status, which the portal ignores, and never by
+// closing the connection: after ten of these, the portal stops sending.
 func TestRefusals(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	url := "http://" + w.Internal + "/bitrix/pub/"
@@ -288,7 +288,7 @@ func TestTextStatistics(t *testing.T) {
 		r.accepted(t)
 		return r
 	}
-	// An edge publishes its sessions a moment after they came.
+	// An edge writes presence a moment after its sessions came.
 	want := []string{there.String(), here.String()}
 	var r result
 	if !testkit.Wait(func() bool { r = ask(there, nowhere, here); return slices.Equal(r.Online, want) }) {
@@ -299,8 +299,8 @@ func TestTextStatistics(t *testing.T) {
 	}
 }
 
-// TestLogAway: while Redis says nothing the portal gets an answer, in time for each of its
-// transports, and goes on; afterwards posts are taken as before.
+// TestLogAway: while Redis does not answer, the portal gets an answer in time for each of its
+// transports, and goes on. Afterwards posts are accepted again.
 func TestLogAway(t *testing.T) {
 	w := e2e.Start(t, e2e.Options{Bin: bin, Edges: 1, Publishers: 1})
 	id := e2e.NewChannel()
@@ -317,12 +317,12 @@ func TestLogAway(t *testing.T) {
 		if r.Status != http.StatusServiceUnavailable || r.Error != "" {
 			t.Errorf("the portal had status %d, error %q after %.0f ms; want 503", r.Status, r.Error, r.MS)
 		}
-		// A busy machine may be late once, a publisher that waits too long always is.
+		// A busy machine may be late once. A publisher that waits too long is always late.
 		quickest = min(quickest, r.MS)
 		asked = asked || r.Headers["retry-after"] != ""
 	}
 	if !asked || quickest == soon {
-		t.Errorf("the portal was told to come back: %v; the quickest answer took %.0f ms", asked, quickest)
+		t.Errorf("the answers had Retry-After: %v; the quickest answer took %.0f ms", asked, quickest)
 	}
 	t.Logf("the quickest answer took %.0f ms", quickest)
 	if err := w.Redis.Signal(syscall.SIGCONT); err != nil {
@@ -331,7 +331,7 @@ func TestLogAway(t *testing.T) {
 	var last result
 	testkit.Wait(func() bool { last = run[result](t, task); return last.Status == http.StatusOK })
 	last.accepted(t)
-	// Posts that were given up may arrive too: Redis may have had them before it stopped reading.
+	// Posts that the publisher gave up may arrive too: Redis may have received them.
 	if !testkit.Wait(func() bool {
 		got := there.Arrivals()
 		return len(got) > 1 && got[len(got)-1].Body == string(last.Sent)

@@ -22,7 +22,7 @@ func TestProtobuf(t *testing.T) {
 	r := run[result](t, object{"do": "protobuf", "url": url, "hostname": "portal.example.com", "messages": []object{
 		{"channels": both, "message": message(1, object{"text": text})},
 		{"channels": both[:2], "message": message(2, []any{}), "expiry": 60},
-		// Transient: for those who are connected.
+		// Transient: only for connected clients.
 		{"channels": both[:2], "message": message(3, object{"text": "typing"}), "expiry": 0},
 	}})
 	r.accepted(t)
@@ -40,7 +40,7 @@ func TestProtobuf(t *testing.T) {
 		r.accepted(t)
 		return r
 	}
-	// An edge publishes its sessions a moment after they came.
+	// An edge writes presence a moment after its sessions came.
 	if !testkit.Wait(func() bool { r = ask(); return slices.Equal(r.Online, want) }) {
 		t.Errorf("online are %v, want %v", r.Online, want)
 	}

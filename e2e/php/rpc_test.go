@@ -39,7 +39,7 @@ func rpcTask(w *e2e.World, do string, more object) object {
 	return task
 }
 
-// rpcReader is a client of version 5 that is there.
+// rpcReader is a connected client of version 5.
 type rpcReader struct {
 	t *testing.T
 
@@ -48,7 +48,7 @@ type rpcReader struct {
 	mids   []string
 }
 
-// rpcBody is a message as a client of version 5 makes it of what it is sent.
+// rpcBody is a message as a client of version 5 combines it from what it receives.
 type rpcBody struct {
 	Command string
 	Params  any
@@ -147,8 +147,8 @@ func (r *rpcReader) expect(want ...rpcBody) {
 	}
 }
 
-// answered fails the test unless the portal got the answer, at once, that all calls of a post were
-// carried out, and returns the results.
+// answered fails the test unless the portal was answered at once that all calls of a post were
+// carried out. It returns the results.
 func (r result) answered(t *testing.T, calls int) (results []any) {
 	t.Helper()
 	r.accepted(t)
@@ -172,8 +172,8 @@ func (r result) answered(t *testing.T, calls int) (results []any) {
 	return results
 }
 
-// TestJSONRPC: version 5. PHP names users, and their channels besides; nobody has anything twice,
-// and everybody his own params. What PHP writes for an empty object is a list.
+// TestJSONRPC: version 5. PHP names users and also their channels. No user gets a message twice,
+// and every user gets their own params. For an empty object, PHP writes a list.
 func TestJSONRPC(t *testing.T) {
 	w := startRPC(t)
 	shared, five, six := e2e.NewChannel(), e2e.NewChannel(), e2e.NewChannel()
@@ -227,7 +227,7 @@ func TestJSONRPC(t *testing.T) {
 		params, _ := body.Params.(map[string]any)
 		heard = append(heard, fmt.Sprint(params["n"], params["who"], params["language"]))
 	}
-	// One form for all: what is of one user is not in it.
+	// The message as all readers get it, without the params of one user.
 	want := []string{"<nil><nil><nil>", "2allru", "<nil><nil><nil>", "4<nil><nil>", "5<nil><nil>", "6<nil><nil>"}
 	for i := range heard {
 		heard[i] = strings.ReplaceAll(heard[i], " ", "")
@@ -237,8 +237,8 @@ func TestJSONRPC(t *testing.T) {
 	}
 }
 
-// TestLargeJSONRPC: the portal counts characters, of which each may have several bytes; and a post
-// may be one message.
+// TestLargeJSONRPC: the portal counts characters, each of which may have several bytes. A post may
+// be one message.
 func TestLargeJSONRPC(t *testing.T) {
 	w := startRPC(t)
 	r := readRPC(t, w, 5)
@@ -297,12 +297,11 @@ func TestUsersLastSeen(t *testing.T) {
 		t.Errorf("%v, user 2 for %v s", users, seconds)
 	}
 	if answer := call("getUsersLastSeen", object{"userList": []int{3}}); !testkit.Equal(answer, any([]any{})) {
-		t.Errorf("of nobody: %v", answer) // PHP makes a list of an empty object
+		t.Errorf("of no user: %v", answer) // PHP makes a list of an empty object
 	}
 }
 
-// TestJSONRPCRefusals: what is wrong with a post, or with a call of it, is never a broken
-// connection.
+// TestJSONRPCRefusals: a fault of a post, or of a call in it, never closes the connection.
 func TestJSONRPCRefusals(t *testing.T) {
 	w := startRPC(t)
 	r := readRPC(t, w, 5)
@@ -335,8 +334,8 @@ func TestJSONRPCRefusals(t *testing.T) {
 	r.expect(rpcBody{"message", object{"n": 1.0}})
 }
 
-// TestJSONRPCLogAway: while Redis does not answer the portal gets an error in time, for every call,
-// in JSON; then it keeps its messages. When Redis is back a post is taken as before.
+// TestJSONRPCLogAway: while Redis does not answer, the portal gets an error in time, for every
+// call, in JSON, and then keeps its messages. When Redis is back, posts are accepted again.
 func TestJSONRPCLogAway(t *testing.T) {
 	w := startRPC(t)
 	reader := readRPC(t, w, 5)
@@ -373,7 +372,7 @@ func TestJSONRPCLogAway(t *testing.T) {
 	var r result
 	testkit.Wait(func() bool { r = run[result](t, last); return r.Status == http.StatusOK })
 	r.answered(t, 1)
-	// Of the posts that were given up, some may have reached Redis before it woke.
+	// Some of the posts that the publisher gave up may have reached Redis.
 	testkit.Eventually(t, "the last message arrives", func() bool {
 		reader.mu.Lock()
 		defer reader.mu.Unlock()

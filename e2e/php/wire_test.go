@@ -21,8 +21,8 @@ type listener struct {
 	requests chan string
 }
 
-// listen answers one request with a status and a body; with status 0 it says nothing for as long as
-// the portal waits.
+// listen answers one request with a status and a body. With status 0 it does not answer while the
+// portal waits.
 func listen(t *testing.T, status int, body string) *listener {
 	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +60,7 @@ func (l *listener) serve(status int, body string) {
 	l.requests <- string(request)
 }
 
-// complete reports whether all that a request announces is there.
+// complete reports whether a request has all the bytes that it announces.
 func complete(request []byte) bool {
 	head, body, ok := strings.Cut(string(request), "\r\n\r\n")
 	length := 0
@@ -72,7 +72,7 @@ func complete(request []byte) bool {
 
 func (l *listener) url(path string) string { return "http://" + l.tcp.Addr().String() + path }
 
-// request returns the head of the request, by lines, and its body.
+// request returns the lines of the request's head, and its body.
 func (l *listener) request() (head []string, body string) {
 	l.t.Helper()
 	request := <-l.requests
@@ -133,9 +133,8 @@ var twoChannels = []string{"00112233445566778899aabbccddeeff", "f0e5d42369441879
 // privet is the message of the vectors, in their order of keys.
 const privet = `{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`
 
-// TestSender holds the PHP of these tests to what is known of the portal's, byte for byte: what it
-// says with other bytes would prove nothing. The body of a request is in the vectors, where
-// they have one.
+// TestSender compares the requests of this package's PHP with the portal's, byte for byte: requests
+// with other bytes would prove nothing. Bodies are compared with the vectors, if they have one.
 func TestSender(t *testing.T) {
 	vectors := loadWire(t)
 	signed := vectors.RequestSignatures[0]
@@ -143,7 +142,7 @@ func TestSender(t *testing.T) {
 	stats := vectors.body(t, "portal asks channel stats for two private channels")
 	online := vectors.body(t, "channel stats response")
 	form := "Content-Type: application/x-www-form-urlencoded"
-	// What HTML and JavaScript would take for their own is escaped.
+	// Characters with a meaning in HTML or JavaScript are escaped.
 	call := `{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[1,2],"text":"\u003Cb\u003E \u0026 \u0027 \u0022 a\/b привет"}}`
 	batch := `[{"jsonrpc":"2.0","method":"publish","params":{"body":{"module_id":"im"},"channelList":[],"user_params":[]}}]`
 	for _, c := range []struct {
@@ -238,13 +237,13 @@ func TestSenderToken(t *testing.T) {
 	}
 }
 
-// makeToken lets the portal make a token.
+// makeToken makes the portal issue a token.
 func makeToken(t *testing.T, key string, claims any) string {
 	t.Helper()
 	return run[struct{ Token string }](t, object{"do": "token", "claims": claims, "key": key}).Token
 }
 
-// TestSenderGivesUp: how long the portal waits for a push server that says nothing.
+// TestSenderGivesUp: how long the portal waits for a push server that does not answer.
 func TestSenderGivesUp(t *testing.T) {
 	for _, task := range []object{
 		{"do": "protobuf statistics", "hostname": "h", "channels": twoChannels},
@@ -259,7 +258,7 @@ func TestSenderGivesUp(t *testing.T) {
 	}
 }
 
-// TestManyReceivers: beyond a hundred receivers the portal makes several messages of one.
+// TestManyReceivers: the portal splits a message to more than a hundred receivers.
 func TestManyReceivers(t *testing.T) {
 	var channels []string
 	for i := range 250 {
@@ -273,6 +272,6 @@ func TestManyReceivers(t *testing.T) {
 		t.Errorf("%d messages, want 3", n)
 	}
 	if body != string(r.Sent) {
-		t.Error("what was sent is not what is told")
+		t.Error("the body differs from the sent one in the result")
 	}
 }

@@ -1,4 +1,5 @@
-// Package archtest holds the shape of the whole: which package may know which, and that each says in a sentence what it is.
+// Package archtest checks imports between packages, their doc comments, sizes of files and widths
+// of comments.
 package archtest
 
 import (
@@ -20,8 +21,8 @@ const (
 	testkit = "internal/testkit"
 )
 
-// forbidden is an import that a package must not have, be it by way of other packages of this module. A trailing "/..." stands for
-// everything below, too.
+// forbidden is an import that a package must not have, not even through other packages of this
+// module. A trailing "/..." includes everything below.
 type forbidden struct{ pkg, imports, reason string }
 
 func rules() []forbidden {
@@ -33,9 +34,9 @@ func rules() []forbidden {
 	}
 	const (
 		redis = "github.com/redis/go-redis/v9/..."
-		io    = "words do no input or output: every package must be able to use and test them anywhere"
-		words = "words know nothing of what is made of them"
-		log   = "the log is an interface of who uses it, filled in by cmd: tests put another in its place"
+		io    = "packages of words have no input or output, so that every package can use and test them anywhere"
+		words = "packages of words must not depend on those that use them"
+		log   = "the log is an interface of its user, and server passes it in: tests use another one"
 	)
 	not(io, "internal/channel", "net/...", "os/...", "io/fs", "syscall", redis)
 	not(io, "internal/sign", "net/...", "os/...", "io/fs", "syscall", redis)
@@ -51,34 +52,34 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
-	not("who is served has nothing to do with how", "internal/portal", "net/http", "os/...", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+	not("which portals are served does not depend on how", "internal/portal", "net/http", "os/...", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
-	not("what a process tells of itself is the same for all of them", "internal/tally", "net/http", redis, "pushgate/internal/store/...",
+	not("statistics are the same for all processes", "internal/tally", "net/http", redis, "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/command", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
 		"pushgate/internal/ops")
 	not("what may be asked is the same over every transport and log", "internal/command", "net/http", "github.com/coder/websocket/...",
 		redis, "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/config", "pushgate/internal/ops")
-	not("delivery has no say in what may be sent", "internal/hub", "pushgate/internal/command")
+	not("delivery does not decide what may be sent", "internal/hub", "pushgate/internal/command")
 	not("delivery is the same by any transport", "internal/hub", "net/...", "github.com/coder/websocket/...", "pushgate/internal/edge")
-	not("delivery is proven against a log without Redis", "internal/hub", redis)
+	not("delivery is tested with a log without Redis", "internal/hub", redis)
 	not(log, "internal/hub", "pushgate/internal/store/...")
 	not(log, "internal/edge", "pushgate/internal/store/...", redis)
 	not(log, "internal/publisher", "pushgate/internal/store/...", redis)
 	not("they meet in the log only, and run in different processes", "internal/edge", "pushgate/internal/publisher")
 	not("they meet in the log only, and run in different processes", "internal/publisher", "pushgate/internal/edge", "pushgate/internal/hub")
-	not("the log knows nothing of who uses it", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
+	not("the log must not depend on its users", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
-	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
+	not("settings do not depend on what uses them", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
-	not("what measures a server has code of its own for what it sends and reads", "tools/load", "github.com/coder/websocket/...", redis)
+	not("the load tool has its own protocol code, so that a bug in the server cannot hide", "tools/load", "github.com/coder/websocket/...", redis)
 	not("connections are the same whatever travels over them", "tools/load/loop", "net/http", "pushgate/tools/load")
-	not("a URL can be checked where nothing is opened", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
+	not("a URL is checked without opening a connection", "internal/redisurl", "net/http", "os/...", redis, "pushgate/internal/store/...",
 		"pushgate/internal/config")
 	not("frames come from anything that can be read", "internal/frame", "net/...", "os/...", "syscall", "github.com/coder/websocket/...")
-	not("what rests is a connection, whatever is said on it", "internal/netpoll", "net/http", "github.com/coder/websocket/...",
+	not("resting does not depend on the protocol", "internal/netpoll", "net/http", "github.com/coder/websocket/...",
 		"pushgate/internal/frame", "pushgate/internal/hub", "pushgate/internal/edge")
-	not("connections are handed over the same, whoever serves them", "internal/handover", "net/http", redis, "github.com/coder/websocket/...",
+	not("a hand-over does not depend on what serves the connections", "internal/handover", "net/http", redis, "github.com/coder/websocket/...",
 		"pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config",
 		"pushgate/internal/ops", "pushgate/internal/netpoll")
 	not("sockets are the same whatever travels over them", "internal/netpoll/socket", "net/http", redis, "github.com/coder/websocket/...")
@@ -89,11 +90,11 @@ func rules() []forbidden {
 	return rules
 }
 
-// source is what the files of one directory say, but for tests.
+// source has the imports and package comments of a directory, without tests.
 type source struct {
 	imports []string
-	docs    map[string]string // by file, only those that have any
-	tests   bool              // there are only tests
+	docs    map[string]string // package comments by file
+	tests   bool              // all files are tests
 }
 
 // walk calls f with the path of each Go file of all modules.
@@ -153,7 +154,8 @@ func add(all map[string]*source, name string, file *ast.File) {
 	}
 }
 
-// reach gives a way of imports from a directory to what a pattern stands for, through packages of this module; nil if there is none.
+// reach returns a chain of imports from a directory to a package that matches a pattern, through
+// packages of this module; nil if there is none.
 func reach(all map[string]*source, dir, pattern string, seen map[string]bool) []string {
 	if seen[dir] || all[dir] == nil {
 		return nil
@@ -179,7 +181,7 @@ func matches(imported, pattern string) bool {
 	return imported == pattern
 }
 
-// harmless are packages below net that only name things: nothing goes in or out by them.
+// harmless are packages below net without input or output.
 var harmless = []string{"net/netip", "net/url"}
 
 func TestForbiddenImports(t *testing.T) {
@@ -189,7 +191,7 @@ func TestForbiddenImports(t *testing.T) {
 	}
 	for _, rule := range rules() {
 		if all[rule.pkg] == nil {
-			t.Errorf("%s is not there any more: mend the rules", rule.pkg)
+			t.Errorf("%s does not exist any more: correct the rules", rule.pkg)
 		}
 		if way := reach(all, rule.pkg, rule.imports, map[string]bool{}); way != nil {
 			t.Errorf("%s must not import %s: %s", strings.Join(way, " → "), rule.imports, rule.reason)
@@ -204,7 +206,8 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
-// trespass returns why a directory must not import a package, whatever that one imports itself; "" if it may.
+// trespass returns why a directory must not import a package, whatever that one imports itself; ""
+// if it may.
 func trespass(dir, imported string) (reason string) {
 	ours, own := strings.CutPrefix(imported, module+"/")
 	switch {
@@ -213,31 +216,31 @@ func trespass(dir, imported string) (reason string) {
 	case !own:
 		return ""
 	case strings.Contains(ours, "cmd/"):
-		return "a command is where everything ends"
+		return "no package imports a command"
 	case !measures(dir) && measures(ours):
-		return "what measures and tests the product is no part of it"
+		return "the product must not import its tests and tools"
 	case isTool(dir) && !isTool(ours):
-		return "what measures a server shares nothing with it: a fault in both would not be seen"
+		return "a tool that measures a server must not share code with it, because a bug in both would not be noticed"
 	case !measures(dir) && !isTestHelp(dir) && isTestHelp(ours):
-		return "help for tests does not ship"
+		return "packages for tests must not ship"
 	case dir == testkit && ours != "internal/channel" && ours != "internal/sign":
 		return "the tests of every package but these two must be able to use it"
 	}
 	return ""
 }
 
-// isTool reports whether a directory is of the modules below tools.
+// isTool reports whether a directory belongs to a module below tools.
 func isTool(dir string) bool { return strings.HasPrefix(dir, "tools/") }
 
-// measures reports whether a directory is of a module that is not the product's.
+// measures reports whether a directory belongs to another module than the product's.
 func measures(dir string) bool { return isTool(dir) || dir == "e2e" || strings.HasPrefix(dir, "e2e/") }
 
-// isTestHelp reports whether a package exists for tests alone.
+// isTestHelp reports whether a package is only for tests.
 func isTestHelp(dir string) bool {
 	return dir == "e2e" || dir == "internal/vectors" || matches(dir, testkit+"/...")
 }
 
-// TestRulesBite checks the searches themselves, on modules that break a rule in every way.
+// TestRulesBite checks that the search finds forbidden imports of every kind.
 func TestRulesBite(t *testing.T) {
 	all := map[string]*source{
 		"internal/a": {imports: []string{"pushgate/internal/b", "strings"}},
@@ -308,7 +311,8 @@ func TestPackageDocs(t *testing.T) {
 	}
 }
 
-// isSentence reports whether the first paragraph of a comment is one sentence. Paragraphs on how it works may follow.
+// isSentence reports whether the first paragraph of a comment is one sentence. Other paragraphs may
+// follow.
 func isSentence(doc string) bool {
 	first, _, _ := strings.Cut(doc, "\n\n")
 	text := strings.Join(strings.Fields(first), " ")

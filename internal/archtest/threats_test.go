@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// testName is a test as docs/threats.md names it: its directory and its function.
+// testName matches the name of a test in docs/threats.md: its directory and its function.
 var testName = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz)[A-Z]\\w*)`")
 
 // TestThreatsAreTested: each line of the tables of docs/threats.md names tests, and these exist.
@@ -50,7 +50,7 @@ func TestThreatsAreTested(t *testing.T) {
 	}
 }
 
-// testsOf gives the tests and fuzz targets of a directory.
+// testsOf returns the tests and fuzz targets of a directory.
 func testsOf(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, dir, "*_test.go"))

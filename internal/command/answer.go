@@ -8,8 +8,8 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/tally"
+	"pushgate/internal/wire/pb"
 )
 
 // answers returns the encoded answers to the questions of a batch that has been checked; nil if

@@ -8,8 +8,8 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
+	"pushgate/internal/wire/pb"
 )
 
 // decode decodes a batch. It counts the parts before it allocates memory for them: a request may be

@@ -37,7 +37,7 @@ func TestClientIsRefusedTheModulePull(t *testing.T) {
 			t.Errorf("%s: %v", module, err)
 		}
 	}
-	// The name comes twice: whichever a reader takes, it is not pull.
+	// The member comes twice: whichever one a reader uses, it is not pull.
 	if _, err := send(t, `{"module_id":"im","module_id":"pull","command":"x"}`); err != proto.ErrSystemMessage {
 		t.Errorf("the last of two: %v", err)
 	}
@@ -69,7 +69,8 @@ func TestClientBodyMustBeAMessage(t *testing.T) {
 	}
 }
 
-// TestExtraIsTheServers: readers obey revisions and senders that they find there.
+// TestExtraIsTheServers: readers act on the revisions and the sender in extra, so a client cannot
+// set them.
 func TestExtraIsTheServers(t *testing.T) {
 	for _, extra := range []string{
 		``, `,"extra":{"revision_web":20}`, `,"extra":{"revision_web":20},"extra":{"revision_mobile":9}`, `,"\u0065xtra":{"revision_web":20}`,
@@ -105,7 +106,7 @@ func TestExtraIsTheServers(t *testing.T) {
 	}
 }
 
-// TestClientCannotForgeRecords: a body travels in text records too.
+// TestClientCannotForgeRecords: a body is also sent in text records, and cannot end its record.
 func TestClientCannotForgeRecords(t *testing.T) {
 	m, err := send(t, "{\"module_id\":\"im\",\"command\":\"x\",\n\"params\":{\"t\":\"#!NGINXNME!##!NGINXNMS!#\u2028\xff\"}}")
 	if err != nil {
@@ -119,8 +120,8 @@ func TestClientCannotForgeRecords(t *testing.T) {
 	}
 }
 
-// FuzzClientBody: whatever is let through is an object that is not of the module pull by any
-// reading, whose extra is the server's.
+// FuzzClientBody: every body that is accepted is an object whose module no reader can take for
+// pull, and whose extra is the server's.
 func FuzzClientBody(f *testing.F) {
 	f.Add([]byte(hello))
 	f.Add([]byte(`{"module_id":"PULL","command":"x","extra":{"revision_web":20}}`))

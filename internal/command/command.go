@@ -1,7 +1,7 @@
 // Package command carries out the batches of requests of portals and clients, by the same rules
 // over every transport.
 //
-// A client is whoever holds a signed pair of a private and a public channel id, as any browser of
+// A client is anybody with a signed pair of a private and a public channel id, like any browser of
 // the portal does. This package decides what it may write and claim, because the readers of its
 // messages do not: see client.go.
 package command
@@ -14,9 +14,9 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
 	"pushgate/internal/tally"
+	"pushgate/internal/wire/pb"
 )
 
 // Log is the part of a portal's log that an executor uses. Its methods must be safe for concurrent

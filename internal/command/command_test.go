@@ -14,136 +14,15 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire/pb"
 )
-
-func TestMain(m *testing.M) { testkit.Main(m) }
-
-// fake is a log in which the channels are online whose id begins with an even byte.
-type fake struct {
-	calls   int // of Append
-	got     []*proto.Message
-	closed  bool
-	appends error
-	onlines error
-	told    []proto.ProcessStats
-	toldErr error
-}
-
-func (f *fake) Append(_ context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
-	if f.appends != nil {
-		return nil, f.appends
-	}
-	f.calls++
-	f.got = append(f.got, msgs...)
-	receipts := make([]proto.Receipt, len(msgs))
-	for i := range receipts {
-		if !f.closed {
-			receipts[i].ID = proto.ID{Epoch: 1, Sequence: uint64(len(f.got))}
-		}
-	}
-	return receipts, nil
-}
-
-func (f *fake) Online(_ context.Context, ids []channel.ID) ([]int, error) {
-	sessions := make([]int, len(ids))
-	for i, id := range ids {
-		if public, ok := id.PublicID(); ok {
-			id = public
-		}
-		if raw, _ := id.Bytes(); raw[0]%2 == 0 {
-			sessions[i] = 2
-		}
-	}
-	return sessions, f.onlines
-}
-
-// LastSeen reports users with an odd number as gone for a minute, and all others as online.
-func (f *fake) LastSeen(_ context.Context, users []int64) ([]int, []time.Time, error) {
-	sessions := make([]int, len(users))
-	times := make([]time.Time, len(users))
-	for i, user := range users {
-		if user%2 == 1 {
-			times[i] = time.Now().Add(-time.Minute)
-		} else {
-			sessions[i] = 1
-		}
-	}
-	return sessions, times, f.onlines
-}
-
-func (f *fake) Processes(context.Context) ([]proto.ProcessStats, error) { return f.told, f.toldErr }
 
 var (
 	signer = testkit.Signer("a key of the tests")
 	mine   = id(100) // the public id of the client of the tests
 )
-
-func id(n byte) channel.ID { return channel.FromBytes([16]byte{n, 0xee}) }
-
-func raw(n byte) []byte {
-	b, _ := id(n).Bytes()
-	return b[:]
-}
-
-func newExecutor(tb testing.TB, f *fake) *Executor {
-	config := Config{Signer: signer}
-	if err := config.Rules.UnmarshalText([]byte("im_startWriting=2m,online_*=2m,*=24h")); err != nil {
-		tb.Fatal(err)
-	}
-	return New(config, f, f)
-}
-
-// The parts of batches.
-
-func private(n byte) *pb.Receiver { return &pb.Receiver{Id: raw(n), IsPrivate: true} }
-
-func public(n byte) *pb.Receiver {
-	return &pb.Receiver{Id: raw(n), Signature: signer.SignPublic(id(n))}
-}
-
-func incoming(body string, to ...*pb.Receiver) *pb.IncomingMessage {
-	return &pb.IncomingMessage{Receivers: to, Body: []byte(body), Expiry: 60}
-}
-
-func publish(messages ...*pb.IncomingMessage) *pb.Request {
-	return &pb.Request{Command: &pb.Request_IncomingMessages{IncomingMessages: &pb.IncomingMessagesRequest{Messages: messages}}}
-}
-
-func ask(to ...*pb.Receiver) *pb.Request {
-	stats := new(pb.ChannelStatsRequest)
-	for _, r := range to {
-		stats.Channels = append(stats.Channels, &pb.ChannelId{Id: r.Id, IsPrivate: r.IsPrivate, Signature: r.Signature})
-	}
-	return &pb.Request{Command: &pb.Request_ChannelStats{ChannelStats: stats}}
-}
-
-func serverStats() *pb.Request {
-	return &pb.Request{Command: &pb.Request_ServerStats{ServerStats: &pb.ServerStatsRequest{}}}
-}
-
-func register() *pb.Request {
-	return &pb.Request{Command: &pb.Request_Registration{Registration: &pb.RegisterRequest{}}}
-}
-
-func batch(tb testing.TB, requests ...*pb.Request) []byte {
-	tb.Helper()
-	b, err := protobuf.Marshal(&pb.RequestBatch{Requests: requests})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
-
-func many[T any](n int, v T) []T {
-	all := make([]T, n)
-	for i := range all {
-		all[i] = v
-	}
-	return all
-}
 
 const hello = `{"module_id":"im","command":"hello","params":{"a":1}}`
 
@@ -271,9 +150,10 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAllRequestsOfABatch: the original looks at the first one only.
+// TestAllRequestsOfABatch: all requests are carried out. The original carries out only the first
+// one.
 func TestAllRequestsOfABatch(t *testing.T) {
-	f := &fake{told: []proto.ProcessStats{{ID: "edge-1"}}}
+	f := &fake{stats: []proto.ProcessStats{{ID: "edge-1"}}}
 	x := newExecutor(t, f)
 	reply, err := x.Portal(t.Context(), batch(t, publish(incoming("1", private(1)), incoming("2", private(1))), ask(private(2), private(1), private(2)),
 		publish(incoming("3", private(1), private(2), private(1))), serverStats()))
@@ -303,7 +183,7 @@ func TestAllRequestsOfABatch(t *testing.T) {
 	if diff := testkit.Diff(want, &got); diff != "" {
 		t.Errorf("%s", diff)
 	}
-	f.told = nil
+	f.stats = nil
 	if reply, err := x.Portal(t.Context(), batch(t, serverStats())); err != nil || !bytes.Contains(reply, []byte("[]")) {
 		t.Errorf("no processes: %q, %v", reply, err)
 	}
@@ -324,7 +204,7 @@ func TestClientMayAskAboutPublicIDs(t *testing.T) {
 	}
 }
 
-// TestOnlineIsTheVectorsAnswer asks a portal's question as a GET.
+// TestOnlineIsTheVectorsAnswer checks the answer to a portal's GET for who is online.
 func TestOnlineIsTheVectorsAnswer(t *testing.T) {
 	for _, c := range vectors.Load(t).Protobuf.Cases {
 		if c.Name != "channel stats response" {
@@ -379,7 +259,7 @@ func TestLifeAndType(t *testing.T) {
 		{hello, 3600, "\xff\xfe", time.Hour, "im_hello", time.Hour},
 	} {
 		if c.typ == "im.start Writing" {
-			c.want = time.Hour // stripped, it is no type that a rule names
+			c.want = time.Hour // without the type, no rule matches
 		}
 		m := &pb.IncomingMessage{Receivers: []*pb.Receiver{public(1)}, Body: []byte(c.body), Expiry: c.expiry, Type: []byte(c.typ),
 			Sender: &pb.Sender{Type: pb.SenderType_BACKEND, Id: raw(9)}}
@@ -400,19 +280,19 @@ func TestLifeAndType(t *testing.T) {
 	}
 }
 
-// TestOurFaults: our own errors are no refusals, and questions are asked before anything is
+// TestOurFaults: an error of ours is not a refusal, and questions are answered before anything is
 // published.
 func TestOurFaults(t *testing.T) {
 	broken := errors.New("broken")
 	data := batch(t, publish(incoming(hello, private(1))), ask(private(1)), serverStats())
-	for name, f := range map[string]*fake{"append": {appends: broken}, "online": {onlines: broken}, "processes": {toldErr: broken}} {
+	for name, f := range map[string]*fake{"append": {appends: broken}, "online": {onlines: broken}, "processes": {statsErr: broken}} {
 		reply, err := newExecutor(t, f).Portal(t.Context(), data)
 		var refusal *proto.Error
 		if !errors.Is(err, broken) || errors.As(err, &refusal) || reply != nil {
 			t.Errorf("%s: %q, %v", name, reply, err)
 		}
 		if len(f.got) != 0 {
-			t.Errorf("%s: published all the same", name)
+			t.Errorf("%s: published although it was refused", name)
 		}
 	}
 	if _, err := newExecutor(t, &fake{closed: true}).Portal(t.Context(), data); err != proto.ErrChannelsClosed {

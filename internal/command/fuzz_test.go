@@ -12,12 +12,12 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire/pb"
 )
 
-// FuzzBatch: no bytes make an executor panic or publish what it refuses, and what it accepts the
-// generated code reads.
+// FuzzBatch: no bytes make an executor panic, or publish a batch that it refuses. The generated
+// code can decode every batch that it accepts.
 func FuzzBatch(f *testing.F) {
 	for _, c := range vectors.Load(f).Protobuf.Cases {
 		data, _ := hex.DecodeString(c.Hex)
@@ -55,8 +55,8 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// expected returns the result that a batch must have, in another way than the executor; nil is
-// success.
+// expected returns the error that a batch must have, nil for success. It is computed in another way
+// than in the executor.
 func expected(b *pb.RequestBatch, client bool) *proto.Error {
 	if len(b.Requests) == 0 {
 		return proto.ErrRequestData
@@ -143,7 +143,7 @@ func expectedOfList(list []*pb.Receiver, client bool) *proto.Error {
 	return nil
 }
 
-// outcome compares what was published and replied with what was asked.
+// outcome compares the published messages and the reply with the batch.
 func outcome(t *testing.T, log *fake, b *pb.RequestBatch, client bool, reply []byte) {
 	t.Helper()
 	if err := expected(b, client); err != nil {
@@ -187,7 +187,7 @@ func outcome(t *testing.T, log *fake, b *pb.RequestBatch, client bool, reply []b
 	}
 }
 
-// TestRandomBatches sends batches that are nearly right, encoded by the generated code, with
+// TestRandomBatches sends batches that are almost valid, encoded by the generated code, with
 // unknown fields in them.
 func TestRandomBatches(t *testing.T) {
 	accepted := map[bool]int{}

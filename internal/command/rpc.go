@@ -90,11 +90,11 @@ func (x *Executor) clientMessage(c Caller, params json.RawMessage, now time.Time
 			return m, nil
 		}
 	}
-	var told *proto.Error
-	if !errors.As(err, &told) {
+	var invalid *proto.Error
+	if !errors.As(err, &invalid) {
 		return nil, rpc.ErrInvalidParams
 	}
-	return nil, rpc.ErrInvalidParams.With(told.Text)
+	return nil, rpc.ErrInvalidParams.With(invalid.Text)
 }
 
 // clientReceivers returns the channels of a client's message. Users may write to users; a guest

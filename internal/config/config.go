@@ -1,4 +1,4 @@
-// Package config is what the programs are told by their environment, checked before anything starts.
+// Package config reads and checks the settings of the programs, which come from the environment.
 package config
 
 import (
@@ -21,11 +21,11 @@ const Prefix = "PUSHGATE_"
 // MinKey is how long a signature key must be, in bytes.
 const MinKey = 16
 
-// maxSocketPath is what the kernel takes as the name of a unix socket, in bytes.
+// maxSocketPath is the longest path of a unix socket that the kernel accepts, in bytes.
 const maxSocketPath = 107
 
-// Common is what every program needs to know. Its doc tags, and those of the programs' own structs, make the table of
-// docs/configuration.md; quotes in them become code.
+// Common has the settings of every program. The table of docs/configuration.md is generated from
+// its doc tags and those of the programs' own structs; single quotes in them become code.
 type Common struct {
 	RedisURL      string              `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"the Redis that holds the log: 'redis://', 'rediss://' (TLS), 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see [Redis](operations.md#redis)"`
 	Keys          Keys                `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas, each at least 16 bytes. The first one signs; all of them verify"`
@@ -37,7 +37,7 @@ type Common struct {
 	WriteWindow   time.Duration       `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel accepts messages, counted from its first one; '0' is for ever"`
 	MaxPayload    int64               `env:"MAX_PAYLOAD" envDefault:"1048576" doc:"most bytes of one message"`
 	MaxMessages   int                 `env:"MAX_MESSAGES" envDefault:"100" doc:"most messages in one binary batch"`
-	MaxChannels   int                 `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one question who is online"`
+	MaxChannels   int                 `env:"MAX_CHANNELS" envDefault:"100" doc:"most receivers of one message in a batch, and most channels in one request for who is online"`
 	MaxPosts      int                 `env:"MAX_POSTS" envDefault:"4096" doc:"most posts that may be on their way into Redis at one time, messages of clients over WebSocket included, in all and for each portal that has no limit of its own. Beyond it a publisher answers 429 with 'Retry-After'"`
 	MaxPostsBytes int64               `env:"MAX_POSTS_BYTES" envDefault:"268435456" doc:"the same for the bytes of their bodies"`
 	TTLRules      policy.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
@@ -50,10 +50,10 @@ type Common struct {
 	LogFormat     string              `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
 
 	signer *sign.Signer  // made of Keys and SignatureAlgo; nil if there are no keys
-	limits portal.Limits // of portals that have none of their own
+	limits portal.Limits // of portals whose entry in the file sets none
 }
 
-// Edge is the environment of an edge. A loaded one is complete and within bounds.
+// Edge has the settings of an edge. [LoadEdge] returns it complete and within bounds.
 type Edge struct {
 	Common
 	Listen         string        `env:"LISTEN" envDefault:"127.0.0.1:8010" doc:"address that the program listens on: 'host:port' or 'unix:/path'"`
@@ -68,7 +68,7 @@ type Edge struct {
 	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
-// Publisher is the environment of a publisher. A loaded one is complete and within bounds.
+// Publisher has the settings of a publisher. [LoadPublisher] returns it complete and within bounds.
 type Publisher struct {
 	Common
 	Listen string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program listens on: 'host:port' or 'unix:/path'"`
@@ -78,7 +78,8 @@ type Publisher struct {
 	Hosts  Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses and 'localhost' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
 }
 
-// LoadEdge reads the environment of an edge, in the form of [os.Environ]. Every error is [Faults].
+// LoadEdge reads the settings of an edge from an environment in the form of [os.Environ]. An error
+// is always of type [Faults].
 func LoadEdge(environ []string) (Edge, error) {
 	l := newLoader(environ)
 	e := parse[Edge](l)
@@ -92,7 +93,7 @@ func LoadEdge(environ []string) (Edge, error) {
 	within(l, "REBALANCE", e.Rebalance, 0, 5)
 	within(l, "RECENT_BYTES", e.RecentBytes, 0, 1<<40)
 	if e.Handover != "" && (!filepath.IsAbs(e.Handover) || len(e.Handover) > maxSocketPath) {
-		l.fault(Prefix+"HANDOVER", fmt.Sprintf("%q is no path of a socket", e.Handover), fmt.Sprintf("/run/pushgate/edge.sock: absolute, at most %d bytes", maxSocketPath))
+		l.fault(Prefix+"HANDOVER", fmt.Sprintf("invalid path %q of a socket", e.Handover), fmt.Sprintf("/run/pushgate/edge.sock: absolute, at most %d bytes", maxSocketPath))
 	}
 	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections, Posts: e.MaxPosts})
 	if err := l.faults(); err != nil {
@@ -101,7 +102,8 @@ func LoadEdge(environ []string) (Edge, error) {
 	return e, nil
 }
 
-// LoadPublisher reads the environment of a publisher, in the form of [os.Environ]. Every error is [Faults].
+// LoadPublisher reads the settings of a publisher from an environment in the form of [os.Environ].
+// An error is always of type [Faults].
 func LoadPublisher(environ []string) (Publisher, error) {
 	l := newLoader(environ)
 	p := parse[Publisher](l)

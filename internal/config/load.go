@@ -30,25 +30,27 @@ import (
 type Fault struct {
 	Variable string // its whole name
 	Problem  string
-	Hint     string // how to put it right
+	Hint     string // how to correct it
 }
 
-// Faults is all that is wrong with an environment, by the names of the variables.
+// Faults is everything that is wrong with an environment, sorted by variable.
 type Faults []Fault
 
 // Error returns a line for each fault.
 func (f Faults) Error() string {
 	var b strings.Builder
-	b.WriteString("the environment is not right:")
+	b.WriteString("invalid environment:")
 	for _, fault := range f {
 		fmt.Fprintf(&b, "\n  %s: %s (%s)", fault.Variable, fault.Problem, fault.Hint)
 	}
 	return b.String()
 }
 
-// loader collects what is wrong while one program's environment is read.
+// loader reads the environment of one program and collects what is wrong with it.
 type loader struct {
-	environ map[string]string // what begins with Prefix; an empty value counts as not set, since compose files make it of one
+	// environ has the variables that begin with Prefix. An empty one counts as not set, because
+	// compose files cannot omit it.
+	environ map[string]string
 	found   Faults
 }
 
@@ -61,14 +63,15 @@ func newLoader(environ []string) *loader {
 			continue
 		}
 		if !slices.Contains(known, name) {
-			l.fault(name, "no program knows it", "did you mean "+nearest(name, known)+"?")
+			l.fault(name, "unknown variable", "did you mean "+nearest(name, known)+"?")
 		}
 		l.environ[name] = value
 	}
 	return l
 }
 
-// fault notes the first thing that is wrong with a variable: what comes after it is often only its consequence.
+// fault notes a problem of a variable. Only the first one of each variable counts: the next is
+// often only its consequence.
 func (l *loader) fault(variable, problem, hint string) {
 	if !slices.ContainsFunc(l.found, func(f Fault) bool { return f.Variable == variable }) {
 		l.found = append(l.found, Fault{variable, problem, hint})
@@ -97,7 +100,7 @@ func parse[T any](l *loader) T {
 	for _, err := range all.Errors {
 		var bad env.ParseError
 		if !errors.As(err, &bad) {
-			panic("config: " + err.Error()) // the structs of this package are at fault, not the environment
+			panic("config: " + err.Error()) // a bug in the structs of this package
 		}
 		field, _ := reflect.TypeFor[T]().FieldByName(bad.Name)
 		name := Prefix + field.Tag.Get("env")
@@ -106,11 +109,12 @@ func parse[T any](l *loader) T {
 	return t
 }
 
-// problem says what is wrong with a value, in the words of the type that refused it where it has any.
+// problem returns what is wrong with a value. Types of this module that refuse a value say so in
+// their own words.
 func problem(bad env.ParseError, value string) string {
 	switch bad.Type.Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int64:
-		return fmt.Sprintf("%q is not understood", value)
+		return fmt.Sprintf("invalid value %q", value)
 	default:
 		return bad.Err.Error()
 	}
@@ -138,12 +142,14 @@ const (
 	maxConnections = 1_000_000
 	maxPosts       = 1_000_000
 	maxRate        = 1_000_000
-	maxWindow      = 5 * time.Minute // in either direction: what is published once is known for ten
+	// maxWindow is in either direction; idempotency keys are kept for ten minutes.
+	maxWindow = 5 * time.Minute
 )
 
 var processID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
-// common checks what the types of the fields do not, and fills in what is made of other fields.
+// common checks what the types of the fields do not check, and sets the fields that are derived
+// from others.
 func (l *loader) common(c *Common) {
 	switch {
 	case c.Keys == nil && c.PortalsFile == "":
@@ -165,22 +171,22 @@ func (l *loader) common(c *Common) {
 	within(l, "DRAIN", c.Drain, 0, time.Hour)
 	l.address("ADMIN_LISTEN", c.AdminListen)
 	if !c.AdminPublic && !local(c.AdminListen) {
-		l.fault(Prefix+"ADMIN_LISTEN", fmt.Sprintf("%q is not on this machine alone", c.AdminListen),
+		l.fault(Prefix+"ADMIN_LISTEN", fmt.Sprintf("other machines can reach %q", c.AdminListen),
 			"a loopback address or a unix socket; or set "+Prefix+"ADMIN_PUBLIC=true")
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
-		l.fault(Prefix+"LOG_FORMAT", fmt.Sprintf("%q is no format", c.LogFormat), "json or text")
+		l.fault(Prefix+"LOG_FORMAT", fmt.Sprintf("unknown format %q", c.LogFormat), "json or text")
 	}
 	if c.ID == "" {
 		c.ID = ownID()
 	}
 	if !processID.MatchString(c.ID) {
-		l.fault(Prefix+"ID", fmt.Sprintf("%q is no name", c.ID), "up to 100 letters, digits, dots, dashes and underscores")
+		l.fault(Prefix+"ID", fmt.Sprintf("invalid name %q", c.ID), "up to 100 letters, digits, dots, dashes and underscores")
 	}
 }
 
 func (l *loader) redis(text string) {
-	if _, err := redisurl.Parse(text); err != nil { // the value is not repeated: it may hold a password
+	if _, err := redisurl.Parse(text); err != nil { // without the value, which may hold a password
 		l.fault(Prefix+"REDIS_URL", "invalid address of a Redis server: "+err.Error(), redisurl.Forms)
 	}
 }
@@ -190,10 +196,11 @@ func (l *loader) signer(c *Common) {
 		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
 		return
 	}
-	c.signer, _ = sign.New(c.SignatureAlgo, c.Keys...) // fails without keys only, which has been said
+	// Fails only without keys, which common has noted.
+	c.signer, _ = sign.New(c.SignatureAlgo, c.Keys...)
 }
 
-// portals reads the portals once, to tell what is wrong with them.
+// portals reads the file of portals once, to note what is wrong with it.
 func (l *loader) portals(c *Common, limits portal.Limits) {
 	c.limits = limits
 	if c.PortalsFile == "" || len(l.found) > 0 {
@@ -208,7 +215,7 @@ func (l *loader) portals(c *Common, limits portal.Limits) {
 func (l *loader) address(variable, address string) {
 	if name, ok := strings.CutPrefix(address, "unix:"); ok {
 		if !filepath.IsAbs(name) {
-			l.fault(Prefix+variable, fmt.Sprintf("%q has no absolute path", address), "unix:/run/pushgate/name.sock")
+			l.fault(Prefix+variable, fmt.Sprintf("the path of %q is not absolute", address), "unix:/run/pushgate/name.sock")
 		}
 		return
 	}
@@ -218,7 +225,7 @@ func (l *loader) address(variable, address string) {
 	}
 }
 
-// local reports whether only this machine reaches an address.
+// local reports whether only this machine can reach an address.
 func local(address string) bool {
 	if strings.HasPrefix(address, "unix:") {
 		return true
@@ -237,7 +244,7 @@ func within[T int | int64 | time.Duration](l *loader, variable string, value, le
 	}
 }
 
-// ownID returns a name that no other running process on any machine of the portal has.
+// ownID returns a name of host name and process number, which no other running process has.
 func ownID() string {
 	host, err := os.Hostname()
 	if err != nil || !processID.MatchString(host) {
@@ -246,12 +253,12 @@ func ownID() string {
 	return host[:min(len(host), 80)] + "-" + strconv.Itoa(os.Getpid())
 }
 
-// nearest returns the name that is the fewest edits away.
+// nearest returns the known name that is the fewest edits away from name.
 func nearest(name string, known []string) string {
 	return slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 }
 
-// distance is Levenshtein's, of bytes.
+// distance returns the Levenshtein distance of a and b, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -15,10 +16,10 @@ import (
 	"pushgate/internal/sign"
 )
 
-// maxPortalsFile is how large the file of PUSHGATE_PORTALS may be, in bytes.
+// maxPortalsFile is the largest file of PUSHGATE_PORTALS, in bytes.
 const maxPortalsFile = 64 << 20
 
-// portalsFile is what PUSHGATE_PORTALS names.
+// portalsFile is the content of the file of PUSHGATE_PORTALS.
 type portalsFile struct {
 	Portals []portalEntry `json:"portals"`
 }
@@ -38,8 +39,9 @@ type portalEntry struct {
 	} `json:"limits"`
 }
 
-// Portals returns the portals to serve: those of the file of PUSHGATE_PORTALS, which is read at every call, or else the one of PUSHGATE_KEYS.
-// The error tells all that is wrong with the file, a line for each, and nothing of its secrets.
+// Portals returns the portals to serve. With PUSHGATE_PORTALS it reads the file, at every call;
+// otherwise it returns the one portal of PUSHGATE_KEYS. The error has a line for each problem of
+// the file, and none of its secrets.
 func (c *Common) Portals() (*portal.Table, error) {
 	if c.PortalsFile == "" {
 		return portal.NewTable(&portal.Portal{HostID: c.HostID, Signer: c.signer, Key: c.Keys[0], Limits: c.limits})
@@ -67,7 +69,7 @@ func (c *Common) parsePortals(text []byte) (*portal.Table, error) {
 		return nil, jsonFault(err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("there is more after the portals")
+		return nil, errors.New("unexpected text after the JSON object")
 	}
 	var portals []*portal.Portal
 	var faults []error
@@ -85,19 +87,34 @@ func (c *Common) parsePortals(text []byte) (*portal.Table, error) {
 	return portal.NewTable(portals...)
 }
 
-// jsonFault says where a file is no JSON of the right form, without the value that stands there, which may be a secret.
+// jsonFault returns where a file is not JSON of the right form. It does not show the value there,
+// which may be a secret.
 func jsonFault(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &syntax):
-		return fmt.Errorf("no JSON after %d bytes", syntax.Offset)
+		return fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
 	case errors.As(err, &kind):
-		return fmt.Errorf("%s is no %s", cmp.Or(kind.Field, "the whole"), kind.Type.Kind())
+		return fmt.Errorf("%s: expected %s", cmp.Or(kind.Field, "file"), jsonType(kind.Type.Kind()))
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	default:
-		return errors.New("no JSON")
+		return errors.New("invalid JSON")
+	}
+}
+
+// jsonType returns the name in JSON of a kind of field in [portalsFile].
+func jsonType(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Struct:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	default:
+		return "a whole number"
 	}
 }
 
@@ -108,16 +125,16 @@ var (
 
 func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
 	if entry.ClientID != "" && !clientID.MatchString(entry.ClientID) {
-		return nil, errors.New("client_id is not 32 small hexadecimal digits")
+		return nil, errors.New("client_id must be 32 lower-case hexadecimal digits")
 	}
 	if entry.HostID != "" && !hostID.MatchString(entry.HostID) {
-		return nil, errors.New("host_id is not up to 64 letters, digits, dots, dashes and underscores")
+		return nil, errors.New("host_id must be 1 to 64 letters, digits, dots, dashes and underscores")
 	}
 	if entry.Licence != "" && !clientID.MatchString(entry.Licence) {
-		return nil, errors.New("licence is no MD5 in small hexadecimal digits")
+		return nil, errors.New("licence must be an MD5 sum of 32 lower-case hexadecimal digits")
 	}
 	if len(entry.Keys) == 0 {
-		return nil, errors.New("it has no keys")
+		return nil, errors.New("no keys")
 	}
 	var keys Keys
 	for i, key := range entry.Keys {
@@ -141,7 +158,7 @@ func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
 	)
 }
 
-// limit sets a limit of a portal if the file has one.
+// limit sets field to value, if there is one, and checks its bounds.
 func limit[T int | int64](field, value *T, name string, least, most T) error {
 	if value == nil {
 		return nil

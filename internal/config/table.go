@@ -13,7 +13,7 @@ type variable struct {
 	programs            []string
 }
 
-// programs are the structs that variables come from, in the order of the table.
+// programs returns the structs that declare variables, in the order of the table.
 func programs() []struct {
 	name string
 	typ  reflect.Type
@@ -24,8 +24,9 @@ func programs() []struct {
 	}{{"edge", reflect.TypeFor[Edge]()}, {"publisher", reflect.TypeFor[Publisher]()}}
 }
 
-// variables returns what any program knows: what all of them know first, each in the order of the structs. Two programs may have
-// defaults of their own for one variable.
+// variables returns the variables of all programs: those that all programs have first, then the
+// others, each in the order of the structs. A variable with different defaults in two programs has
+// both in its fallback.
 func variables() []variable {
 	var all []variable
 	for _, program := range programs() {
@@ -67,7 +68,7 @@ func names() []string {
 	return names
 }
 
-// The lines of a Markdown file that enclose the table of [Markdown].
+// The lines of a Markdown file before and after the table of [Markdown].
 const (
 	MarkdownBegin = "<!-- config -->"
 	MarkdownEnd   = "<!-- /config -->"

@@ -14,7 +14,7 @@ import (
 // Keys is signature keys as raw bytes. They never show in logs or errors.
 type Keys [][]byte
 
-// UnmarshalText reads keys that are separated by commas, so a key that holds a comma cannot be given.
+// UnmarshalText reads keys that are separated by commas; a key cannot contain a comma.
 func (k *Keys) UnmarshalText(text []byte) error {
 	*k = nil
 	for i, key := range strings.Split(string(text), ",") {
@@ -26,7 +26,7 @@ func (k *Keys) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// checkKey says what is wrong with the key that stands at i, without showing it.
+// checkKey returns what is wrong with the key at index i, without showing it.
 func checkKey(i int, key string) error {
 	switch {
 	case key != strings.TrimSpace(key):
@@ -53,7 +53,7 @@ func parseGrammar(generation string) (any, error) {
 	case "2":
 		return channel.Hex, nil
 	default:
-		return nil, fmt.Errorf("%q is no generation", generation)
+		return nil, fmt.Errorf("unknown generation %q", generation)
 	}
 }
 
@@ -66,7 +66,7 @@ func (n *Networks) UnmarshalText(text []byte) error {
 	for entry := range strings.SplitSeq(string(text), ",") {
 		prefix, err := parseNetwork(strings.TrimSpace(entry))
 		if err != nil {
-			return fmt.Errorf("%q is no network", entry)
+			return fmt.Errorf("invalid network %q", entry)
 		}
 		*n = append(*n, prefix)
 	}
@@ -93,7 +93,8 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		prefix = netip.PrefixFrom(mapped.Unmap(), prefix.Bits()-96)
 	}
 	if prefix != prefix.Masked() {
-		return prefix, errors.New("address bits beyond the mask") // 10.1.2.3/8 is a mistake for one or the other
+		// 10.1.2.3/8 may be meant as 10.0.0.0/8 or as 10.1.2.3/32.
+		return prefix, errors.New("address bits beyond the mask")
 	}
 	return prefix, nil
 }
@@ -107,7 +108,7 @@ func (o *Origins) UnmarshalText(text []byte) error {
 	for pattern := range strings.SplitSeq(string(text), ",") {
 		pattern = strings.TrimSpace(pattern)
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return fmt.Errorf("%q is no host pattern", pattern)
+			return fmt.Errorf("invalid host pattern %q", pattern)
 		}
 		*o = append(*o, pattern)
 	}

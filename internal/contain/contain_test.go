@@ -8,9 +8,9 @@ import (
 )
 
 func TestRecover(t *testing.T) {
-	var told []string
+	var reported []string
 	report := Report(func(where string, value any, stack []byte) {
-		told = append(told, where+": "+value.(string))
+		reported = append(reported, where+": "+value.(string))
 		if !strings.Contains(string(stack), "TestRecover") {
 			t.Errorf("the stack does not say where it was:\n%s", stack)
 		}
@@ -23,8 +23,8 @@ func TestRecover(t *testing.T) {
 		defer report.Recover("work", func() { ended++; panic("again") })
 		panic("fault")
 	}()
-	if want := []string{"work: fault", "work: again"}; !slices.Equal(told, want) || ended != 1 {
-		t.Errorf("reported %q, ended %d times", told, ended)
+	if want := []string{"work: fault", "work: again"}; !slices.Equal(reported, want) || ended != 1 {
+		t.Errorf("reported %q, ended %d times", reported, ended)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestLastSeenIsNoAmplifier: one frame holds a hundred questions who was last seen when, and only a
-// few are asked of the log, of each connection and of all of a portal. The others are refused and
-// counted, and the connection stays.
+// TestLastSeenIsNoAmplifier: a frame has a hundred requests for when users were last seen. Only a
+// few of them reach the log, for each connection and for all connections of a portal. The others
+// are refused and counted, and the connection stays.
 func TestLastSeenIsNoAmplifier(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		const call = `{"jsonrpc":"2.0","id":1,"method":"getUsersLastSeen","params":{"userList":[5]}}`
@@ -40,7 +40,8 @@ func TestLastSeenIsNoAmplifier(t *testing.T) {
 	})
 }
 
-// TestFailedCallsLog: a line now and then, which says how many calls failed, and not one for each.
+// TestFailedCallsLog: failed calls are logged at intervals, with their number, and not each of
+// them.
 func TestFailedCallsLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer

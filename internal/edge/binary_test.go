@@ -122,7 +122,7 @@ func TestBinaryWebSocketReplaysAndGoesOnLive(t *testing.T) {
 	})
 }
 
-// Anything that is not a message would cost a client of this dialect its place in the log.
+// A frame that is not a message would make a client of this dialect lose its position in the log.
 func TestBinaryWebSocketGetsNothingButMessages(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, reader := w.rawWebSocket(w.url("/bitrix/subws/", pair(alice, alicePublic), "binaryMode", "true"))
@@ -182,9 +182,9 @@ func TestBinaryPoll(t *testing.T) {
 	})
 }
 
-// A browser writes to another: the reader gets it with the server's word on who it is from; a
-// reader of the text dialect, who could not tell it from the portal's, does not get it, and goes on
-// after it.
+// A browser writes to another one. The reader gets the message with a sender that the server sets.
+// A reader of the text dialect could not distinguish it from a message of the portal; it does not
+// get it, and goes on after it.
 func TestClientMessage(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{"n":1}`, bob)
@@ -231,7 +231,7 @@ func TestClientMessage(t *testing.T) {
 		if n := w.value("client_commands_total", "done"); n != 1 {
 			t.Errorf("%v commands counted", n)
 		}
-		// It went to whom it was addressed to, and there is no reply.
+		// It reached its receiver, and there is no reply.
 		w.publish(`{"n":3}`, alice)
 		if got, err := w.read(from); err != nil || !strings.Contains(got, `{"n":3}`) {
 			t.Errorf("the sender got %q, %v", got, err)
@@ -239,8 +239,8 @@ func TestClientMessage(t *testing.T) {
 	})
 }
 
-// A text poll that only clients' messages have come for ends with nothing, and with an id that is
-// after them.
+// A text poll for which only clients' messages have come ends without a message, and with an id
+// after theirs.
 func TestPollMovesOnOverWithheldMessages(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{}`, bob)
@@ -271,7 +271,7 @@ func TestClientMayAskWhoIsOnline(t *testing.T) {
 	})
 }
 
-// TestClosesOfVectors has everything that a connection of this dialect is closed for.
+// TestClosesOfVectors has every fault for which a connection of this dialect is closed.
 func TestClosesOfVectors(t *testing.T) {
 	private := &pb.Receiver{Id: to(bob).Id, IsPrivate: true}
 	unsigned := &pb.Receiver{Id: to(bobPublic).Id}
@@ -319,7 +319,7 @@ func TestClosesOfVectors(t *testing.T) {
 	})
 }
 
-// TestConnectURLs: what the known clients connect with is understood.
+// TestConnectURLs: the URLs of the known clients are accepted.
 func TestConnectURLs(t *testing.T) {
 	v := vectors.Load(t)
 	key := testkit.Signer(v.Parsing.Generation2.Key)

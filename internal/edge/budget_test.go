@@ -28,7 +28,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// An idle WebSocket has no goroutine, and what it holds is ours to name: the kernel's descriptor,
+// An idle WebSocket has no goroutine. It holds only this: the kernel's descriptor,
 // the session, its places in the hub, the heartbeats and among the connections of its user.
 func TestBudgetOfAnIdleWebSocket(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -20,7 +20,7 @@ import (
 
 const (
 	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had one,
-	// it takes 20 s without for a dead connection.
+	// it considers the connection dead after 20 s without another.
 	heartbeat = 10 * time.Second
 	// maxCalls is how many calls one frame may hold.
 	maxCalls = 100
@@ -48,8 +48,8 @@ type calls struct {
 	asks     *rate.Limiter // nil until it asks for the first time
 }
 
-// receiveCalls takes a message of a client of version 5, and reports false if the connection ends
-// by it. Whatever is wrong with the message does not end the connection: the reply says so.
+// receiveCalls handles a message of a client of version 5, and reports false if the message ends
+// the connection. A faulty message does not: the reply has the error.
 func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, text []byte) bool {
 	switch word := string(text); {
 	case word == pongText:
@@ -72,8 +72,8 @@ func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, t
 	return answer == nil || c.Reply(answer)
 }
 
-// acknowledge notes that the client has processed a message. Clients do it in order; what comes
-// again says nothing new.
+// acknowledge notes that the client has processed a message. Clients acknowledge in order; a
+// repeated or older id changes nothing.
 func (s *subscriber) acknowledge(text string) {
 	id, err := proto.ParseID(text)
 	if err != nil || !id.After(s.calls.acked) {
@@ -107,7 +107,7 @@ func (s *subscriber) call(ctx context.Context, call rpc.Call) rpc.Reply {
 			fallthrough
 		default:
 			who := command.Caller{User: s.reader.User, Public: s.public}
-			ours = false // and counted elsewhere
+			ours = false // it is counted elsewhere
 			reply, err = s.tenant.serving.Load().commands.Call(ctx, who, call)
 		}
 	}

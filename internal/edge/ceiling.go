@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	memoryInterval = 250 * time.Millisecond // between two looks at the memory in use
+	memoryInterval = 250 * time.Millisecond // between two checks of the memory in use
 
-	// memoryFull is the part of the limit above which nobody is admitted. The rest is for the
-	// collector, and for bursts.
+	// memoryFull is the part of the limit above which no subscriber is admitted. The rest is for
+	// the garbage collector, and for bursts.
 	memoryFull = 0.75
 	memoryRoom = 0.70 // part of the limit below which there is room again
 )
@@ -33,13 +33,13 @@ type ceiling struct {
 	full        atomic.Bool   // of memory
 }
 
-// What an edge can have too much of, as labels of metrics.
+// What an edge can be full of, as labels of metrics.
 const (
 	fullConnections = "connections"
 	fullMemory      = "memory"
 )
 
-// reached returns what there is too much of; "" if there is room.
+// reached returns what the edge is full of; "" if there is room.
 func (c *ceiling) reached() string {
 	switch {
 	case c.connections > 0 && c.open() > c.connections:
@@ -56,7 +56,7 @@ func (c *ceiling) beyond() bool {
 	return c.connections > 0 && c.open() > c.connections+c.connections/20+16
 }
 
-// watch looks at the memory in use until ctx ends.
+// watch checks the memory in use until ctx ends.
 func (c *ceiling) watch(ctx context.Context) {
 	if c.memory == 0 {
 		return

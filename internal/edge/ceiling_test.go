@@ -15,8 +15,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A client that comes to a full edge is asked to try another one, by every transport; who is
-// there stays.
+// A client that connects to a full edge is asked to try another one, by every transport. Connected
+// clients stay.
 func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 	inWorld(t, func(c *settings) { c.MaxConnections = 3 }, func(t *testing.T, w *world) {
 		first := w.dial(w.url("/subws/", signed(alice)))
@@ -54,7 +54,7 @@ func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 	})
 }
 
-// Memory is looked at now and then; there is room again once a little has been freed.
+// Memory is checked at intervals. There is room again once a little has been freed.
 func TestFullMemoryTurnsSubscribersAway(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		var used atomic.Uint64

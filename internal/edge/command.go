@@ -53,7 +53,7 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 		m.commands[commandDone].Inc()
 		return reply == nil || c.Reply(reply)
 	case errors.Is(err, intake.ErrBusy):
-		// A batch of messages has no reply that could say so. The connection stays.
+		// A batch of messages has no reply for that. The connection stays.
 		m.commands[commandBusy].Inc()
 		return true
 	case errors.As(err, &refusal) && transport.ReasonOf[refusal] != nil:

@@ -23,13 +23,13 @@ func (f commandsFunc) Client(ctx context.Context, _ channel.ID, batch []byte) ([
 	return f(ctx, batch)
 }
 
-// Call has the function carry out a call's method, and give its error.
+// Call calls the function with the call's method, and returns its error.
 func (f commandsFunc) Call(ctx context.Context, _ command.Caller, call rpc.Call) (rpc.Reply, error) {
 	_, err := f(ctx, []byte(call.Method))
 	return rpc.Reply{}, err
 }
 
-// What is our fault sends no client to the portal.
+// A fault of ours sends no client to the portal.
 func TestCommandThatFailsClosesMildly(t *testing.T) {
 	broken := commandsFunc(func(context.Context, []byte) ([]byte, error) { return nil, errors.New("redis is away") })
 	inWorld(t, func(c *settings) { c.Commands = broken }, func(t *testing.T, w *world) {
@@ -45,7 +45,7 @@ func TestCommandThatFailsClosesMildly(t *testing.T) {
 	})
 }
 
-// A channel that takes no more messages is no cause to end the connection.
+// A channel that accepts no more messages does not end the connection.
 func TestClosedChannelIsNoCloseCode(t *testing.T) {
 	refuse := commandsFunc(func(context.Context, []byte) ([]byte, error) { return nil, proto.ErrChannelsClosed })
 	inWorld(t, func(c *settings) { c.Commands = refuse }, func(t *testing.T, w *world) {
@@ -58,14 +58,14 @@ func TestClosedChannelIsNoCloseCode(t *testing.T) {
 	})
 }
 
-// One command at a time: nothing more is read while it is carried out, and messages come all the
-// same.
+// One command at a time: nothing more is read while it is carried out, but messages are still
+// delivered.
 func TestCommandsOfAConnectionComeOneByOne(t *testing.T) {
 	var got []string
 	next := make(chan struct{})
 	slow := commandsFunc(func(ctx context.Context, batch []byte) ([]byte, error) {
 		if _, bounded := ctx.Deadline(); !bounded {
-			t.Error("a command may take for ever")
+			t.Error("a command has no time limit")
 		}
 		got = append(got, string(batch))
 		<-next

@@ -7,7 +7,7 @@ import (
 	"pushgate/internal/netpoll"
 )
 
-// deafMember counts what it is asked, and does not go before it is cut.
+// deafMember counts the calls of Leave, and stays until it is cut.
 type deafMember struct {
 	heartbeats   *netpoll.Heartbeats
 	slot         int
@@ -24,7 +24,7 @@ func (m *deafMember) Cut() {
 	m.heartbeats.Remove(m, m.slot)
 }
 
-// Who does not answer is asked to go once, and cut when its time is over.
+// A client that does not answer is asked to leave once, and cut when its time is over.
 func TestDrainAsksOnce(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		var all []*deafMember

@@ -36,7 +36,7 @@ import (
 	"pushgate/internal/urlpath"
 )
 
-// Log is what an edge needs of a portal's log. It is called concurrently.
+// Log is the part of a portal's log that an edge uses. It is called concurrently.
 type Log interface {
 	hub.Log
 	// Append puts messages into the log and notifies of them.
@@ -44,9 +44,9 @@ type Log interface {
 	// Follow calls f with the notifications of the log, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
 	// SetPresence records how many sessions of an edge watch some channels, and renews the edge's
-	// lease; with replace, these are all channels that it has. It returns the users that have come
-	// or left by this, counting all edges. kept is false if the lease had ended, and with it what
-	// was recorded before.
+	// lease. With replace, changes has all channels of the edge. It returns the users that have
+	// come or left by this write, counting all edges. kept is false if the lease had ended, and
+	// what was recorded before has expired with it.
 	SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error)
 }
 
@@ -69,8 +69,8 @@ type Config struct {
 	Book         *tally.Book     // counts what clients send; it has the same name. Nil: a new one
 	RecentBytes  int             // of messages kept for returning sessions, all portals together
 
-	MaxConnections int   // beyond which subscribers are refused; 0 is no limit
-	MaxMemory      int64 // bytes; subscribers are refused well before. 0 is no limit
+	MaxConnections int   // more subscribers are refused; 0 is no limit
+	MaxMemory      int64 // bytes; subscribers are refused well below. 0 is no limit
 	Rebalance      int   // percent of its connections that it sheds in a minute if it has too many
 
 	Commands func(p *portal.Portal) Commands // of its clients; nil: what they send is ignored
@@ -82,7 +82,7 @@ type Config struct {
 	Panics contain.Report
 }
 
-// GCPercent is by how many percent the heap of an edge may grow before garbage is collected. Most
+// GCPercent is how many percent the heap of an edge may grow before garbage is collected. Most
 // of the heap is connections at rest, which live long, and writing to them makes no garbage: with
 // Go's usual 100, as much memory again would stay unused. 25 costs more time than 50, and saves
 // little.
@@ -111,7 +111,7 @@ type Edge struct {
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
-	ending  map[string]<-chan struct{} // by name, tenants that are on their way out
+	ending  map[string]<-chan struct{} // by name, tenants that are ending
 	running context.Context            // of Run; nil before it
 	closed  bool                       // no tenant starts any more, and no request is served
 
@@ -301,7 +301,7 @@ func (e *Edge) Ready() error {
 // that has not notified yet counts only if its portal is pinned.
 func (e *Edge) subscribed() error {
 	tenants := e.present()
-	if len(tenants) == 0 { // no log says whether Redis is there
+	if len(tenants) == 0 { // no log reports whether Redis works
 		if err := e.reported.Load(); err != nil {
 			return *err
 		}
@@ -346,11 +346,11 @@ func (e *Edge) keepStats(ctx context.Context) {
 		e.reported.Store(&err)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
-			e.logger.Warn("statistics not written", "error", err)
+			e.logger.Warn("writing statistics failed", "error", err)
 		}
 	})
 	if err != nil {
-		e.logger.Warn("deregister failed; lease will expire", "error", err)
+		e.logger.Warn("deregister failed; the lease will expire", "error", err)
 	}
 }
 
@@ -369,12 +369,12 @@ func (e *Edge) process() proto.Process {
 	return p
 }
 
-// lastWord makes a write after ctx has ended, within a second.
-func (e *Edge) lastWord(ctx context.Context, write func(context.Context) error) {
+// deregister makes a last write to Redis after ctx has ended, within a second.
+func (e *Edge) deregister(ctx context.Context, write func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := write(ctx); err != nil {
-		e.logger.Warn("deregister failed; lease will expire", "error", err)
+		e.logger.Warn("deregister failed; the lease will expire", "error", err)
 	}
 }
 

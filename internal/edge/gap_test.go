@@ -18,8 +18,7 @@ import (
 	"pushgate/internal/wire/pb"
 )
 
-// loseAll has the log forget everything, as a Redis does that is restarted empty, and open a new
-// epoch.
+// loseAll makes the log lose everything, like a Redis that restarts empty, and begin a new epoch.
 func (w *world) loseAll() (head proto.ID) {
 	w.t.Helper()
 	w.log.Flush()
@@ -28,10 +27,10 @@ func (w *world) loseAll() (head proto.ID) {
 	return w.edge.personal().hub.Head()
 }
 
-// heard is a message as a reader of some dialect has it.
+// heard is a message as decoded by a reader of any dialect.
 type heard struct{ mid, body string }
 
-// dialects are those that a subscriber can ask for, and how to take apart what it gets.
+// dialects are those that a subscriber can request, with functions that decode their frames.
 var dialects = []struct {
 	name, param string
 	take        func(t *testing.T, payload string) []heard
@@ -93,7 +92,7 @@ func fromRecord(t *testing.T, record []byte) heard {
 	return heard{m.Mid, string(m.Text)}
 }
 
-// elements returns those of an array, or what is none as the only one.
+// elements returns the elements of an array, or anything else as the only element.
 func elements(t *testing.T, payload string) (all []json.RawMessage) {
 	t.Helper()
 	if payload[0] != '[' {
@@ -105,7 +104,7 @@ func elements(t *testing.T, payload string) (all []json.RawMessage) {
 	return all
 }
 
-// wantNote wants a note of what is missing between two ids, and returns how long a page is to wait.
+// wantNote checks a note of what is missing between two ids, and returns how long a page must wait.
 func wantNote(t *testing.T, got heard, mid, after, before proto.ID) float64 {
 	t.Helper()
 	var note struct {
@@ -133,8 +132,8 @@ func wantNote(t *testing.T, got heard, mid, after, before proto.ID) float64 {
 	return note.Params.Spread
 }
 
-// TestGapIsToldInEveryDialect: a client that comes back from before a loss gets a note, and goes on
-// behind the note by its own id.
+// TestGapIsToldInEveryDialect: a client that returns with an id from before a loss gets a note with
+// an id of its own, and goes on after it.
 func TestGapIsToldInEveryDialect(t *testing.T) {
 	for _, d := range dialects {
 		for _, left := range []bool{true, false} {
@@ -173,8 +172,8 @@ func TestGapIsToldInEveryDialect(t *testing.T) {
 					}
 					check(poll.body)
 
-					// A client that has the note's id has missed nothing since, and gets no note
-					// again.
+					// A client that has the note's id has missed nothing since, and gets no second
+					// note.
 					live := w.publish(`{"n":4}`, alice)
 					frame, err = w.read(conn)
 					if got := d.take(t, frame); err != nil || len(got) != 1 || got[0] != (heard{live.ID.String(), `{"n":4}`}) {
@@ -193,7 +192,7 @@ func TestGapIsToldInEveryDialect(t *testing.T) {
 	}
 }
 
-// TestGapInAStream: likewise, and the next Last-Event-ID is the note's.
+// TestGapInAStream: a stream gets a note, whose id is the next Last-Event-ID.
 func TestGapInAStream(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		had := w.publish(`{"n":1}`, alice).ID
@@ -225,8 +224,8 @@ func TestGapInAStream(t *testing.T) {
 	})
 }
 
-// TestGapOfALiveSession: one that is there when the log loses data gets a note, once a minute at
-// most, and what it waits for by other ways goes on coming.
+// TestGapOfALiveSession: a session that is connected when the log loses data gets a note, at most
+// once a minute. Meanwhile it still gets transient messages.
 func TestGapOfALiveSession(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		had := w.publish(`{}`, bob).ID
@@ -269,7 +268,7 @@ func TestGapOfALiveSession(t *testing.T) {
 	})
 }
 
-// TestGapsAreSpread: pages that want to ask the portal do not all do it at once.
+// TestGapsAreSpread: pages that reload from the portal do not all do it at once.
 func TestGapsAreSpread(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		had := w.publish(`{}`, alice).ID
@@ -287,7 +286,7 @@ func TestGapsAreSpread(t *testing.T) {
 	})
 }
 
-// TestGapLog: a line now and then, which says how many there were and names no channel.
+// TestGapLog: gaps are logged at intervals, with their number and without channels.
 func TestGapLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer

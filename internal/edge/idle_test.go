@@ -34,8 +34,8 @@ import (
 //
 //	go test -run '^$' -bench Idle -benchtime 1x ./internal/edge
 //
-// idleServer in the environment makes the test binary that process; idleConnections says how many
-// connections there are.
+// idleServer in the environment makes the test binary that process; idleConnections is the number
+// of connections.
 const (
 	idleServer      = "PUSHGATE_IDLE_SERVER"
 	idleConnections = "PUSHGATE_IDLE_CONNECTIONS"
@@ -45,7 +45,7 @@ const (
 	idleGoroutines = 8  // of all idle connections together, at most
 )
 
-// quietLog is a log in which nothing happens and that holds nothing.
+// quietLog is an empty log in which nothing happens.
 type quietLog struct{}
 
 func (quietLog) Histories(_ context.Context, questions []proto.Question) []proto.Answer {
@@ -64,14 +64,14 @@ func (quietLog) PutProcess(context.Context, proto.Process) error    { return nil
 func (quietLog) Processes(context.Context) ([]proto.Process, error) { return nil, nil }
 func (quietLog) DropProcess(context.Context, string) error          { return nil }
 
-// idleReport is what the server says of itself.
+// idleReport is what the server reports about itself.
 type idleReport struct {
 	RSS, Live, Stacks uint64 // bytes
 	Goroutines        int
 	Held              int // connections
 }
 
-// serveIdle is the server's process. It ends with its standard input.
+// serveIdle is the server's process. It ends when its standard input is closed.
 func serveIdle() {
 	if os.Getenv(idleProfile) != "" {
 		runtime.MemProfileRate = 4096
@@ -91,7 +91,7 @@ func serveIdle() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(report(e)) })
 	mux.HandleFunc("/collect", func(w http.ResponseWriter, r *http.Request) {
-		runtime.GC() // pools give up what nobody took between two collections
+		runtime.GC() // pools drop what was not used between two collections
 		debug.FreeOSMemory()
 		if dir := os.Getenv(idleProfile); dir != "" {
 			f, _ := os.Create(filepath.Join(dir, "heap.pprof"))
@@ -153,7 +153,7 @@ func benchmarkIdle(b *testing.B, path, headers string) {
 	}
 }
 
-// perConnection is what a connection has added to a report.
+// perConnection is what each connection has added to a report.
 type perConnection struct{ rss, live, stacks, goroutines float64 }
 
 func (r idleReport) since(empty idleReport, connections int) perConnection {
@@ -162,8 +162,8 @@ func (r idleReport) since(empty idleReport, connections int) perConnection {
 		each(uint64(r.Goroutines), uint64(empty.Goroutines))}
 }
 
-// measureIdle returns what a server says of itself without connections, with them after a while,
-// and then when all garbage has been collected.
+// measureIdle returns the reports of a server: without connections, with them after a while, and
+// then after a garbage collection.
 func measureIdle(tb testing.TB, path, headers string, connections int, wait time.Duration) (empty, after, collected idleReport) {
 	ask, address := startIdleServer(tb)
 	ask("/report")

@@ -15,7 +15,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// part returns a frame of a client that is not the last one of its message; opcode 0 continues one.
+// part returns a client's frame that is not the last one of its message. Opcode 0 continues a
+// message.
 func part(opcode byte, payload string) []byte {
 	frame := masked(opcode, payload)
 	frame[0] &^= 0x80
@@ -42,8 +43,8 @@ func drip(ctx context.Context, conn net.Conn, pieces func(i int) []byte) {
 	}
 }
 
-// TestMessageWithoutEnd: a client that has begun a message must end it in time, however it sends it
-// and whatever else it sends meanwhile.
+// TestMessageWithoutEnd: a client that has begun a message must end it in time, in whatever frames
+// it sends the message, and whatever else it sends meanwhile.
 func TestMessageWithoutEnd(t *testing.T) {
 	bytewise := func(frame []byte) func(int) []byte {
 		return func(i int) []byte { return frame[i : i+1] }
@@ -102,8 +103,8 @@ func TestMessageWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestSlowMessagesThatEnd: the time is that of each message, and not of a connection, of its rest,
-// or of ours.
+// TestSlowMessagesThatEnd: each message has its own time. The time between messages does not count,
+// nor does the time that the edge takes to handle one.
 func TestSlowMessagesThatEnd(t *testing.T) {
 	slow := commandsFunc(func(context.Context, []byte) ([]byte, error) {
 		time.Sleep(commandTimeout - time.Second)
@@ -147,9 +148,9 @@ func TestSlowMessagesThatEnd(t *testing.T) {
 	})
 }
 
-// TestHalvesOfMessagesAreBounded has many clients send halves of messages: the bytes that are held
-// for them are bounded, who is beyond is asked to try again, and small messages of others are
-// carried out.
+// TestHalvesOfMessagesAreBounded makes many clients send halves of messages. The bytes that are
+// held for them are bounded, clients beyond the bound are asked to try again, and small messages of
+// others are carried out.
 func TestHalvesOfMessagesAreBounded(t *testing.T) {
 	var done int
 	count := commandsFunc(func(_ context.Context, batch []byte) ([]byte, error) {
@@ -201,7 +202,7 @@ func TestHalvesOfMessagesAreBounded(t *testing.T) {
 				t.Errorf("a message of %d bytes beside them was not carried out", size)
 			}
 		}
-		// Of those that have been closed by now.
+		// Of the clients that have been closed by now.
 		if w.value("session_ends_total", "message_no_room") == 0 {
 			time.Sleep(closeTimeout + time.Second)
 			if n := w.value("session_ends_total", "message_no_room"); n < clients-2*fit-1 {
@@ -226,8 +227,8 @@ func TestHalvesOfMessagesAreBounded(t *testing.T) {
 	})
 }
 
-// TestLargestMessageAlone: a message that is as large as its portal allows is taken by an edge with
-// little memory, and one byte more is too big.
+// TestLargestMessageAlone: an edge with little memory accepts a message that is as large as its
+// portal allows. One byte more is too much.
 func TestLargestMessageAlone(t *testing.T) {
 	var got int
 	count := commandsFunc(func(_ context.Context, batch []byte) ([]byte, error) {

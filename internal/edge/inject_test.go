@@ -9,7 +9,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// With panics injected into some connections, these end, and all others go on. Run with
+// Panics are injected into some connections. These end, and all others go on. Run with
 // FAULT_ONE_IN=5.
 func TestInjectedPanics(t *testing.T) {
 	inFaultyWorld(t, nil, func(t *testing.T, w *world, p *panics) {

@@ -6,13 +6,13 @@ import (
 	"pushgate/internal/transport"
 )
 
-// metrics is what an edge counts beside what its hub does. All of it may be used concurrently.
+// metrics has the counters of an edge, except those of its hub. They may be used concurrently.
 type metrics struct {
 	webSockets, polls prometheus.Gauge
 	streams           prometheus.Gauge
 	refused, paused   prometheus.Counter
 	origins           prometheus.Counter
-	full              map[string]prometheus.Counter // refused, by what there was too much of
+	full              map[string]prometheus.Counter // refused, by what the edge was full of
 	commands          map[string]prometheus.Counter // by outcome
 	presenceErrors    prometheus.Counter
 	acks              prometheus.Counter
@@ -29,26 +29,26 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 	connections := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_connections",
 		Help: "Subscribers connected now, by transport."}, []string{"transport"})
 	ackLatency := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_ack_seconds",
-		Help:    "Time from a publisher's acceptance of a message to a client's word that it has processed it; live messages of version 5 only.",
+		Help:    "Time from a publisher's acceptance of a message to a client's acknowledgement; live messages of version 5 only.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)})
 	commands := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_client_commands_total",
 		Help: "Batches of requests, or calls of version 5, that clients sent, by outcome."}, []string{"outcome"})
 	full := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_subscribe_turned_away_total",
-		Help: "Subscribers answered with 503 or cut off, because the process had no room, by what there was too much of."}, []string{"full"})
+		Help: "Subscribers answered with 503 or cut off because the process had no room, by what it was full of."}, []string{"full"})
 	reg.MustRegister(connections, full, ackLatency, commands)
 	m := &metrics{
 		webSockets:     connections.WithLabelValues(string(transport.KindWebSocket)),
 		polls:          connections.WithLabelValues(string(transport.KindPoll)),
 		refused:        counter("subscribe_refused_total", "Subscriptions refused for their channel ids."),
-		origins:        counter("origins_refused_total", "Subscriptions refused because of the page that they came from."),
-		paused:         counter("subscribe_refusals_paused_total", "Refusals that waited, because the same client had just been refused."),
+		origins:        counter("origins_refused_total", "Subscriptions refused because of their Origin header."),
+		paused:         counter("subscribe_refusals_paused_total", "Refusals that were delayed because the same client had just been refused."),
 		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed."),
 		streams:        connections.WithLabelValues(string(transport.KindStream)),
-		acks:           counter("acknowledged_total", "Messages that clients of version 5 said to have processed."),
+		acks:           counter("acknowledged_total", "Messages that clients of version 5 acknowledged."),
 		publishToAck:   ackLatency,
-		replaysPaused:  counter("replays_paused_total", "Pages of history that waited, because the same client had been given them many times."),
+		replaysPaused:  counter("replays_paused_total", "Pages of history that were delayed because the same client had received them many times."),
 	}
 	for _, what := range []string{fullConnections, fullMemory} {
 		m.full[what] = full.WithLabelValues(what)
@@ -67,14 +67,14 @@ func registerHubs(reg prometheus.Registerer, e *Edge) {
 			func() float64 { return float64(load()) }))
 	}
 	s := &e.hubStats
-	counter("dispatched_total", "Messages that the log notified this edge of.", s.Dispatched.Load)
-	counter("replayed_total", "Messages that sessions had missed, and got when they came back or had caught up.", s.Replayed.Load)
-	counter("replays_recalled_total", "Pages of missed messages that were still in memory; the log was not read.", s.Recalled.Load)
-	counter("replay_trips_total", "Round trips to the log, each of which reads for any number of sessions.", s.Trips.Load)
+	counter("dispatched_total", "Messages that this edge received from the log.", s.Dispatched.Load)
+	counter("replayed_total", "Messages that sessions had missed, and got later from the history.", s.Replayed.Load)
+	counter("replays_recalled_total", "Pages of missed messages that came from memory, without a read of the log.", s.Recalled.Load)
+	counter("replay_trips_total", "Round trips to the log; one reads for many sessions.", s.Trips.Load)
 	counter("resyncs_total", "Subscriptions to the log's notifications; each makes every session read the log once.", s.Resyncs.Load)
-	counter("inbox_overflows_total", "Inboxes of slow readers that were dropped, to be read from the log.", s.Overflows.Load)
-	counter("gaps_total", "Times that a session may have lost messages: trimmed by a cap, or lost by Redis.", s.Gaps.Load)
-	counter("gap_notes_total", "Notes of a gap that sessions were given; at most one a minute each.", s.GapsTold.Load)
+	counter("inbox_overflows_total", "Full inboxes of slow readers that were dropped; their messages are read from the log.", s.Overflows.Load)
+	counter("gaps_total", "Times that a session may have lost messages, because they were trimmed by a cap or Redis lost them.", s.Gaps.Load)
+	counter("gap_notes_total", "Notes of a gap that were sent to sessions; at most one a minute for each.", s.GapsReported.Load)
 	counter("replay_errors_total", "Reads of the log that failed, and were tried again.", s.ReplayErrors.Load)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_channels",
 		Help: "Channels that have a subscriber here."}, func() float64 { return float64(e.channels()) }))

@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/testkit/storetest"
 )
 
-// misfiledLog is a log in whose lists some records stand that are for other channels.
+// misfiledLog is a log whose lists contain some records for other channels.
 type misfiledLog struct{ *storetest.Memory }
 
 func (l misfiledLog) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
@@ -29,8 +29,8 @@ func (l misfiledLog) Histories(ctx context.Context, questions []proto.Question) 
 	return answers
 }
 
-// A record whose receivers lack the channel in whose list it stands is left out, by every transport
-// and codec that names the channel.
+// A record in the list of a channel that is not among its receivers is left out, by every transport
+// and every codec that names the channel.
 func TestRecordWithoutItsChannelIsSkipped(t *testing.T) {
 	log := misfiledLog{}
 	settingsOf := func(s *settings) {

@@ -24,7 +24,7 @@ import (
 	"pushgate/internal/transport"
 )
 
-// panics collects where panics were recovered.
+// panics collects the places where panics were recovered.
 type panics struct {
 	mu    sync.Mutex
 	where []string
@@ -36,7 +36,7 @@ func (p *panics) report(where string, _ any, _ []byte) {
 	p.where = append(p.where, where)
 }
 
-// want fails the test unless panics were recovered at these places, and forgets them.
+// want fails the test unless panics were recovered at exactly these places, and then forgets them.
 func (p *panics) want(t *testing.T, where ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -68,7 +68,7 @@ func (w *world) wantNobody() {
 	}
 }
 
-// faultyCommands panics whatever it is asked.
+// faultyCommands panics in every method.
 type faultyCommands struct{}
 
 func (faultyCommands) Client(context.Context, channel.ID, []byte) ([]byte, error) { panic("fault") }
@@ -76,14 +76,14 @@ func (faultyCommands) Call(context.Context, command.Caller, rpc.Call) (rpc.Reply
 	panic("fault")
 }
 
-// faultyMember panics whenever it is visited or asked to go.
+// faultyMember panics in Tick and in Leave.
 type faultyMember struct{ ticks, cuts int }
 
 func (m *faultyMember) Tick(time.Time) { m.ticks++; panic("fault") }
 func (m *faultyMember) Leave()         { panic("fault") }
 func (m *faultyMember) Cut()           { m.cuts++ }
 
-// faultyEvictable panics when it is to make room.
+// faultyEvictable panics when it is evicted.
 type faultyEvictable struct{}
 
 func (faultyEvictable) Evict() { panic("fault") }
@@ -142,7 +142,7 @@ func TestPanicInARequest(t *testing.T) {
 			}
 			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", strings.TrimPrefix(w.url("/bitrix/sub/", list), "http://push.test"), upgrade)
 			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			// Without an answer, nginx would avoid this edge and ask the next one the same.
+			// Without an answer, nginx would avoid this edge and send the request to the next one.
 			if err != nil {
 				t.Errorf("not answered: %v", err)
 			} else if s := response.StatusCode; s != http.StatusInternalServerError && s != http.StatusSwitchingProtocols {

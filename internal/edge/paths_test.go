@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPathsWithoutASlash: every path is served with and without a slash before the query, and
-// none that only begins alike.
+// TestPathsWithoutASlash: every path is served with and without a slash before the query. A path
+// that only has the same beginning is not.
 func TestPathsWithoutASlash(t *testing.T) {
 	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws", "/bitrix/sse", "/sse"} {
 		// 400 is for the missing list.
@@ -28,7 +28,7 @@ func TestPathsWithoutASlash(t *testing.T) {
 	}
 }
 
-// TestAmbiguousPathsAreNotFound: a proxy may have taken such a path for another one.
+// TestAmbiguousPathsAreNotFound: a proxy may have read such a path as another one.
 func TestAmbiguousPathsAreNotFound(t *testing.T) {
 	for _, path := range []string{"/bitrix/sub/../sub/", "/bitrix/sub/./", "/bitrix/sub//", "/bitrix/sub/%2e%2e/sub/", "/bitrix/subws/..%2fsub/",
 		`/bitrix/subws/..\sub/`, "/bitrix/sse/../sub/", "/bitrix//sse/", "/sse/%252e/"} {

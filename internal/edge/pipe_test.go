@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// pipeEnd is an end of a pipe that several goroutines may write to. Those of [net.Pipe] wait for
-// one another by a mutex, of which a bubble thinks that it will be free in a moment: while nobody
-// reads, no time would pass in the bubble, and nothing end a wait for it to rest.
+// pipeEnd is an end of a pipe to which several goroutines may write. Writers of a [net.Pipe] wait
+// for each other with a mutex. A bubble does not count that as blocked: as long as the other end is
+// not read, no time would pass in the bubble, and synctest.Wait would not return.
 type pipeEnd struct {
 	net.Conn
-	writing chan struct{} // of capacity 1: full while somebody writes
+	writing chan struct{} // of capacity 1: full during a write
 }
 
 func newPipe() (server, client net.Conn) {
@@ -28,8 +28,8 @@ func (p pipeEnd) Write(b []byte) (int, error) {
 	return p.Conn.Write(b)
 }
 
-// Heartbeats are written beside messages: a bubble must know both for waiting if the client does
-// not read.
+// Heartbeats are written while messages are. A bubble must count both writers as blocked if the
+// client does not read.
 func TestTwoWritersOfAPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := newPipe()

@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// headers returns those of a response that the protocol speaks of.
+// headers returns the headers of a response that the protocol specifies.
 func headers(h http.Header) map[string]string {
 	got := make(map[string]string)
 	for name, values := range h {
@@ -73,7 +73,7 @@ func TestPollEndsWith304AfterItsTime(t *testing.T) {
 	}
 }
 
-// A log that never had a message has no id to give; the header is there all the same.
+// A log that never had a message has no id, but the answer has the header all the same.
 func TestPollOfAnEmptyLog(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		got := <-w.get(w.url("/sub/", signed(alice)))
@@ -99,8 +99,8 @@ func TestPollReplaysAfterMid(t *testing.T) {
 	})
 }
 
-// The id in a 304 is the one that the poll began with: what comes between two polls is
-// found by it.
+// The id in a 304 is that with which the poll began, so that the next poll finds what comes between
+// two polls.
 func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.publish(`{}`, bob)
@@ -113,7 +113,7 @@ func TestNothingIsLostBetweenTwoPolls(t *testing.T) {
 	})
 }
 
-// While the log cannot be read a poll waits; it is never answered that its ids are wrong.
+// While the log cannot be read, a poll waits. It is never refused for its ids.
 func TestPollWhileTheLogIsAway(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.log.Fail(errors.New("away"))
@@ -155,7 +155,7 @@ func TestPollRefusals(t *testing.T) {
 	}
 }
 
-// nginx hands on an Upgrade header that a plain GET never had.
+// nginx adds an Upgrade header that a plain GET did not have.
 func TestUpgradeHeaderAloneIsNoUpgrade(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		request, _ := http.NewRequest("GET", w.url("/bitrix/subws/", signed(alice)), nil)
@@ -198,8 +198,7 @@ func TestPreflightAndUnknown(t *testing.T) {
 	})
 }
 
-// The portal's self-test speaks HTTP/1.0 and reads but once: head and body must be in that one
-// piece.
+// The portal's self-test speaks HTTP/1.0 and reads only once: head and body must come in one piece.
 func TestPollOfHTTP10LeavesInOneWrite(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, err := w.listener.dial(t.Context(), "", "")
@@ -250,9 +249,9 @@ func TestTransientReachesAPollThatWaits(t *testing.T) {
 	})
 }
 
-// TestPollForEverything: a client that asks for all that there is, and hears nothing, goes on
-// asking for it: if it got no id, it would go on from now, and miss what comes between two
-// requests.
+// TestPollForEverything: a client that polls from the beginning of the log, and gets no message,
+// gets the id of the beginning back. Without an id its next poll would begin at that moment, and it
+// would miss what comes between two polls.
 func TestPollForEverything(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		zero := strings.Repeat("0", proto.IDLen)
@@ -263,8 +262,8 @@ func TestPollForEverything(t *testing.T) {
 	})
 }
 
-// A 304 repeats no id to web clients, which name a revision: the portal's newer one polls no more
-// after it.
+// A 304 to a web client, which names a revision, has no id: the portal's newer web client stops
+// polling when it gets one.
 func TestPollThatBroughtAnIDIsNotToldItAgain(t *testing.T) {
 	fromClient := proto.Sender{Type: proto.SenderClient}
 	for _, c := range []struct {

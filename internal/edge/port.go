@@ -14,7 +14,7 @@ const (
 )
 
 // Serve accepts connections and serves them until the listener is closed or broken, and returns its
-// error, which is never nil. After a temporary one, such as EMFILE, it pauses: longer each time.
+// error, which is never nil. After a temporary error, such as EMFILE, it pauses, longer each time.
 func (e *Edge) Serve(listener net.Listener) error {
 	var pause time.Duration
 	for {
@@ -29,7 +29,7 @@ func (e *Edge) Serve(listener net.Listener) error {
 			return err
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		e.logger.Warn("connection not accepted", "error", err, "retry", pause.String())
+		e.logger.Warn("accept failed", "error", err, "retry", pause.String())
 		time.Sleep(pause)
 	}
 }

@@ -41,9 +41,9 @@ func (t *tenant) keepPresence(ctx context.Context) {
 		t.announce(ctx, moved)
 		if err != nil && ctx.Err() == nil {
 			e.metrics.presenceErrors.Inc()
-			e.logger.Warn("presence not written", "error", err)
+			e.logger.Warn("writing presence failed", "error", err)
 		}
-		// After an error nobody knows what is recorded: write all of it again, but not as often as
+		// After an error it is unknown what is recorded: write all of it again, but not as often as
 		// single changes.
 		replace = err != nil || !kept && !replace
 		written = now
@@ -56,7 +56,7 @@ func (t *tenant) keepPresence(ctx context.Context) {
 		// user goes offline.
 		return
 	}
-	e.lastWord(ctx, func(ctx context.Context) error {
+	e.deregister(ctx, func(ctx context.Context) error {
 		moved, _, err := t.log.SetPresence(ctx, e.config.ID, nil, true)
 		t.announce(ctx, moved)
 		return err

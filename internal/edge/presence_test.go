@@ -9,8 +9,8 @@ import (
 	"pushgate/internal/channel"
 )
 
-// TestGraceOutlivesAWriteOfTheWhole: when presence is written anew, whole, because a write failed,
-// who has just left stays on record for as long as otherwise.
+// TestGraceOutlivesAWriteOfTheWhole: when all presence is written again because a write failed, a
+// channel that has just lost its last session still keeps its whole grace.
 func TestGraceOutlivesAWriteOfTheWhole(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		online := func() int {

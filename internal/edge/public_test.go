@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestPrivateAndPublicIDsAreTwo: a right signature of `public:` and somebody's private id opens
-// nothing, live or stored; what is sent to a public id reaches who watches it as public, and nobody
-// who watches it as private.
+// TestPrivateAndPublicIDsAreTwo: a valid signature of `public:` and another user's private id gives
+// no access to that private channel, live or stored. A message to a public id reaches sessions that
+// watch the id as public, and none that watch it as private.
 func TestPrivateAndPublicIDsAreTwo(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		before := w.publish(`{}`, shared)
@@ -27,7 +27,7 @@ func TestPrivateAndPublicIDsAreTwo(t *testing.T) {
 			t.Errorf("a message to a public id: %q, %v", got, err)
 		}
 		all := binary(first) + got
-		// The portal's, to a private id that looks like the public one.
+		// The portal's message to a private id that equals the public one.
 		private := w.publish(`{"n":2}`, bobPublic)
 		last := w.publish(`{"n":3}`, shared)
 		if got, err := w.read(reader); err != nil || got != binary(last) {

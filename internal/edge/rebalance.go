@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	balanceLook     = 10 * time.Second // between two looks at the others, which report as often
-	balancePatience = 6                // looks that must all find this edge too full
+	balanceLook     = 10 * time.Second // between two checks of the others, which report as often
+	balancePatience = 6                // checks in a row that must find this edge too full
 	balanceSlack    = 0.1              // part of the mean that an edge may be above it
 	balanceLeast    = 10               // connections, likewise
 )
@@ -37,7 +37,7 @@ func (e *Edge) keepBalance(ctx context.Context) {
 	}
 }
 
-// shed asks n connections to go, spread over the time until the next look.
+// shed asks n connections to leave, spread over the time until the next check.
 func (e *Edge) shed(ctx context.Context, n int) {
 	if n == 0 {
 		return
@@ -59,9 +59,9 @@ func (e *Edge) shed(ctx context.Context, n int) {
 	}
 }
 
-// balance is what an edge remembers from look to look.
+// balance is what an edge remembers from one check to the next.
 type balance struct {
-	looks     int     // that found it too full, one after the other
+	looks     int     // checks in a row that found it too full
 	allowance float64 // connections that it may shed; the part of one that is left over
 }
 

@@ -31,7 +31,7 @@ func TestShareOfAnEdge(t *testing.T) {
 		{"this one is empty", 0, []int{1000}, 0},
 		{"less than one a look", 100, []int{0, 0}, 2},
 	} {
-		// As it was some time ago, and a publisher.
+		// An old report of this edge, and one of a publisher.
 		edges := []proto.Process{otherEdge("me", 12345), {}}
 		for _, n := range c.others {
 			edges = append(edges, otherEdge("other", n))
@@ -52,8 +52,8 @@ func TestShareOfAnEdge(t *testing.T) {
 	}
 }
 
-// An edge beside an empty one sheds a little a minute, with the close after which nobody asks the
-// portal, until both have the same.
+// An edge beside an empty one sheds a few connections each minute, with the close code that sends
+// no client to the portal, until both have the same number.
 func TestEdgeShedsUntilEven(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Rebalance = 2; c.Limits.Connections = 0 }, func(t *testing.T, w *world) {
 		const sessions = 100

@@ -18,7 +18,7 @@ import (
 // Bounds of the pace at which wrong channel ids are refused.
 const (
 	firstRefusalPause = time.Second      // of the second refusal; each later one doubles it
-	mostRefusalPause  = 30 * time.Second // what it grows to
+	mostRefusalPause  = 30 * time.Second // longest pause
 	refusalMemory     = time.Minute      // how long a refusal counts, at least
 	rememberedRefused = 4096             // refusals that count at a time, at least
 	mostPausing       = 1024             // connections that are held open for a pause
@@ -89,7 +89,7 @@ func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
 	transport.Refuse(e.shared, conn, transport.ReasonWrongChannel, pause, done)
 }
 
-// saidBy returns what a request names that can be wrong.
+// saidBy returns the parts of a request that can be wrong.
 func saidBy(r *http.Request) string {
 	return r.URL.Query().Get("CHANNEL_ID") + r.URL.Query().Get("token")
 }

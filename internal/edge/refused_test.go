@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// A server may begin to leave in the moment in which a paused refusal is held. It is the race
-// detector that sees what is wrong then.
+// A server may begin to leave at the moment when a paused refusal is held. The race detector finds
+// the fault.
 func TestLeaveWhileARefusalIsBeingHeld(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		for range 2 {

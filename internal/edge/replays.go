@@ -18,8 +18,8 @@ const (
 	replayMemory    = 5 * time.Minute  // how long a replay counts, at least: longer than any debt
 	replaysKnown    = 16384            // clients that are remembered, at least
 
-	// What was drawn at once by many connections is forgiven beyond this: it would only keep a user
-	// waiting who has long stopped.
+	// Debt above this is forgiven. Many connections at once can cause more, and it would delay a
+	// user long after they have stopped.
 	mostReplayDebt = freeRepeats + repeatRate*int(mostReplayPause/time.Second)
 )
 
@@ -36,9 +36,9 @@ type replays struct {
 
 // replayed is what one client has been replayed.
 type replayed struct {
-	newest proto.ID  // what comes up to here is a repetition
+	newest proto.ID  // messages up to here are repetitions
 	debt   int       // bytes of repetitions, at the time of at; it falls by repeatRate
-	at     time.Time // when debt was reckoned
+	at     time.Time // when debt was computed
 }
 
 func newReplays() *replays {
@@ -111,7 +111,7 @@ func (r *replays) charge(client uint64, messages []*proto.Message, now time.Time
 	r.clients.put(client, c)
 }
 
-// owes returns the bytes that have not been worked off.
+// owes returns the debt at a time.
 func (c replayed) owes(now time.Time) int {
 	elapsed := min(now.Sub(c.at), replayMemory)
 	return max(c.debt-int(elapsed*repeatRate/time.Second), 0)

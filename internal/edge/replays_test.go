@@ -9,8 +9,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// A client that has everything replayed again and again is slowed; the first times, others, and a
-// client that returns with its last id are not.
+// A client that loads the whole history again and again is slowed. Its first loads are not, nor are
+// other clients, nor a client that returns with its last id.
 func TestReplayInALoopIsPaced(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		const messages, size = 50, 4 << 10

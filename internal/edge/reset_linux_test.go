@@ -24,7 +24,7 @@ import (
 // resets is how many clients reset their connection at each step.
 const resets = 120
 
-// TestResetsLeakNothing has clients reset their connection at every step of a subscription.
+// TestResetsLeakNothing makes clients reset their connection at every step of a subscription.
 // Afterwards no descriptor, no count of the ceiling and no session is left of them.
 func TestResetsLeakNothing(t *testing.T) {
 	log := storetest.NewMemory(store.Config{})

@@ -1,24 +1,20 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/sign"
-	"pushgate/internal/store"
 	"pushgate/internal/wire"
 )
 
@@ -36,7 +32,7 @@ func rpcURL(path, token string, more ...string) string {
 	return "http://push.test" + path + "?" + query.Encode()
 }
 
-// hear reads frames until there is one that is no heartbeat.
+// hear reads frames until there is one that is not a heartbeat, and returns it.
 func (w *world) hear(conn *websocket.Conn) string {
 	w.t.Helper()
 	for {
@@ -65,8 +61,8 @@ func (w *world) tell(conn *websocket.Conn, frame string) {
 	synctest.Wait()
 }
 
-// TestRPCUser: a user has what is for the user, what is for all, and its own params; what comes
-// both ways comes once, and in the form of version 5.
+// TestRPCUser: a user gets messages to the user and to all, with the user's own params, in the form
+// of version 5. A message that is sent both ways comes once.
 func TestRPCUser(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		five := w.dial(rpcURL("/subws/", token(5, bob)))
@@ -114,7 +110,7 @@ func TestRPCCalls(t *testing.T) {
 			{`[{"jsonrpc":"2.0","method":"ping","id":7},{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","method":"ping","id":8}]`,
 				`[{"jsonrpc":"2.0","id":7,"result":{}},{"jsonrpc":"2.0","id":8,"result":{}}]`},
 		} {
-			// Before each, what a client may say that is no question.
+			// Before each, a message that is not a call.
 			for _, noise := range []string{"pong", "null", `{"jsonrpc":"2.0","id":9,"result":{}}`, "mack:nonsense", `{"jsonrpc":"2.0","method":"ping"}`} {
 				w.tell(conn, noise)
 			}
@@ -132,9 +128,9 @@ func TestRPCCalls(t *testing.T) {
 	})
 }
 
-// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one is
-// who the guest is to others, so that it may write where it was given the right to; to users it may
-// not.
+// TestRPCGuestToken: a guest's token names a pair of channels instead of a user. The public one
+// identifies the guest to others. A guest may write to a public id with a signature, but not to
+// users.
 func TestRPCGuestToken(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		text := signer.SignToken(sign.Token{Channels: []channel.ID{alice, alicePublic}, Expires: time.Now().Add(time.Hour)}, "host", time.Now())
@@ -154,9 +150,9 @@ func TestRPCGuestToken(t *testing.T) {
 	})
 }
 
-// TestRPCHeartbeat: a client that has had one heartbeat disconnects after 20 s without, so there is
-// one every 10 s as long as the connection lasts, even while its replay waits for a log that is
-// away.
+// TestRPCHeartbeat: a client that has had one heartbeat disconnects after 20 s without another. So
+// there is one every 10 s as long as the connection lasts, even while the replay waits for a log
+// that cannot be read.
 func TestRPCHeartbeat(t *testing.T) {
 	for name, away := range map[string]bool{"at rest": false, "while the log is away": true} {
 		t.Run(name, func(t *testing.T) {
@@ -252,7 +248,7 @@ func TestBadTokens(t *testing.T) {
 	})
 }
 
-// TestExpiredTokenEndsTheSession: with a close after which clients come back by themselves.
+// TestExpiredTokenEndsTheSession: the close code makes clients reconnect without asking the portal.
 func TestExpiredTokenEndsTheSession(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		start := time.Now()
@@ -316,108 +312,7 @@ func TestJSON(t *testing.T) {
 	})
 }
 
-// TestStatusAcrossEdges: a client that watches a user hears once that it has come and once that it
-// has left, wherever either is connected.
-func TestStatusAcrossEdges(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		v := w.secondEdge()
-		here, there := w.dial(rpcURL("/subws/", token(1))), v.dial(rpcURL("/subws/", token(2)))
-		for _, c := range []struct {
-			w    *world
-			conn *websocket.Conn
-			user string
-		}{{w, here, `5`}, {v, there, `"5"`}} {
-			if got := c.w.ask(c.conn, `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":`+c.user+`},"id":1}`); got != `{"jsonrpc":"2.0","id":1,"result":{}}` {
-				t.Fatal(got)
-			}
-		}
-		told := func(w *world, conn *websocket.Conn, online bool) {
-			t.Helper()
-			got := w.hear(conn)
-			want := fmt.Sprintf(`"body":{"module_id":"online","command":"userStatusChange","params":{"user_id":5,"online":%t},"extra":{"server_time_unix":`, online)
-			if !strings.Contains(got, want) || !strings.HasSuffix(got, `"sender":{"type":2}}}`) {
-				t.Errorf("told %s, want %s", got, want)
-			}
-		}
-		first := w.dial(rpcURL("/subws/", token(5)))
-		told(w, here, true)
-		told(v, there, true)
-		second := v.dial(rpcURL("/subws/", token(5)))
-		time.Sleep(time.Second)
-		first.CloseNow() // the user is still at the other edge
-		time.Sleep(presenceGrace + time.Second)
-		left := time.Now()
-		second.CloseNow()
-		told(w, here, false)
-		told(v, there, false)
-		if took := time.Since(left); took < presenceGrace || took > presenceGrace+2*presenceStep {
-			t.Errorf("told after %v", took)
-		}
-		if got := w.ask(here, `{"jsonrpc":"2.0","method":"getUsersLastSeen","params":{"userList":[5,2]},"id":2}`); got != `{"jsonrpc":"2.0","id":2,"result":{"5":1,"2":0}}` {
-			t.Error(got)
-		}
-		if got := w.ask(here, `{"jsonrpc":"2.0","method":"unsubscribeStatusChange","params":{"userId":5},"id":3}`); got != `{"jsonrpc":"2.0","id":3,"result":{}}` {
-			t.Error(got)
-		}
-		w.dial(rpcURL("/subws/", token(5)))
-		told(v, there, true)
-		if got := w.ask(here, `{"jsonrpc":"2.0","method":"ping","id":4}`); got != `{"jsonrpc":"2.0","id":4,"result":{}}` {
-			t.Errorf("told although it does not want to know: %s", got)
-		}
-	})
-}
-
-// secondEdge returns a world with another edge on the same log.
-func (w *world) secondEdge() *world {
-	v := &world{t: w.t, log: w.log, listener: newPipeListener(newRestingPipe)}
-	v.metrics = prometheus.NewRegistry()
-	v.settings = w.settings
-	v.settings.ID = "edge-2"
-	v.edge = edgeOf(v.settings, w.log, v.metrics)
-	transport := &http.Transport{DialContext: v.listener.dial}
-	v.http = &http.Client{Transport: transport}
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { v.edge.Serve(v.listener) })
-	running.Go(func() { v.edge.Run(ctx) })
-	w.t.Cleanup(func() {
-		stop()
-		v.listener.Close()
-		transport.CloseIdleConnections()
-		running.Wait()
-	})
-	synctest.Wait()
-	return v
-}
-
-// TestStatusOfADeadEdge: a user that was connected to a dead edge is reported offline, by
-// another edge, once that one's lease is over.
-func TestStatusOfADeadEdge(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		users := []proto.Presence{{Channel: channel.ForUser(5), Sessions: 1}, {Channel: channel.ForUser(6), Sessions: 1}}
-		if _, _, err := w.log.SetPresence(t.Context(), "dead", users, true); err != nil {
-			t.Fatal(err)
-		}
-		conn := w.dial(rpcURL("/subws/", token(1)))
-		w.dial(rpcURL("/subws/", token(6))) // has come back
-		for _, user := range []string{"5", "6"} {
-			w.ask(conn, `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":`+user+`},"id":1}`)
-		}
-		start := time.Now()
-		if got := w.hear(conn); !strings.Contains(got, `"params":{"user_id":5,"online":false}`) {
-			t.Errorf("told %s", got)
-		}
-		if after := time.Since(start); after > store.PresenceLease+2*presenceRenew {
-			t.Errorf("told after %v", after)
-		}
-		w.publish(`1`, channel.ForUser(1))
-		if got := w.hear(conn); strings.Contains(got, "userStatusChange") {
-			t.Errorf("told too much: %s", got)
-		}
-	})
-}
-
-// array returns what several messages are together.
+// array returns a JSON array of messages.
 func array(frames ...*wire.Frame) string {
 	elements := make([]string, len(frames))
 	for i, f := range frames {

@@ -27,8 +27,8 @@ func (w *world) rawRequest(url string) net.Conn {
 	return conn
 }
 
-// Clients that do not take what they are given, each in a way of its own: each ends with its reason
-// and in its time, and delays nobody.
+// Clients stop taking what they are sent, each in a different way. Each is ended with the right
+// reason and in time, and delays no other client.
 func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -81,8 +81,7 @@ func TestClientsThatDoNotTakeWhatTheyAreGiven(t *testing.T) {
 	}
 }
 
-// A client that vanished without a word is found out by what it does not answer, by every transport
-// that lasts.
+// A client that has vanished is noticed because it does not answer, by every transport that lasts.
 func TestClientsThatVanish(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.rawWebSocket(w.url("/subws/", signed(alice)))
@@ -101,8 +100,8 @@ func TestClientsThatVanish(t *testing.T) {
 	})
 }
 
-// A client that floods is read ever more slowly, and by that alone: it keeps its connection and its
-// messages, and others theirs.
+// A client that floods is read more slowly, and nothing else happens to it: it keeps its connection
+// and gets its messages, and so do others.
 func TestClientThatFloods(t *testing.T) {
 	for name, opcode := range map[string]byte{"data": 1, "pings": 9} {
 		t.Run(name, func(t *testing.T) {
@@ -141,8 +140,8 @@ func TestClientThatFloods(t *testing.T) {
 	}
 }
 
-// What a socket takes only in part comes whole, and in order, once its client reads; and nobody
-// waits for it meanwhile.
+// What a socket takes only in part arrives complete and in order once its client reads. No other
+// client waits meanwhile.
 func TestSlowWebSocketOnSockets(t *testing.T) {
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
 		const messages = 1500 // together more than the socket holds

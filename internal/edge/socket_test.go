@@ -21,7 +21,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/edge/front"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -30,8 +29,8 @@ import (
 	"pushgate/internal/testkit/storetest"
 )
 
-// What a bubble cannot have: sockets of the system, which rest in its own way. Times are short, and
-// waited for.
+// Tests with real sockets, which rest by epoll and do not work in a bubble. Times are short and in
+// real time.
 
 // onSockets runs test with an edge on sockets, once with connections that rest, and once with those
 // that keep a goroutine.
@@ -85,7 +84,7 @@ func (w *socketWorld) dial(id channel.ID) *websocket.Conn {
 	return conn
 }
 
-// raw does a handshake itself, and sends more in the same packet.
+// raw does a handshake by itself, and sends more bytes in the same packet.
 func (w *socketWorld) raw(id channel.ID, more []byte) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", w.address)
@@ -160,8 +159,8 @@ func TestControlFramesOnSockets(t *testing.T) {
 	})
 }
 
-// TestSleepersOnSockets pings often, delivers, hears what clients say, and has connections end in
-// every way, all at once: nobody misses a message, and nothing stays behind.
+// TestSleepersOnSockets pings often, delivers, receives from clients, and ends connections in every
+// way, all at the same time. No client misses a message, and nothing is left behind.
 func TestSleepersOnSockets(t *testing.T) {
 	const clients, messages = 60, 50
 	often := func(c *settings) { c.PingInterval = 500 * time.Millisecond }
@@ -212,7 +211,7 @@ func TestSleepersOnSockets(t *testing.T) {
 	})
 }
 
-// A connection at rest hears of a drain, and the edge waits for the answer.
+// A drain reaches a connection at rest, and the edge waits for the answer.
 func TestDrainOfSleepersOnSockets(t *testing.T) {
 	const clients = 100
 	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
@@ -252,8 +251,8 @@ func TestCloseThatIsNotAnswered(t *testing.T) {
 	})
 }
 
-// However often a connection is asked to leave: it says so once, hears what the client still has to
-// say, and ends with its answer.
+// A connection that is asked to leave several times sends one close frame, still reads what the
+// client sends, and ends with the client's answer.
 func TestCloseFrameIsSentOnce(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn, reader := w.rawWebSocket(w.url("/subws/", signed(alice)))
@@ -297,98 +296,4 @@ func TestProtocolErrorIsSaid(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A client that polls over and over keeps its connection, whatever has it in the meantime, and
-// misses nothing; one that sends its next request too soon is answered after that.
-func TestPollsKeepTheirConnection(t *testing.T) {
-	onSockets(t, nil, func(t *testing.T, w *socketWorld) {
-		const polls = 30
-		conn, err := net.Dial("tcp", w.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
-		reader := bufio.NewReader(conn)
-		request := func(mid string) string {
-			return "GET /sub/?CHANNEL_ID=" + signed(alice) + "&mid=" + mid + " HTTP/1.1\r\nHost: push.test\r\n\r\n"
-		}
-		held := func() {
-			testkit.Eventually(t, "it is held", func() bool { return w.edge.personal().numbers.polls.Load() == 1 })
-		}
-		answer := func() string {
-			t.Helper()
-			response, err := http.ReadResponse(reader, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != 200 || response.Close {
-				t.Errorf("%d, %v, close %v", response.StatusCode, err, response.Close)
-			}
-			return string(body)
-		}
-		mid := w.publish(`0`, bob).ID.String()
-		for n := range polls {
-			io.WriteString(conn, request(mid))
-			if n%3 > 0 {
-				held()
-			}
-			if n%3 == 1 { // too soon
-				next := w.publish(`"too soon"`, bob).ID.String()
-				io.WriteString(conn, request(next))
-				m := w.publish(fmt.Sprint(n), alice)
-				if got := answer(); got != text(m, alice) {
-					t.Errorf("got %q", got)
-				}
-				mid = m.ID.String()
-				if got := answer(); got != text(m, alice) { // its mid was older
-					t.Errorf("the second got %q", got)
-				}
-				continue
-			}
-			m := w.publish(fmt.Sprint(n), alice)
-			if got := answer(); got != text(m, alice) {
-				t.Errorf("got %q", got)
-			}
-			mid = m.ID.String()
-		}
-		testkit.Eventually(t, "it is kept", func() bool { return len(w.edge.shared.Heartbeats.Members()) < 2 })
-		conn.Close()
-		testkit.Eventually(t, "it has gone", func() bool { return len(w.edge.shared.Heartbeats.Members()) == 0 })
-	})
-}
-
-// A connection that is kept after a poll is closed some time later, and at once by a drain.
-func TestKeptConnectionsEnd(t *testing.T) {
-	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {
-		kept := func() net.Conn {
-			conn, err := w.listener.dial(t.Context(), "", "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			path := strings.TrimPrefix(w.url("/sub/", signed(alice)), "http://push.test")
-			go io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: push.test\r\n\r\n")
-			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil || response.StatusCode != 304 || response.Close {
-				t.Fatalf("%+v, %v", response, err)
-			}
-			synctest.Wait()
-			return conn
-		}
-		conn := kept()
-		start := time.Now()
-		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("%d bytes, %v", n, err)
-		}
-		if lived := time.Since(start); lived < front.KeepTimeout || lived > front.KeepTimeout+maxInterval {
-			t.Errorf("closed after %v", lived)
-		}
-		conn = kept()
-		go w.edge.Drain(t.Context())
-		if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
-			t.Errorf("%d bytes, %v", n, err)
-		}
-	})
 }

@@ -60,8 +60,8 @@ func TestStream(t *testing.T) {
 				t.Errorf("%s: %q", name, got)
 			}
 		}
-		// The head has no data, so it is no event; but a client that loses the connection now comes
-		// back with its id.
+		// The head has no data, so it is not an event. But a client that loses the connection now
+		// comes back with its id.
 		if got := event(t, stream); !regexp.MustCompile(`^retry: [12]\d{3}\nid: ` + before.ID.String() + `\n\n$`).MatchString(got) {
 			t.Errorf("head %q", got)
 		}
@@ -93,8 +93,8 @@ func TestStream(t *testing.T) {
 		if w.value("connections", "sse") != 0 {
 			t.Error("still there")
 		}
-		// A browser that comes back by itself brings the id in a header, which is newer than what
-		// stands in its address.
+		// A browser that reconnects by itself sends the id in a header. It is newer than the one in
+		// the address.
 		_, stream = w.events(w.url("/sse/x", signed(alice), "mid", before.ID.String()), first.ID.String())
 		event(t, stream)
 		if got := event(t, stream) + event(t, stream); got != sse(second)+sse(third) {
@@ -108,8 +108,8 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// TestStreamOfAnEmptyLog: who loses the connection before the portal's first message of all comes
-// back with an id all the same.
+// TestStreamOfAnEmptyLog: a client that loses the connection before the portal's very first message
+// comes back with an id all the same.
 func TestStreamOfAnEmptyLog(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		response, stream := w.events(w.url("/sse/", signed(alice)), "")
@@ -129,7 +129,7 @@ func TestStreamOfAnEmptyLog(t *testing.T) {
 	})
 }
 
-// TestStreamEndsWithTheEdge: browsers come back by themselves.
+// TestStreamEndsWithTheEdge: the answer is complete, so that browsers reconnect by themselves.
 func TestStreamEndsWithTheEdge(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		stream := w.get(w.url("/sse/", signed(alice)))
@@ -143,8 +143,8 @@ func TestStreamEndsWithTheEdge(t *testing.T) {
 	})
 }
 
-// TestStreamOfManyWakes: a message between two comments must find the stream at rest, however they
-// fall together.
+// TestStreamOfManyWakes: messages and comments are both delivered, even if they are due at the same
+// moment.
 func TestStreamOfManyWakes(t *testing.T) {
 	inWorld(t, func(c *settings) { c.PingInterval = 100 * time.Millisecond }, func(t *testing.T, w *world) {
 		_, stream := w.events(w.url("/sse/", signed(alice)), "")

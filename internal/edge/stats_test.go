@@ -10,8 +10,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// told returns what the edge has reported last, which happens within half a minute.
-func (w *world) told() proto.Process {
+// reported returns the latest statistics of the edge, which are at most half a minute old.
+func (w *world) reported() proto.Process {
 	w.t.Helper()
 	time.Sleep(20 * time.Second)
 	processes, err := w.log.Processes(w.t.Context())
@@ -20,7 +20,7 @@ func (w *world) told() proto.Process {
 	}
 	got := processes[0]
 	if got.PID == 0 || time.Since(time.UnixMilli(got.Date)) > 20*time.Second {
-		w.t.Errorf("process %d told at %d", got.PID, got.Date)
+		w.t.Errorf("process %d reported at %d", got.PID, got.Date)
 	}
 	return got
 }
@@ -34,7 +34,8 @@ func wantNumbers(t *testing.T, what string, got, want proto.Numbers) {
 	}
 }
 
-// TestStatisticsAreKept: of connections by their kind, and of what clients of every version send.
+// TestStatisticsAreKept: connections are counted by kind, and so is what clients of each version
+// send.
 func TestStatisticsAreKept(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.dial(w.url("/subws/", signed(alice, bob)))
@@ -44,7 +45,7 @@ func TestStatisticsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer stream.Body.Close()
-		wantNumbers(t, "at first", w.told().Numbers, proto.Numbers{Channels: 2, WebSockets: 1, Polls: 2})
+		wantNumbers(t, "at first", w.reported().Numbers, proto.Numbers{Channels: 2, WebSockets: 1, Polls: 2})
 
 		socket := w.dial(rpcURL("/subws/", token(5)))
 		for _, call := range []string{
@@ -55,7 +56,7 @@ func TestStatisticsAreKept(t *testing.T) {
 		} {
 			w.ask(socket, call)
 		}
-		got := w.told()
+		got := w.reported()
 		day := proto.Daily{Requests: proto.Counts{"ping": 1, "listChannels": 1, "publish": 1, "subscribeStatusChange": 1, "getUsersLastSeen": 1},
 			Messages: proto.Counts{"im_hi": 1}}
 		if diff := testkit.Diff(day, got.Daily); diff != "" {
@@ -65,7 +66,7 @@ func TestStatisticsAreKept(t *testing.T) {
 	})
 }
 
-// TestStatisticsAreTakenAway: with the edge, and numbers of connections go with them.
+// TestStatisticsAreTakenAway: the statistics of an edge that ends are removed.
 func TestStatisticsAreTakenAway(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		t.Cleanup(func() {
@@ -77,7 +78,7 @@ func TestStatisticsAreTakenAway(t *testing.T) {
 		w.get(w.url("/sub/", signed(alice)))
 		socket.CloseNow()
 		time.Sleep(time.Minute)
-		wantNumbers(t, "when all have gone", w.told().Numbers, proto.Numbers{})
+		wantNumbers(t, "when all have gone", w.reported().Numbers, proto.Numbers{})
 	})
 }
 
@@ -86,7 +87,7 @@ func TestStatisticsOfManyPortals(t *testing.T) {
 		s.dial(s.url("/subws/", clientA, "a"))
 		s.dial(s.url("/subws/", clientA, "a"))
 		s.get(s.url("/sub/", clientB, "b"))
-		got := s.told()
+		got := s.reported()
 		wantNumbers(t, "all", got.Numbers, proto.Numbers{Channels: 2, WebSockets: 2, Polls: 1})
 		wantNumbers(t, "a", got.Of(clientA).Numbers, proto.Numbers{Channels: 1, WebSockets: 2})
 		wantNumbers(t, "b", got.Of(clientB).Numbers, proto.Numbers{Channels: 1, Polls: 1})

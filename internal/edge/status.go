@@ -25,7 +25,7 @@ func (t *tenant) announce(ctx context.Context, moved []proto.Status) {
 		}
 		if _, err := t.log.Append(ctx, messages...); err != nil && ctx.Err() == nil {
 			t.edge.metrics.presenceErrors.Inc()
-			t.edge.logger.Warn("not told who came and left", "users", len(moved), "error", err)
+			t.edge.logger.Warn("publishing online statuses failed", "users", len(moved), "error", err)
 			return
 		}
 	}

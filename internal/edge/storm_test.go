@@ -38,8 +38,8 @@ func (h *trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// BenchmarkStorm is the return of 2,000 sleepers at once, each of whom missed 20 messages: from the
-// first attachment to the last message, and what it costs Redis.
+// BenchmarkStorm measures 2,000 clients that return at once, each with 20 missed messages, from the
+// first attachment to the last message, and what they cost Redis.
 func BenchmarkStorm(b *testing.B) {
 	const sleepers, missed = 2000, 20
 	for _, bench := range []struct {
@@ -114,7 +114,7 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
-// follow has h follow a log, and waits until it does.
+// follow makes h follow a log, and waits until it does.
 func follow(tb testing.TB, log Log, h *hub.Hub) {
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup

@@ -37,7 +37,7 @@ func (s *subscription) user() channel.ID {
 }
 
 // subscribe serves WebSockets and polls. nginx may pass an Upgrade header on although the request
-// is no upgrade, so the Connection header decides.
+// is not an upgrade, so the Connection header decides.
 func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	upgrade := httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket")
@@ -140,7 +140,7 @@ func (e *Edge) refusal(err error) *proto.Error {
 }
 
 // stream serves a subscription as server-sent events. A browser that reconnects by itself sends its
-// position in a header. The mid of the query is for the first time, and for readers that are no
+// position in a header. The mid of the query is for the first request, and for other readers than
 // browsers.
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	sub, refusal := e.parse(r)

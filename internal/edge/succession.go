@@ -16,7 +16,7 @@ import (
 const (
 	// restPatience is how long to wait for connections to rest, after the last one was handed over.
 	restPatience = time.Second
-	restInterval = 10 * time.Millisecond // between two looks
+	restInterval = 10 * time.Millisecond // between two checks
 )
 
 // HandOver implements [handover.Edge]: it hands the WebSockets to a successor, each at a moment
@@ -55,8 +55,8 @@ func (e *Edge) HandOver(ctx context.Context, give handover.Give) error {
 	return nil
 }
 
-// handOverLate hands a connection that is to leave to the successor, if there is one, and reports
-// false if it has to go some other way.
+// handOverLate hands a connection that has to leave to the successor, if there is one, and reports
+// false if it has to be closed instead.
 func (e *Edge) handOverLate(c *transport.WebSocket) bool {
 	give := e.successor.Load()
 	if give == nil {
@@ -108,9 +108,9 @@ func (e *Edge) resume(s *subscriber, conn net.Conn, statuses []int64, before tra
 }
 
 var (
-	errEnded  = errors.New("this edge has ended")
-	errPortal = errors.New("its portal is not served here")
-	errCodec  = errors.New("its dialect is not known here")
+	errEnded  = errors.New("edge has ended")
+	errPortal = errors.New("portal is not served here")
+	errCodec  = errors.New("unknown dialect")
 )
 
 // Adopt implements [handover.Edge].

@@ -44,7 +44,7 @@ func (w *world) handOver(give handover.Give) error {
 	return w.edge.HandOver(w.t.Context(), give)
 }
 
-// listener reads all that comes on a connection. Next returns it.
+// listener reads everything from a connection. Next returns it.
 type listener struct {
 	*websocket.Conn
 	frames chan string // but for heartbeats
@@ -77,7 +77,7 @@ func (w *world) listen(conn *websocket.Conn) *listener {
 	return l
 }
 
-// expect holds that this is what has come, and nothing else.
+// expect checks that exactly this has come.
 func (l *listener) expect(t *testing.T, parts ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -99,7 +99,7 @@ func (l *listener) expect(t *testing.T, parts ...string) {
 const watchStatus = `{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":%d},"id":1}`
 
 // TestHandOver: clients of every dialect do not notice that another edge has their connections. Nor
-// does anybody who waits for them to come or go.
+// do clients that watch their online status.
 func TestHandOver(t *testing.T) {
 	inSuccession(t, nil, func(t *testing.T, old, next *world) {
 		user := channel.ForUser(5)
@@ -132,7 +132,7 @@ func TestHandOver(t *testing.T) {
 		var meanwhile *proto.Message
 		give := next.to()
 		if err := old.handOver(func(r handover.Record, conn net.Conn) (bool, error) {
-			if meanwhile == nil { // nobody has this session now, the old edge the others
+			if meanwhile == nil { // no edge has this session now; the old edge has the others
 				meanwhile = old.publish(`{"meanwhile":1}`, alice, user)
 			}
 			return give(r, conn)
@@ -173,7 +173,7 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// TestHandOverKeepsBounds: what bounds a connection goes with it.
+// TestHandOverKeepsBounds: the limits of a connection still hold after a hand-over.
 func TestHandOverKeepsBounds(t *testing.T) {
 	inSuccession(t, func(s *settings) { s.Limits.Connections = 1 }, func(t *testing.T, old, next *world) {
 		began := time.Now()
@@ -191,7 +191,8 @@ func TestHandOverKeepsBounds(t *testing.T) {
 	})
 }
 
-// TestHandOverFails: what is not taken is served as before, and asked to leave like all others.
+// TestHandOverFails: a connection that is not taken is still served, and asked to leave like
+// others.
 func TestHandOverFails(t *testing.T) {
 	for name, died := range map[string]error{"refused": nil, "successor dies": errors.New("dead")} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +206,7 @@ func TestHandOverFails(t *testing.T) {
 				var bodies []string
 				give := func(handover.Record, net.Conn) (bool, error) {
 					bodies = append(bodies, fmt.Sprintf(`"text":%d}`, len(bodies)))
-					old.publish(fmt.Sprint(len(bodies)-1), alice) // while nobody has the session
+					old.publish(fmt.Sprint(len(bodies)-1), alice) // while no edge has the session
 					return false, died
 				}
 				if err := old.handOver(give); err != died {
@@ -250,15 +251,16 @@ func TestHandOverFails(t *testing.T) {
 	}
 }
 
-// TestHandOverWaitsForRest: a connection that is being read or written stays; when it rests it
-// goes, also late.
+// TestHandOverWaitsForRest: a connection that is being read or written is handed over only when it
+// rests, even if that is late.
 func TestHandOverWaitsForRest(t *testing.T) {
 	inSuccession(t, nil, func(t *testing.T, old, next *world) {
 		resting := old.dial(old.url("/subws/", signed(bob)))
 		stuck, _ := old.rawWebSocket(old.url("/subws/", signed(alice)))
 		half, reader := old.rawWebSocket(old.url("/subws/", signed(bob)))
-		old.publish("to nobody who reads", alice) // a pipe has no buffer: its writer waits
-		half.Write([]byte{0x81, 0x83, 0, 0})      // half a frame
+		// A pipe has no buffer: its writer waits.
+		old.publish("to a client that does not read", alice)
+		half.Write([]byte{0x81, 0x83, 0, 0}) // half a frame
 		synctest.Wait()
 		began := time.Now()
 		if err := old.handOver(next.to()); err != nil {
@@ -308,7 +310,8 @@ func TestNothingRests(t *testing.T) {
 	})
 }
 
-// TestAdoptRefuses: what this edge cannot serve is not touched, and the predecessor gets an error.
+// TestAdoptRefuses: a session that this edge cannot serve is not touched, and the predecessor gets
+// an error.
 func TestAdoptRefuses(t *testing.T) {
 	other := &portal.Portal{ClientID: strings.Repeat("b", 32), Signer: signer}
 	inWorldOf(t, newRestingPipe, func(s *settings) {
@@ -323,7 +326,7 @@ func TestAdoptRefuses(t *testing.T) {
 				t.Errorf("%v, want %v", err, want)
 			}
 		}
-		broken := errors.New("nobody listens")
+		broken := errors.New("not confirmed")
 		if err := w.edge.Adopt(t.Context(), here, nil, func() error { return broken }); err != broken {
 			t.Error(err)
 		}

@@ -39,7 +39,7 @@ type tenant struct {
 	ended    chan struct{}   // closed when this one has
 
 	serving atomic.Pointer[serving] // at present, or the last time
-	removed atomic.Bool             // it is not served any more
+	removed atomic.Bool             // the portal is not served any more
 	recent  recent
 	gapLog  gapLog
 	asks    *rate.Limiter // immutable: of all its connections
@@ -48,7 +48,8 @@ type tenant struct {
 	numbers           struct{ webSockets, polls atomic.Int64 } // of connections
 
 	// Guarded by edge.mu.
-	pinned      bool // it is followed whether it has connections or not: it is personal, and served
+	// The log is followed even without connections: the portal is personal, and served.
+	pinned      bool
 	connections int
 	resting     *time.Timer        // ends the tenant; nil unless it has no connections
 	stop        context.CancelFunc // nil until it runs
@@ -252,7 +253,7 @@ func (f follower) Resync(head proto.ID) {
 
 // Down implements [proto.Follower].
 func (f follower) Down(err error) {
-	f.logger.Warn("the log does not notify", "error", err)
+	f.logger.Warn("subscription to the log lost", "error", err)
 	f.Hub.Down(err)
 }
 

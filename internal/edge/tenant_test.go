@@ -28,7 +28,7 @@ const (
 
 var limits = portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Connections: 100}
 
-// manyWorld is a world of two portals that must be named, with a log each.
+// manyWorld is a world of two portals with client ids, each with its own log.
 type manyWorld struct {
 	*world
 	a, b *storetest.Memory
@@ -58,7 +58,7 @@ func (s *manyWorld) url(path, client, key string) string {
 	return s.world.url(path, testkit.Signer(key).Sign(channel.Ref{Private: alice}).String(), "clientId", client)
 }
 
-// next returns what comes on a socket within a minute.
+// next returns the frame that comes on a socket within a minute.
 func (s *manyWorld) next(socket *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
@@ -112,7 +112,7 @@ func TestPortalsDoNotHearEachOther(t *testing.T) {
 }
 
 // TestWrongClient: a client whose portal is not served is refused before the upgrade, as by the
-// original; a key of another portal opens nothing.
+// original. The key of another portal gives no access.
 func TestWrongClient(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		for _, client := range []string{"", strings.Repeat("0", 32), "x"} {
@@ -138,12 +138,12 @@ func TestWrongClient(t *testing.T) {
 			t.Errorf("b's signature at a: %+v", got)
 		}
 		if n := s.value("portals_followed", ""); n != 0 {
-			t.Errorf("%v portals are followed for nobody", n)
+			t.Errorf("%v portals without a connection are followed", n)
 		}
 	})
 }
 
-// TestFollowsWhomItServes: an edge follows the portals that have somebody here, and some time
+// TestFollowsWhomItServes: an edge follows a portal while it has a connection here, and some time
 // longer.
 func TestFollowsWhomItServes(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
@@ -166,7 +166,7 @@ func TestFollowsWhomItServes(t *testing.T) {
 		if n := s.value("portals_followed", ""); n != 0 {
 			t.Errorf("%v portals are followed after the last one has gone", n)
 		}
-		// What one tenant takes away at its end is not what the next has written.
+		// A tenant that ends does not remove what the next one has written.
 		s.append(s.a, `2`)
 		fresh := s.dial(s.url("/subws/", clientA, "a"))
 		time.Sleep(2 * time.Second)
@@ -180,7 +180,7 @@ func TestFollowsWhomItServes(t *testing.T) {
 	})
 }
 
-// late is a log whose notifications take a while to come for the first time.
+// late is a log whose first subscription takes a while.
 type late struct {
 	*storetest.Memory
 	delay time.Duration
@@ -211,7 +211,7 @@ func TestFirstOfItsPortal(t *testing.T) {
 			}
 		})
 	}
-	// While Redis is away, they are accepted all the same.
+	// Subscribers are accepted also while Redis is away.
 	inMany(t, func(c *settings) { c.Logs[clientA] = late{c.Logs[clientA].(*storetest.Memory), time.Hour} }, func(t *testing.T, s *manyWorld) {
 		start := time.Now()
 		s.dial(s.url("/subws/", clientA, "a"))
@@ -221,8 +221,8 @@ func TestFirstOfItsPortal(t *testing.T) {
 	})
 }
 
-// TestReadyWithoutPortals: an edge that follows nobody knows from its statistics whether Redis is
-// there.
+// TestReadyWithoutPortals: an edge that follows no portal knows from its statistics whether Redis
+// works.
 func TestReadyWithoutPortals(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		broken := errors.New("away")
@@ -239,9 +239,9 @@ func TestReadyWithoutPortals(t *testing.T) {
 	})
 }
 
-// TestServeAnew: after a reload a new key is good and an old one is not, nobody of a portal that
-// stays notices, and those of one that is gone are asked to come again, which sends no client to
-// PHP.
+// TestServeAnew: after a reload a new key is valid and an old one is not. Clients of a portal that
+// stays do not notice. Clients of a removed portal are asked to reconnect, which sends none of them
+// to PHP.
 func TestServeAnew(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		stays, goes, stream := s.dial(s.url("/subws/", clientA, "a")), s.dial(s.url("/subws/", clientB, "b")), s.get(s.url("/sse/", clientB, "b"))
@@ -271,7 +271,7 @@ func TestServeAnew(t *testing.T) {
 				t.Errorf("%v %s", err, frame)
 			}
 		}
-		// And back again.
+		// The portal is added again.
 		s.edge.SetPortals(s.settings.table())
 		back := s.dial(s.url("/subws/", clientB, "b"))
 		s.append(s.b, `2`)
@@ -281,8 +281,8 @@ func TestServeAnew(t *testing.T) {
 	})
 }
 
-// TestPersonalPortalThatIsRemoved: the portal that needs no name is followed as long as it is
-// served, and has no say in readiness after that.
+// TestPersonalPortalThatIsRemoved: the personal portal is followed as long as it is served. After
+// that it does not affect readiness.
 func TestPersonalPortalThatIsRemoved(t *testing.T) {
 	personal := storetest.NewMemory(store.Config{})
 	inMany(t, func(c *settings) {
@@ -316,7 +316,7 @@ func TestPersonalPortalThatIsRemoved(t *testing.T) {
 	})
 }
 
-// TestPersonalAmongMany: the portal that needs no name is followed from the start.
+// TestPersonalAmongMany: the personal portal is followed from the start.
 func TestPersonalAmongMany(t *testing.T) {
 	inMany(t, func(c *settings) { c.Portal = portal.Portal{Signer: signer, Limits: limits} }, func(t *testing.T, s *manyWorld) {
 		if n := s.value("portals_followed", ""); n != 1 {

@@ -16,7 +16,7 @@ import (
 func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 	u := &upgrade{ResponseWriter: w}
 	conn, err := websocket.Accept(u, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // of the origin, which has been looked at
+		InsecureSkipVerify: true, // of the origin, which has been checked already
 	})
 	if err != nil {
 		if u.conn != nil {
@@ -24,7 +24,7 @@ func handshake(w http.ResponseWriter, r *http.Request) net.Conn {
 		}
 		return nil
 	}
-	conn.CloseNow() // the library has done its work, and would hold more than all else here
+	conn.CloseNow() // frees the library's buffers, which would take most of the memory here
 	return u.conn
 }
 

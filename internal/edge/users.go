@@ -49,7 +49,7 @@ func (u *userLimits) leave(user channel.ID, c evictable) {
 	all := u.conns[user]
 	i := slices.Index(all, c)
 	switch {
-	case i < 0: // it was evicted, or came when there was no limit
+	case i < 0: // it was evicted, or entered when there was no limit
 	case len(all) == 1:
 		delete(u.conns, user)
 	default:

@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// The oldest connection of a user makes room, whichever transport it has.
+// The oldest connection of a user is evicted, whatever its transport is.
 func TestTooManyConnectionsOfAUser(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Limits.Connections = 2 }, func(t *testing.T, w *world) {
 		mine := pair(alice, alicePublic)
@@ -26,7 +26,7 @@ func TestTooManyConnectionsOfAUser(t *testing.T) {
 		if got := <-poll; got.status != answer.Status || got.body != answer.Body || got.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%d %q, want %d %q", got.status, got.body, answer.Status, answer.Body)
 		}
-		// Who has gone takes no room.
+		// A closed connection does not count.
 		third.CloseNow()
 		synctest.Wait()
 		w.dial(w.url("/subws/", mine))
@@ -40,7 +40,7 @@ func TestTooManyConnectionsOfAUser(t *testing.T) {
 	})
 }
 
-// Channels that many share, and have no public id, are not limited.
+// Channels that many users share, without a public id, are not limited.
 func TestSharedChannelIsNotLimited(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Limits.Connections = 2 }, func(t *testing.T, w *world) {
 		for i := range 5 {
@@ -78,7 +78,7 @@ func TestUserLimitsForgetWhoHasGone(t *testing.T) {
 	}
 }
 
-// A client that comes back at once with wrong ids is held back more and more; others are not.
+// A client that comes back at once with wrong ids waits longer each time; others do not.
 func TestRepeatedRefusalsAreSlow(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		var took []string
@@ -137,7 +137,7 @@ func TestRepeatedRefusalsOfPollsAreSlow(t *testing.T) {
 	})
 }
 
-// An edge that leaves does not wait for those that it holds back.
+// An edge that leaves does not wait for clients in a pause.
 func TestDrainEndsPauses(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Drain = 0 }, func(t *testing.T, w *world) {
 		for range 6 {
@@ -152,7 +152,7 @@ func TestDrainEndsPauses(t *testing.T) {
 	})
 }
 
-// A client that goes while it is held back leaves nothing behind.
+// A client that disconnects during its pause leaves nothing behind.
 func TestPauseEndsWithItsClient(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		for range 6 {

@@ -32,7 +32,7 @@ func TestWebSocketReplaysAndGoesOnLive(t *testing.T) {
 	})
 }
 
-// A WebSocket without an id gets nothing until something happens: no hello, no empty frame.
+// A WebSocket without an id gets nothing until there is a message: no greeting, no empty frame.
 func TestWebSocketIsSilentUntilAMessage(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.publish(`{}`, alice)
@@ -93,7 +93,7 @@ func TestFrameThatIsTooBig(t *testing.T) {
 	})
 }
 
-// Two pings without an answer end the connection: at the third.
+// Two pings without an answer end the connection when the third is due.
 func TestSilentPeerIsDeadAfterTwoPings(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		start := time.Now()
@@ -125,7 +125,7 @@ func TestPeerThatAnswersPingsLives(t *testing.T) {
 	})
 }
 
-// A write that is stuck ends its own session, and delays nobody else.
+// A write that is stuck ends its own session, and delays no other.
 func TestStuckWriteEndsTheSessionAlone(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.rawWebSocket(w.url("/subws/", signed(alice))) // never reads
@@ -151,7 +151,7 @@ func TestStuckWriteEndsTheSessionAlone(t *testing.T) {
 	})
 }
 
-// A slow reader gets everything, however much more than its inbox there was.
+// A slow reader gets everything, even if it is much more than its inbox holds.
 func TestSlowReaderGetsEverything(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		conn := w.dial(w.url("/subws/", signed(alice)))
@@ -185,7 +185,7 @@ func TestDrainSpreadsItsClosesOverTheWindow(t *testing.T) {
 			go func() {
 				_, err := w.read(conn)
 				if websocket.CloseStatus(err) != 3000 {
-					t.Errorf("got %v, want the close that sends nobody to the portal", err)
+					t.Errorf("got %v, want the close code that sends no client to the portal", err)
 				}
 				ends <- time.Since(start)
 			}()

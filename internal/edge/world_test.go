@@ -46,7 +46,7 @@ var (
 	signer = testkit.Signer("a key of the tests")
 )
 
-// What docs/protocol.md and docs/guarantees.md promise.
+// Values that docs/protocol.md and docs/guarantees.md promise.
 const (
 	writeTimeout   = 10 * time.Second
 	answerTimeout  = front.WriteTimeout
@@ -90,8 +90,7 @@ func (s *settings) table() *portal.Table {
 	return table
 }
 
-// edgeOf makes an edge over a log in memory, which is that of all its portals unless they have
-// others.
+// edgeOf makes an edge over a log in memory. Portals without a log of their own share it.
 func edgeOf(s settings, log *storetest.Memory, reg prometheus.Registerer) *Edge {
 	return edgeOn(s, log, reg, netpoll.New)
 }
@@ -125,7 +124,7 @@ type world struct {
 	stop     func() // ends the edge, and waits for it
 }
 
-// inWorld runs test in a bubble with a running edge, and takes all down at its end: once with
+// inWorld runs test in a bubble with a running edge, and stops everything at the end: once with
 // connections that rest, and once with those that keep a goroutine.
 func inWorld(t *testing.T, change func(*settings), test func(*testing.T, *world)) {
 	t.Run("resting", func(t *testing.T) { inWorldOf(t, newRestingPipe, change, test) })
@@ -158,8 +157,7 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		w.stop = func() { stop(); <-ended }
 		synctest.Wait()
 		test(t, w)
-		// Of the bubble: a handler may still be at work on an upgrade that its client has already
-		// seen.
+		// A handler may still be at work on an upgrade whose answer the client has already read.
 		time.Sleep(time.Nanosecond)
 		w.listener.Close()
 		stop()
@@ -176,7 +174,7 @@ func (w *world) url(path, channels string, more ...string) string {
 	return "http://push.test" + path + "?" + query.Encode()
 }
 
-// publish appends a message with a body to channels, and waits until it has come wherever it can.
+// publish appends a message with a body to channels, and waits until it has been delivered.
 func (w *world) publish(body string, channels ...channel.ID) *proto.Message {
 	return w.append(&proto.Message{Receivers: channels, Body: []byte(body), TTL: time.Hour})
 }
@@ -193,7 +191,7 @@ func (w *world) append(m *proto.Message) *proto.Message {
 	return m
 }
 
-// get makes a long poll that is under way when it returns; the answer comes on the channel.
+// get starts a long poll and returns while it is under way. The answer comes on the channel.
 func (w *world) get(url string) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
@@ -231,7 +229,7 @@ func (w *world) dial(url string) *websocket.Conn {
 	return conn
 }
 
-// read reads one frame, or returns the error that says why there will be none.
+// read reads one frame.
 func (w *world) read(conn *websocket.Conn) (string, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Hour)
 	defer cancel()
@@ -239,7 +237,7 @@ func (w *world) read(conn *websocket.Conn) (string, error) {
 	return string(data), err
 }
 
-// rawWebSocket does the handshake itself, so that nothing reads or answers but the test.
+// rawWebSocket does the handshake by itself, so that only the test reads and answers.
 func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
 	conn, err := w.listener.dial(w.t.Context(), "", "")
@@ -258,8 +256,8 @@ func (w *world) rawWebSocket(url string) (net.Conn, *bufio.Reader) {
 	return conn, reader
 }
 
-// value reads a counter or gauge by its name and the value of its one label, if it has one, when
-// nothing moves any more.
+// value waits until everything in the bubble is blocked, and returns a counter or gauge by its name
+// and the value of its only label, if it has one.
 func (w *world) value(name, label string) float64 {
 	synctest.Wait()
 	value, found := testkit.Metric(w.t, w.metrics, "pushgate_"+name, label)
@@ -272,127 +270,6 @@ func (w *world) value(name, label string) float64 {
 // text returns the record that a reader of a channel gets.
 func text(m *proto.Message, id channel.ID) string {
 	return string(wire.TextFrame(m, m.Via([]channel.ID{id})).Payload())
-}
-
-// pipeListener is a network of pipes, which a bubble can see through.
-type pipeListener struct {
-	pipe   func() (server, client net.Conn)
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipeListener(pipe func() (net.Conn, net.Conn)) *pipeListener {
-	return &pipeListener{pipe: pipe, conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	server, client := l.pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// restingPipe is an end of a pipe that tells when it can be read, by reading ahead what one write
-// brings. It implements [netpoll.Notifier].
-type restingPipe struct {
-	net.Conn
-	mu    sync.Mutex
-	rest  []byte         // of what was read ahead; owned by the reader
-	ahead chan readAhead // of the reading ahead that is under way or done; nil if there is none
-	tell  func()         // when it is done
-	// It was handed to another edge, as a descriptor is: the next Close is not that of its last
-	// holder.
-	given bool
-}
-
-type readAhead struct {
-	bytes []byte
-	err   error
-}
-
-func newRestingPipe() (server, client net.Conn) {
-	server, client = newPipe()
-	return &restingPipe{Conn: server}, client
-}
-
-func (p *restingPipe) NotifyReadable(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tell = f
-	switch {
-	case len(p.rest) > 0 || len(p.ahead) > 0:
-		go f()
-		return
-	case p.ahead == nil:
-	default: // for its last holder
-		return
-	}
-	ahead := make(chan readAhead, 1)
-	p.ahead = ahead
-	go func() {
-		buffer := make([]byte, 4096)
-		n, err := p.Conn.Read(buffer)
-		p.mu.Lock()
-		ahead <- readAhead{buffer[:n], err}
-		tell := p.tell
-		p.mu.Unlock()
-		tell()
-	}()
-}
-
-func (p *restingPipe) Close() error {
-	p.mu.Lock()
-	given := p.given
-	p.given = false
-	p.mu.Unlock()
-	if given {
-		return nil
-	}
-	return p.Conn.Close()
-}
-
-func (p *restingPipe) Read(b []byte) (int, error) {
-	if len(p.rest) > 0 {
-		n := copy(b, p.rest)
-		p.rest = p.rest[n:]
-		return n, nil
-	}
-	p.mu.Lock()
-	ahead := p.ahead
-	p.ahead = nil
-	p.mu.Unlock()
-	if ahead == nil {
-		return p.Conn.Read(b)
-	}
-	read := <-ahead
-	if read.err != nil {
-		return 0, read.err
-	}
-	n := copy(b, read.bytes)
-	p.rest = read.bytes[n:]
-	return n, nil
 }
 
 func errorAs[T error](err error, target *T) bool { return errors.As(err, target) }

@@ -1,10 +1,12 @@
-// Package handover lets a process be succeeded by another one while its connections stay: the successor gets its listening sockets and, one
-// after another, its WebSockets, over a unix socket.
+// Package handover passes the listening sockets of a process and then its WebSockets, one after
+// another, to the process that replaces it, over a unix socket.
 //
-// At each moment one process reads and writes a connection. The predecessor stops doing so, sends the descriptor with a [Record], and waits
-// for a word. The successor says that it has taken the session before it touches the connection. If it dies before that, the
-// predecessor goes on as if nothing had been. If it is alive and says nothing, nobody can tell whose the session is, so it is nobody's: the
-// predecessor closes its descriptor, and the successor, finding the socket closed, closes the other one.
+// At each moment, only one process reads and writes a connection. The predecessor stops using it,
+// sends the descriptor with a [Record], and waits for an answer. The successor confirms that it
+// takes the session before it uses the connection. If the successor dies before that, the
+// predecessor goes on using the connection. If the successor lives but does not answer in time,
+// nobody knows which process has the session, so both give it up: the predecessor closes its
+// descriptor, and the successor closes the other one when it finds the socket closed.
 package handover
 
 import (
@@ -13,22 +15,25 @@ import (
 	"net"
 )
 
-// ErrStays says that the predecessor goes on, so that this process is of no use.
-var ErrStays = errors.New("the predecessor stays")
+// ErrStays means that the predecessor does not leave, so this process has nothing to do.
+var ErrStays = errors.New("predecessor stays")
 
-// Give gives one session at rest to the successor, with its connection, which the caller does not use meanwhile. If it is taken, the caller
-// must close the connection, and its peer will not notice; else it goes on using it. An error says that no more sessions can be given.
-// It may be called concurrently.
+// Give passes one session at rest and its connection to the successor. The caller must not use the
+// connection meanwhile. If the session is taken, the caller must close the connection, which the
+// client does not notice; else it goes on using it. After an error no more sessions can be passed.
+// Give may be called concurrently.
 type Give func(r Record, conn net.Conn) (taken bool, err error)
 
-// Edge is who has the sessions. Its methods may be called concurrently.
+// Edge has the sessions of a process. Its methods may be called concurrently.
 type Edge interface {
-	// Ready says why sessions cannot be served now; nil if they can.
+	// Ready returns why sessions cannot be served now, or nil.
 	Ready() error
-	// Adopt serves a session of the predecessor from the moment on at which confirm, which it calls once, has returned nil. On an
-	// error it has not touched conn.
+	// Adopt takes a session of the predecessor. It calls confirm once, and serves the session if
+	// confirm returns nil. If Adopt returns an error, it has not used conn.
 	Adopt(ctx context.Context, r Record, conn net.Conn, confirm func() error) error
-	// HandOver gives the sessions away that can be given, and returns when there are no more of them. After that it gives away
-	// whatever it would close because it leaves. On an error it serves all sessions that were not taken as before.
+	// HandOver calls give for each session that can be passed on, and returns when there are no
+	// more of them. From then on, the edge calls give for each connection that it would otherwise
+	// close because it leaves. If HandOver returns an error, the edge goes on serving the sessions
+	// that were not taken.
 	HandOver(ctx context.Context, give Give) error
 }

@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// maxFiles is how many descriptors come with one message, at most.
+// maxFiles is how many descriptors a message can have.
 const maxFiles = 8
 
 var (
-	errTooLong  = errors.New("a message that is too long")
+	errTooLong  = errors.New("message too long")
 	errStranger = errors.New("peer runs as another user")
 )
 
-// link is a socket between a process and its successor, or its predecessor. It is of packets, so that a message and its descriptors stay
-// together. One goroutine sends and receives.
+// link is a socket between a process and its successor or predecessor. The socket carries packets,
+// so a message and its descriptors stay together. Only one goroutine at a time sends and receives.
 type link struct {
 	conn   *net.UnixConn
-	buffer []byte // for what comes
+	buffer []byte // for the message that is received
 }
 
 func newLink(conn *net.UnixConn) link { return link{conn, make([]byte, maxMessage)} }
 
-// check refuses a peer that does not run as a user.
+// check returns an error if the peer does not run as the user uid.
 func (l link) check(uid int) error {
 	raw, err := l.conn.SyscallConn()
 	if err != nil {
@@ -45,16 +45,16 @@ func (l link) check(uid int) error {
 	return err
 }
 
-// limit bounds how long what comes then may take; 0 is for ever.
+// limit bounds the time of everything that follows; 0 is for ever.
 func (l link) limit(d time.Duration) {
 	var end time.Time
 	if d > 0 {
 		end = time.Now().Add(d)
 	}
-	_ = l.conn.SetDeadline(end) // an error: it is closed, and whoever uses it will hear of that
+	_ = l.conn.SetDeadline(end) // fails if the link is closed, which its next use returns
 }
 
-// send sends a message, and descriptors that the receiver has besides the sender from then on.
+// send sends a message with descriptors. From then on, the receiver has them too.
 func (l link) send(m message, descriptors ...int) error {
 	text, err := json.Marshal(m)
 	switch {
@@ -71,19 +71,21 @@ func (l link) send(m message, descriptors ...int) error {
 	return err
 }
 
-// receive waits for a message, whose files the caller must close. It gives io.EOF if the peer has gone, and errMessage, or an error that wraps
-// it, if what has come is none: then there may be another one.
+// receive waits for a message. The caller must close its files. The error is io.EOF if the peer has
+// closed the link, and wraps errMessage if the packet was not a message of this version; after
+// that, another message may follow.
 func (l link) receive() (m message, files []*os.File, err error) {
 	text, rights := l.buffer, make([]byte, syscall.CmsgSpace(4*maxFiles))
 	n, r, flags, _, err := l.conn.ReadMsgUnix(text, rights)
-	if errors.Is(err, syscall.ECONNRESET) { // the peer has gone without reading all; what it has said before is there all the same
+	// The peer closed without reading everything; what it sent can still be read.
+	if errors.Is(err, syscall.ECONNRESET) {
 		n, r, flags, _, err = l.conn.ReadMsgUnix(text, rights)
 	}
 	if err != nil {
 		return message{}, nil, err
 	}
 	if files, err = open(rights[:r]); err == nil && flags&(syscall.MSG_TRUNC|syscall.MSG_CTRUNC) != 0 {
-		err = fmt.Errorf("%w: it was cut off", errMessage)
+		err = fmt.Errorf("%w: truncated", errMessage)
 	}
 	if err == nil {
 		m, err = decode(text[:n])
@@ -95,7 +97,7 @@ func (l link) receive() (m message, files []*os.File, err error) {
 	return m, files, nil
 }
 
-// open returns the files of the descriptors that have come with a message.
+// open returns the files of the descriptors of a message.
 func open(rights []byte) (files []*os.File, err error) {
 	messages, err := syscall.ParseSocketControlMessage(rights)
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 // listener is a socket that two processes share for a while.
 type listener struct {
 	net.Listener
-	address   string          // as it was asked for
+	address   string          // as passed to Succession.Listen
 	accepting <-chan struct{} // closed when it is time to accept
-	passed    atomic.Bool     // to the successor: nothing is accepted here any more
+	passed    atomic.Bool     // the successor has it: this process accepts nothing any more
 	closed    chan struct{}
 	once      sync.Once
-	closing   sync.Mutex // as that of a Succession
+	closing   sync.Mutex // held to close the socket, or to change whether that removes its file
 }
 
 // Accept implements [net.Listener].
@@ -26,17 +26,18 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	conn, err := l.Listener.Accept()
 	if err != nil && l.passed.Load() {
-		<-l.closed // it is no failure of the service
+		<-l.closed // this is not a failure of the service, so Accept returns only when it closes
 	}
 	endProbes(conn)
 	return conn, err
 }
 
-// endProbes takes from a connection, if there is one, the keep-alive that net gives to all that come by a socket of the predecessor. Those of our own
-// sockets have none.
+// endProbes switches off TCP keep-alive, which package net switches on for connections of an
+// inherited socket. conn may be nil. Connections of our own sockets have none.
 func endProbes(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAlive(false) // an error: it is broken, as its first use will tell
+		// Fails if the connection is broken, which its first use returns.
+		_ = tcp.SetKeepAlive(false)
 	}
 }
 
@@ -51,8 +52,8 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// own says whether the file of a unix socket goes with it.
-func (l *listener) own(yes bool) {
+// ownFile sets whether closing the listener removes the file of its unix socket.
+func (l *listener) ownFile(yes bool) {
 	if unix, ok := l.Listener.(*net.UnixListener); ok {
 		l.closing.Lock()
 		defer l.closing.Unlock()
@@ -60,7 +61,7 @@ func (l *listener) own(yes bool) {
 	}
 }
 
-// pass has the socket be the successor's alone.
+// pass leaves the socket to the successor alone.
 func (l *listener) pass() {
 	l.passed.Store(true)
 	l.Listener.Close()

@@ -13,42 +13,51 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Record is a WebSocket session at rest: all that its successor must know, and next to nothing, since a session is a cursor into the log.
+// Record is a WebSocket session at rest, with all that the successor must know. It is little, since
+// a session is a cursor into the log.
 type Record struct {
-	Portal   string       // client id; empty for the portal that needs none
-	Dialect  string       // in what form the client takes messages
-	Channels []channel.ID // that it watches, checked when it came; at least one, and none twice
-	Public   channel.ID   // its own public id; zero if it has none
-	User     int64        // whose token it brought; 0 if none
-	Expires  time.Time    // when its token does; zero if it brought none
-	Cursor   proto.ID     // the client has been given everything up to here
-	Statuses []int64      // users of whose coming and going it is told
+	Portal  string // client id; empty for the personal portal
+	Dialect string // wire form
+	// Channels are those that it watches, checked when it subscribed: at least one, without
+	// duplicates.
+	Channels []channel.ID
+	Public   channel.ID // its own public id; zero if it has none
+	User     int64      // user of its token; 0 if it has none
+	Expires  time.Time  // expiry of its token; zero if it has none
+	Cursor   proto.ID   // the client has everything up to this id
+	Statuses []int64    // users whose online status it watches
 }
 
-// version is that of the messages. Processes of different versions do not succeed each other.
+// version is the version of the messages. Only processes with the same version can replace each
+// other.
 const version = 1
 
-// maxMessage is the longest message, in bytes. The longest session, with all channels and users that one may have, is half of it.
+// maxMessage is the longest message, in bytes. A session with as many channels and users as allowed
+// takes half of it.
 const maxMessage = 64 << 10
 
 // maxListed is how many channels or users a record may have.
 const maxListed = 10_000
 
-// errMessage says that what has come is no message of this version.
+// errMessage means that a packet is not a message of this version.
 var errMessage = errors.New("not a message of this version")
 
-// message is all that is said on the socket. A session is sent with its descriptor, the names of listeners with theirs.
+// message is what the processes send each other. A session is sent with its descriptor, and the
+// names of listeners with theirs.
 type message struct {
-	Version   int      `json:"version,omitempty"`   // to the predecessor: that of the successor
-	Listeners []string `json:"listeners,omitempty"` // to the successor: what was given to Listen; an empty one is the socket itself
-	Ready     bool     `json:"ready,omitempty"`     // to the predecessor: sessions may come
-	Session   *session `json:"session,omitempty"`   // to the successor
-	Taken     bool     `json:"taken,omitempty"`     // to the predecessor: of the session
-	Refused   string   `json:"refused,omitempty"`   // likewise, and why not
-	Off       string   `json:"off,omitempty"`       // to the successor: the predecessor stays, and why
+	// From the successor.
+	Version int    `json:"version,omitempty"` // its version
+	Ready   bool   `json:"ready,omitempty"`   // it can take sessions
+	Taken   bool   `json:"taken,omitempty"`   // it has taken the session
+	Refused string `json:"refused,omitempty"` // why it has not taken the session
+
+	// From the predecessor.
+	Listeners []string `json:"listeners,omitempty"` // addresses; "" is this protocol's socket
+	Session   *session `json:"session,omitempty"`
+	Off       string   `json:"off,omitempty"` // why it stays
 }
 
-// session is a [Record] on the socket.
+// session is a [Record] in a message.
 type session struct {
 	Portal   string    `json:"portal,omitempty"`
 	Dialect  string    `json:"dialect"`
@@ -69,7 +78,8 @@ func (r Record) session() *session {
 	return s
 }
 
-// record checks all that can be checked without knowing the portal. The error repeats nothing: ids are secrets.
+// record checks all that can be checked without knowing the portal. The error contains no ids,
+// which are secrets.
 func (s *session) record() (Record, error) {
 	r := Record{Portal: s.Portal, Dialect: s.Dialect, User: s.User, Expires: s.Expires, Statuses: s.Statuses}
 	if len(s.Channels) == 0 || len(s.Channels) > maxListed || len(s.Statuses) > maxListed {
@@ -81,7 +91,7 @@ func (s *session) record() (Record, error) {
 			return Record{}, err
 		}
 		if slices.Contains(r.Channels, id) {
-			return Record{}, fmt.Errorf("%w: a channel twice", errMessage)
+			return Record{}, fmt.Errorf("%w: duplicate channel", errMessage)
 		}
 		r.Channels = append(r.Channels, id)
 	}
@@ -90,7 +100,7 @@ func (s *session) record() (Record, error) {
 		if r.Public, err = channel.Restore(s.Public); err != nil {
 			return Record{}, err
 		}
-		// A predecessor of an older build lists its public id itself, and not the channel of it.
+		// A predecessor of an older build lists the public id itself instead of its channel.
 		own, public := slices.Index(r.Channels, r.Public), channel.ForPublic(r.Public)
 		if own >= 0 && !public.IsZero() && !slices.Contains(r.Channels, public) {
 			r.Channels[own] = public
@@ -102,12 +112,13 @@ func (s *session) record() (Record, error) {
 	return r, nil
 }
 
-// decode reads a message. A field that is not known is an error: a session of which something were left out would not be the same.
+// decode decodes a message. An unknown field is an error, because a session without it would not be
+// the same.
 func decode(text []byte) (m message, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&m); err != nil {
-		return message{}, errMessage // which does not repeat what may be secret
+		return message{}, errMessage // err may contain a secret
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return message{}, errMessage

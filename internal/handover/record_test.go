@@ -20,7 +20,7 @@ var (
 	least = Record{Dialect: "text", Channels: []channel.ID{alice}}
 )
 
-// again sends a record to itself.
+// again encodes and decodes a record.
 func again(t testing.TB, r Record) (Record, error) {
 	t.Helper()
 	text, err := json.Marshal(message{Session: r.session()})
@@ -43,7 +43,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestRecordOfAnOlderBuild: there a public id stood for itself among the channels.
+// TestRecordOfAnOlderBuild: an older build lists the public id among the channels.
 func TestRecordOfAnOlderBuild(t *testing.T) {
 	r := Record{Dialect: "binary", Channels: []channel.ID{alice, bob}, Public: bob}
 	got, err := again(t, r)
@@ -52,11 +52,11 @@ func TestRecordOfAnOlderBuild(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	if same, err := again(t, got); err != nil || testkit.Diff(got, same) != "" {
-		t.Errorf("sent on, it came as %v, %v", same, err)
+		t.Errorf("encoded again, it is %v, %v", same, err)
 	}
 }
 
-// TestRecordsThatAreRefused: what is not whole, or says more than this version knows, is no session.
+// TestRecordsThatAreRefused: a record that is incomplete or has unknown fields is refused.
 func TestRecordsThatAreRefused(t *testing.T) {
 	text, err := json.Marshal(message{Session: full.session()})
 	if err != nil {
@@ -64,7 +64,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	}
 	for n := range len(text) {
 		if _, err := decode(text[:n]); err == nil {
-			t.Errorf("%d bytes of %d are taken for a message", n, len(text))
+			t.Errorf("%d bytes of %d are accepted as a message", n, len(text))
 		}
 	}
 	for _, change := range [][2]string{
@@ -76,7 +76,7 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	} {
 		changed := strings.Replace(string(text), change[0], change[1], 1)
 		if _, err := decode([]byte(changed)); changed == string(text) || err == nil {
-			t.Errorf("%s is taken", changed)
+			t.Errorf("%s is accepted", changed)
 		}
 	}
 	for name, change := range map[string]func(*session){
@@ -96,7 +96,8 @@ func TestRecordsThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzMessage: whatever comes is refused, or is a message that is the same when it is sent again.
+// FuzzMessage: any input is refused, or is a message that stays the same when it is encoded and
+// decoded.
 func FuzzMessage(f *testing.F) {
 	for _, m := range []message{{Version: version}, {Listeners: []string{"", "127.0.0.1:8010"}}, {Ready: true}, {Taken: true}, {Refused: "no"}, {Off: "no"},
 		{Session: full.session()}, {Session: least.session()}} {

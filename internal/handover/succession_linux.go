@@ -17,34 +17,37 @@ import (
 
 const (
 	patience = 10 * time.Second
-	// readyInterval is the time between two looks whether the sessions can be served.
+	// readyInterval is the time between two calls of Edge.Ready.
 	readyInterval = 5 * time.Millisecond
-	// acceptPause is how long to wait after a successor could not be let in, for want of descriptors as a rule.
+	// acceptPause is how long to wait after a failure to accept a successor, usually for want of
+	// descriptors.
 	acceptPause = time.Second
 
 	socketMode = 0o600
 )
 
-// Succession is the place of a process in a line of them, one after another, that serve the same addresses. Its Listen is called before
-// Run, by one goroutine.
+// Succession is one process in a sequence of processes that replace each other at the same
+// addresses. Its Listen must be called before Run, by one goroutine.
 type Succession struct {
 	// Immutable after Open.
-	listen      func(address string) (net.Listener, error)
-	logger      *slog.Logger
-	uid         int           // of whoever may be before or after this process
-	patience    time.Duration // how long the other process may take to answer, unless it is to become ready
+	listen func(address string) (net.Listener, error)
+	logger *slog.Logger
+	uid    int // user of predecessor and successor
+	// patience is how long the other process may take to answer, except to become ready.
+	patience    time.Duration
 	predecessor *link
-	door        *net.UnixListener // where a successor comes
+	door        *net.UnixListener // where a successor connects
 
-	inherited map[string][]net.Listener // by address, those that nobody has asked for yet
+	inherited map[string][]net.Listener // by address, those that Listen has not returned yet
 	listeners []*listener               // those in use
 	accepting chan struct{}             // closed when it is time to accept
 
-	closing sync.Mutex // held while the door is closed, or it is said whose its file is
+	closing sync.Mutex // held to close the door, or to change whether that removes its file
 }
 
-// Open finds the process at the socket of a path, to take over from it; if there is none, this process is the first. What it does not inherit
-// is opened by listen. The error may be that the other process runs as another user or does not understand this one.
+// Open connects to the process that listens at path, to take over from it; if there is none, this
+// process is the first. Listen opens with listen what is not inherited. Open fails if, for example,
+// the other process runs as another user or has another version.
 func Open(path string, listen func(address string) (net.Listener, error), logger *slog.Logger) (*Succession, error) {
 	s := &Succession{listen: listen, logger: logger, uid: os.Geteuid(), patience: patience, inherited: make(map[string][]net.Listener), accepting: make(chan struct{})}
 	address := &net.UnixAddr{Name: path, Net: "unixpacket"}
@@ -56,8 +59,9 @@ func Open(path string, listen func(address string) (net.Listener, error), logger
 		if err = s.inherit(); err != nil {
 			s.close()
 		}
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // nobody has been here, or his process is dead
-		err = s.settle(address)
+	// There is no predecessor, or it is dead.
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		err = s.beFirst(address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("handover: %w", err)
@@ -65,10 +69,10 @@ func Open(path string, listen func(address string) (net.Listener, error), logger
 	return s, nil
 }
 
-// settle makes this process the first.
-func (s *Succession) settle(address *net.UnixAddr) (err error) {
+// beFirst opens the door of a process without a predecessor.
+func (s *Succession) beFirst(address *net.UnixAddr) (err error) {
 	if info, err := os.Lstat(address.Name); err == nil && info.Mode().Type() == fs.ModeSocket {
-		_ = os.Remove(address.Name) // or listening says why not
+		_ = os.Remove(address.Name) // if it fails, so does listening
 	}
 	if s.door, err = net.ListenUnix(address.Net, address); err != nil {
 		return err
@@ -79,7 +83,7 @@ func (s *Succession) settle(address *net.UnixAddr) (err error) {
 	return err
 }
 
-// inherit takes the listening sockets over from the predecessor.
+// inherit gets the listening sockets from the predecessor.
 func (s *Succession) inherit() error {
 	if err := s.predecessor.check(s.uid); err != nil {
 		return err
@@ -90,7 +94,7 @@ func (s *Succession) inherit() error {
 	}
 	m, files, err := s.predecessor.receive()
 	if err != nil {
-		return fmt.Errorf("the predecessor does not hand over: %w", err)
+		return fmt.Errorf("predecessor does not hand over: %w", err)
 	}
 	defer closeAll(files)
 	switch {
@@ -117,8 +121,9 @@ func (s *Succession) inherit() error {
 	return nil
 }
 
-// Listen returns the socket of an address that the predecessor had, or a new one, for this process and its successor. It accepts nothing
-// before Run, and not before the edge is ready either if there is a predecessor, who goes on accepting for so long.
+// Listen returns a listener at address: the predecessor's if it has one, else a new one. The
+// successor will get it. It accepts nothing before Run is called. If there is a predecessor, that
+// goes on accepting until the edge of this process is ready.
 func (s *Succession) Listen(address string) (net.Listener, error) {
 	l := &listener{address: address, accepting: s.accepting, closed: make(chan struct{})}
 	if same := s.inherited[address]; len(same) > 0 {
@@ -133,15 +138,16 @@ func (s *Succession) Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// Run takes the sessions of the predecessor over, if there is one, and then waits for a successor, to which it hands over, and then calls
-// leave: the process is to end, and accepts nothing any more. It returns when ctx ends, which is to be when all sessions are gone; or earlier
-// with ErrStays. It is called once.
+// Run takes the sessions of the predecessor, if there is one, and then waits for a successor. It
+// hands over to it and then calls leave: this process accepts nothing any more and must end. Run
+// returns when ctx ends, which should be after the last session has ended. It returns ErrStays
+// earlier if the predecessor stays. It must be called only once.
 func (s *Succession) Run(ctx context.Context, e Edge, leave func()) error {
 	defer s.close()
 	defer context.AfterFunc(ctx, s.close)()
 	if s.predecessor == nil {
 		close(s.accepting)
-	} else if err := s.succeed(ctx, e); err != nil {
+	} else if err := s.takeOver(ctx, e); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
@@ -150,19 +156,20 @@ func (s *Succession) Run(ctx context.Context, e Edge, leave func()) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
-			s.logger.Warn("no successor can be let in", "error", err)
+			s.logger.Warn("accepting a successor failed", "error", err)
 			pause(ctx, acceptPause)
 			continue
 		}
-		if err := s.bequeath(ctx, newLink(conn), e, leave); err != nil && ctx.Err() == nil {
+		if err := s.handOver(ctx, newLink(conn), e, leave); err != nil && ctx.Err() == nil {
 			s.logger.Warn("hand-over failed; this process goes on", "error", err)
 		}
 	}
 	return nil
 }
 
-// bequeath hands everything over to a process that has come to the door. After an error all is as before.
-func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave func()) error {
+// handOver hands everything over to a process that has connected. After an error this process goes
+// on with what it still has.
+func (s *Succession) handOver(ctx context.Context, successor link, e Edge, leave func()) error {
 	defer successor.conn.Close()
 	defer context.AfterFunc(ctx, func() { successor.conn.Close() })()
 	err := s.negotiate(successor)
@@ -176,7 +183,7 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 		}
 	}
 	if err != nil {
-		s.own(true)
+		s.ownFiles(true)
 		successor.limit(s.patience)
 		_ = successor.send(message{Off: err.Error()})
 		return err
@@ -186,11 +193,11 @@ func (s *Succession) bequeath(ctx context.Context, successor link, e Edge, leave
 		l.pass()
 	}
 	leave()
-	<-ctx.Done() // there may be more sessions to give until then
+	<-ctx.Done() // until then the edge may call give for more sessions
 	return nil
 }
 
-// negotiate gives the sockets to a successor and waits until it is ready.
+// negotiate sends the listening sockets to a successor and waits until it is ready.
 func (s *Succession) negotiate(successor link) error {
 	if err := successor.check(s.uid); err != nil {
 		return err
@@ -204,23 +211,23 @@ func (s *Succession) negotiate(successor link) error {
 	case m.Version != version:
 		return fmt.Errorf("%w: version %d here, %d there", errMessage, version, m.Version)
 	}
-	s.own(false) // whoever of the two ends first, the other one needs the files
+	s.ownFiles(false) // the other process still needs the files, whichever of the two ends first
 	if err := s.sendListeners(successor); err != nil {
 		return err
 	}
-	successor.limit(0) // it may wait for Redis as long as it likes
+	successor.limit(0) // it may wait for Redis without limit
 	m, files, err = successor.receive()
 	closeAll(files)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the successor has not become ready: %w", err)
+		return fmt.Errorf("successor did not become ready: %w", err)
 	case !m.Ready:
 		return errMessage
 	}
 	return nil
 }
 
-// close closes all but what is in use by the service.
+// close closes everything except the listeners that the service uses.
 func (s *Succession) close() {
 	if s.predecessor != nil {
 		s.predecessor.conn.Close()
@@ -237,15 +244,16 @@ func (s *Succession) close() {
 	}
 }
 
-// succeed takes the place of the predecessor, and returns when it has gone.
-func (s *Succession) succeed(ctx context.Context, e Edge) error {
+// takeOver takes the sessions of the predecessor, and returns when that has ended.
+func (s *Succession) takeOver(ctx context.Context, e Edge) error {
 	for e.Ready() != nil {
 		if !pause(ctx, readyInterval) {
 			return nil
 		}
 	}
 	close(s.accepting)
-	_ = s.predecessor.send(message{Ready: true}) // an error: it has gone, or has said that it stays, which is yet to be read
+	// Fails if the predecessor has closed; receive returns what it sent before.
+	_ = s.predecessor.send(message{Ready: true})
 	taken, refused := 0, 0
 	for {
 		m, files, err := s.predecessor.receive()
@@ -255,7 +263,7 @@ func (s *Succession) succeed(ctx context.Context, e Edge) error {
 			return nil
 		case err != nil:
 			s.logger.Info("taken over", "sessions", taken, "refused", refused)
-			s.own(true)
+			s.ownFiles(true)
 			return nil
 		case m.Off != "":
 			return fmt.Errorf("%w: %s", ErrStays, m.Off)
@@ -268,12 +276,12 @@ func (s *Succession) succeed(ctx context.Context, e Edge) error {
 			continue
 		}
 		refused++
-		s.logger.Warn("a session not taken", "error", err)
+		s.logger.Warn("taking a session failed; the predecessor keeps it", "error", err)
 		_ = s.predecessor.send(message{Refused: err.Error()})
 	}
 }
 
-// adopt takes one session. After an error it has not.
+// adopt takes one session. After an error, the predecessor still has it.
 func (s *Succession) adopt(ctx context.Context, m message, files []*os.File, e Edge) error {
 	if m.Session == nil || len(files) != 1 {
 		return errMessage
@@ -298,15 +306,17 @@ func (s *Succession) adopt(ctx context.Context, m message, files []*os.File, e E
 func (s *Succession) sendListeners(successor link) error {
 	m, sockets := message{Listeners: []string{""}}, []syscall.Conn{s.door}
 	for _, l := range s.listeners {
-		if socket, ok := l.Listener.(syscall.Conn); ok { // else the successor will find out whether it can listen there
+		// For another one the successor must try to listen itself.
+		if socket, ok := l.Listener.(syscall.Conn); ok {
 			m.Listeners, sockets = append(m.Listeners, l.address), append(sockets, socket)
 		}
 	}
 	return hold(sockets, nil, func(descriptors []int) error { return successor.send(m, descriptors...) })
 }
 
-// hold calls f with the descriptors of sockets, none of which is closed meanwhile. The files that net gives of sockets would not do: asked
-// for their descriptors they make a socket block, for all who share it.
+// hold calls f with the descriptors of sockets, and none of them is closed meanwhile. The File
+// methods of package net cannot be used: calling Fd of such a file makes the socket blocking, for
+// every process that shares it.
 func hold(sockets []syscall.Conn, descriptors []int, f func([]int) error) error {
 	if len(sockets) == 0 {
 		return f(descriptors)
@@ -321,17 +331,17 @@ func hold(sockets []syscall.Conn, descriptors []int, f func([]int) error) error 
 	return err
 }
 
-// own says whether the files of unix sockets are this process's to remove when it closes them.
-func (s *Succession) own(yes bool) {
+// ownFiles sets whether this process removes the files of its unix sockets when it closes them.
+func (s *Succession) ownFiles(yes bool) {
 	s.closing.Lock()
 	s.door.SetUnlinkOnClose(yes)
 	s.closing.Unlock()
 	for _, l := range s.listeners {
-		l.own(yes)
+		l.ownFile(yes)
 	}
 }
 
-// giver gives sessions to a successor, one at a time.
+// giver passes sessions to a successor, one at a time.
 type giver struct {
 	patience time.Duration // immutable
 	given    atomic.Int64
@@ -367,7 +377,8 @@ func (g *giver) give(r Record, conn net.Conn) (taken bool, err error) {
 	answer, files, err := g.successor.receive()
 	closeAll(files)
 	if g.err = err; err != nil {
-		// The end of the socket is that of the process, or it has given up before it took the session. Otherwise nobody knows.
+		// At io.EOF the successor has ended, or has given up, without taking the session. After any
+		// other error it may have taken it.
 		return !errors.Is(err, io.EOF), err
 	}
 	if answer.Taken {

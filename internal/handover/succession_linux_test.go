@@ -17,11 +17,13 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// TestSuccession: three processes, one after another, with the same clients, and somebody who accepts all the time.
+// TestSuccession: three processes, one after another, serve the same clients, and at each moment
+// one of them accepts.
 func TestSuccession(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
-	left, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"}) // by a process that has died
+	// Left by a dead process.
+	left, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func TestSuccession(t *testing.T) {
 	}
 }
 
-// TestSuccessorIsReadyFirst: until it is, the predecessor has everything.
+// TestSuccessorIsReadyFirst: the predecessor keeps everything until the successor is ready.
 func TestSuccessorIsReadyFirst(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
@@ -69,7 +71,8 @@ func TestSuccessorIsReadyFirst(t *testing.T) {
 	next.reach(t, clients, "there now")
 }
 
-// TestSuccessorTakesNothing: what it does not take stays, and it is the successor all the same.
+// TestSuccessorTakesNothing: sessions that the successor does not take stay where they are, and it
+// takes over all the same.
 func TestSuccessorTakesNothing(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
@@ -81,17 +84,18 @@ func TestSuccessorTakesNothing(t *testing.T) {
 	next.reach(t, next.clients(t, 1), "there now")
 }
 
-// TestSuccessorsThatFail: the process goes on as if they had not been, and another one may come.
+// TestSuccessorsThatFail: after a successor has failed, the process goes on, and another one may
+// come.
 func TestSuccessorsThatFail(t *testing.T) {
 	for name, c := range map[string]struct {
-		lost int // sessions of which nobody can tell whose they are
+		lost int // sessions that either process may have
 		act  func(*testing.T, link)
 	}{
-		"it says nothing": {0, func(t *testing.T, l link) { l.hear(t) }},
+		"it does not answer": {0, func(t *testing.T, l link) { l.hear(t) }},
 		"another version": {0, func(t *testing.T, l link) {
 			l.say(t, message{Version: version + 1})
 			if m := l.hear(t); m.Off == "" {
-				t.Errorf("told %+v", m)
+				t.Errorf("got %+v", m)
 			}
 		}},
 		"it dies before it is ready": {0, func(t *testing.T, l link) {
@@ -99,26 +103,26 @@ func TestSuccessorsThatFail(t *testing.T) {
 			l.hear(t)
 			l.conn.Close()
 		}},
-		"it dies with a session in its hands": {0, func(t *testing.T, l link) {
+		"it dies with a session": {0, func(t *testing.T, l link) {
 			l.say(t, message{Version: version})
 			l.hear(t)
 			l.say(t, message{Ready: true})
 			l.hear(t)
 			l.conn.Close()
 		}},
-		"it dies before it has read one": {0, func(t *testing.T, l link) {
+		"it dies before it reads a session": {0, func(t *testing.T, l link) {
 			l.say(t, message{Version: version})
 			l.hear(t)
 			l.say(t, message{Ready: true})
 			l.conn.Close()
 		}},
-		"it has a session and says nothing": {1, func(t *testing.T, l link) {
+		"it gets a session and does not answer": {1, func(t *testing.T, l link) {
 			l.say(t, message{Version: version})
 			l.hear(t)
 			l.say(t, message{Ready: true})
 			l.hear(t)
 			if m := l.hear(t); m.Off == "" {
-				t.Errorf("told %+v", m)
+				t.Errorf("got %+v", m)
 			}
 		}},
 	} {
@@ -140,7 +144,7 @@ func TestSuccessorsThatFail(t *testing.T) {
 	}
 }
 
-// predecessor listens at a path in place of a process, and gives the first that comes.
+// predecessor listens at path in place of a process, and calls act for the first connection.
 func predecessor(t *testing.T, path string, act func(l link, door int)) {
 	t.Helper()
 	door, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
@@ -172,7 +176,8 @@ func predecessor(t *testing.T, path string, act func(l link, door int)) {
 	})
 }
 
-// TestFailedHandOverIsLogged: an operator who reads "handed over" may rely on it, and reads why it has not been.
+// TestFailedHandOverIsLogged: "handed over" is logged only after success; after a failure the log
+// has the reason.
 func TestFailedHandOverIsLogged(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
@@ -196,7 +201,8 @@ func TestFailedHandOverIsLogged(t *testing.T) {
 	}
 }
 
-// TestPredecessorsThatFail: a successor without one goes on alone, and gives way to one that stays.
+// TestPredecessorsThatFail: if the predecessor dies, the successor goes on alone; if the
+// predecessor stays, the successor ends.
 func TestPredecessorsThatFail(t *testing.T) {
 	descriptors(t)
 	begin := func(t *testing.T, l link, door int) {
@@ -246,14 +252,17 @@ func TestPredecessorsThatFail(t *testing.T) {
 			for _, send := range []func(){
 				func() { l.conn.Write([]byte("{")) },
 				func() { l.conn.Write(make([]byte, maxMessage+1)) },
-				func() { l.say(t, message{Session: least.session()}) },                 // without its socket
-				func() { l.say(t, message{Session: least.session()}, door, door) },     // with too many
-				func() { l.say(t, message{Session: &session{Dialect: "text"}}, door) }, // without channels
+				// Without its socket.
+				func() { l.say(t, message{Session: least.session()}) },
+				// With too many.
+				func() { l.say(t, message{Session: least.session()}, door, door) },
+				// Without channels.
+				func() { l.say(t, message{Session: &session{Dialect: "text"}}, door) },
 				func() {
 					f, _ := os.Open(os.DevNull)
 					defer f.Close()
 					l.say(t, message{Session: least.session()}, int(f.Fd()))
-				}, // no socket
+				}, // not a socket
 				func() { l.say(t, message{}) },
 			} {
 				send()
@@ -285,7 +294,7 @@ func TestPredecessorsThatFail(t *testing.T) {
 	}
 }
 
-// TestStrangersAreRefused: nobody takes connections over, or gives any, who runs as another user.
+// TestStrangersAreRefused: a process of another user can neither take nor pass connections.
 func TestStrangersAreRefused(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
@@ -301,7 +310,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPathsThatAreTaken: a file that is no socket is not replaced.
+// TestPathsThatAreTaken: a file that is not a socket is not replaced.
 func TestPathsThatAreTaken(t *testing.T) {
 	descriptors(t)
 	path := socketPath(t)
@@ -316,7 +325,7 @@ func TestPathsThatAreTaken(t *testing.T) {
 	}
 }
 
-// TestGiveWithoutSocket: what is no socket, or is closed, stays.
+// TestGiveWithoutSocket: a connection that is not a socket, or is closed, is not passed on.
 func TestGiveWithoutSocket(t *testing.T) {
 	path := socketPath(t)
 	start(t, path, nil)

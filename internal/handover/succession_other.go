@@ -9,7 +9,7 @@ import (
 	"net"
 )
 
-// Succession stands for what this system does not have.
+// Succession does not exist on this system: a hand-over passes descriptors as only Linux does.
 type Succession struct{}
 
 // Open always fails.

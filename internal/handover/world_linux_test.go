@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// fakeEdge is sessions that are nothing but their sockets, by the names of their portals.
+// fakeEdge has sessions that are only sockets, by the names of their portals.
 type fakeEdge struct {
 	ready atomic.Bool
 	full  atomic.Bool
@@ -76,7 +76,7 @@ func (e *fakeEdge) count() int {
 	return len(e.conns)
 }
 
-// process is what would be one: a succession, an edge, and who accepts.
+// process stands for a real process: a succession, an edge, and a goroutine that accepts.
 type process struct {
 	*Succession
 	edge     *fakeEdge
@@ -136,7 +136,7 @@ func start(t *testing.T, path string, change func(*process)) *process {
 	return p
 }
 
-// raw is a process that does as the test likes.
+// raw is the link of a successor whose messages the test sends.
 func raw(t *testing.T, path string) link {
 	t.Helper()
 	conn, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
@@ -166,7 +166,7 @@ func (l link) hear(t *testing.T) message {
 	return m
 }
 
-// descriptors holds that the test leaves as many open as there were.
+// descriptors checks that the test leaves no descriptor open.
 func descriptors(t *testing.T) {
 	before := testkit.Descriptors(t)
 	t.Cleanup(func() {
@@ -174,7 +174,7 @@ func descriptors(t *testing.T) {
 	})
 }
 
-// notProbed holds that no connection, accepted or handed over, has a keep-alive.
+// notProbed checks that no connection, accepted or handed over, has TCP keep-alive.
 func (p *process) notProbed(t *testing.T) {
 	t.Helper()
 	p.edge.mu.Lock()
@@ -192,7 +192,7 @@ func (p *process) notProbed(t *testing.T) {
 	}
 }
 
-// clients connects some, and waits until they are p's.
+// clients makes n connections, and waits until p has accepted them.
 func (p *process) clients(t *testing.T, n int) (all []net.Conn) {
 	t.Helper()
 	before := p.edge.count()
@@ -208,7 +208,7 @@ func (p *process) clients(t *testing.T, n int) (all []net.Conn) {
 	return all
 }
 
-// reach has p write to all its clients, and holds that these hear it, and of no end.
+// reach makes p write to all its clients, and checks that they receive it and are not disconnected.
 func (p *process) reach(t *testing.T, clients []net.Conn, word string) {
 	t.Helper()
 	p.edge.mu.Lock()

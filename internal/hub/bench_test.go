@@ -8,8 +8,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// BenchmarkNext measures Next by what it finds: nothing, one message, an inbox of them, a page of
-// the log.
+// BenchmarkNext measures Next when nothing is due, one message, a full inbox, or a page of the log.
 func BenchmarkNext(b *testing.B) {
 	turn := func(b *testing.B, s *Session, messages int) {
 		if batch := next(s); len(batch.Messages) != messages {
@@ -36,7 +35,7 @@ func BenchmarkNext(b *testing.B) {
 			messages := row(bench.messages)
 			b.ReportAllocs()
 			for b.Loop() {
-				// Part of what is measured: alone it would be too short to leave out.
+				// Measured too: it is too short to be worth stopping the clock.
 				for _, m := range messages {
 					m.ID.Sequence += uint64(bench.messages)
 					h.Dispatch(m)

@@ -7,8 +7,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestClaim: whoever claims a session at rest gets an id that stands for all it was given, and may
-// also continue with it.
+// TestClaim: Claim of a session at rest returns the id up to which everything was returned. The
+// caller may also continue with the session.
 func TestClaim(t *testing.T) {
 	h := New(pages(), Config{})
 	wakes := 0
@@ -30,7 +30,7 @@ func TestClaim(t *testing.T) {
 	not("it awaits the head")
 	h.Resync(id(1))
 	is(id(1))
-	not("somebody has")
+	not("already claimed")
 	want(t, sequences(t, s))
 
 	h.Dispatch(message(2, bob))

@@ -68,7 +68,7 @@ func (s *Session) gap(page proto.Page, out []*proto.Message, delivered proto.ID,
 	}
 	if now := time.Now(); l.owed && (l.at.IsZero() || now.Sub(l.at) >= s.hub.config.GapInterval) {
 		l.owed, l.at = false, now
-		s.hub.stats.GapsTold.Add(1)
+		s.hub.stats.GapsReported.Add(1)
 		return &Gap{Index: index, ID: id, After: l.after, Before: s.beyond(l.lost, page, out)}
 	}
 	return nil

@@ -28,7 +28,7 @@ func stored(sequences ...int) (all []*proto.Message) {
 	return all
 }
 
-// TestGap: where a session with a cursor of 5 reports what is missing.
+// TestGap checks the gaps that a session with a cursor of 5 reports.
 func TestGap(t *testing.T) {
 	none := proto.ID{}
 	for _, c := range []struct {
@@ -43,7 +43,7 @@ func TestGap(t *testing.T) {
 		{"none is left", proto.Page{Through: id(9), Head: id(9), Lost: id(6)}, nil, &Gap{Index: 0, ID: id(9), After: id(5), Before: id(9)}},
 		{"none is left, live ones go on", proto.Page{Through: id(9), Head: id(9), Lost: id(6)}, stored(10, 12),
 			&Gap{Index: 0, ID: id(9), After: id(5), Before: id(10)}},
-		// Another channel has the first ones whole.
+		// Another channel still has the first messages.
 		{"behind the first", proto.Page{Messages: stored(6, 7, 9), Through: id(9), Head: id(9), Lost: id(8)}, nil,
 			&Gap{Index: 2, ID: id(8), After: id(5), Before: id(9)}},
 		{"behind all", proto.Page{Messages: stored(6, 7), Through: id(9), Head: id(9), Lost: id(8)}, nil,
@@ -72,9 +72,9 @@ func TestGap(t *testing.T) {
 			if len(batch.Messages) != len(c.page.Messages)+len(c.live) {
 				t.Fatalf("%d messages", len(batch.Messages))
 			}
-			told := uint64(0)
+			reported := uint64(0)
 			if c.want != nil {
-				told = 1
+				reported = 1
 			}
 			switch {
 			case (batch.Gap == nil) != (c.want == nil):
@@ -82,8 +82,8 @@ func TestGap(t *testing.T) {
 			case c.want != nil && *batch.Gap != *c.want:
 				t.Errorf("reported %+v, want %+v", *batch.Gap, *c.want)
 			}
-			if n := h.Stats().Gaps.Load(); n != told || h.Stats().GapsTold.Load() != told {
-				t.Errorf("%d gaps counted, %d told", n, h.Stats().GapsTold.Load())
+			if n := h.Stats().Gaps.Load(); n != reported || h.Stats().GapsReported.Load() != reported {
+				t.Errorf("%d gaps counted, %d reported", n, h.Stats().GapsReported.Load())
 			}
 			if again := next(s); len(again.Messages) > 0 || again.Gap != nil {
 				t.Errorf("then %+v", again)
@@ -95,10 +95,10 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// TestGapOfManyPagesIsToldOnce: each page before a gap reports it.
+// TestGapOfManyPagesIsToldOnce: every page before a gap has it, but the session returns it once.
 func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	h := New(pages(
-		// All that there is.
+		// Nothing is missing in this page.
 		proto.Page{Messages: stored(6, 7), Through: id(7), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(9, 10), Through: id(10), Head: id(30), Lost: id(20), More: true},
 		proto.Page{Messages: stored(15, 16), Through: id(16), Head: id(30), Lost: id(20), More: true},
@@ -118,8 +118,8 @@ func TestGapOfManyPagesIsToldOnce(t *testing.T) {
 	}
 }
 
-// TestGapsArePaced: a second gap within the minute is reported after the minute, from where the
-// client was when it arose.
+// TestGapsArePaced: a second gap within a minute is reported after the minute, from the position
+// that the client had when the gap arose.
 func TestGapsArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(pages(
@@ -161,13 +161,14 @@ func TestGapsArePaced(t *testing.T) {
 		if gap := gap(); gap != nil {
 			t.Errorf("reported again: %+v", gap)
 		}
-		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsTold.Load() != 2 {
-			t.Errorf("%d gaps counted, %d told", h.Stats().Gaps.Load(), h.Stats().GapsTold.Load())
+		if h.Stats().Gaps.Load() != 3 || h.Stats().GapsReported.Load() != 2 {
+			t.Errorf("%d gaps counted, %d reported", h.Stats().Gaps.Load(), h.Stats().GapsReported.Load())
 		}
 	})
 }
 
-// TestGapAfterTransientMessages: their ids are the client's newest, though they move no cursor.
+// TestGapAfterTransientMessages: their ids are the client's newest, although they do not move the
+// cursor.
 func TestGapAfterTransientMessages(t *testing.T) {
 	h := New(pages(
 		proto.Page{Through: id(5), Head: id(5)},

@@ -66,7 +66,7 @@ type Stats struct {
 	Overflows atomic.Uint64 // inboxes dropped because they were full
 	// Times that a session may have missed messages that the log no longer holds.
 	Gaps         atomic.Uint64
-	GapsTold     atomic.Uint64 // Gaps returned to sessions
+	GapsReported atomic.Uint64 // Gaps returned to sessions
 	ReplayErrors atomic.Uint64 // failed reads of the log, which are retried
 }
 

@@ -134,9 +134,9 @@ func TestWakeComesOnceForARest(t *testing.T) {
 	want(t, sequences(t, s), 2, 3)
 }
 
-// A caller of Nudge has left work for the caller of Next, which may just have looked for it.
-// Whatever comes between a batch and the rest after it must keep a session from resting: nothing
-// would wake it.
+// A caller of Nudge leaves work for the caller of Next, which may just have checked for work. So a
+// nudge between a batch and the rest after it must keep the session from resting: nothing would
+// wake it later.
 func TestNoRestWhileSomethingIsDue(t *testing.T) {
 	for name, come := range map[string]func(h *Hub, s *Session){
 		"a message": func(h *Hub, s *Session) { h.Dispatch(message(3, alice)) },
@@ -189,7 +189,7 @@ func TestNudgeIsNeverLost(t *testing.T) {
 	}
 }
 
-// An inbox is bounded by messages and by bytes; what does not fit is read from the log.
+// An inbox is bounded in messages and in bytes. What does not fit is read from the log.
 func TestFullInboxReadsTheLog(t *testing.T) {
 	for _, config := range []Config{{InboxMessages: 2}, {InboxBytes: 5}} {
 		var after proto.ID
@@ -276,7 +276,7 @@ func TestTransientKeepsItsPlaceAndMovesNoCursor(t *testing.T) {
 	}
 }
 
-// A message that has outlived its life in the inbox is not returned.
+// A message that has expired in the inbox is not returned.
 func TestExpiredWhileInTheInbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(noLog(t), Config{})

@@ -19,12 +19,13 @@ import (
 
 var seeds = flag.Int("seeds", 300, "random schedules of the model test")
 
-// TestDeliveryModel runs random schedules: publishers, a link to the log that lags and breaks, and
-// clients that read slowly and come back with the last id that they saw, to any of two hubs; or
-// whose sessions go on in another hub without their noticing. Whatever happens, each client must
-// have had exactly the log of its channels, in order. In every third schedule the log loses
-// messages, and all with an epoch: each client must have been told of what it has not had, and of
-// nothing else. The name of a failing sub-test is its seed, so that a failure can be run again.
+// TestDeliveryModel runs random schedules of publishers, clients and two hubs, with links to the
+// log that lag and break. Clients read slowly and come back to either hub with the last id that
+// they saw; some sessions move to the other hub without a new connection. In the end each client
+// must have received exactly the log of its channels, in order. In every third schedule the log
+// loses messages, sometimes all of them, and then begins a new epoch: each client must have got a
+// gap for what it missed, and for nothing else. The name of a failing sub-test is its seed, so that
+// a failure can be repeated.
 func TestDeliveryModel(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -47,7 +48,7 @@ type model struct {
 	log      []*proto.Message // all that was ever appended, transient messages too; guarded by mu
 	position proto.ID         // the newest id, or where a new epoch begins; guarded by mu
 	lossy    bool
-	// What the log holds of its messages, for which channels; guarded by mu.
+	// The channels for which the log holds each of its messages; guarded by mu.
 	held map[proto.ID]map[channel.ID]bool
 }
 
@@ -58,7 +59,7 @@ type modelEdge struct {
 	notified chan event // what travels on the link
 }
 
-// event is a message, or a new subscription.
+// event is a message or a new subscription.
 type event struct {
 	message *proto.Message
 	resync  bool
@@ -77,7 +78,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	for i := range m.edges {
 		h := New(m, Config{InboxMessages: 4, Pace: NewPace(2, 3), GapInterval: 1})
-		// The cache of recent messages is off, so that every return reads the log; or small; or
+		// The cache of recent messages is off, so that every return reads the log, or small, or
 		// large.
 		h.Remember([]int{0, 0, 5 * 640, 20 * 640}[seed%4])
 		h.Resync(m.position)
@@ -95,7 +96,7 @@ func (m *model) n(most int) int {
 
 func (m *model) pause(most time.Duration) { time.Sleep(time.Duration(m.n(int(most)))) }
 
-// dawdle pauses now and then.
+// dawdle pauses at random.
 func (m *model) dawdle() {
 	if m.n(4) == 0 {
 		m.pause(2 * time.Millisecond)
@@ -140,7 +141,7 @@ func (m *model) run() {
 	}
 }
 
-// publish appends messages to one, several or all channels, now and then in a burst.
+// publish appends messages to one, several or all channels, sometimes in a burst.
 func (m *model) publish() {
 	for range 30 {
 		burst := 1
@@ -154,7 +155,7 @@ func (m *model) publish() {
 	}
 }
 
-// append is what the script does: id, log and notification in one step.
+// append does what the script does: id, log and notification in one step.
 func (m *model) append(receivers []channel.ID, transient bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,7 +184,7 @@ func (m *model) append(receivers []channel.ID, transient bool) {
 	}
 }
 
-// breakLink loses notifications for a while, some times.
+// breakLink loses notifications for a while, several times.
 func (m *model) breakLink(e *modelEdge) {
 	for range 3 {
 		m.pause(150 * time.Millisecond)
@@ -198,8 +199,8 @@ func (m *model) breakLink(e *modelEdge) {
 	}
 }
 
-// lose trims channels, as a cap does, and now and then loses all and opens an epoch, which breaks
-// the link.
+// lose trims channels, as a cap does. Sometimes it loses everything and begins an epoch, which
+// breaks the links.
 func (m *model) lose() {
 	for range 12 {
 		m.pause(60 * time.Millisecond)
@@ -209,7 +210,8 @@ func (m *model) lose() {
 			clear(m.held)
 			m.position = proto.ID{Epoch: m.position.Epoch + 1}
 			for _, e := range m.edges {
-				if e.up && keep > 0 { // else the link stands: somebody has emptied the log
+				// With 0 the link stays: the log was emptied without a restart.
+				if e.up && keep > 0 {
 					e.notified <- event{resync: true}
 				}
 			}
@@ -238,7 +240,7 @@ func (m *model) isHeld(message *proto.Message, channels []channel.ID) bool {
 	return false
 }
 
-// dispatch is the one goroutine that tells a hub, with a lag.
+// dispatch is the only goroutine that calls a hub's Dispatch and Resync, with a lag.
 func (m *model) dispatch(ctx context.Context, to *modelEdge) {
 	for {
 		select {
@@ -263,7 +265,7 @@ func (m *model) head() proto.ID {
 	return m.position
 }
 
-// Histories returns a snapshot for each question, taken at some moment of the read. Some reads
+// Histories returns a snapshot for each question, taken at a random moment of the read. Some reads
 // fail.
 func (m *model) Histories(_ context.Context, questions []proto.Question) []proto.Answer {
 	answers := make([]proto.Answer, len(questions))
@@ -317,7 +319,7 @@ func (m *model) someChannels() []channel.ID {
 	return some
 }
 
-// check holds what c had against the log.
+// check compares what c received with the log.
 func (m *model) check(i int, c *client) {
 	times := make(map[proto.ID]int)
 	var last proto.ID
@@ -340,109 +342,9 @@ func (m *model) check(i int, c *client) {
 	}
 	for _, message := range m.log {
 		mine := message.Via(c.channels) >= 0
-		told := slices.ContainsFunc(c.gaps, func(gap modelGap) bool { return gap.covers(message.ID) && !m.isHeld(message, c.channels) })
-		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() && !told {
+		reported := slices.ContainsFunc(c.gaps, func(gap modelGap) bool { return gap.covers(message.ID) && !m.isHeld(message, c.channels) })
+		if n := times[message.ID]; n > 1 || n == 0 && mine && !message.Transient() && !reported {
 			m.t.Errorf("client %d: had %v %d times", i, message.ID, n)
-		}
-	}
-}
-
-// client is a subscriber that comes back for ever with the last id that it saw.
-type client struct {
-	model    *model
-	channels []channel.ID
-	patience time.Duration // how long a connection of its lives at most
-	last     *proto.ID
-	had      []*proto.Message // notes too
-	gaps     []modelGap
-}
-
-// modelGap is a gap that a client was told of.
-type modelGap struct{ Gap }
-
-func (g modelGap) covers(id proto.ID) bool { return id.After(g.After) && g.Before.Compare(id) >= 0 }
-
-// live connects again and again, and one last time when done is closed, to fetch the rest.
-func (c *client) live(ctx context.Context, done <-chan struct{}) {
-	for {
-		select {
-		case <-done:
-			c.connect(ctx, 2*time.Second)
-			return
-		default:
-		}
-		if c.last == nil {
-			// Without an id that it saw, a client begins anew: what is published while it is away
-			// is not its own.
-			c.connect(ctx, time.Hour)
-			continue
-		}
-		c.connect(ctx, time.Duration(1+c.model.n(int(c.patience))))
-		c.model.pause(20 * time.Millisecond)
-	}
-}
-
-// connect is one connection: a session and a reader that may be slow. It ends after its time, at a
-// moment of its own, or, if the client had never seen an id, once it has.
-func (c *client) connect(ctx context.Context, lifetime time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, lifetime)
-	defer cancel()
-	fresh := c.last == nil
-	wake := make(chan struct{}, 1)
-	attach := func(cursor *proto.ID) *Session {
-		return c.model.edges[c.model.n(2)].Attach(c.channels, cursor, func() {
-			// Time passes for others while a hub tells its sessions, one after another.
-			c.model.dawdle()
-			wake <- struct{}{}
-			c.model.dawdle()
-		})
-	}
-	s := attach(c.last)
-	defer func() { s.Detach() }()
-	slow := c.model.n(3) == 0
-	pinged := c.model.n(4) == 0 // and so gets turns, be the log read for it or not
-	for {
-		batch := s.Next()
-		if batch.Nudged {
-			continue
-		}
-		messages := slices.Clone(batch.Messages)
-		if gap := batch.Gap; gap != nil {
-			c.gaps = append(c.gaps, modelGap{*gap})
-			messages = slices.Insert(messages, gap.Index, &proto.Message{ID: gap.ID, Receivers: c.channels})
-		}
-		for _, m := range messages {
-			c.had = append(c.had, m)
-			c.last = &m.ID
-		}
-		if fresh && len(messages) > 0 {
-			return
-		}
-		if len(messages) > 0 {
-			if slow {
-				c.model.pause(20 * time.Millisecond)
-			}
-			if c.model.n(2) == 0 || !s.Rest() {
-				continue
-			}
-		}
-		for rests := true; rests; {
-			select {
-			case <-wake:
-				rests = false
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Duration(c.model.n(int(2 * time.Millisecond)))):
-				if pinged && c.model.n(4) == 0 {
-					s.Nudge()
-					continue
-				}
-				if through, ok := s.Claim(); ok { // the connection is handed over
-					s.Detach()
-					c.model.dawdle()
-					s, rests = attach(&through), false
-				}
-			}
 		}
 	}
 }

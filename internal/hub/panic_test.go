@@ -16,8 +16,8 @@ func reported(where *[]string) contain.Report {
 	return func(at string, _ any, _ []byte) { *where = append(*where, at) }
 }
 
-// A panic in one session does not keep a message from the others, nor from itself: it reads the
-// log.
+// A panic in one session does not keep a message from the others, nor from that session, which
+// reads the log.
 func TestPanicInOneSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var where []string
@@ -43,8 +43,8 @@ func TestPanicInOneSession(t *testing.T) {
 	})
 }
 
-// A panic while a message is dispatched leaves no lock held, and no target to which the next
-// message would go by mistake.
+// A panic while a message is dispatched leaves no lock held, and no target that would get the next
+// message by mistake.
 func TestPanicInADispatch(t *testing.T) {
 	h := New(noLog(t), Config{})
 	h.Resync(id(0))

@@ -62,7 +62,8 @@ func returns(h *Hub, after int, check func(Batch), channels ...channel.ID) {
 	}()
 }
 
-// However many return at once: so many round concurrent round trips, each for as many as it may.
+// However many sessions return at once, the number of concurrent round trips and of questions in
+// each is bounded.
 func TestReadsTravelTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(slowLog)
@@ -141,8 +142,8 @@ func TestSameQuestionIsAskedOnce(t *testing.T) {
 	})
 }
 
-// A session rests while the log is read, whatever comes meanwhile, and is woken once there is a
-// page, or when it is nudged.
+// A session rests while the log is read, even if messages come meanwhile. It is woken when there is
+// a page, or when it is nudged.
 func TestSessionRestsWhileTheLogIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(new(slowLog), Config{})
@@ -234,7 +235,7 @@ func TestReadingIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A detached session's question is not sent, unless it is too late.
+// A detached session's question is not sent, unless it has been sent already.
 func TestReadingEndsWithItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(slowLog)
@@ -256,7 +257,7 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 		}
 		h.reads.mu.Lock()
 		if len(h.reads.queue) != 1 || len(h.reads.open) != 1 {
-			t.Errorf("%d queued, %d open, want the one who stays", len(h.reads.queue), len(h.reads.open))
+			t.Errorf("%d queued, %d open, want that of the session that stays", len(h.reads.queue), len(h.reads.open))
 		}
 		h.reads.mu.Unlock()
 		time.Sleep(5 * time.Second)
@@ -264,15 +265,14 @@ func TestReadingEndsWithItsSession(t *testing.T) {
 		if batch := sessions[5].Next(); len(batch.Messages) != 1 {
 			t.Error(batch)
 		}
-		// The first was on its way, the second of its kind not; then those who asked for what the
-		// last one did.
+		// The first question, which had been sent, and that of the session that stays.
 		if n := log.questions(); n != 2 || len(h.reads.queue) != 0 || len(h.reads.open) != 0 || h.reads.working != 0 || len(h.pace.trips) != 0 {
 			t.Errorf("%d questions, %d queued, %d open, %d workers, %d trips under way", n, len(h.reads.queue), len(h.reads.open), h.reads.working, len(h.pace.trips))
 		}
 	})
 }
 
-// What one session asks may fail for its own reasons: the others have their answers.
+// One question may fail alone: the others get their answers.
 func TestFailureIsOfOneQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(logFunc(func(_ context.Context, channels []channel.ID, _ proto.ID) (proto.Page, error) {
@@ -288,7 +288,7 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 			id := []channel.ID{bob, alice, testkit.Channel(9)}[i%3]
 			s := h.Attach([]channel.ID{id}, new(proto.ID), func() {
 				if got.Add(1); id == bob {
-					t.Error("woken, and there is no answer")
+					t.Error("woken without an answer")
 				}
 			})
 			defer s.Detach() // or the log is asked for ever
@@ -302,7 +302,7 @@ func TestFailureIsOfOneQuestion(t *testing.T) {
 	})
 }
 
-// Close waits for the goroutines that read the log, and nothing is read later.
+// Close waits for the goroutines that read the log. Nothing is read after it.
 func TestCloseWaitsForReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool

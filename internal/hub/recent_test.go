@@ -48,7 +48,7 @@ func TestRecentAnswersWhatItHasHeardWhole(t *testing.T) {
 		{5, []channel.ID{bob, alice}, true, []uint64{6, 7}},
 		{6, []channel.ID{alice}, true, nil},
 		{8, []channel.ID{alice, bob}, true, nil},
-		// Another edge was notified of more, or the log has lost it.
+		// Another edge was notified of later messages, or the log has lost them.
 		{9, []channel.ID{alice}, false, nil},
 	} {
 		page, ok := ask(&r, c.after, c.channels...)
@@ -99,7 +99,7 @@ func TestRecentPages(t *testing.T) {
 	}
 }
 
-// What is larger than a page is a page of its own.
+// A message that is larger than a page has its own page.
 func TestRecentPageHasAMessage(t *testing.T) {
 	var r recent
 	r.remember(1 << 20)
@@ -126,8 +126,8 @@ func TestRecentForgetsWhatHasExpired(t *testing.T) {
 	})
 }
 
-// Compares the cache with a plain list, under random sizes: every answer is that of the list, and
-// there is one for everything that the limit allows.
+// Compares the cache with a plain list, with random sizes. Every answer is the list's, and the
+// cache answers every question that its size allows.
 func TestRecentIsAList(t *testing.T) {
 	channels := []channel.ID{alice, bob, testkit.Channel(3)}
 	for seed := range uint64(50) {
@@ -158,7 +158,7 @@ func TestRecentIsAList(t *testing.T) {
 				sum += cost(list[kept])
 			}
 			if kept > 0 && list[kept-1].ID.After(r.since) || r.bytes > limit {
-				// It may keep less than fits, because the limit was lower before; never more.
+				// It may keep less than fits, if the limit was lower before, but never more.
 				t.Fatalf("seed %d, step %d: since %v, %d bytes of %d", seed, step, r.since, r.bytes, limit)
 			}
 			after := step + 1 - rnd.IntN(40)

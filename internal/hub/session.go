@@ -42,7 +42,7 @@ type Session struct {
 // Batch is the messages that are due to a session.
 type Batch struct {
 	Messages []*proto.Message // in id order; valid until the next call of Next
-	// Not nil if the log no longer holds messages that were due: the client must be told.
+	// Not nil if the log no longer holds messages that were due: send the client a note.
 	Gap    *Gap
 	Nudged bool // nothing is due, but s does not rest: call Next again
 }

@@ -11,8 +11,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TestWatch lets sessions watch and leave channels at random, and compares the hub's idea of who
-// watches what with a plain one.
+// TestWatch makes sessions watch and unwatch channels at random, and compares the hub's watchers
+// with those of a plain map.
 func TestWatch(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))

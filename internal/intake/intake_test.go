@@ -13,8 +13,7 @@ import (
 	"pushgate/internal/testkit/storetest"
 )
 
-// TestLimitsChange: a portal's gate is the same whatever its limits become, and holds it to the
-// latest ones.
+// TestLimitsChange: a portal keeps its gate when its limits change, and the latest limits hold.
 func TestLimitsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gates := intake.New(2, 100)

@@ -13,8 +13,7 @@ import (
 
 func (c *Conn) rests() bool { return c.state.Load() == resting }
 
-// TestClaim: a connection that is claimed is read by nobody until it is served again, here or
-// elsewhere.
+// TestClaim: a claimed connection is not read until it is served again, here or elsewhere.
 func TestClaim(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		server, client := testkit.Pair(t, "tcp")
@@ -91,8 +90,8 @@ func TestCloseOfClaimed(t *testing.T) {
 	running.Wait()
 }
 
-// TestClaimStorm claims connections while they are written to: each byte is read once, by what
-// has the connection then, and nothing stays in a table.
+// TestClaimStorm claims connections while they are written to. Each byte is read once, by the owner
+// of the connection at that moment, and nothing stays in a table.
 func TestClaimStorm(t *testing.T) {
 	var running sync.WaitGroup
 	sets := [2]*Set{New(running.Go), New(running.Go)}

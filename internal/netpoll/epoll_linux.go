@@ -32,7 +32,7 @@ type place struct {
 }
 
 // descriptor returns the socket of conn; nil if conn is more than a socket: a layer above may have
-// buffered bytes, for which the kernel wakes nobody.
+// buffered bytes, which cause no event of the kernel.
 func descriptor(conn net.Conn) syscall.RawConn {
 	switch conn := conn.(type) {
 	case *net.TCPConn:

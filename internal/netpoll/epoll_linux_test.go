@@ -30,7 +30,7 @@ func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 			t.Errorf("called %d times for one byte", calls)
 		}
 	}
-	// One is the poller's.
+	// One descriptor is the poller's.
 	testkit.Eventually(t, "all rest again", func() bool { return runtime.NumGoroutine() <= before+1 })
 	for i, p := range peers {
 		p.Close()
@@ -40,8 +40,8 @@ func TestRestingConnsHaveNoGoroutine(t *testing.T) {
 	running.Wait()
 }
 
-// An event that was on its way when its descriptor was closed is not about the one that has the
-// descriptor now.
+// An event that was under way when its descriptor was closed does not wake the connection that has
+// the descriptor now.
 func TestEventOfAnEarlierGeneration(t *testing.T) {
 	p, err := newPoller()
 	if err != nil {
@@ -70,17 +70,17 @@ func TestEventOfAnEarlierGeneration(t *testing.T) {
 	if got := p.find(event(at), nil); len(got) != 0 {
 		t.Errorf("found %v, who was not meant", got)
 	}
-	p.forget(first) // a second time takes nobody else out
+	p.forget(first) // a second call removes no other connection
 	if got := p.find(event(now), nil); len(got) != 1 || got[0] != second {
 		t.Errorf("found %v", got)
 	}
 	p.generations = 1<<32 - 1
 	if at, _ := p.enter(new(Conn), 8); at.generation == 0 {
-		t.Error("nobody has generation 0")
+		t.Error("a connection has generation 0")
 	}
 }
 
-// A kernel that takes no more descriptors costs goroutines, and nothing else.
+// With a kernel that accepts no more descriptors, connections need goroutines, and all else works.
 func TestPollerThatRefuses(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
@@ -99,8 +99,8 @@ func TestPollerThatRefuses(t *testing.T) {
 	running.Wait()
 }
 
-// A connection that is closed while it is being laid to rest is woken all the same, and leaves
-// nothing in the table.
+// A connection that is closed while it is about to rest is woken all the same, and leaves nothing
+// in the table.
 func TestCloseWhileItGoesToRest(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)
@@ -126,7 +126,7 @@ func TestCloseWhileItGoesToRest(t *testing.T) {
 	running.Wait()
 }
 
-// checkEmpty holds that no connection has a place.
+// checkEmpty checks that no connection is in the table.
 func (p *poller) checkEmpty(t *testing.T) {
 	t.Helper()
 	p.mu.Lock()
@@ -138,8 +138,8 @@ func (p *poller) checkEmpty(t *testing.T) {
 	}
 }
 
-// The same, at the one moment that the scheduler hardly ever finds: Close has been at the table
-// before the connection came into it.
+// The same, at a moment that the scheduler hardly ever hits: Close has searched the table before
+// the connection was put into it.
 func TestArmedAfterClose(t *testing.T) {
 	var running sync.WaitGroup
 	s := New(running.Go)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// tickedMember notes when it is ticked, and may hold up the clock.
+// tickedMember records when it is ticked, and may delay the clock.
 type tickedMember struct {
 	ticks []time.Time
 	// How long each tick takes, or only the first one if that is longer than an interval.
@@ -25,7 +25,7 @@ func (m *tickedMember) Leave() {}
 func (m *tickedMember) Cut()   {}
 
 // TestHeartbeatsCatchUp: ticks that a busy machine has missed do not make later ones late, and a
-// long stop is no burst of ticks.
+// long stop does not cause a burst of ticks.
 func TestHeartbeatsCatchUp(t *testing.T) {
 	const interval = 5 * time.Second
 	for _, hold := range []time.Duration{0, 2 * time.Second, time.Hour} {

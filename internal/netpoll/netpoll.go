@@ -99,8 +99,8 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
-// Unread has b read again, before what is in the socket. It is called by who reads, or before
-// Serve. b is not empty, and must not be changed afterwards.
+// Unread makes the next reads return b again, before what is in the socket. Only the reader may
+// call it, or anybody before Serve. b must not be empty, and must not be changed afterwards.
 func (c *Conn) Unread(b []byte) { c.unread = bytes.NewReader(b) }
 
 // Read implements [net.Conn].
@@ -114,7 +114,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	}
 	if c.socket != nil {
 		a := c.set.attempt(b)
-		err := c.socket.Read(a.receive) // unlike Control, it looks at the deadline first
+		err := c.socket.Read(a.receive) // unlike Control, it checks the deadline first
 		n, ok, failed := a.n, a.ok, a.err
 		c.set.giveBack(a)
 		switch {

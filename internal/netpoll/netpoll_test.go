@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// both runs a test with either kind of set, which has ended after it.
+// both runs a test with each kind of set, and waits until the set has ended.
 func both(t *testing.T, test func(t *testing.T, s *Set)) {
 	for name, make := range map[string]func(func(func())) *Set{"resting": New, "plain": NewPlain} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,8 @@ func TestConnIsReadWheneverThereIsSomething(t *testing.T) {
 	})
 }
 
-// The caller of Close need not know whether the connection rests: its reader learns of it.
+// The caller of Close need not know whether the connection rests: in both states its reader is
+// called.
 func TestCloseIsHeard(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for range 100 {
@@ -105,7 +106,7 @@ func TestConnThatIsClosedBeforeItIsServed(t *testing.T) {
 	})
 }
 
-// Reading may block in the middle: what is half there is the reader's to wait for.
+// A read function may block in the middle of a message, to wait for the rest of it.
 func TestReaderMayBlock(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		server, client := testkit.Pair(t, "tcp")
@@ -133,7 +134,7 @@ func TestReaderMayBlock(t *testing.T) {
 	})
 }
 
-// After Close of the set, its connections are served as before, if with a goroutine each.
+// After Close of the set, its connections are still served, each by its own goroutine.
 func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		resting, client := testkit.Pair(t, "tcp")
@@ -151,8 +152,8 @@ func TestSetIsClosedBeforeItsConnections(t *testing.T) {
 	})
 }
 
-// TestStorm opens, wakes and closes from both ends, many at a time, so that descriptors are used
-// again at once: each connection must get all its bytes and one end, and nobody else's.
+// TestStorm opens, wakes and closes many connections at a time, from both ends, so that descriptors
+// are reused at once. Each connection must get all its bytes and one end, and none of another's.
 func TestStorm(t *testing.T) {
 	const workers, rounds = 8, 400
 	both(t, func(t *testing.T, s *Set) {
@@ -230,7 +231,7 @@ func TestPipe(t *testing.T) {
 	})
 }
 
-// notifier is a pipe that says when it can be read.
+// notifier is a pipe that implements [Notifier].
 type notifier struct {
 	net.Conn
 	notify chan func()
@@ -247,7 +248,7 @@ func TestNotifier(t *testing.T) {
 	for i := range int64(3) {
 		ready := <-n.notify
 		if p.calls.Load() != i {
-			t.Error("read before it was told")
+			t.Error("read before it was notified")
 		}
 		running.Go(func() { client.Write([]byte("x")) })
 		ready()

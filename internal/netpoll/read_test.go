@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// What is there is read at once; what is not is waited for; how it ends is reported as always.
+// Read returns available bytes at once, waits for others, and reports the end like any connection.
 func TestRead(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
 		for name, pair := range pairs(t) {
@@ -44,8 +44,8 @@ func TestRead(t *testing.T) {
 	})
 }
 
-// TestReadAfterItsDeadline: an expired deadline counts also when there are bytes to read, or a
-// client that never stops sending could not be stopped by one. The bytes are not lost.
+// TestReadAfterItsDeadline: an expired deadline counts even if there are bytes to read. Otherwise a
+// deadline could not stop a client that sends all the time. The bytes are not lost.
 func TestReadAfterItsDeadline(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestReadAfterItsDeadline(t *testing.T) {
 	}
 }
 
-// net/http looks at the operation of an error to know whether a client has gone.
+// net/http decides by the operation of an error whether the client has closed the connection.
 func TestReadOfAConnectionThatWasReset(t *testing.T) {
 	s := New(func(f func()) { go f() })
 	defer s.Close()

@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// What does not fit into the socket is finished later, and comes whole: nothing that others write
+// A write that does not fit into the socket is finished later. It arrives whole: no other write
 // gets into it.
 func TestTryWrite(t *testing.T) {
 	both(t, func(t *testing.T, s *Set) {
@@ -27,7 +27,7 @@ func TestTryWrite(t *testing.T) {
 				var finish func() error
 				for i := 0; finish == nil; i++ {
 					if i == 1000 {
-						t.Fatal("a socket that nobody reads takes everything")
+						t.Fatal("a socket that is not read takes everything")
 					}
 					want.Write(piece)
 					finish = c.TryWrite(piece)
@@ -57,7 +57,7 @@ func TestTryWrite(t *testing.T) {
 	})
 }
 
-// pairs returns what makes connections of all kinds: sockets, and what is none.
+// pairs returns functions that make connections of all kinds: sockets and others.
 func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	return map[string]func() (server, client net.Conn){
 		"tcp":  func() (server, client net.Conn) { return testkit.Pair(t, "tcp") },
@@ -66,7 +66,7 @@ func pairs(t *testing.T) map[string]func() (server, client net.Conn) {
 	}
 }
 
-// A writer that waits hears of the end, be it ours or the peer's.
+// A writer that waits gets an error when either side closes the connection.
 func TestTryWriteEnds(t *testing.T) {
 	for name, end := range map[string]func(c *Conn, client net.Conn){
 		"closed here":     func(c *Conn, client net.Conn) { c.Close() },

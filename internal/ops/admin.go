@@ -11,8 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// AdminHandler serves what operators ask: GET /livez is 200 as long as anything is answered; /readyz is 200, or 503 with the
-// reason that ready gives; /metrics is what registry has gathered, for Prometheus.
+// AdminHandler serves the admin port: GET /livez is answered 200 while the process runs; /readyz is
+// answered 200, or 503 with the error that ready returns; /metrics has the metrics of registry in
+// Prometheus' format.
 func AdminHandler(ready func() error, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
@@ -34,13 +35,13 @@ func say(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text+"\n")
 }
 
-// maxAdminConnections is how many connections the admin port has at a time: several times what
-// Prometheus, probes and people need, and a small part of the descriptors that [MaxConnections]
-// leaves free.
+// maxAdminConnections is how many connections the admin port has at a time. It is several times
+// what Prometheus, probes and people need, and a small part of the descriptors that
+// [MaxConnections] leaves free.
 const maxAdminConnections = 64
 
-// boundedTo returns a function for [http.Server.ConnState] that closes each connection that comes
-// while there are already most others.
+// boundedTo returns a function for [http.Server.ConnState] that closes each new connection if most
+// others are open.
 func boundedTo(most int64) func(net.Conn, http.ConnState) {
 	var open atomic.Int64
 	return func(conn net.Conn, state http.ConnState) {
@@ -55,7 +56,7 @@ func boundedTo(most int64) func(net.Conn, http.ConnState) {
 	}
 }
 
-// adminPort is the admin listener of a service and its server; the zero value is none.
+// adminPort is the admin listener of a service and its server; the zero value has neither.
 type adminPort struct {
 	listener net.Listener
 	server   *http.Server
@@ -103,7 +104,7 @@ func (a *adminPort) close() {
 	}
 }
 
-// addr returns where the port is, or nil.
+// addr returns the address of the port, or nil if there is none.
 func (a *adminPort) addr() net.Addr {
 	if a.listener == nil {
 		return nil
@@ -111,7 +112,7 @@ func (a *adminPort) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-// name returns where the port is, for people.
+// name returns the address of the port for a log line.
 func (a *adminPort) name() string {
 	if a.listener == nil {
 		return "none"

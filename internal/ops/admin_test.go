@@ -14,8 +14,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestAdminPortSharesNoCeiling: a service that closes the connections of its own port, as an edge that
-// is full does, does not hear of those of the admin port.
+// TestAdminPortSharesNoCeiling: a service that closes connections of its own port, as a full edge
+// does, does not see those of the admin port.
 func TestAdminPortSharesNoCeiling(t *testing.T) {
 	var told atomic.Int32
 	port := &http.Server{ConnState: func(conn net.Conn, state http.ConnState) {
@@ -31,18 +31,18 @@ func TestAdminPortSharesNoCeiling(t *testing.T) {
 		}
 	}
 	if n := told.Load(); n != 0 {
-		t.Errorf("%d connections of the admin port were told", n)
+		t.Errorf("%d connections of the admin port were reported to it", n)
 	}
 	if _, err := http.Get("http://" + addr.String()); err == nil {
-		t.Error("the service itself is not cut")
+		t.Error("the service itself still answers")
 	}
 	if err := leave(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestAdminPortHasABoundOfItsOwn: connections beyond it are closed, and others are served again when
-// some have gone.
+// TestAdminPortHasABoundOfItsOwn: connections beyond the bound are closed, and new ones are served
+// again when some have been closed.
 func TestAdminPortHasABoundOfItsOwn(t *testing.T) {
 	_, admin, leave := start(t, Service{})
 	var conns []net.Conn

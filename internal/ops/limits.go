@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// MaxConnections returns how many connections a process may hold that wants so many, or if that is 0 as many as it can: a tenth of the
-// descriptors that it may open is left for the log, the admin port, and connections that are about to be refused.
+// MaxConnections returns how many connections this process may hold: wanted, but at most nine
+// tenths of the descriptors that it may open. If wanted is 0, it returns that maximum. The rest is
+// for Redis, the admin port, and connections that are about to be refused.
 func MaxConnections(wanted int) int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -20,14 +21,15 @@ func MaxConnections(wanted int) int {
 	return most
 }
 
-// MaxMemory returns how many bytes a process may take that was told so many, or if that is 0 what GOMEMLIMIT says; 0 if there is no
-// limit. The collector is told of it too, unless GOMEMLIMIT has told it less.
-func MaxMemory(told int64) int64 {
+// MaxMemory returns how many bytes of memory this process may use: the lower one of wanted and
+// GOMEMLIMIT. A wanted of 0 is no limit; MaxMemory returns 0 if there is no limit at all. It sets
+// the limit of the garbage collector accordingly.
+func MaxMemory(wanted int64) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	switch {
-	case told > 0 && told < limit:
-		debug.SetMemoryLimit(told)
-		return told
+	case wanted > 0 && wanted < limit:
+		debug.SetMemoryLimit(wanted)
+		return wanted
 	case limit == math.MaxInt64:
 		return 0
 	default:

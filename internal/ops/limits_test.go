@@ -26,7 +26,7 @@ func TestMaxMemory(t *testing.T) {
 		t.Errorf("%d, want no limit", got)
 	}
 	if got := MaxMemory(1 << 40); got != 1<<40 || debug.SetMemoryLimit(-1) != 1<<40 {
-		t.Errorf("%d, and the collector was told %d", got, debug.SetMemoryLimit(-1))
+		t.Errorf("%d, and the limit of the collector is %d", got, debug.SetMemoryLimit(-1))
 	}
 	if got := MaxMemory(1 << 41); got != 1<<40 {
 		t.Errorf("%d, want what GOMEMLIMIT says if that is less", got)

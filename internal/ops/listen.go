@@ -14,13 +14,15 @@ import (
 // socketMode lets the owner and the group of a unix socket connect.
 const socketMode = 0o660
 
-// withoutProbes listens for connections without TCP's own probes of idle peers, which net would send every 15 seconds: for a hundred
-// thousand connections at rest, nearly seven thousand a second. Who serves a connection knows without them when it is dead: all have a time by which
-// the client is to send something, a ping to answer, or an answer to take.
+// withoutProbes listens without TCP keep-alive. Package net would probe each idle peer every 15
+// seconds, which is nearly seven thousand probes a second for a hundred thousand connections at
+// rest. A dead connection is noticed without them: the client always has a deadline, to send
+// something, to answer a ping, or to take what is sent.
 var withoutProbes = net.ListenConfig{KeepAlive: -1}
 
-// Listen listens at "host:port" or "unix:/path". A socket file that a dead process left is replaced; one that somebody
-// listens at, or a file that is no socket, is an error. Closing the listener removes the socket file. Connections have no keep-alive (RFC 1122, 4.2.3.6).
+// Listen listens at "host:port" or "unix:/path". It replaces a socket file that a dead process
+// left. It is an error if a process listens at the file, or if the file is not a socket. Closing
+// the listener removes the socket file. TCP connections have no keep-alive (RFC 1122, 4.2.3.6).
 func Listen(address string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	if !unix {
@@ -40,7 +42,7 @@ func Listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// removeStale removes the socket file at path if nobody listens at it.
+// removeStale removes the socket file at path if no process listens at it.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -49,14 +51,15 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("there is a file that is no socket")
+		return errors.New("file exists and is not a socket")
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		conn.Close()
 		return syscall.EADDRINUSE
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) { // a full backlog, say, is no sign of death
+	// Any other error, such as that of a full backlog, does not mean that the process is dead.
+	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err
 	}
 	return os.Remove(path)

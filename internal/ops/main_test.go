@@ -17,7 +17,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestMain is also the program that TestMainSignals signals, and holds that the tests leave no goroutine behind.
+// TestMain is also the program to which TestMainSignals sends signals. It checks that the tests
+// leave no goroutine behind.
 func TestMain(m *testing.M) {
 	if how := os.Getenv("OPS_TEST_PROGRAM"); how != "" {
 		os.Exit(Main(slog.New(slog.NewTextHandler(os.Stdout, nil)), func(ctx context.Context) error {
@@ -61,7 +62,7 @@ func TestMainSignals(t *testing.T) {
 			out.ReadString('\n')
 			cmd.Process.Signal(syscall.SIGTERM)
 			said, _ := out.ReadString('\n')
-			// The program may say that it was told before it has given back the signal's effect.
+			// The program may print "told" before the signal has its default effect again.
 			deadline := time.Now().Add(10 * time.Second)
 			for c.code < 0 && time.Now().Before(deadline) && cmd.Process.Signal(syscall.SIGTERM) == nil && !gone(cmd.Process.Pid) {
 				runtime.Gosched()

@@ -1,4 +1,5 @@
-// Package ops is what every program has around its work: logs, listeners, an admin port, and a life that ends in order.
+// Package ops is what every program has around its work: logs, listeners, an admin port, and an
+// orderly shutdown.
 package ops
 
 import (
@@ -18,7 +19,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// NewLogger makes a logger that writes lines to w from level on: as JSON if format is "json", else as text.
+// NewLogger makes a logger that writes lines to w from level on: as JSON if format is "json", else
+// as text.
 func NewLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {
@@ -27,7 +29,7 @@ func NewLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// NewRegistry makes a registry that already measures the process, the Go runtime and the build.
+// NewRegistry makes a registry with the metrics of the process, the Go runtime and the build.
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -38,21 +40,22 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// Main runs a program until SIGTERM or SIGINT, and gives its exit code: 0 if run returned nil, else 1, with the error logged.
-// run must return when its context ends; a second signal ends the process at once.
+// Main runs a program until SIGTERM or SIGINT, and returns its exit code: 0 if run returned nil,
+// else 1, with the error logged. The signal ends the context of run, which must return then; a
+// second signal ends the process at once.
 func Main(logger *slog.Logger, run func(context.Context) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	context.AfterFunc(ctx, stop) // gives the signals back their default effect
+	context.AfterFunc(ctx, stop) // from then on signals have their default effect again
 	if err := run(ctx); err != nil {
-		logger.Error("ended", "error", err)
+		logger.Error("stopped by an error", "error", err)
 		return 1
 	}
 	return 0
 }
 
-// CollectAt sets by how many percent the heap may grow before garbage is collected, unless the operator has said so by GOGC. It gives what
-// holds now: -1 is never.
+// CollectAt sets by how many percent the heap may grow before garbage is collected, unless the
+// operator has set GOGC. It returns the percentage in effect; -1 is never.
 func CollectAt(percent int) int {
 	before := debug.SetGCPercent(percent)
 	if os.Getenv("GOGC") != "" {
@@ -62,22 +65,23 @@ func CollectAt(percent int) int {
 	return percent
 }
 
-// Refuse tells on stderr why a program does not start, and gives the exit code 2.
+// Refuse writes to stderr why a program does not start, and returns the exit code 2.
 func Refuse(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 2
 }
 
-// Canary returns what is to be told of how long a message to oneself took through Redis: it counts with registry.
+// Canary returns a function that records in registry how long a canary took through Redis.
 func Canary(registry prometheus.Registerer) func(took time.Duration) {
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_canary_seconds",
-		Help:    "How long messages to oneself took from a command to Redis to its notification. None arrive while the link is down.",
+		Help:    "How long a canary took, from its publication to its notification. None arrive while the connection to Redis is down.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3}})
 	registry.MustRegister(seconds)
 	return func(took time.Duration) { seconds.Observe(took.Seconds()) }
 }
 
-// DamagedRecords returns what is to be told of records of the log that cannot be read: it counts them with registry and logs them.
+// DamagedRecords returns a function to call for each record of the log that cannot be read. It
+// counts them in registry and logs them.
 func DamagedRecords(registry prometheus.Registerer, logger *slog.Logger) func(id proto.ID, err error) {
 	damaged := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_damaged_records_total",
 		Help: "Records of the log that could not be read; their messages are lost."})

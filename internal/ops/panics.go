@@ -11,11 +11,12 @@ import (
 	"pushgate/internal/contain"
 )
 
-// Panics returns what is to be told of panics that were recovered: it counts them with registry, by where they were, and logs
-// each with its stack. It may be called several times with the same registry.
+// Panics returns a function to call for each panic that was recovered. It counts them in registry
+// by where they happened, and logs each with its stack. Panics may be called several times with the
+// same registry.
 func Panics(registry prometheus.Registerer, logger *slog.Logger) contain.Report {
 	panics := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_panics_total",
-		Help: "Panics that were recovered, by where; each ended one connection or skipped one message. Each is a fault of this program."},
+		Help: "Panics that were recovered, by where they happened; each ended one connection or skipped one message. Each is a bug in this program."},
 		[]string{"where"})
 	if err := registry.Register(panics); err != nil {
 		var before prometheus.AlreadyRegisteredError
@@ -30,8 +31,8 @@ func Panics(registry prometheus.Registerer, logger *slog.Logger) contain.Report 
 	}
 }
 
-// panicText returns the value of a panic as far as it can hold no secret: the runtime's errors and constant texts are shown, of
-// all else only the type.
+// panicText returns the text of a panic's value if it cannot hold a secret, as with errors of the
+// runtime and constant texts. Of any other value it returns the type.
 func panicText(value any) string {
 	switch value := value.(type) {
 	case runtime.Error:

@@ -13,10 +13,10 @@ const (
 	reloadFailed = "failed"
 )
 
-// reload calls Reload at each hangup until ctx ends.
+// reload calls Reload at each SIGHUP until ctx ends.
 func (s Service) reload(ctx context.Context, hangups <-chan os.Signal) {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_reloads_total",
-		Help: "Readings of the portals after a SIGHUP, by outcome; after one that failed, all is as before."}, []string{"outcome"})
+		Help: "Reloads of the portals after a SIGHUP, by outcome; after a failed one the old portals stay in use."}, []string{"outcome"})
 	s.Admin.Registry.MustRegister(reloads)
 	defer s.Admin.Registry.Unregister(reloads)
 	done, failed := reloads.WithLabelValues(reloadDone), reloads.WithLabelValues(reloadFailed)
@@ -31,7 +31,7 @@ func (s Service) reload(ctx context.Context, hangups <-chan os.Signal) {
 		}
 		if err := s.Reload(); err != nil {
 			failed.Inc()
-			s.Logger.Error("not reloaded; all is as before", "service", s.Name, "error", err)
+			s.Logger.Error("reload failed; the old settings stay in use", "service", s.Name, "error", err)
 			continue
 		}
 		done.Inc()

@@ -20,64 +20,78 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
+// Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers
+// that need one set it.
 const (
 	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 75 * time.Second // above nginx's keepalive_timeout of 60 s, so that nginx closes first
-	maxHeaderBytes    = 64 << 10
+	// idleTimeout is above nginx's keepalive_timeout of 60 s, so that nginx closes first.
+	idleTimeout    = 75 * time.Second
+	maxHeaderBytes = 64 << 10
 )
 
-// defaultGrace is how long a part may take to end after it was told to, after the drain.
+// defaultGrace is how long a part may take to end after the drain.
 const defaultGrace = 5 * time.Second
 
 // Port serves the connections of a listener; an [http.Server] is one.
 type Port interface {
 	// Serve serves connections until the listener is closed, and returns a non-nil error.
 	Serve(net.Listener) error
-	// Shutdown returns when no request is being answered any more, or with the error of its context.
+	// Shutdown returns when no request is being answered any more, or with the error of its
+	// context.
 	Shutdown(context.Context) error
 	// Close cuts all connections.
 	Close() error
 }
 
 // Service is one program at work: a port, a goroutine beside it, an admin port, and the order in
-// which they leave. Name, Port, Listen, Logger and Admin.Registry are required.
+// which they end. Name, Port, Listen, Logger and Admin.Registry are required.
 type Service struct {
 	Name   string
 	Port   Port
 	Listen string // address of Port, for Bind
 
-	Ready  func() error                // returns why the service cannot do its work; nil is always ready
-	Run    func(context.Context) error // works until its context ends; ending before is a failure. nil is none
-	Reload func() error                // at each SIGHUP; after an error all is as before. nil is nothing
+	// Ready returns why the service cannot do its work, or nil. Without it the service is always
+	// ready. Requests call it concurrently.
+	Ready func() error
+	// Run works until its context ends; to return earlier is a failure. It may be nil.
+	Run func(context.Context) error
+	// Reload is called at each SIGHUP. It must change nothing if it fails. It may be nil.
+	Reload func() error
 	Logger *slog.Logger
 
 	Admin   Admin
 	Leaving Leaving
 
-	Bind    func(address string) (net.Listener, error) // nil is [Listen]
-	Started func(addr, admin net.Addr)                 // called once, when the service listens; admin may be nil
+	Bind func(address string) (net.Listener, error) // nil is [Listen]
+	// Started is called once, when the service listens. Without an admin port, admin is nil.
+	Started func(addr, admin net.Addr)
 }
 
 // Admin is the port for operators.
 type Admin struct {
-	Listen   string               // its address, for Bind; "" is no port
+	Listen   string               // its address, for Bind; "" for no admin port
 	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
 }
 
 // Leaving is how a service ends.
 type Leaving struct {
-	Drain   func(context.Context) // asks sessions to go, and returns when they are gone or its context ends; nil is none
-	Timeout time.Duration         // bound of Drain
-	Grace   time.Duration         // how long requests, and then Run, may take to end after that; 0 is 5 s
+	// Drain asks sessions to leave, and returns when they have left or its context ends. It may be
+	// nil.
+	Drain   func(context.Context)
+	Timeout time.Duration // bound of Drain
+	// Grace is how long requests, and then Run, may take to end after Drain; 0 is 5 s.
+	Grace time.Duration
 }
 
-// Serve works until ctx ends or a part fails, and then leaves in this order: readiness says "draining", the listener is
-// closed, sessions are drained, requests that are still being answered have a grace, Run's
-// context ends and Run is waited for, the admin port is closed. It returns nil if ctx ended, and the first failure else.
+// Serve works until ctx ends or a part fails, and then leaves in this order: readiness says
+// "draining"; the listener is closed; sessions are drained; requests that are still being answered
+// have a grace period; Run's context ends, and Serve waits for Run; the admin port is closed. Serve
+// returns nil if ctx ended, and otherwise the first failure.
 func (s Service) Serve(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // whether there is a Reload or not: its default effect would end the process, also while it starts
+	// Also without a Reload, and already while the service starts: by default SIGHUP ends the
+	// process.
+	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	if s.Bind == nil {
 		s.Bind = Listen
@@ -134,7 +148,7 @@ func (s Service) Serve(ctx context.Context) error {
 	endRun()
 	late := s.await(ended)
 	admin.close()
-	if late != nil { // the goroutine is abandoned, and so is the process: Serve is the last thing that it does
+	if late != nil { // the goroutine is left behind; the process ends after Serve
 		return late
 	}
 	parts.Wait()
@@ -166,12 +180,12 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(complaints{logger}, "", 0),
 
-		DisableGeneralOptionsHandler: true, // OPTIONS * is a path like others, and none of ours
+		DisableGeneralOptionsHandler: true, // to the handler, OPTIONS * is one more unknown path
 	}
 }
 
-// complaints takes the lines that net/http logs: what clients do wrong, which is their business, and panics of handlers, which
-// are ours.
+// complaints takes the lines that net/http logs. What clients do wrong is logged at debug level; a
+// panic of a handler is an error.
 type complaints struct{ logger *slog.Logger }
 
 // Write implements [io.Writer]; each call is one line.
@@ -193,7 +207,7 @@ func (s Service) drain(ctx context.Context) {
 	s.Leaving.Drain(ctx)
 }
 
-// shutdown lets requests end that are being answered, and cuts them off after a grace.
+// shutdown waits for requests that are being answered, and cuts them off after a grace period.
 func (s Service) shutdown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.grace())
 	defer cancel()
@@ -212,6 +226,6 @@ func (s Service) await(ended <-chan struct{}) error {
 	case <-ended:
 		return nil
 	case <-late.C:
-		return fmt.Errorf("%s: still running %v after it was told to end", s.Name, s.grace())
+		return fmt.Errorf("%s: still running %v after its context ended", s.Name, s.grace())
 	}
 }

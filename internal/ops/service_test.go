@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,7 +21,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// start serves s until leave is called, which gives what Serve returned.
+// start serves s until leave is called, which returns what Serve returned.
 func start(t *testing.T, s Service) (addr, admin net.Addr, leave func() error) {
 	addr, admin, cancel, result := launch(t, s)
 	return addr, admin, func() error { cancel(); return <-result }
@@ -84,7 +83,7 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestLeavesInOrder looks around at each step of leaving.
+// TestLeavesInOrder checks what is open and what is closed at each step of leaving.
 func TestLeavesInOrder(t *testing.T) {
 	var addr, admin net.Addr
 	begun, finish := make(chan struct{}), make(chan struct{})
@@ -181,7 +180,7 @@ func TestListenFails(t *testing.T) {
 	}
 }
 
-// A connection at rest costs nothing: its peer is not asked every 15 seconds whether it is there.
+// TestConnectionsAreNotProbed: TCP does not probe the peer of a connection at rest.
 func TestConnectionsAreNotProbed(t *testing.T) {
 	listener, err := Listen("127.0.0.1:0")
 	if err != nil {
@@ -220,13 +219,13 @@ func TestUnixSocket(t *testing.T) {
 		t.Error(info, err)
 	}
 	if _, err := Listen("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Error("took the socket of the living:", err)
+		t.Error("took the socket of a running process:", err)
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false) // as a killed process leaves it
 	listener.Close()
 	listener, err = Listen("unix:" + path)
 	if err != nil {
-		t.Fatal("a dead process is in the way:", err)
+		t.Fatal("the socket file of a dead process was not replaced:", err)
 	}
 	listener.Close()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -235,15 +234,15 @@ func TestUnixSocket(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := Listen("unix:" + path); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		t.Error("removed a file that is no socket")
+		t.Error("removed a file that is not a socket")
 	}
 }
 
-// pipeListener is a listener that a synctest bubble can be around.
+// pipeListener is a listener that works in a synctest bubble.
 type pipeListener struct {
 	conns chan net.Conn
 	done  context.CancelFunc
@@ -258,7 +257,9 @@ func (l pipeListener) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
+
 func (l pipeListener) Close() error { l.done(); return nil }
+
 func (pipeListener) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 func TestBounds(t *testing.T) {
@@ -340,65 +341,5 @@ func TestPanicsAreSeen(t *testing.T) {
 	server.ErrorLog.Print("http: panic serving 192.0.2.1:1: broken")
 	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "broken") {
 		t.Error(got)
-	}
-}
-
-// TestReload hangs up on the process: once all is well, once it is not, and once nothing is there to be read.
-func TestReload(t *testing.T) {
-	results := make(chan error)
-	_, admin, leave := start(t, Service{Reload: func() error { return <-results }})
-	for _, c := range []struct {
-		result error
-		want   string
-	}{
-		{nil, `pushgate_reloads_total{outcome="done"} 1`},
-		{errors.New("broken"), `pushgate_reloads_total{outcome="failed"} 1`},
-		{nil, `pushgate_reloads_total{outcome="done"} 2`},
-	} {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		results <- c.result
-		testkit.Eventually(t, c.want, func() bool {
-			_, body := get(t, admin, "/metrics")
-			return strings.Contains(body, c.want)
-		})
-	}
-	if err := leave(); err != nil {
-		t.Error(err)
-	}
-	_, _, leave = start(t, Service{})
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	noticed(t) // once the service has gone, what is late would end the process
-	if err := leave(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestHangupWhileItStarts: the file of portals was changed just then, and the process ended.
-func TestHangupWhileItStarts(t *testing.T) {
-	_, _, leave := start(t, Service{Bind: func(address string) (net.Listener, error) {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Error(err)
-		}
-		noticed(t)
-		return Listen(address)
-	}})
-	if err := leave(); err != nil {
-		t.Error(err)
-	}
-}
-
-// noticed waits until no SIGHUP is on its way to this process, as far as the system says.
-func noticed(t *testing.T) {
-	if !testkit.Wait(func() bool {
-		status, _ := os.ReadFile("/proc/self/status")
-		_, pending, _ := strings.Cut(string(status), "\nShdPnd:\t")
-		signals, _ := strconv.ParseUint(pending[:min(16, len(pending))], 16, 64)
-		return signals&(1<<(syscall.SIGHUP-1)) == 0
-	}) {
-		t.Error("the signal does not arrive")
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// oneConn is a listener that gives one connection.
+// oneConn is a listener that accepts one connection.
 type oneConn struct {
 	conn net.Conn
 	once sync.Once
@@ -31,7 +31,8 @@ func (l *oneConn) Accept() (conn net.Conn, err error) {
 func (l *oneConn) Close() error   { close(l.gone); return nil }
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-// A request that comes byte by byte has its time, and no more, whether it ever began or not.
+// TestRequestsThatNeverComeAreCutOff: a client that sends nothing, or sends byte by byte, is cut
+// off when its time is over.
 func TestRequestsThatNeverComeAreCutOff(t *testing.T) {
 	for name, text := range map[string]string{"slowly": "GET /bitrix/subws/?CHANNEL_ID=0123456789abcdef HTTP/1.1\r\n", "nothing": ""} {
 		t.Run(name, func(t *testing.T) {

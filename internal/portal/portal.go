@@ -1,4 +1,4 @@
-// Package portal says which tenants a process serves: what each is called, its keys and its limits.
+// Package portal has the portals that a process serves, with their names, keys and limits.
 package portal
 
 import (
@@ -14,27 +14,29 @@ import (
 // Default is the name of the personal portal.
 const Default = "default"
 
-// Limits bound what a portal and its clients may ask at a time. None of them is zero, but for Connections and Rate.
+// Limits bound what a portal and its clients may do at a time. Only Connections and Rate may be
+// zero.
 type Limits struct {
 	Payload     int64 // bytes of a message or of a batch
 	Messages    int   // messages of a batch
-	Channels    int   // receivers of a message of a batch, and channels of a question who is online
-	Connections int   // of one user that one edge holds; 0 is no limit
-	Posts       int   // on their way into the log at one process
-	Rate        int   // posts a second at one process, those of clients too; 0 is no limit
+	Channels    int   // receivers of a message in a batch; channels of a request for who is online
+	Connections int   // of one user on one edge; 0 is no limit
+	Posts       int   // under way into the log in one process
+	Rate        int   // posts a second in one process, including those of clients; 0 is no limit
 }
 
-// Portal is one tenant. It is immutable: what changes is which portals a [Table] holds.
+// Portal is a site with its own keys. It is immutable: a reload makes a new [Table] with new
+// portals.
 type Portal struct {
-	ClientID string       // how its requests name it (parameter clientId); empty: it is the personal one, which needs no name
-	HostID   string       // what it calls itself in version 5; empty: tokens and posts may say anything
+	ClientID string       // parameter clientId of its requests; empty for the personal portal
+	HostID   string       // its name in version 5; if empty, tokens and posts may have any
 	Signer   *sign.Signer // of its channel ids, request bodies and tokens
 	Key      []byte       // the first of the signer's keys, which registration hands out
-	Licence  string       // MD5 of its licence key in hexadecimal digits, by which it registers; empty: it cannot
+	Licence  string       // hexadecimal MD5 of its licence key, to register; empty: it cannot
 	Limits   Limits
 }
 
-// Name is what the log of p is called. It never changes, and no other portal has it.
+// Name returns the name of p's log. It never changes, and no other portal has it.
 func (p *Portal) Name() string {
 	if p.ClientID == "" {
 		return Default
@@ -48,16 +50,17 @@ func (p *Portal) LogValue() slog.Value { return slog.StringValue(p.Name()) }
 // Format keeps secrets out of whatever is printed, by any verb.
 func (p *Portal) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "portal %s", p.Name()) }
 
-// Table is the portals that a process serves. It is immutable, and its methods may be called concurrently.
+// Table holds the portals that a process serves. It is immutable, and its methods may be called
+// concurrently.
 type Table struct {
 	all     []*Portal
-	clients map[string]*Portal // by client id; the personal one's is empty
+	clients map[string]*Portal // by client id, which is empty for the personal portal
 	hosts   map[string]*Portal
 }
 
-// The reasons why portals make no table.
+// The errors of [NewTable].
 var (
-	ErrNone     = errors.New("there is no portal")
+	ErrNone     = errors.New("no portals")
 	ErrClientID = errors.New("two portals have the same client id")
 	ErrHostID   = errors.New("two portals have the same host id")
 )
@@ -88,14 +91,16 @@ func NewTable(portals ...*Portal) (*Table, error) {
 // All returns the portals, the personal one first. The slice must not be changed.
 func (t *Table) All() []*Portal { return t.all }
 
-// Personal returns the portal that needs no name; nil if there is none.
+// Personal returns the portal without a client id, or nil if there is none.
 func (t *Table) Personal() *Portal { return t.clients[""] }
 
-// Shared reports whether there are portals that must be named.
+// Shared reports whether requests must have a client id, because there is any portal but the
+// personal one.
 func (t *Table) Shared() bool { return len(t.all) > 1 || t.Personal() == nil }
 
-// Find returns the portal of a request with a client id, which may be empty; nil if there is none. Where the personal portal is alone,
-// every request is its own: there the parameter means nothing, as in the original.
+// Find returns the portal of a request with a client id, which may be empty, or nil if there is no
+// such portal. If the personal portal is the only one, every request is its own whatever the client
+// id is, as in the original server.
 func (t *Table) Find(clientID string) *Portal {
 	if !t.Shared() {
 		return t.Personal()
@@ -103,5 +108,6 @@ func (t *Table) Find(clientID string) *Portal {
 	return t.clients[clientID]
 }
 
-// FindHost returns the portal that calls itself by a host id; nil if none does. Empty ids are nobody's.
+// FindHost returns the portal with a host id, or nil if there is none. No portal is found by an
+// empty id.
 func (t *Table) FindHost(hostID string) *Portal { return t.hosts[hostID] }

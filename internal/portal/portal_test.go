@@ -72,7 +72,8 @@ func TestNoTable(t *testing.T) {
 	}
 }
 
-// TestRegister computes what PHP does by hand: md5(md5(licence|CP) . md5(licence key)), with the key of the portal "0123456789".
+// TestRegister has hashes computed by hand as PHP does, md5(md5(licence|CP) . md5(licence key)),
+// for the portal whose key is "0123456789".
 func TestRegister(t *testing.T) {
 	const key = "the signature key of portal a"
 	licence := hexMD5("0123456789")

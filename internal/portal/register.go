@@ -7,21 +7,22 @@ import (
 	"net/url"
 )
 
-// RegistrationError is why a portal is not given its key, in the words that portals know (docs/protocol.md, Many portals).
+// RegistrationError is why a portal does not get its key. Its text is a code that portals know
+// (docs/protocol.md, Many portals).
 type RegistrationError string
 
-// Error returns the word.
+// Error returns the code.
 func (e RegistrationError) Error() string { return string(e) }
 
-// The reasons.
+// The errors of [Table.Register].
 const (
 	ErrWrongRequest    RegistrationError = "WRONG_REQUEST"
 	ErrWrongSign       RegistrationError = "WRONG_SIGN"
 	ErrLicenceNotFound RegistrationError = "LICENSE_NOT_FOUND"
 )
 
-// Register returns the key of the portal that proves by a verification query that it knows its licence key. The error is a
-// [RegistrationError].
+// Register returns the key of the portal that sent a verification query, which proves that the
+// sender knows the licence key. The error is a [RegistrationError].
 func (t *Table) Register(query string) (key string, err error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -41,7 +42,7 @@ func (t *Table) Register(query string) (key string, err error) {
 	return string(p.Key), nil
 }
 
-// licenceHash is what only who knows the licence key can tell. That it is MD5 is the portals' choice.
+// licenceHash returns the hash that proves knowledge of the licence key. Portals demand MD5.
 func licenceHash(public, kind, licence string) string {
 	return hexMD5(hexMD5(public+"|"+kind) + licence)
 }

@@ -16,13 +16,13 @@ const (
 	// Channels that one message goes to: a portal of version 5 names each user and his channel in
 	// one message.
 	MaxReceivers = 1 << 14
-	MaxType      = 64      // bytes of a message type
-	MaxKey       = 64      // bytes of the key of a message
+	MaxType      = 64 // bytes of a message type
+	MaxKey       = 64 // bytes of the key of a message
 	MaxBody      = 64 << 20
 
-	MaxUserParams = 1 << 16        // users that have params of their own in one message
+	MaxUserParams = 1 << 16 // users that have params of their own in one message
 	// Ceiling of a message's life, and what it lives if nobody says otherwise.
-	MaxTTL        = 24 * time.Hour
+	MaxTTL = 24 * time.Hour
 )
 
 // Message is one published message. It is immutable once it has been handed on, and may be shared
@@ -38,7 +38,7 @@ type Message struct {
 	Received  time.Time     // when this process decoded it; not part of the record
 	// Of a message that the log takes once, however often it is appended (RFC 9110, 9.2.2); empty
 	// if it has none; not part of the record.
-	Key       string
+	Key string
 
 	// What some readers get beside the body, by rising user, none twice; see [Compose]. Only
 	// version 5 can show it.
@@ -54,7 +54,7 @@ type Message struct {
 type Sender struct {
 	Type SenderType
 	// The public id of a client, or the channel of a user of version 5; zero for the portal.
-	ID   channel.ID
+	ID channel.ID
 }
 
 // Name returns the sender's id as readers see it: the number of a user of version 5, else a public
@@ -100,11 +100,11 @@ func (m *Message) Via(channels []channel.ID) int {
 type Page struct {
 	Messages []*Message // in id order, none twice
 	// The page is complete up to and including this id, the newest of the log unless More.
-	Through  ID
-	More     bool       // the log holds more after Through
-	Head     ID         // the newest id of the portal; a cursor after it cannot be trusted
+	Through ID
+	More    bool // the log holds more after Through
+	Head    ID   // the newest id of the portal; a cursor after it cannot be trusted
 	// The newest id that may be missing after the cursor; zero if none is: see Gap.
-	Lost     ID
+	Lost ID
 }
 
 // Gap reports whether messages after the cursor are gone that had not expired: trimmed by a cap,

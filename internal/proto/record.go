@@ -27,16 +27,16 @@ const (
 // AppendRecord appends the form in which the log stores m and notifies of it: everything but the
 // id, which is the key that it is stored under and the prefix that it is notified with.
 //
-// 	version  byte
-// 	flags    byte
-// 	created  uvarint, unix microseconds
-// 	ttl      uvarint, milliseconds
-// 	type     uvarint length, bytes
-// 	receivers uvarint count, 16 bytes each (32 with flagText)
-// 	          with flagClient: 16 bytes are a public id, for clients write to no private one
-// 	sender   with flagSenderID: 16 bytes (32 with flagText)
-// 	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
-// 	body     the rest
+//	version  byte
+//	flags    byte
+//	created  uvarint, unix microseconds
+//	ttl      uvarint, milliseconds
+//	type     uvarint length, bytes
+//	receivers uvarint count, 16 bytes each (32 with flagText)
+//	          with flagClient: 16 bytes are a public id, for clients write to no private one
+//	sender   with flagSenderID: 16 bytes (32 with flagText)
+//	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
+//	body     the rest
 func AppendRecord(b []byte, m *Message) []byte {
 	flags := recordFlags(m)
 	b = append(b, recordVersion, flags)

@@ -2,15 +2,16 @@ package proto
 
 import "encoding/json"
 
-// Process is what a process tells of itself, as a whole and by portal. It is immutable once it has
-// been handed on.
+// Process is the statistics of a process, as a whole and by portal. It is immutable once it has
+// been published.
 type Process struct {
 	ProcessStats
-	Edge    bool               `json:"edge,omitempty"`    // it takes subscribers
-	Portals map[string]Numbers `json:"portals,omitempty"` // by name; one that is not there has nothing to tell but the limits of the whole
+	Edge bool `json:"edge,omitempty"` // it serves subscribers
+	// By name. A portal that is missing has no numbers but the limits of the whole.
+	Portals map[string]Numbers `json:"portals,omitempty"`
 }
 
-// Of gives what p tells of one portal.
+// Of returns the statistics of one portal.
 func (p Process) Of(portal string) ProcessStats {
 	stats := p.ProcessStats
 	numbers, ok := p.Portals[portal]
@@ -29,17 +30,17 @@ type ProcessStats struct {
 	Numbers
 }
 
-// Numbers is how much there is at a process, of one portal or of all.
+// Numbers are the counts of a process, of one portal or of all.
 type Numbers struct {
-	Channels   int         `json:"channels"` // that somebody is subscribed to
+	Channels   int         `json:"channels"` // with subscribers
 	Limits     StatsLimits `json:"limits"`
-	Cluster    bool        `json:"clusterMode"` // it is one process of several, which it always may be
+	Cluster    bool        `json:"clusterMode"` // always true: there may be several processes
 	WebSockets int         `json:"websockets"`  // connected now
-	Polls      int         `json:"pollings"`    // likewise, requests that rest: long polls and streams of events
+	Polls      int         `json:"pollings"`    // held now: long polls and streams of events
 	Daily      Daily       `json:"daily"`
 }
 
-// StatsLimits is the limits that a process holds; 0 is one that it does not hold.
+// StatsLimits are the limits of a process. 0 is a limit that it does not have.
 type StatsLimits struct {
 	Payload     int64 `json:"maxPayload"` // bytes
 	Connections int   `json:"maxConnPerChannel"`

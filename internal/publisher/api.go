@@ -167,11 +167,11 @@ func (t *tenant) callReceivers(call rpc.Publish) ([]channel.ID, *rpc.Error) {
 	for _, value := range call.Channels {
 		var text string
 		if json.Unmarshal(value, &text) != nil {
-			return nil, rpc.ErrInvalidParams.With("channelList holds what is no string")
+			return nil, rpc.ErrInvalidParams.With("channelList must contain strings")
 		}
 		parts, err := t.publisher.config.Grammar.ParseList(text, 1)
 		if err != nil || !t.signed(parts) {
-			return nil, rpc.ErrInvalidParams.With("channelList holds what is no channel")
+			return nil, rpc.ErrInvalidParams.With("channelList contains an invalid channel")
 		}
 		refs = append(refs, channel.Ref{Private: parts[0].Private})
 	}

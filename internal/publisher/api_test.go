@@ -16,8 +16,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// call returns a signed post of version 5, from an address that is not allowed: only the signature
-// counts.
+// call returns a signed post of version 5 from an address outside the allowed networks, so that
+// only the signature counts.
 func call(t *testing.T, body string) *http.Request {
 	r := request("POST", "/bitrix/api/?hostId=host&signature="+testkit.Signer(testKey).SignBody([]byte(body))+"&hostname=portal.example.com", body)
 	r.RemoteAddr = "192.0.2.1:5000"
@@ -94,11 +94,11 @@ func TestAPICalls(t *testing.T) {
 		{`[]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}`},
 		{publishCall(`{"channelList":["` + idA + `"]}`), wrong + `the body is no object"}}`},
 		{publishCall(`{"channelList":["` + idA + `"],"body":"text"}`), wrong + `the body is no object"}}`},
-		{publishCall(`{"channelList":["x"],"body":{}}`), wrong + `channelList holds what is no channel"}}`},
-		{publishCall(`{"channelList":["` + idA + `/` + idB + `"],"body":{}}`), wrong + `channelList holds what is no channel"}}`},
-		{publishCall(`{"channelList":["` + channel.ForUser(5).String() + `"],"body":{}}`), wrong + `channelList holds what is no channel"}}`},
-		{publishCall(`{"channelList":["` + idA + ":" + idB + "." + strings.Repeat("0", 40) + `"],"body":{}}`), wrong + `channelList holds what is no channel"}}`},
-		{publishCall(`{"channelList":[5],"body":{}}`), wrong + `channelList holds what is no string"}}`},
+		{publishCall(`{"channelList":["x"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
+		{publishCall(`{"channelList":["` + idA + `/` + idB + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
+		{publishCall(`{"channelList":["` + channel.ForUser(5).String() + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
+		{publishCall(`{"channelList":["` + idA + ":" + idB + "." + strings.Repeat("0", 40) + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
+		{publishCall(`{"channelList":[5],"body":{}}`), wrong + `channelList must contain strings"}}`},
 		{publishCall(`{"userList":["x"],"body":{}}`), wrong + `userList holds what is no user"}}`},
 		{publishCall(`{"userList":[5],"body":{},"dictionary":5}`), wrong + `dictionary is no object"}}`},
 	} {
@@ -158,15 +158,15 @@ func TestAPISaysWhenTheLogIsAway(t *testing.T) {
 	if w.Header().Get("Retry-After") != "1" {
 		t.Error("no Retry-After")
 	}
-	// All closed.
+	// All channels are closed.
 	f.append = func(context.Context, *proto.Message) (proto.Receipt, error) { return proto.Receipt{}, nil }
 	w = p.do(call(t, publishCall(`{"userList":[5],"body":{}}`)))
 	wantAnswer(t, w, http.StatusOK, "application/json",
 		`{"jsonrpc":"2.0","id":null,"error":{"code":-32602,"message":"Invalid params","data":"Channel is closed for writing."}}`)
 }
 
-// FuzzAPI: any body that is signed gets 200 with JSON that says version 2.0, and what is published
-// has a body that is an object.
+// FuzzAPI: any signed body is answered 200 with JSON of version 2.0, and every message that is
+// published has an object as its body.
 func FuzzAPI(f *testing.F) {
 	f.Add(publishCall(`{"channelList":["` + idA + `"],"userList":[5],"body":{"params":[]},"user_params":{"5":{"a":1}},"dictionary":{"b":2}}`))
 	f.Add(`[` + publishCall(`{"userList":["5"],"body":{"module_id":"\xff"}}`) + `,{"jsonrpc":"2.0","method":"updateUsersLastSeen","params":{"5":1e300}}]`)

@@ -42,7 +42,7 @@ func TestWhoMayPost(t *testing.T) {
 		{"127.0.0.1:5000", header{xff: {"[::1]:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"unix:"}}, true},
-		// What a client claims does not count.
+		// An address that the client claims does not count.
 		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1, 192.0.2.1"}}, false},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1,192.0.2.1 "}}, false},
@@ -190,8 +190,8 @@ func (u untouched) Read([]byte) (int, error) {
 	return 0, errors.New("untouched")
 }
 
-// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider gets 403. Without anything
-// that can be a signature, the body is not even read.
+// TestOutsidersLearnNothing: whatever is wrong with a post, an outsider gets 403. If nothing in the
+// request can be a signature, the body is not even read.
 func TestOutsidersLearnNothing(t *testing.T) {
 	for _, query := range []string{"", "CHANNEL_ID=zz", "CHANNEL_ID=" + idA} {
 		for _, body := range []string{"", "hello", "#!NGINXNMS!#"} {

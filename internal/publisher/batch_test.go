@@ -14,9 +14,9 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire/pb"
 )
 
 const idC = "c18beb389c3e49131dbb2dde597df615" // a public one
@@ -85,7 +85,7 @@ func TestPortalBatch(t *testing.T) {
 
 type stringRequest struct{ method, target, body string }
 
-// TestBinaryModeIsAskedForInOneWay: anything but true is the text dialect.
+// TestBinaryModeIsAskedForInOneWay: any value except "true" means the text dialect.
 func TestBinaryModeIsAskedForInOneWay(t *testing.T) {
 	for query, binary := range map[string]bool{
 		"binaryMode=true": true, "binaryMode=%74rue": true, "binaryMode=true&binaryMode=no": true,
@@ -126,7 +126,7 @@ func TestClientBatch(t *testing.T) {
 	}
 }
 
-// TestClientRefusals has the vectors' answers on rest.
+// TestClientRefusals checks the vectors' answers at the path /bitrix/rest.
 func TestClientRefusals(t *testing.T) {
 	v := vectors.Load(t)
 	s := testkit.Signer(testKey)
@@ -178,8 +178,8 @@ func TestClientRefusals(t *testing.T) {
 	check(t, newPublisher(old, &fake{}).do(request("POST", "/rest/?CHANNEL_ID="+s.Sign(ref(t, idA)).String(), "")), v.Answer(t, 2, "POST rest, unsigned"))
 }
 
-// TestBinaryPostIsForPortals: the rule is that of text posts, but a wrong signature is reported in
-// the binary dialect.
+// TestBinaryPostIsForPortals: the same rules hold as for text posts, but a wrong signature is
+// reported in the binary dialect.
 func TestBinaryPostIsForPortals(t *testing.T) {
 	v := vectors.Load(t)
 	i := slices.IndexFunc(v.RequestSignatures, func(s vectors.RequestSignature) bool { return strings.Contains(s.What, "binaryMode") })

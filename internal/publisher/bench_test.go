@@ -40,7 +40,7 @@ func (w quietWriter) Header() http.Header       { return w.header }
 func (quietWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (quietWriter) WriteHeader(int)             {}
 
-// SetReadDeadline is what [http.ResponseController] looks for.
+// SetReadDeadline is called by [http.ResponseController].
 func (quietWriter) SetReadDeadline(time.Time) error { return nil }
 
 // posting returns a function that posts the same body of 300 bytes to a number of channels.

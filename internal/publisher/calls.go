@@ -21,7 +21,7 @@ const ackPrefix = "mack:"
 // otherwise send by WebSocket. It returns false, and does nothing, if the body is a batch, which
 // begins with none of these characters.
 //
-// The list of ids says who the client is, so that it has at most a public id and is no user.
+// The list of ids identifies the client, so it has at most a public id and is not a user.
 func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public channel.ID, body []byte) bool {
 	p := t.publisher
 	if mid, ok := bytes.CutPrefix(body, []byte(ackPrefix)); ok {

@@ -14,8 +14,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestClientTexts: what a client of version 5 says by WebSocket it posts while it is on long polls.
-// None of it is a fault.
+// TestClientTexts: a client of version 5 on long polls posts what it would otherwise send by
+// WebSocket. None of these texts is refused.
 func TestClientTexts(t *testing.T) {
 	s := testkit.Signer(testKey)
 	target := "/bitrix/rest/?CHANNEL_ID=" + s.Sign(ref(t, idA+":"+idC)).String() + "/" + s.Sign(ref(t, idB)).String()
@@ -56,7 +56,7 @@ func TestClientTexts(t *testing.T) {
 			}
 		}
 		if w := p.do(request("POST", "/bitrix/rest/?CHANNEL_ID="+idA, c.body)); w.Code != http.StatusBadRequest || len(f.got) != c.published {
-			t.Errorf("%s: from nobody: %d %s", c.body, w.Code, w.Body)
+			t.Errorf("%s: without an id: %d %s", c.body, w.Code, w.Body)
 		}
 	}
 	away := newPublisher(config(t), &fake{append: func(context.Context, *proto.Message) (proto.Receipt, error) {

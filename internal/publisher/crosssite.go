@@ -18,7 +18,7 @@ func byPage(r *http.Request) bool {
 // hostAllowed reports whether a request may name the publisher by its host. A page whose name was
 // made to resolve to this machine (DNS rebinding) is of the same origin for its browser, which then
 // lets it read answers, and sends its name as the host. Addresses and localhost cannot be rebound,
-// and a client that names no host is no browser.
+// and a client that names no host is not a browser.
 func (p *Publisher) hostAllowed(r *http.Request) bool {
 	if p.config.Hosts == nil || r.Host == "" {
 		return true

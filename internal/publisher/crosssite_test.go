@@ -10,9 +10,9 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestCrossSiteRequests: what a browser's page asks from an allowed network needs a signature, and
-// is refused before its body is read. What has a signature is served, and so is a client's batch,
-// which pages send.
+// TestCrossSiteRequests: a page's request needs a signature even from an allowed network, and is
+// refused before its body is read. A request with a signature is served, and so is a client's
+// batch, which pages send.
 func TestCrossSiteRequests(t *testing.T) {
 	sign := func(text string) string { return "&signature=" + testkit.Signer(testKey).SignBody([]byte(text)) }
 	for _, header := range []http.Header{
@@ -61,8 +61,9 @@ func TestCrossSiteRequests(t *testing.T) {
 	}
 }
 
-// TestHosts: with a list, a request for another name is refused on every path, and counted. An
-// address or localhost is no name that somebody could make resolve to this machine.
+// TestHosts: with a list, a request for another name is refused on every path, and counted.
+// Addresses and localhost are allowed, because an attacker cannot make them resolve to this
+// machine.
 func TestHosts(t *testing.T) {
 	for host, listed := range map[string]bool{
 		"push.example.com": true, "PUSH.example.com": true, "push.example.com:8895": true, "push.example.com.": true, "a.portal.test": true,

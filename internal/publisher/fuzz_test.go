@@ -11,8 +11,8 @@ import (
 	"pushgate/internal/vectors"
 )
 
-// FuzzPublishHandler sends any request: only documented statuses come back, an outsider learns
-// nothing, and what reaches the log is a message as a log wants it.
+// FuzzPublishHandler sends any request. Only documented statuses come back, an outsider learns
+// nothing, and every message that reaches the log is valid.
 func FuzzPublishHandler(f *testing.F) {
 	for _, c := range vectors.Load(f).Parsing.Generation2.Cases {
 		f.Add("POST", "/bitrix/pub/?CHANNEL_ID="+c.ChannelID, "127.0.0.1:1", "", "86400", `{"module_id":"im","command":"x"}`, false)
@@ -50,7 +50,7 @@ func FuzzPublishHandler(f *testing.F) {
 			}
 			outside := !p.within(peer(r))
 			if outside && !strings.Contains(target, "sig") && !strings.Contains(target, "%") && w.Code != 403 && w.Code != 404 {
-				t.Errorf("told an outsider %d", w.Code)
+				t.Errorf("an outsider was answered %d", w.Code)
 			}
 			for _, m := range log.got {
 				if w.Code != 200 || len(m.Receivers) == 0 || m.TTL <= 0 || len(m.Body) == 0 || strings.Contains(string(m.Body), "#!NGINXNM") {

@@ -21,8 +21,8 @@ func slowLog(release <-chan struct{}) *fake {
 	}}
 }
 
-// TestTooManyPosts: what does not fit is refused at once, in every dialect, and a moment later
-// there is room again.
+// TestTooManyPosts: a post beyond the limit is refused at once, in every dialect. When others have
+// ended, there is room again.
 func TestTooManyPosts(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -68,7 +68,7 @@ func TestTooManyPosts(t *testing.T) {
 	}
 }
 
-// TestLargePostAlone: a bound of bytes below the size of one post does not shut it out.
+// TestLargePostAlone: a single post is accepted even if it is larger than the bound of bytes.
 func TestLargePostAlone(t *testing.T) {
 	c := config(t)
 	c.MaxPostsBytes = 10
@@ -77,7 +77,7 @@ func TestLargePostAlone(t *testing.T) {
 	}
 }
 
-// TestNoisyPortal: one portal at its limit leaves the other what it needs.
+// TestNoisyPortal: a portal at its limit does not slow another one.
 func TestNoisyPortal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, logs := shared(t)

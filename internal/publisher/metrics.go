@@ -103,7 +103,7 @@ func failure(err error) *refusal {
 // acknowledged. Edges have the same one, for WebSockets; a process that is both has it once.
 func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_acknowledged_total",
-		Help: "Messages that clients of version 5 said to have processed."})
+		Help: "Messages that clients of version 5 acknowledged."})
 	err := reg.Register(c)
 	if err == nil {
 		return c
@@ -119,28 +119,28 @@ func acknowledgements(reg prometheus.Registerer) prometheus.Counter {
 
 func newMetrics(reg prometheus.Registerer, gates *intake.Gates, u *unproven) *metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_unproven_bytes",
-		Help: "Memory of the bodies of outsiders' posts whose signature has not been checked."}, func() float64 { return float64(u.held.Load()) }))
+		Help: "Memory, in bytes, of bodies of outsiders' posts whose signature has not been checked."}, func() float64 { return float64(u.held.Load()) }))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_posts",
 		Help: "Posts on their way into the log."}, func() float64 { return float64(gates.Posts()) }))
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_publish_refused_total",
-		Help: "Portals' requests that were refused, by reason; unavailable are those that the log did not take in time."}, []string{"reason"})
+		Help: "Portals' requests that were refused, by reason; unavailable means that the log did not take them in time."}, []string{"reason"})
 	m := &metrics{
 		published: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_total",
 			Help: "Messages that were accepted and stored."}),
 		repeated: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_repeated_total",
-			Help: "Messages that were posted again with the same Idempotency-Key, and were there already."}),
+			Help: "Messages that were posted again with the same Idempotency-Key and not stored again."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_published_bytes_total",
 			Help: "Bytes of the bodies of messages that were accepted and stored."}),
 		closed: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_closed_receivers_total",
-			Help: "Channels that a message did not go to because their write window was over."}),
+			Help: "Channels to which a message was not written because their write window was over."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_seconds",
-			Help:    "Time that the log took for an accepted message, or until it was given up.",
+			Help:    "Time that the log took for an accepted message, or until the publisher gave up.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 15)}),
 		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
-			Help: "Portals' questions who is online that were answered."}),
+			Help: "Answered requests of portals for who is online."}),
 		acks: acknowledgements(reg),
 		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
-			Help: "Portals that were given their key."}),
+			Help: "Registrations that returned a portal's key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
 	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)

@@ -8,8 +8,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestPathsWithoutASlash: every path is served with and without a slash before the query, and none
-// that only begins alike.
+// TestPathsWithoutASlash: every path is served with and without a slash before the query. A path
+// that only has the same beginning is not.
 func TestPathsWithoutASlash(t *testing.T) {
 	const call = `{"jsonrpc":"2.0","method":"publish","params":{"userList":[5],"body":{}}}`
 	for _, c := range []struct {
@@ -42,8 +42,8 @@ func pair(t *testing.T) channel.Ref {
 	return refs[0]
 }
 
-// TestAmbiguousPathsAreNotFound: a path that nginx takes for another one reaches nothing, from an
-// allowed network neither.
+// TestAmbiguousPathsAreNotFound: a path that nginx reads as another one is not found, not even from
+// an allowed network.
 func TestAmbiguousPathsAreNotFound(t *testing.T) {
 	for _, path := range []string{"/bitrix/pub/../rest/", "/bitrix/pub/..", "/bitrix/pub/.", "/bitrix/./pub/", "/bitrix/pub/%2e%2e/rest/", "/bitrix/pub/%2E/",
 		"/bitrix/pub/..%2frest/", "/bitrix/pub/..%5crest/", `/bitrix/pub/..\rest/`, "/bitrix/pub//", "/bitrix//pub/", "/server-stat/../bitrix/rest/",

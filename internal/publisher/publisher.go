@@ -180,11 +180,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 	now := func() proto.Process { return p.config.Book.Process(p.tenants.Load().table, nil) }
 	err := p.config.Book.Keep(ctx, p.stats, now, func(err error) {
 		if err != nil && ctx.Err() == nil {
-			p.logger.Warn("statistics not written", "error", err)
+			p.logger.Warn("writing statistics failed", "error", err)
 		}
 	})
 	if err != nil {
-		p.logger.Warn("deregister failed; lease will expire", "error", err)
+		p.logger.Warn("deregister failed; the lease will expire", "error", err)
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (p *Publisher) Ready() error {
 }
 
 // note writes to the process's log when the log in Redis begins to fail and when it works again: a
-// line for each request would bury all else. Metrics count the requests.
+// line for each request would hide everything else. Metrics count the requests.
 func (p *Publisher) note(err error) {
 	if failing := err != nil; p.failing.Load() == failing || p.failing.Swap(failing) == failing {
 		return

@@ -20,8 +20,8 @@ type registration struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// register returns a portal's key to it. It is open to the world: whoever knows the licence key
-// that an operator has configured is the portal.
+// register returns a portal's key to it. It is open to the world: a sender who knows the licence
+// key that an operator has configured is the portal.
 func (p *Publisher) register(w http.ResponseWriter, r *http.Request) {
 	hold := p.reserve(w, r)
 	defer hold.release()

@@ -15,8 +15,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestIdempotencyKey posts again what was posted, in every dialect: it is published once, while
-// another key, another portal's client or no key makes it another message.
+// TestIdempotencyKey repeats a post in every dialect. It is published once. With another key,
+// another client or no key, it is another message.
 func TestIdempotencyKey(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer := testkit.Signer("0123456789abcdef")
@@ -59,7 +59,7 @@ func TestIdempotencyKey(t *testing.T) {
 	count("no key", 2)
 	post(text, "a", strings.Repeat("k", 256))
 	post(text, "a", strings.Repeat("k", 256))
-	count("keys too long to be told apart", 2)
+	count("keys that are too long to compare", 2)
 	first := post(api, call, "calls")
 	count("calls", 2)
 	if again := post(api, call, "calls"); again != first {
@@ -82,8 +82,8 @@ func TestIdempotencyKey(t *testing.T) {
 	count("ten at once", 1)
 }
 
-// TestKeysOfSendersAreApart: a key belongs to one kind of sender, so that the post of another kind
-// is not taken for a repeated one.
+// TestKeysOfSendersAreApart: a key belongs to one kind of sender. The post of another kind with the
+// same key does not count as repeated.
 func TestKeysOfSendersAreApart(t *testing.T) {
 	s := start(t, store.Config{Timeout: inTime})
 	signer := testkit.Signer("0123456789abcdef")

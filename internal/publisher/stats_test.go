@@ -17,13 +17,13 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/tally"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
+	"pushgate/internal/wire/pb"
 )
 
-// twoPortals is a process with numbers of two portals.
+// twoPortals returns a process with numbers of two portals.
 var twoPortals = proto.Process{
 	ProcessStats: proto.ProcessStats{PID: 7, Date: 1763600000000, ID: "host-7", Numbers: proto.Numbers{Channels: 3, WebSockets: 2, Polls: 1,
 		Limits: proto.StatsLimits{Payload: 1048576, Connections: 100, Messages: 101, Channels: 102}, Cluster: true,
@@ -34,7 +34,7 @@ var twoPortals = proto.Process{
 	},
 }
 
-// The same as it is shown: whole, and of one portal.
+// The JSON of its statistics: all of them, and the part of one portal.
 const (
 	shownWhole = `[{"pid":7,"date":1763600000000,"processUniqueId":"host-7","channels":3,` +
 		`"limits":{"maxPayload":1048576,"maxConnPerChannel":100,"maxMessagesPerRequest":101,"maxChannelsPerRequest":102},` +
@@ -54,15 +54,15 @@ func TestServerStat(t *testing.T) {
 	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 200 || w.Body.String() != "[]" {
 		t.Error("no processes:", w.Code, w.Body)
 	}
-	f.told = tells(twoPortals)
-	// The second generation has more members, and the same head.
+	f.processes = tells(twoPortals)
+	// The second generation has more members, and the same beginning.
 	want := vectors.Load(t).Answer(t, 1, "GET /server-stat/")
 	want.Body = shownWhole
 	check(t, p.do(request("GET", "/server-stat/", "")), want)
 	check(t, p.do(request("GET", "/server-stat/all?x=y", "")), want)
 	// The client id means nothing where there is one portal.
 	check(t, p.do(request("GET", "/server-stat/?clientId="+clientB, "")), want)
-	f.told = func(context.Context) ([]proto.Process, error) { return nil, errors.New("broken") }
+	f.processes = func(context.Context) ([]proto.Process, error) { return nil, errors.New("broken") }
 	if w := p.do(request("GET", "/server-stat/", "")); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 		t.Error("log away:", w.Code)
 	}
@@ -105,11 +105,11 @@ func statsBatch(tb testing.TB) []byte {
 	return b
 }
 
-// TestServerStatOfPortals: among many, a portal sees only itself, and an operator the portal that
-// he asks for.
+// TestServerStatOfPortals: among many portals, a portal sees only itself, and an operator sees the
+// portal that the request names.
 func TestServerStatOfPortals(t *testing.T) {
 	p, logs, stats := sharedStats(t)
-	stats.told = tells(twoPortals)
+	stats.processes = tells(twoPortals)
 	for target, want := range map[string]string{
 		"/server-stat/":                                     shownWhole,
 		"/server-stat/?clientId=" + clientB:                 shownB,
@@ -124,7 +124,7 @@ func TestServerStatOfPortals(t *testing.T) {
 	if got != shownB {
 		t.Errorf("a portal among many: %s, want %s", got, shownB)
 	}
-	alone := newPublisher(config(t), &fake{told: tells(twoPortals)})
+	alone := newPublisher(config(t), &fake{processes: tells(twoPortals)})
 	if got := serverStats(t, alone, "/pub/?binaryMode=true"); got != shownWhole {
 		t.Errorf("a portal alone: %s, want %s", got, shownWhole)
 	}
@@ -133,7 +133,7 @@ func TestServerStatOfPortals(t *testing.T) {
 	}
 }
 
-// sharedStats is as shared, with the statistics too.
+// sharedStats is like shared, and has statistics too.
 func sharedStats(t *testing.T) (p *Publisher, logs map[string]*fake, stats *fake) {
 	t.Helper()
 	p, logs = shared(t)
@@ -142,7 +142,8 @@ func sharedStats(t *testing.T) (p *Publisher, logs map[string]*fake, stats *fake
 	return New(config(t).Config, table, func(name string) Log { return logs[name] }, stats, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), logs, stats
 }
 
-// TestAcceptedIsCounted: by its command and by its type, and what is refused is not.
+// TestAcceptedIsCounted: accepted requests are counted by command, and messages by type. Refused
+// ones are not.
 func TestAcceptedIsCounted(t *testing.T) {
 	const body = `{"module_id":"im","command":"message"}`
 	api := func(calls string) string {
@@ -197,7 +198,8 @@ func TestAcceptedIsCounted(t *testing.T) {
 	}
 }
 
-// TestRunKeepsStatistics: for as long as it runs; they say what was accepted, for each portal.
+// TestRunKeepsStatistics: Run publishes what was accepted for each portal, and removes it when it
+// ends.
 func TestRunKeepsStatistics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}

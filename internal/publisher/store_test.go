@@ -43,11 +43,10 @@ type service struct {
 	registry  *prometheus.Registry
 }
 
-// inTime is for tests that are not about how soon an answer comes.
+// inTime is a time-out for tests that do not measure the time of an answer.
 const inTime = 20 * time.Second
 
-// start makes one. The publisher waits for the log for as long as cfg.Timeout says, as the log does
-// itself.
+// start makes a service. The publisher waits for the log for cfg.Timeout, as the log itself does.
 func start(t *testing.T, cfg store.Config) *service {
 	t.Helper()
 	redis := miniredis.RunT(t)
@@ -139,7 +138,7 @@ func TestWriteWindowCloses(t *testing.T) {
 	if got := strings.Join(s.history(t, idB), " "); got != "late" {
 		t.Error(got)
 	}
-	closed := strings.NewReader("# HELP pushgate_closed_receivers_total Channels that a message did not go to because their write window was over.\n" +
+	closed := strings.NewReader("# HELP pushgate_closed_receivers_total Channels to which a message was not written because their write window was over.\n" +
 		"# TYPE pushgate_closed_receivers_total counter\npushgate_closed_receivers_total 2\n")
 	if err := testutil.GatherAndCompare(s.registry, closed, "pushgate_closed_receivers_total"); err != nil {
 		t.Error(err)
@@ -147,7 +146,7 @@ func TestWriteWindowCloses(t *testing.T) {
 }
 
 // TestRedisTrouble: whatever fails in Redis, a portal is answered within the second that it waits,
-// and never that it is at fault.
+// and the answer never blames the portal.
 func TestRedisTrouble(t *testing.T) {
 	s := start(t, store.Config{})
 	if err := s.publisher.Ready(); err != nil {
@@ -163,7 +162,7 @@ func TestRedisTrouble(t *testing.T) {
 	} {
 		trouble.begin()
 		for _, method := range []string{"POST", "GET"} {
-			// A busy machine may be late once, a publisher that waits too long always is.
+			// A busy machine may be late once. A publisher that waits too long is always late.
 			quickest := time.Hour
 			for try := 0; try < 3 && quickest > time.Second; try++ {
 				began := time.Now()

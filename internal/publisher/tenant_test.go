@@ -22,7 +22,7 @@ const (
 	hashA = "b0c54397c3726cd6e4f6de412ba8e1bb"
 )
 
-// shared is a publisher of two portals that must be named, with a log each.
+// shared is a publisher of two portals with client ids, each with its own log.
 func shared(t *testing.T, more ...*portal.Portal) (p *Publisher, logs map[string]*fake) {
 	t.Helper()
 	limits := portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}
@@ -46,20 +46,20 @@ func TestPostsOfManyPortals(t *testing.T) {
 		what, method, target, body string
 		status                     int
 		text                       string // a part of the answer
-		to                         string // whose log has it; empty: nobody's
+		to                         string // the portal whose log has it; empty: none
 	}{
 		{"a's", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyA).SignBody([]byte(body)), body, 200, "", clientA},
 		{"b's", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + testkit.Signer(keyB).SignBody([]byte(body)), body, 200, "", clientB},
 		{"b's by a's key", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientB + "&signature=" + testkit.Signer(keyA).SignBody([]byte(body)), body,
 			400, "4026: Wrong request signature.", ""},
 		{"unsigned, from an allowed address", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA, body, 400, "4026: Wrong request signature.", ""},
-		{"nobody's", "POST", "/pub/?CHANNEL_ID=" + idA, body, 400, "4025: Client Id is required.", ""},
+		{"no portal", "POST", "/pub/?CHANNEL_ID=" + idA, body, 400, "4025: Client Id is required.", ""},
 		{"unknown", "POST", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + strings.Repeat("0", 32), body, 400, "4025: Client Id is required.", ""},
 		{"larger than b may", "POST", "/pub/?clientId=" + clientB + "&CHANNEL_ID=" + idA + "&signature=" + strings.Repeat("0", 40), strings.Repeat(" ", 101), 413, "", ""},
 		{"statistics", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyA).SignBody([]byte(idA)), "", 200, "infos", ""},
 		{"statistics by b's key", "GET", "/pub/?CHANNEL_ID=" + idA + "&clientId=" + clientA + "&signature=" + testkit.Signer(keyB).SignBody([]byte(idA)), "",
 			400, "4026: Wrong request signature.", ""},
-		{"statistics of nobody", "GET", "/pub/?CHANNEL_ID=" + idA, "", 400, "4025: Client Id is required.", ""},
+		{"statistics of no portal", "GET", "/pub/?CHANNEL_ID=" + idA, "", 400, "4025: Client Id is required.", ""},
 		{"call, by client id", "POST", "/api/?clientId=" + clientA + "&hostId=host-a&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
 		{"call, by host id", "POST", "/api/?hostId=host-a&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc, 200, "mid", clientA},
 		{"call of another host", "POST", "/api/?clientId=" + clientA + "&hostId=host-b&signature=" + testkit.Signer(keyA).SignBody([]byte(rpc)), rpc,
@@ -84,7 +84,7 @@ func TestPostsOfManyPortals(t *testing.T) {
 	}
 }
 
-// TestPersonalAmongMany: the portal that needs no name keeps its own rules.
+// TestPersonalAmongMany: the personal portal keeps its own rules.
 func TestPersonalAmongMany(t *testing.T) {
 	p, logs := shared(t, &portal.Portal{Signer: testkit.Signer(testKey), Limits: portal.Limits{Payload: 1 << 20, Messages: 100, Channels: 100, Posts: 100}})
 	if w := p.do(request("POST", "/pub/?CHANNEL_ID="+idA, "hello")); w.Code != 200 || len(logs[portal.Default].got) != 1 {
@@ -95,8 +95,8 @@ func TestPersonalAmongMany(t *testing.T) {
 	}
 }
 
-// TestServeAnew: after a reload the new key is good and the old one is not; a portal that is gone
-// is unknown.
+// TestServeAnew: after a reload the new key is valid and the old one is not. A removed portal is
+// unknown.
 func TestServeAnew(t *testing.T) {
 	p, logs := shared(t)
 	post := func(client, key string) int {

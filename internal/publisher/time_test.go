@@ -40,8 +40,8 @@ func TestAnswersInTime(t *testing.T) {
 				append: func(ctx context.Context, _ *proto.Message) (proto.Receipt, error) {
 					return proto.Receipt{ID: proto.ID{Sequence: 1}}, wait(ctx)
 				},
-				online: func(ctx context.Context, ids []channel.ID) ([]int, error) { return make([]int, len(ids)), wait(ctx) },
-				told:   func(ctx context.Context) ([]proto.Process, error) { return nil, wait(ctx) },
+				online:    func(ctx context.Context, ids []channel.ID) ([]int, error) { return make([]int, len(ids)), wait(ctx) },
+				processes: func(ctx context.Context) ([]proto.Process, error) { return nil, wait(ctx) },
 			}
 			for _, target := range []string{"POST /pub/?CHANNEL_ID=" + idA, "GET /pub/?CHANNEL_ID=" + idA, "GET /server-stat/"} {
 				method, path, _ := strings.Cut(target, " ")
@@ -91,8 +91,8 @@ func (l pipes) Accept() (net.Conn, error) {
 func (pipes) Close() error   { return nil }
 func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that
-// nobody reads.
+// TestUploads goes through a whole server: bodies that stop, bodies that break off, bodies that the
+// handler does not read.
 func TestUploads(t *testing.T) {
 	const head = " HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 	for _, c := range []struct {

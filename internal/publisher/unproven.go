@@ -57,7 +57,7 @@ func (r *reservation) release() {
 }
 
 // reserve returns the reservation for the body of an outsider's request, and bounds the time of its
-// arrival. A sender in an allowed network is no outsider and gets nil, unless a page made the
+// arrival. A sender in an allowed network is not an outsider and gets nil, unless a page made the
 // request.
 func (p *Publisher) reserve(w http.ResponseWriter, r *http.Request) *reservation {
 	if p.allowed(r) && !byPage(r) {

@@ -72,7 +72,7 @@ func TestSlowOutsiders(t *testing.T) {
 	}
 }
 
-// stopping is a body that ends when it is let go, and not before.
+// stopping is a body that blocks until it is released, and then ends.
 type stopping struct {
 	io.Reader
 	release <-chan struct{}
@@ -87,9 +87,9 @@ func (s stopping) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestUnprovenBodiesAreBounded has hundreds of outsiders send most of a mebibyte each and stop.
-// What is held is bounded, the others are refused with 429, a portal in an allowed network is not
-// held up, and in the end nothing is held.
+// TestUnprovenBodiesAreBounded makes hundreds of outsiders send most of a mebibyte each and then
+// stop. The memory that is held is bounded, further outsiders are refused with 429, a portal in an
+// allowed network is not delayed, and in the end nothing is held.
 func TestUnprovenBodiesAreBounded(t *testing.T) {
 	const senders, limit = 300, 16 << 20
 	part := strings.Repeat("x", 1<<20-1)

@@ -14,7 +14,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// timed makes requests that are signed some time ago by what they say.
+// timed makes requests whose signatures have a time in the past.
 func timed(t *testing.T, kind string, at time.Time) *http.Request {
 	const rpc = `{"jsonrpc":"2.0","method":"publish","params":{"userList":[5],"body":{}}}`
 	body, list := "hello", idA
@@ -33,8 +33,8 @@ func timed(t *testing.T, kind string, at time.Time) *http.Request {
 	return r
 }
 
-// TestSignatureWindow: a signature that names a time holds for some minutes around it; with a
-// window, there is no other.
+// TestSignatureWindow: a signature with a time is valid for some minutes before and after it. With
+// a window, no other signature is valid.
 func TestSignatureWindow(t *testing.T) {
 	for _, c := range []struct {
 		window, ago time.Duration
@@ -60,8 +60,8 @@ func TestSignatureWindow(t *testing.T) {
 	}
 }
 
-// TestSignatureWindowIsDemanded: with a window, a signature without a time is worth nothing; where
-// no signature is needed, no time is.
+// TestSignatureWindowIsDemanded: with a window, a signature without a time is refused. Where no
+// signature is needed, no time is needed either.
 func TestSignatureWindowIsDemanded(t *testing.T) {
 	for _, window := range []time.Duration{0, time.Minute} {
 		conf := config(t)
@@ -78,9 +78,9 @@ func TestSignatureWindowIsDemanded(t *testing.T) {
 	}
 }
 
-// TestTimedSignatureIsOfOnePlace: whoever has seen a post with a time cannot send its body to
-// another channel, ask with it who is online, change the time, or leave it out. Without a time, the
-// body can be sent elsewhere: that is how portals sign.
+// TestTimedSignatureIsOfOnePlace: an attacker who has seen a post with a time cannot send its body
+// to another channel, use it to ask who is online, change the time, or leave it out. Without a
+// time, the body can be sent elsewhere: that is how portals sign.
 func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 	now := time.Now()
 	for name, change := range map[string]func(string) string{
@@ -116,8 +116,8 @@ func TestTimedSignatureIsOfOnePlace(t *testing.T) {
 	}
 }
 
-// TestTimedPostIsPublishedOnce: its signature is its key, whatever the header says that nobody has
-// signed.
+// TestTimedPostIsPublishedOnce: the signature of such a post is its key, whatever the header
+// Idempotency-Key says, which is not signed.
 func TestTimedPostIsPublishedOnce(t *testing.T) {
 	for _, kind := range []string{"post", "call"} {
 		f := &fake{}

@@ -1,4 +1,4 @@
-// Package redisurl reads the URL that says where the Redis of the log is, whatever shape it has.
+// Package redisurl parses the URL of a single Redis server, of Sentinels or of a cluster.
 package redisurl
 
 import (
@@ -12,60 +12,62 @@ import (
 	"time"
 )
 
-// Shape is how a Redis is made up.
+// Shape is the kind of a Redis installation.
 type Shape int
 
 // The shapes.
 const (
-	Single   Shape = iota // one server
-	Sentinel              // a master and its replicas, watched by sentinels that know which is which
-	Cluster               // several masters that share the keys
+	Single Shape = iota // one server
+	// A master with replicas, watched by sentinels that know which is the master.
+	Sentinel
+	Cluster // several masters, each with a part of the keys
 )
 
-// Address is what a URL says. It holds passwords: do not print it.
+// Address is a parsed URL. It holds passwords: do not print it.
 type Address struct {
 	Shape  Shape
-	Unix   bool     // Hosts is the path of a socket
+	Unix   bool     // Hosts has one element, the path of a unix socket
 	Hosts  []string // host:port: the server, the sentinels, or some nodes of the cluster
-	Master string   // the name by which the sentinels know the master
+	Master string   // the sentinels' name for the master
 	DB     int
 
 	User, Password                 string // of Redis
-	SentinelUser, SentinelPassword string // of the sentinels, if they ask for any
-	TLS                            *TLS   // nil: none; it counts for sentinels too
+	SentinelUser, SentinelPassword string // of the sentinels, if they demand any
+	TLS                            *TLS   // nil: none; also used for sentinels
 
 	PoolSize                               int           // connections to a server; 0: a default
 	DialTimeout, ReadTimeout, WriteTimeout time.Duration // 0: a default
 }
 
-// TLS is how to know the servers, and to be known by them. The zero value trusts whom the system trusts. There is no way to trust
-// anybody: a password goes over this connection.
+// TLS has the certificates of a connection. The zero value trusts the certificate authorities of
+// the system. Verification cannot be switched off, because passwords are sent over the connection.
 type TLS struct {
-	CA         string // path of the certificates to trust, in PEM
+	CA         string // path of the certificate authorities to trust, in PEM
 	Cert, Key  string // paths of the client's own, in PEM
-	ServerName string // that the servers' certificates must have instead of their host names
+	ServerName string // the name to expect in the servers' certificates, instead of the host name
 }
 
-// Forms is what a URL may look like, for those who have to be told.
+// Forms lists the forms of a URL, for error messages.
 const Forms = "redis://[USER:PASSWORD@]HOST[:PORT][/DB], unix://[USER:PASSWORD@]/PATH[?db=DB], " +
 	"redis+sentinel://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]/MASTER[/DB] or redis+cluster://[USER:PASSWORD@]HOST[:PORT],HOST[:PORT]; " +
 	"with rediss instead of redis for TLS"
 
-// Parse reads a URL. Errors repeat nothing of it but the names of parameters that there are.
+// Parse parses a URL. Its errors do not repeat any part of the URL except names of known
+// parameters.
 func Parse(text string) (Address, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
-		return Address{}, errors.New("there is no scheme")
+		return Address{}, errors.New("no scheme")
 	}
 	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
-		return Address{}, errors.New("there is a character that has to be escaped")
+		return Address{}, errors.New("a character must be percent-encoded")
 	}
 	rest, query, _ := strings.Cut(rest, "?")
 	a, err := parseScheme(scheme)
 	if err != nil {
 		return Address{}, err
 	}
-	// The host may hold no @, the password escapes it.
+	// A host contains no @, and a password has it percent-encoded.
 	authority, path, _ := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		if a.User, a.Password, err = parseUser(authority[:at]); err != nil {
@@ -107,7 +109,7 @@ func parseScheme(scheme string) (Address, error) {
 	case "rediss":
 		a.TLS = &TLS{}
 	default:
-		return Address{}, errors.New("the scheme is unknown")
+		return Address{}, errors.New("unknown scheme")
 	}
 	return a, nil
 }
@@ -117,10 +119,10 @@ func parseUser(info string) (user, password string, err error) {
 	user, bad := url.PathUnescape(user)
 	password, worse := url.PathUnescape(password)
 	if bad != nil || worse != nil {
-		return "", "", errors.New("the user or the password is not escaped as URLs demand")
+		return "", "", errors.New("user or password not percent-encoded")
 	}
 	if password == "" {
-		return "", "", errors.New("there is a user without a password")
+		return "", "", errors.New("user without a password")
 	}
 	return user, password, nil
 }
@@ -128,7 +130,7 @@ func parseUser(info string) (user, password string, err error) {
 func (a *Address) socket(host, path string) error {
 	unescaped, err := url.PathUnescape(path)
 	if err != nil || host != "" || unescaped == "" {
-		return errors.New("it names no absolute path of a socket")
+		return errors.New("no absolute path of a socket")
 	}
 	a.Hosts = []string{"/" + unescaped}
 	return nil
@@ -145,12 +147,12 @@ func (a *Address) hosts(list string) error {
 		}
 		name, port, err := net.SplitHostPort(host)
 		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || name == "" || strings.ContainsAny(name, "@%") {
-			return errors.New("a host is missing or malformed")
+			return errors.New("missing or malformed host")
 		}
 		a.Hosts = append(a.Hosts, host)
 	}
 	if a.Shape == Single && len(a.Hosts) > 1 {
-		return errors.New("it names several hosts, but neither sentinels nor a cluster")
+		return errors.New("several hosts, but neither sentinels nor a cluster")
 	}
 	return nil
 }
@@ -161,7 +163,7 @@ func (a *Address) path(path string) error {
 	case Sentinel:
 		a.Master, db, _ = strings.Cut(path, "/")
 		if a.Master == "" {
-			return errors.New("the sentinels' name of the master is missing")
+			return errors.New("no name of the master")
 		}
 	case Cluster:
 		if path != "" {
@@ -177,7 +179,7 @@ func (a *Address) database(text string) error {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return errors.New("the database is no number")
+		return errors.New("database is not a number")
 	}
 	a.DB = int(n)
 	return nil
@@ -186,7 +188,7 @@ func (a *Address) database(text string) error {
 func (a *Address) parameters(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return errors.New("the parameters are malformed")
+		return errors.New("malformed parameters")
 	}
 	texts := map[string]*string{}
 	if a.TLS != nil {
@@ -200,7 +202,7 @@ func (a *Address) parameters(query string) error {
 		value := all[0]
 		switch {
 		case len(all) > 1:
-			err = errors.New("a parameter is given twice")
+			err = errors.New("duplicate parameter")
 		case texts[name] != nil:
 			*texts[name] = value
 		case times[name] != nil:
@@ -208,12 +210,12 @@ func (a *Address) parameters(query string) error {
 		case name == "pool_size":
 			a.PoolSize, err = strconv.Atoi(value)
 			if err != nil || a.PoolSize < 1 {
-				err = errors.New("pool_size is no number above 0")
+				err = errors.New("pool_size must be a number above 0")
 			}
 		case name == "db" && a.Unix:
 			err = a.database(value)
 		default:
-			err = fmt.Errorf("a parameter is unknown here; there are %s", strings.Join(names(texts, times, a.Unix), ", "))
+			err = fmt.Errorf("unknown parameter; known ones are %s", strings.Join(names(texts, times, a.Unix), ", "))
 		}
 		if err != nil {
 			return err
@@ -225,11 +227,11 @@ func (a *Address) parameters(query string) error {
 	return nil
 }
 
-// duration reads a time that fits into what a publisher may take for its answer, roughly.
+// duration parses a time-out of up to a minute.
 func duration(name, value string) (time.Duration, error) {
 	d, err := time.ParseDuration(value)
 	if err != nil || d <= 0 || d > time.Minute {
-		return 0, fmt.Errorf("%s is no time up to a minute, such as 500ms", name)
+		return 0, fmt.Errorf("%s must be a duration of up to a minute, such as 500ms", name)
 	}
 	return d, nil
 }

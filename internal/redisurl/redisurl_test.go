@@ -46,10 +46,10 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "no scheme"},
 		{"hunter2", "no scheme"},
-		{"http://:hunter2@h", "scheme is unknown"},
-		{"redis+hunter2://h", "scheme is unknown"},
-		{"redis+sentinels://h/m", "scheme is unknown"},
-		{"s://h", "scheme is unknown"},
+		{"http://:hunter2@h", "unknown scheme"},
+		{"redis+hunter2://h", "unknown scheme"},
+		{"redis+sentinels://h/m", "unknown scheme"},
+		{"s://h", "unknown scheme"},
 		{"redis://", "host"},
 		{"redis://:hunter2@", "host"},
 		{"redis://u:hunter2@h:x", "host"},
@@ -60,18 +60,18 @@ func TestRefused(t *testing.T) {
 		{"redis://u:hunter2@h,i", "neither sentinels nor a cluster"},
 		{"redis://hunter2@h", "without a password"},
 		{"redis://u:@h", "without a password"},
-		{"redis://u:hunter2%zz@h", "not escaped"},
-		{"redis://u:hunter2@h /1", "has to be escaped"},
-		{"redis://u:hunter2#@h", "has to be escaped"},
+		{"redis://u:hunter2%zz@h", "not percent-encoded"},
+		{"redis://u:hunter2@h /1", "must be percent-encoded"},
+		{"redis://u:hunter2#@h", "must be percent-encoded"},
 		{"redis://u:hunter2@h/x", "database"},
 		{"redis://u:hunter2@h/-1", "database"},
-		{"redis://h?hunter2=1", "unknown here; there are dial_timeout, pool_size, read_timeout, write_timeout"},
-		{"redis://h?ca=/hunter2", "unknown here"},
-		{"rediss://h?skip_verify=true", "unknown here; there are ca, cert"},
+		{"redis://h?hunter2=1", "unknown parameter; known ones are dial_timeout, pool_size, read_timeout, write_timeout"},
+		{"redis://h?ca=/hunter2", "unknown parameter"},
+		{"rediss://h?skip_verify=true", "unknown parameter; known ones are ca, cert"},
 		{"redis://h?pool_size=0", "pool_size"},
 		{"redis://h?pool_size=hunter2", "pool_size"},
 		{"redis://h?dial_timeout=1h", "dial_timeout"},
-		{"redis://h?dial_timeout=1s&dial_timeout=2s", "twice"},
+		{"redis://h?dial_timeout=1s&dial_timeout=2s", "duplicate"},
 		{"redis://h?%zz", "malformed"},
 		{"rediss://h?cert=/hunter2", "set together"},
 		{"unix://", "socket"},
@@ -83,13 +83,13 @@ func TestRefused(t *testing.T) {
 		{"redis+sentinel://h/m/x", "database"},
 		{"redis+sentinel://h,/m", "host"},
 		{"redis+cluster://h/1", "no databases"},
-		{"redis+cluster://h?sentinel_password=hunter2", "unknown here"},
+		{"redis+cluster://h?sentinel_password=hunter2", "unknown parameter"},
 	} {
 		a, err := Parse(c.text)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, err, c.want)
 		} else if strings.Contains(err.Error(), "hunt") || !testkit.Equal(a, Address{}) {
-			t.Errorf("%s: too much is said: %v, %v", c.text, err, fmt.Sprint(a.Hosts))
+			t.Errorf("%s: the error or the result shows too much: %v, %v", c.text, err, fmt.Sprint(a.Hosts))
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 const key = "a key that only these tests have"
 
-// TestHostileRequests sends what no honest client does through real listeners: each is refused in its own way and counted, nobody is
-// subscribed and nothing published by it, and afterwards the programs work as before.
+// TestHostileRequests sends hostile requests through real listeners. Each is refused in its own way
+// and counted, and subscribes and publishes nothing. Afterwards the programs work as before.
 func TestHostileRequests(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := testkit.Channel(1)
@@ -34,8 +34,9 @@ func TestHostileRequests(t *testing.T) {
 	}
 	long := func(n int) string { return strings.Repeat("x", n) }
 	for _, c := range []struct {
-		name, sent, want string // want is what the first line of the answer has; empty: there is none
-		counter          string // of those above; empty: it is refused by nobody, because nothing is asked
+		name, sent, want string // want is part of the first line of the answer; empty: no answer
+		// Of those above; empty: nothing is requested, so nothing is refused.
+		counter string
 	}{
 		// Heads.
 		{"a flood of headers", "GET /bitrix/sub/ HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Flood: "+long(50)+"\r\n", 2000) + "\r\n", "431", netHTTP},
@@ -53,7 +54,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a space before the colon", post("CHANNEL_ID="+id.String(), "Content-Length : 5\r\n\r\nhello"), "400", netHTTP},
 		{"an expectation", post("CHANNEL_ID="+id.String(), "Expect: miracles\r\nContent-Length: 5\r\n\r\nhello"), "417", netHTTP},
 
-		// Bodies, and where they end: a proxy and a server that disagree can be made to see two requests in one.
+		// Bodies, and where they end. If a proxy and a server disagree on it, one of them sees two
+		// requests where the other sees one.
 		{"two lengths", post("CHANNEL_ID="+id.String(), "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"), "400", netHTTP},
 		{"a negative length", post("CHANNEL_ID="+id.String(), "Content-Length: -5\r\n\r\nhello"), "400", netHTTP},
 		{"a length of more digits than bytes", post("CHANNEL_ID="+id.String(), "Content-Length: 99999999999999999999\r\n\r\nhello"), "400", netHTTP},
@@ -68,8 +70,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a huge length", post("CHANNEL_ID="+id.String(), "Content-Length: 9223372036854775807\r\n\r\nhello"), "413", publish},
 
 		// Queries.
-		{"bytes that are no UTF-8", get("CHANNEL_ID=%ff%fe" + good), "400", subscribe},
-		{"raw bytes that are no UTF-8", get("CHANNEL_ID=\xff\xfe" + good), "400", subscribe},
+		{"bytes that are not UTF-8", get("CHANNEL_ID=%ff%fe" + good), "400", subscribe},
+		{"raw bytes that are not UTF-8", get("CHANNEL_ID=\xff\xfe" + good), "400", subscribe},
 		{"an id of other digits", get("CHANNEL_ID=" + strings.Repeat("\uff11", 32)), "400", subscribe},
 		{"a bad escape", get("CHANNEL_ID=%zz" + good), "400", subscribe},
 		{"a wrong list before the right one", get("CHANNEL_ID=" + bad + "&CHANNEL_ID=" + good), "400", subscribe},
@@ -97,7 +99,8 @@ func TestHostileRequests(t *testing.T) {
 		}
 	}
 
-	// The length loses against chunks (RFC 9112, 6.3), and the connection ends with the answer: what comes after is no request.
+	// Chunks take precedence over a length (RFC 9112, 6.3), and the connection ends with the
+	// answer: what follows is not read as a request.
 	smuggled := "POST /bitrix/pub/?CHANNEL_ID=" + id.String() + " HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" +
 		"0\r\n\r\nPOST /bitrix/pub/?CHANNEL_ID=" + id.String() + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"
 	conn, err := net.Dial("tcp", w.publisher.addr)
@@ -105,7 +108,7 @@ func TestHostileRequests(t *testing.T) {
 	defer conn.Close()
 	w.must(conn.SetDeadline(time.Now().Add(15 * time.Second)))
 	fmt.Fprint(conn, smuggled)
-	// The first one is an empty post. What was not read may reset the connection.
+	// The first request is an empty post. Unread bytes may reset the connection.
 	if answers, _ := io.ReadAll(conn); strings.Count(string(answers), "HTTP/1.1 ") != 1 || !strings.HasPrefix(string(answers), "HTTP/1.1 400 ") {
 		t.Errorf("smuggled: %q", answers)
 	}
@@ -115,7 +118,8 @@ func TestHostileRequests(t *testing.T) {
 	w.works(good, id)
 }
 
-// TestSlowHeads holds many connections open with heads that never end: others are served meanwhile, and each ends in time.
+// TestSlowHeads holds many connections open with heads that never end. Other requests are served
+// meanwhile, and each of these connections ends in time.
 func TestSlowHeads(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for a time-out of ten seconds")
@@ -134,13 +138,13 @@ func TestSlowHeads(t *testing.T) {
 	for _, conn := range slow {
 		w.must(conn.SetReadDeadline(time.Now().Add(15 * time.Second)))
 		if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
-			t.Fatal("a head that never ends is waited for:", err)
+			t.Fatal("the server still waits for a head that never ends:", err)
 		}
 	}
 	testkit.Eventually(t, "all counted", func() bool { return w.edge.metric(t, "pushgate_http_refused_total", "") == 200 })
 }
 
-// works checks that a message goes through.
+// works checks that a message is delivered.
 func (w *world) works(list string, id channel.ID) {
 	w.t.Helper()
 	conn, err := w.dial("CHANNEL_ID=" + list)

@@ -14,8 +14,9 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestClientsAreHeldToTheLimitsOfTheirPortal: what clients publish over WebSocket counts as a portal's posts do, in both dialects. What is
-// too much is refused and counted, and the connection stays.
+// TestClientsAreHeldToTheLimitsOfTheirPortal: messages that clients publish over WebSocket count
+// like posts of the portal, in both dialects. Those beyond the limit are refused and counted, and
+// the connection stays.
 func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
 	portal := fmt.Sprintf(`{"portals": [{"keys": [%q], "limits": {"rate": 1}}]}`, personalKey)
 	w := start(t, portal)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
+	"pushgate/internal/wire/pb"
 )
 
 // signedText is a text that a portal signs for one purpose, and its signature in hexadecimal
@@ -68,8 +68,8 @@ func trySignatures(t *testing.T, algorithm string) {
 		"token":          {token[:dot], hex.EncodeToString(raw)},
 	}
 	attempt := 0
-	// do makes a request from an address of its own: repeated refusals of one address are answered
-	// later and later.
+	// do makes a request from a new address: repeated refusals of one address are answered later
+	// and later.
 	do := func(method, addr, path, body string) (int, string) {
 		attempt++
 		return w.do(method, addr, path, body, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", attempt%250))
@@ -123,8 +123,9 @@ func trySignatures(t *testing.T, algorithm string) {
 		"timed call": {[]string{"timed call"}, func(k signedText) bool {
 			return status(200)(do("POST", w.publisher.addr, "/bitrix/api/?timestamp="+stamp+"&signature="+k.signature, call))
 		}},
-		// A portal signs a question about one channel as it signs the list of that channel: one
-		// text for two purposes. It changes nothing, and tells its subscriber what it knows.
+		// A portal signs a question about one channel as it signs the list of that channel, so one
+		// signature serves two purposes. A question changes nothing, and the subscriber of a
+		// channel knows the answer.
 		"question": {[]string{"question", "id"}, func(k signedText) bool {
 			return status(200)(do("GET", w.publisher.addr, "/bitrix/pub/?CHANNEL_ID="+url.QueryEscape(k.text)+"&signature="+k.signature, ""))
 		}},

@@ -18,22 +18,23 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 
 	"pushgate/internal/channel"
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/sign"
 	"pushgate/internal/testkit"
+	"pushgate/internal/wire/pb"
 )
 
-// secrets is everything that must be nowhere, by what it is.
+// secrets has everything that must not be shown, by its name.
 type secrets map[string]string
 
-// tellTale is how many characters of a secret in a row are too many. An id may be logged by its first six.
-const tellTale = 8
+// tooMany is how many characters of a secret in a row must not appear. An id may be logged by its
+// first six.
+const tooMany = 8
 
-// told returns which of the secrets a text tells a part of, and where.
-func (s secrets) told(text string) (found []string) {
+// shown returns which of the secrets a text shows a part of, and where.
+func (s secrets) shown(text string) (found []string) {
 	for what, secret := range s {
-		for i := 0; i+tellTale <= len(secret); i++ {
-			if at := strings.Index(text, secret[i:i+tellTale]); at >= 0 {
+		for i := 0; i+tooMany <= len(secret); i++ {
+			if at := strings.Index(text, secret[i:i+tooMany]); at >= 0 {
 				found = append(found, fmt.Sprintf("%s: …%q…", what, text[max(0, at-200):min(len(text), at+100)]))
 				break
 			}
@@ -50,7 +51,7 @@ const (
 	hostID      = "HostIdOfThePersonalPortal0123456"
 )
 
-// refusing is the file of two portals with narrow limits, with something more at its end.
+// refusing returns the file of two portals with low limits, with more text at its end.
 func refusing(more string) string {
 	return fmt.Sprintf(`{"portals": [{"keys": [%q], "host_id": %q, "limits": {"payload": 4000, "connections": 1}},
 		{"client_id": %q, "keys": [%q], "licence": %q, "limits": {"rate": 1}}%s]}`, personalKey, hostID, clientID, sharedKey, licence, more)
@@ -68,7 +69,7 @@ func batch(id channel.ID, signature []byte, private bool, body string) string {
 	return string(b)
 }
 
-// serverStats encodes a request that is not for clients.
+// serverStats encodes a request that clients may not make.
 func serverStats() string {
 	b, err := protobuf.Marshal(&pb.RequestBatch{Requests: []*pb.Request{{Command: &pb.Request_ServerStats{ServerStats: new(pb.ServerStatsRequest)}}}})
 	if err != nil {
@@ -77,11 +78,12 @@ func serverStats() string {
 	return string(b)
 }
 
-// TestNothingSecretIsTold makes both programs refuse in every way that they know, and fail in every way that their Redis can, and reads
-// all that they have logged at the lowest level, their metrics and their readiness.
+// TestNothingSecretIsTold makes both programs refuse requests for every reason and fail in every
+// way that Redis allows. Then it searches their logs at debug level, their metrics and their
+// readiness for secrets.
 func TestNothingSecretIsTold(t *testing.T) {
 	w := start(t, refusing(""), "PUSHGATE_CHANNEL_WRITE_WINDOW=1h", "PUSHGATE_POLL_TIMEOUT=100ms", "PUSHGATE_ORIGINS=portal.example.com", "PUSHGATE_HOSTS=x", "PUSHGATE_MAX_CHANNELS=2",
-		"PUSHGATE_RECENT_BYTES=0") // so that damaged records are read, however late who asks comes
+		"PUSHGATE_RECENT_BYTES=0") // so that damaged records are read from Redis
 	s := testkit.Signer(personalKey)
 	private, public, foreign, closed := madeUp(1), madeUp(2), madeUp(3), madeUp(4)
 	ref := s.Sign(channel.Ref{Private: private, Public: public})
@@ -120,7 +122,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 		post("/bitrix/pub/?CHANNEL_ID="+list, body+"#!NGINXNMS!#")
 		post("/bitrix/pub/?CHANNEL_ID="+closed.String(), body)
 		post("/bitrix/pub/?CHANNEL_ID="+list, strings.Repeat(body, 100))
-		for range 3 { // more than the portal may
+		for range 3 { // more than the portal's limit
 			post("/bitrix/pub/?clientId="+clientID+"&CHANNEL_ID="+private.String()+"&signature="+testkit.Signer(sharedKey).SignBody([]byte(body)), body)
 		}
 		post("/bitrix/pub/?clientId="+strings.Repeat("0", 32)+"&CHANNEL_ID="+list, body)
@@ -158,11 +160,12 @@ func TestNothingSecretIsTold(t *testing.T) {
 		for _, query := range []string{"", "CHANNEL_ID=" + private.String(), "CHANNEL_ID=" + list + "x", "CHANNEL_ID=" + list + ";%zz", "token=" + expired, "token=" + token + "x",
 			"clientId=" + strings.Repeat("0", 32) + "&CHANNEL_ID=" + list, "clientId=" + clientID + "&CHANNEL_ID=" + list, "CHANNEL_ID=" + list, "CHANNEL_ID=" + list + "&mid=" + strings.Repeat("0", 26), "token=" + token} {
 			w.do("GET", w.edge.addr, "/bitrix/sub/?"+query, "")
-			if strings.Contains(query, "=") && !strings.HasPrefix(query, "CHANNEL_ID="+list) && query != "token="+token { // the others are streams without end
+			// The other queries open a stream, which does not end.
+			if strings.Contains(query, "=") && !strings.HasPrefix(query, "CHANNEL_ID="+list) && query != "token="+token {
 				w.do("GET", w.edge.addr, "/bitrix/sse/?"+query, "")
 				if conn, err := w.dial(query); err == nil {
 					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-					conn.Read(ctx) // a refusal that has been told before comes late
+					conn.Read(ctx) // a repeated refusal is answered late
 					cancel()
 					conn.CloseNow()
 				}
@@ -186,7 +189,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 
 	w.must(w.rdb.Set(t.Context(), "pg:{default}:b:"+closed.String(), "1", 0).Err())
 	everything()
-	crowd(w, list)
+	exceed(w, list)
 	w.damage(private, list, body)
 	w.reloads(refusing(`, {"keys": ["BrokenFileKey-5555", "short"]}`), refusing(`, {"client_id": "BrokenFileKey-5555", "keys": "BrokenFileKey-5555"`), refusing(""))
 
@@ -196,19 +199,19 @@ func TestNothingSecretIsTold(t *testing.T) {
 	w.redis.RequireAuth("another password")
 	w.redis.Close()
 	everything()
-	testkit.Eventually(w.t, "told that the log does not notify", func() bool { return strings.Contains(w.log.String(), "the log does not notify") })
+	testkit.Eventually(w.t, "logged that the subscription is lost", func() bool { return strings.Contains(w.log.String(), "subscription to the log lost") })
 
 	text := w.log.String()
 	for _, p := range []program{w.edge, w.publisher} {
 		text += w.get(p.admin, "/readyz") + w.get(p.admin, "/metrics")
 	}
-	for _, told := range hidden.told(text) {
+	for _, told := range hidden.shown(text) {
 		t.Error(told)
 	}
 	w.thorough(text)
 }
 
-// madeUp returns an id that looks like one.
+// madeUp returns a valid id of equal bytes.
 func madeUp(n byte) channel.ID {
 	sum := md5.Sum([]byte{n})
 	return channel.FromBytes(sum)
@@ -220,8 +223,8 @@ func raw(id channel.ID) string {
 	return string(b[:])
 }
 
-// crowd has a client come once more than it may, whereupon the first connection must go.
-func crowd(w *world, list string) {
+// exceed makes one connection of a client more than allowed, so that the first one is closed.
+func exceed(w *world, list string) {
 	first, err := w.dial("CHANNEL_ID=" + list)
 	w.must(err)
 	defer first.CloseNow()
@@ -231,7 +234,8 @@ func crowd(w *world, list string) {
 	testkit.Eventually(w.t, "one too many", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "too_many_connections") > 0 })
 }
 
-// damage has records come by both ways that cannot be read, and hold a message and its channel.
+// damage publishes unreadable records with a message and its channel, both as notifications and in
+// the log.
 func (w *world) damage(id channel.ID, list, body string) {
 	w.t.Helper()
 	keys, err := w.rdb.Keys(w.t.Context(), "pg:{default}:m:*").Result()
@@ -244,7 +248,7 @@ func (w *world) damage(id channel.ID, list, body string) {
 	testkit.Eventually(w.t, "damage found", func() bool { return strings.Contains(w.log.String(), "record not read") })
 }
 
-// reloads has both programs read files, one after the other.
+// reloads makes both programs read files of portals, one after the other.
 func (w *world) reloads(files ...string) {
 	w.t.Helper()
 	for i, file := range files {
@@ -256,13 +260,13 @@ func (w *world) reloads(files ...string) {
 	}
 }
 
-// thorough checks that what had to be provoked has been: else nothing is shown by silence.
+// thorough checks that the test provoked every refusal and every log line that it should.
 func (w *world) thorough(text string) {
 	w.t.Helper()
-	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "the log does not notify", "not reloaded",
-		"presence not written", "the log in Redis does not answer", "subscribed to the log"} {
+	for _, line := range []string{"client's batch failed", "client's call failed", "record not read", "subscription to the log lost", "reload failed",
+		"writing presence failed", "the log in Redis does not answer", "subscribed to the log"} {
 		if !strings.Contains(text, line) {
-			w.t.Errorf("nothing had it log: %s", line)
+			w.t.Errorf("not logged: %s", line)
 		}
 	}
 	apart := map[string][]string{
@@ -275,7 +279,7 @@ func (w *world) thorough(text string) {
 			rest, ok := strings.CutPrefix(line, name+`{reason="`)
 			reason, value, _ := strings.Cut(rest, `"} `)
 			if ok && strings.TrimSpace(value) == "0" && !slices.Contains(known, reason) {
-				w.t.Errorf("nobody was refused for %s %s", name, reason)
+				w.t.Errorf("no refusal for %s %s", name, reason)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-// Package server puts an edge and a publisher together from what their programs were told.
+// Package server builds and runs an edge or a publisher from its settings.
 package server
 
 import (
@@ -29,10 +29,11 @@ import (
 	"pushgate/internal/tally"
 )
 
-// closeHandshake is how long a client that was told to go may take to say so too.
+// closeHandshake is how long a client may take to answer the close frame of an edge that leaves.
 const closeHandshake = 6 * time.Second
 
-// RunEdge runs an edge, as the environment says, until SIGTERM, and gives the exit code of its program.
+// RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
+// program.
 func RunEdge(environ []string) int {
 	cfg, err := config.LoadEdge(environ)
 	if err != nil {
@@ -42,7 +43,8 @@ func RunEdge(environ []string) int {
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	if cfg.Handover != "" {
-		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24)) // for a while there is a successor of the same name
+		// The successor runs at the same time with the same setting.
+		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24))
 	}
 	return run(cfg.Common, func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
 		e, err := NewEdge(cfg, st, logger, registry)
@@ -59,13 +61,13 @@ func RunEdge(environ []string) int {
 			return ops.Service{}, err
 		}
 		service.Bind = succession.Listen
-		service.Run = func(ctx context.Context) error { return runInLine(ctx, e, succession, leave) }
+		service.Run = func(ctx context.Context) error { return runSuccession(ctx, e, succession, leave) }
 		return service, nil
 	})
 }
 
-// runInLine runs an edge that takes over from one before it and hands over to one after it.
-func runInLine(ctx context.Context, e *edge.Edge, succession *handover.Succession, leave func(error)) error {
+// runSuccession runs an edge that takes over from a predecessor and hands over to a successor.
+func runSuccession(ctx context.Context, e *edge.Edge, succession *handover.Succession, leave func(error)) error {
 	ctx, end := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -78,10 +80,11 @@ func runInLine(ctx context.Context, e *edge.Edge, succession *handover.Successio
 	return e.Run(ctx)
 }
 
-// errSucceeded says why an edge leaves that has been succeeded.
+// errSucceeded is the cause when an edge leaves because it has handed over.
 var errSucceeded = errors.New("another process has taken over")
 
-// RunPublisher runs a publisher, as the environment says, until SIGTERM, and gives the exit code of its program.
+// RunPublisher runs a publisher with the settings of environ until SIGTERM, and returns the exit
+// code of its program.
 func RunPublisher(environ []string) int {
 	cfg, err := config.LoadPublisher(environ)
 	if err != nil {
@@ -97,7 +100,7 @@ func RunPublisher(environ []string) int {
 	})
 }
 
-// rawPort is a port whose connections are those of package socket: posts are little work each.
+// rawPort serves connections of package socket, which save a part of the cost of a post.
 type rawPort struct{ *http.Server }
 
 // Serve implements [ops.Port].
@@ -109,7 +112,8 @@ func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logge
 	return rawPort{ops.NewPort(p.Handler(), registry, logger)}
 }
 
-// run runs the service that build makes over a store, with what every program has around it. The service may end itself by calling leave.
+// run opens the store, and runs the service that build makes with it. The service may call leave to
+// end. run returns the exit code.
 func run(cfg config.Common, build func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error)) int {
 	logger := NewLogger(cfg, os.Stderr)
 	return ops.Main(logger, func(ctx context.Context) error {
@@ -136,7 +140,7 @@ func run(cfg config.Common, build func(leave func(error), st *store.Store, logge
 	})
 }
 
-// reload returns what reads the portals anew and has them served.
+// reload returns a function that reads the portals again and passes them to server.
 func reload(read func() (*portal.Table, error), server interface{ SetPortals(*portal.Table) }) func() error {
 	return func() error {
 		table, err := read()
@@ -147,12 +151,12 @@ func reload(read func() (*portal.Table, error), server interface{ SetPortals(*po
 	}
 }
 
-// NewLogger makes the logger of a program.
+// NewLogger makes the logger of a program, which writes to w.
 func NewLogger(cfg config.Common, w io.Writer) *slog.Logger {
 	return ops.NewLogger(w, cfg.LogFormat, cfg.LogLevel)
 }
 
-// Open makes the store of a program, which ends with the returned function.
+// Open makes the store of a program. The returned function closes it.
 func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer) (*store.Store, func(), error) {
 	rdb, err := store.Open(cfg.RedisURL)
 	if err != nil {
@@ -164,7 +168,7 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	return st, func() { _ = rdb.Close() }, nil
 }
 
-// NewEdge makes an edge over a store. The error is about the portals.
+// NewEdge makes an edge over a store. It fails only if the portals cannot be read.
 func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*edge.Edge, error) {
 	table, err := cfg.Portals()
 	if err != nil {
@@ -199,7 +203,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
 }
 
-// NewPublisher makes a publisher over a store. The error is about the portals.
+// NewPublisher makes a publisher over a store. It fails only if the portals cannot be read.
 func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*publisher.Publisher, error) {
 	table, err := cfg.Portals()
 	if err != nil {

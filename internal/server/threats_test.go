@@ -17,8 +17,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestAdminPortIsNotPublic: it is this machine's unless somebody says otherwise in as many words, it tells and does nothing, and the public
-// listener has nothing of it.
+// TestAdminPortIsNotPublic: the admin port can be reached from this machine only, unless a setting
+// explicitly allows more. It is read-only, and the public listener serves none of its paths.
 func TestAdminPortIsNotPublic(t *testing.T) {
 	for _, address := range []string{":9100", "0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "192.0.2.1:0", "example.com:9100", "[::ffff:10.0.0.1]:9100", "[fe80::1%lo]:9100"} {
 		for _, public := range []bool{false, true} {
@@ -52,7 +52,7 @@ func TestAdminPortIsNotPublic(t *testing.T) {
 	}
 }
 
-// expect has a WebSocket get a message.
+// expect checks that the next message of a WebSocket contains part.
 func (w *world) expect(conn *websocket.Conn, part string) {
 	w.t.Helper()
 	if frame, err := w.read(conn); err != nil || !strings.Contains(frame, part) {
@@ -60,7 +60,8 @@ func (w *world) expect(conn *websocket.Conn, part string) {
 	}
 }
 
-// TestWhoHasTheListReads shows what a signed list is: whoever has it reads, from anywhere, and beside whom it was given to.
+// TestWhoHasTheListReads shows what a signed list allows: anybody who has it can read its channels,
+// from anywhere, at the same time as its owner.
 func TestWhoHasTheListReads(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := madeUp(1)
@@ -81,7 +82,8 @@ func TestWhoHasTheListReads(t *testing.T) {
 	}
 }
 
-// TestWhoHasTheKeyIsThePortal shows what the key is: with it one reads every channel, posts from anywhere, and is any user.
+// TestWhoHasTheKeyIsThePortal shows what the key allows: to read every channel, to post from
+// anywhere, and to pass for any user.
 func TestWhoHasTheKeyIsThePortal(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true")
 	s, id, now := testkit.Signer(key), madeUp(2), time.Now()
@@ -104,7 +106,8 @@ func TestWhoHasTheKeyIsThePortal(t *testing.T) {
 	}
 }
 
-// TestWhoReachesRedisIsEverybody shows what Redis is: who may write to it publishes as any portal without a key, and reads all that is stored.
+// TestWhoReachesRedisIsEverybody shows what access to Redis allows: to publish as any portal
+// without a key, and to read all that is stored.
 func TestWhoReachesRedisIsEverybody(t *testing.T) {
 	w := start(t, onePortal(key))
 	id := madeUp(3)
@@ -123,12 +126,12 @@ func TestWhoReachesRedisIsEverybody(t *testing.T) {
 	}
 	for _, secret := range []string{key, testkit.Signer(key).Sign(channel.Ref{Private: id}).Signature} {
 		if dump := w.redis.Dump(); strings.Contains(dump, secret) {
-			t.Error("Redis holds a secret that it has no need of")
+			t.Error("Redis holds a secret that it does not need")
 		}
 	}
 }
 
-// TestTimedPostReachesReadersOnce repeats a post as whoever has seen it can.
+// TestTimedPostReachesReadersOnce repeats a post, as anybody who has seen it could.
 func TestTimedPostReachesReadersOnce(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_PUBLISH_SIGNED=true", "PUSHGATE_SIGNATURE_WINDOW=1m")
 	s, id, now := testkit.Signer(key), madeUp(4), time.Now().Unix()
@@ -142,15 +145,15 @@ func TestTimedPostReachesReadersOnce(t *testing.T) {
 		if status, text := w.do("POST", w.publisher.addr, "/bitrix/pub/"+query, body, "Idempotency-Key", fmt.Sprint(i)); status != 200 {
 			t.Errorf("%s: %d %s", body, status, text)
 		}
-		if i == 0 { // what comes together may be one frame
+		if i == 0 { // read between the posts: two messages could come in one frame
 			w.expect(conn, body)
 		}
 	}
 	w.expect(conn, "second")
 }
 
-// TestCrossSitePostIsNotPublished posts as the page of another site makes a browser on this machine
-// do.
+// TestCrossSitePostIsNotPublished posts as a browser on this machine would for a page of another
+// site.
 func TestCrossSitePostIsNotPublished(t *testing.T) {
 	w := start(t, onePortal(key), "PUSHGATE_HOSTS=push.example.com")
 	target := "/bitrix/pub/?CHANNEL_ID=" + madeUp(5).String()

@@ -26,21 +26,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // Redis falls on purpose
+	logging.Disable() // the tests make Redis fail
 	testkit.Main(m)
 }
 
 const password = "the-password-of-redis"
 
-// program is an edge or a publisher as [RunEdge] and [RunPublisher] put them together, on real listeners of this process.
+// program is an edge or a publisher built as by [RunEdge] and [RunPublisher], on real listeners of
+// this process.
 type program struct {
 	addr, admin string
 	registry    *prometheus.Registry
 }
 
-// world is one of each, over a Redis in memory.
+// world has one edge and one publisher over a Redis in memory.
 type world struct {
-	clients         int // of the edge, that have asked by do
+	clients         int // requests to the edge by do; each has its own address
 	t               *testing.T
 	redis           *miniredis.Miniredis
 	rdb             *redis.Client
@@ -49,7 +50,7 @@ type world struct {
 	edge, publisher program
 }
 
-// start runs a world until the test ends. portals is the text of the file.
+// start runs a world until the test ends. portals is the text of the file of portals.
 func start(t *testing.T, portals string, environ ...string) *world {
 	t.Helper()
 	w := &world{t: t, redis: miniredis.RunT(t), portals: filepath.Join(t.TempDir(), "portals.json"), log: new(testkit.Buffer)}
@@ -124,14 +125,14 @@ func (w *world) write(portals string) {
 	w.must(os.WriteFile(w.portals, []byte(portals), 0o600))
 }
 
-// get returns the body of an answer, whatever its status is.
+// get returns the body of an answer of any status.
 func (w *world) get(addr, path string) string {
 	w.t.Helper()
 	_, body := w.do(http.MethodGet, addr, path, "")
 	return body
 }
 
-// do makes a request that says that it comes from an address on the net; header is of pairs.
+// do makes a request that seems to come from the internet; header has pairs of name and value.
 func (w *world) do(method, addr, path, body string, header ...string) (status int, answer string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
@@ -140,7 +141,7 @@ func (w *world) do(method, addr, path, body string, header ...string) (status in
 	w.must(err)
 	r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
 	r.Close = true
-	if addr == w.edge.addr { // repeated refusals of one client come late
+	if addr == w.edge.addr { // repeated refusals of one client are answered late
 		w.clients++
 		r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", w.clients/256, w.clients%256))
 	}
@@ -155,7 +156,7 @@ func (w *world) do(method, addr, path, body string, header ...string) (status in
 	return resp.StatusCode, string(text)
 }
 
-// dial makes a WebSocket, or gives why not.
+// dial makes a WebSocket.
 func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 	h := http.Header{}
 	for i := 0; i < len(header); i += 2 {
@@ -167,13 +168,14 @@ func (w *world) dial(query string, header ...string) (*websocket.Conn, error) {
 	return conn, err
 }
 
-// subscribed waits until the edge has n WebSockets: it says yes to a handshake before it attaches what comes of it.
+// subscribed waits until the edge has n WebSockets: it answers a handshake before it attaches the
+// session.
 func (w *world) subscribed(n float64) {
 	w.t.Helper()
 	testkit.Eventually(w.t, "subscribed", func() bool { return w.edge.metric(w.t, "pushgate_connections", "websocket") == n })
 }
 
-// say sends a frame on a new WebSocket and gives how that ends, or the answer.
+// say sends a frame on a new WebSocket and returns the answer, or how the connection ended.
 func (w *world) say(query string, kind websocket.MessageType, frame string) string {
 	w.t.Helper()
 	conn, err := w.dial(query)
@@ -199,28 +201,29 @@ func (w *world) read(conn *websocket.Conn) (string, error) {
 	return string(frame), err
 }
 
-// raw sends bytes to a program and gives the first line of its answer; empty if it hung up without one.
+// raw sends bytes to a program and returns the first line of its answer; empty if it closed the
+// connection without one.
 func (w *world) raw(p program, sent string) (line string) {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", p.addr)
 	w.must(err)
 	defer conn.Close()
 	w.must(conn.SetDeadline(time.Now().Add(15 * time.Second)))
-	// Whoever is refused in the middle cannot go on writing.
+	// The write fails if the program refuses the request before it has read everything.
 	_, _ = io.WriteString(conn, sent)
 	line, _ = bufio.NewReader(conn).ReadString('\n')
 	return strings.TrimSpace(line)
 }
 
-// metric returns the sum of the series of a counter or gauge whose first label has a value, or of
-// all of them.
+// metric returns the sum of the series of a counter or gauge whose first label has the value label,
+// or of all series if label is empty.
 func (p program) metric(t *testing.T, name, label string) float64 {
 	t.Helper()
 	sum, _ := testkit.Metric(t, p.registry, name, label)
 	return sum
 }
 
-// onePortal is the file of a portal that needs no name.
+// onePortal returns the file of a personal portal.
 func onePortal(keys ...string) string {
 	return fmt.Sprintf(`{"portals": [{"keys": ["%s"]}]}`, strings.Join(keys, `", "`))
 }

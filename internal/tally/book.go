@@ -12,7 +12,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Book is the tallies of a process, by portal. Its methods may be called concurrently.
+// Book holds the tallies of a process, one for each portal. Its methods may be called concurrently.
 type Book struct {
 	// Immutable.
 	id     string
@@ -20,12 +20,13 @@ type Book struct {
 	zone   *time.Location
 	whole  *Tally
 
-	mu      sync.Mutex
-	tallies map[string]*Tally // by the names of portals, those that are not served any more too
+	mu sync.Mutex
+	// By the names of portals, including those that are not served any more.
+	tallies map[string]*Tally
 }
 
-// NewBook makes the book of a process that has an id, unlike any other's. limits are those of portals that have none of their own; days
-// begin at midnight in zone.
+// NewBook makes the book of a process. No other process may have the same id. limits are the
+// defaults of portals; days begin at midnight in zone.
 func NewBook(id string, limits portal.Limits, zone *time.Location) *Book {
 	return &Book{id: id, limits: limits, zone: zone, whole: newTally(zone, nil), tallies: make(map[string]*Tally)}
 }
@@ -42,8 +43,9 @@ func (b *Book) Of(portal string) *Tally {
 	return t
 }
 
-// Process returns what the process tells of itself now. It serves the portals of a table; here has, by the names of portals, the
-// channels that have a subscriber here, and the connections.
+// Process returns the statistics of the process now. table has the portals that it serves; here
+// has, by the names of portals, how many channels have a subscriber in this process, and how many
+// connections there are.
 func (b *Book) Process(table *portal.Table, here map[string]proto.Numbers) proto.Process {
 	limits := b.limits
 	if !table.Shared() {
@@ -58,7 +60,7 @@ func (b *Book) Process(table *portal.Table, here map[string]proto.Numbers) proto
 		p.Polls += numbers.Polls
 		p.Portals[name] = numbers
 	}
-	// Among thousands of portals most have nothing to tell, and are left out.
+	// Of thousands of portals, most have counted nothing and are left out.
 	for name, daily := range b.days() {
 		if len(daily.Requests)+len(daily.Messages) > 0 {
 			numbers := p.Portals[name]
@@ -74,7 +76,7 @@ func (b *Book) Process(table *portal.Table, here map[string]proto.Numbers) proto
 		}
 	}
 	for name, numbers := range p.Portals {
-		if numbers.Limits == (proto.StatsLimits{}) { // no portal has none at all
+		if numbers.Limits == (proto.StatsLimits{}) { // not set above: every portal has some limits
 			numbers.Limits = p.Limits
 		}
 		numbers.Cluster = true
@@ -99,20 +101,21 @@ func shown(l portal.Limits) proto.StatsLimits {
 	return proto.StatsLimits{Payload: l.Payload, Connections: l.Connections, Messages: l.Messages, Channels: l.Channels}
 }
 
-// Stats is where a process tells of itself, under a lease of three [Period].
+// Stats is where a process publishes its statistics, under a lease of three times [Period].
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
 }
 
-// Period is the mean time between two writes.
+// Period is the mean time between two writes to [Stats].
 const Period = 10 * time.Second
 
-// Keep writes what now gives until ctx ends, and then takes it away, for which it has a second more. told hears of every write,
-// in the goroutine that called Keep. The error is that nothing was taken away; the lease will.
-func (b *Book) Keep(ctx context.Context, stats Stats, now func() proto.Process, told func(error)) error {
+// Keep writes the statistics that now returns until ctx ends, and then removes them, within a
+// second. It calls written with the result of every write, in its own goroutine. An error means
+// that the statistics were not removed; they stay until the lease expires.
+func (b *Book) Keep(ctx context.Context, stats Stats, now func() proto.Process, written func(error)) error {
 	for ctx.Err() == nil {
-		told(stats.PutProcess(ctx, now()))
+		written(stats.PutProcess(ctx, now()))
 		timer := time.NewTimer(Period - Period/10 + rand.N(Period/5))
 		select {
 		case <-timer.C:

@@ -1,4 +1,5 @@
-// Package tally is what a process tells of itself: who is connected, and the requests and messages of the day.
+// Package tally counts the requests and messages of a day, and publishes the statistics of a
+// process.
 package tally
 
 import (
@@ -9,25 +10,30 @@ import (
 	"pushgate/internal/proto"
 )
 
-// The commands of batches, by which posts of the text dialect are counted too. Calls are counted by their methods.
+// The commands of batches. Posts of the text dialect are counted by them too; JSON-RPC calls are
+// counted by their methods.
 const (
 	IncomingMessages = "incomingMessages"
 	ChannelStats     = "channelStats"
 	ServerStats      = "serverStats"
 )
 
-// unknown is what is counted together because its name is none, or one too many.
+// unknown counts together what has no valid name, or what comes when there are already maxNames
+// names.
 const unknown = "unknown"
 
 const (
-	maxNames = 128 // that a day's requests or messages have, besides unknown: clients make up types
-	maxName  = 32  // bytes
+	// maxNames bounds the names of a day's requests, and those of its messages, besides unknown:
+	// clients choose types freely.
+	maxNames = 128
+	maxName  = 32 // bytes of a name
 )
 
-// Tally is the counts of one portal's day, which begins at midnight. Its methods may be called concurrently; a nil Tally counts nothing.
+// Tally counts what happens to one portal in a day, from midnight on. Its methods may be called
+// concurrently; a nil Tally counts nothing.
 type Tally struct {
-	zone  *time.Location // immutable: where it is midnight
-	whole *Tally         // immutable: counts the same of all portals; nil if it is that one itself
+	zone  *time.Location // immutable: its midnight counts
+	whole *Tally         // immutable: the sum of all portals; nil in that sum itself
 
 	mu         sync.Mutex
 	day        date
@@ -47,7 +53,7 @@ func newTally(zone *time.Location, whole *Tally) *Tally { return &Tally{zone: zo
 func (t *Tally) Request(command string) {
 	for ; t != nil; t = t.whole {
 		t.mu.Lock()
-		t.turn()
+		t.rollOver()
 		count(t.daily.Requests, command)
 		t.mu.Unlock()
 	}
@@ -57,7 +63,7 @@ func (t *Tally) Request(command string) {
 func (t *Tally) Message(typ string) {
 	for ; t != nil; t = t.whole {
 		t.mu.Lock()
-		t.turn()
+		t.rollOver()
 		count(t.daily.Messages, typ)
 		t.mu.Unlock()
 	}
@@ -67,13 +73,14 @@ func (t *Tally) Message(typ string) {
 func (t *Tally) Today() proto.Daily {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.turn()
+	t.rollOver()
 	return proto.Daily{Requests: maps.Clone(t.daily.Requests), Messages: maps.Clone(t.daily.Messages)}
 }
 
-// turn begins a new day if it is another one. A clock that is set back does so too. t.mu is held.
-func (t *Tally) turn() {
-	now := time.Now().Round(0) // days are of the clock on the wall
+// rollOver begins a new day if the date has changed, also if the clock was set back. t.mu is held.
+func (t *Tally) rollOver() {
+	// Without the monotonic clock, which does not follow changes of the date.
+	now := time.Now().Round(0)
 	if !now.Before(t.begin) && now.Before(t.end) {
 		return
 	}
@@ -81,7 +88,7 @@ func (t *Tally) turn() {
 	today.year, today.month, today.day = now.In(t.zone).Date()
 	t.begin = time.Date(today.year, today.month, today.day, 0, 0, 0, 0, t.zone)
 	t.end = time.Date(today.year, today.month, today.day+1, 0, 0, 0, 0, t.zone)
-	if today != t.day { // it can be the same one: there are zones where clocks are changed at midnight
+	if today != t.day { // the day can be the same: some zones change their clocks at midnight
 		t.day = today
 		t.daily = proto.Daily{Requests: make(proto.Counts), Messages: make(proto.Counts)}
 	}

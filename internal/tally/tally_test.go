@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// east is where midnight comes five hours before that of UTC.
+// east is a zone whose midnight comes five hours before that of UTC.
 var east = time.FixedZone("east", 5*3600)
 
 var (
@@ -79,7 +79,7 @@ func TestDayEndsAtMidnight(t *testing.T) {
 	})
 }
 
-// TestNames: what is no type by the original's expression is unknown.
+// TestNames: a type that does not match the original server's expression counts as unknown.
 func TestNames(t *testing.T) {
 	own := tally.NewBook("one", limits, east).Of("a")
 	long := strings.Repeat("x", 32)
@@ -89,7 +89,8 @@ func TestNames(t *testing.T) {
 	check(t, "types", own.Today().Messages, proto.Counts{"im_message": 1, "*": 1, "-": 1, "A-Z_0*9": 1, long: 1, "unknown": 6})
 }
 
-// TestNamesAreBounded: clients make up types, and what a process remembers of them is bounded, for each portal and as a whole.
+// TestNamesAreBounded: clients choose types freely, so the number of names that a process keeps is
+// bounded, for each portal and in all.
 func TestNamesAreBounded(t *testing.T) {
 	b := tally.NewBook("one", limits, east)
 	for _, name := range []string{"a", "b"} {
@@ -143,7 +144,8 @@ func TestCountsAtOnce(t *testing.T) {
 	}
 }
 
-// TestPortalsApart: a process tells of every portal what is its own, and of those that have nothing to tell only if asked.
+// TestPortalsApart: the statistics have numbers of each portal, but leave out portals that have
+// none.
 func TestPortalsApart(t *testing.T) {
 	small := limits
 	small.Payload = 100
@@ -180,7 +182,7 @@ func TestPortalsApart(t *testing.T) {
 	check(t, "limits where one is alone", alone.Limits, narrow)
 }
 
-// stats is where a process tells of itself. It is used in one bubble by one goroutine at a time.
+// stats implements [Stats] in memory, for use in one bubble by one goroutine at a time.
 type stats struct {
 	puts  []time.Time
 	drops []string
@@ -216,7 +218,7 @@ func TestKeep(t *testing.T) {
 				}
 			})
 			if err != failure || told != len(s.puts) || len(s.drops) != 1 || s.drops[0] != "one" {
-				t.Errorf("%v; told %d times of %d writes, dropped %v", err, told, len(s.puts), s.drops)
+				t.Errorf("%v; %d of %d writes reported, dropped %v", err, told, len(s.puts), s.drops)
 			}
 			if failure != nil && time.Since(start) != time.Hour+time.Second {
 				t.Errorf("left after %v", time.Since(start))

@@ -16,7 +16,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// A message to one WebSocket is one write: no goroutine is started for it, and nothing allocated.
+// A message to one WebSocket is one write. It starts no goroutine and allocates nothing.
 func TestUnicastNeedsNoGoroutine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("a write that does not wait is not to be had here")

@@ -1,7 +1,7 @@
 // Package transport delivers what a session has to its connection: by WebSocket, long poll or
 // server-sent events.
 //
-// [Delivery.deliver] is the one way from a session to a connection. A transport only says how a
+// [Delivery.deliver] is the only way from a session to a connection. A transport only says how a
 // frame is sent without waiting, and how its connection ends. A connection that something is due
 // for is in a [Queue], whose few goroutines serve all connections.
 package transport
@@ -23,7 +23,7 @@ import (
 // Owner has admitted a subscriber, and knows what it may see. Each connection has its own. The
 // methods may be called concurrently and must not block.
 type Owner interface {
-	// Messages returns the messages of a batch as the subscriber is to have them, with a note of
+	// Messages returns the messages of a batch as the subscriber must get them, with a note of
 	// the gap if there is one. They are valid until the next call.
 	Messages(hub.Batch) []*proto.Message
 	// Over returns why the connection must end now; nil if it may stay.
@@ -233,7 +233,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		delivered: make(map[Kind]prometheus.Counter),
 		sentBytes: counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
 		publishToSend: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
-			Help:    "Time from a publisher's acceptance of a message to its writing to a live subscriber; clocks of both machines.",
+			Help:    "Time from a publisher's acceptance of a message until it is written to a live subscriber, by the clocks of both machines.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}),
 		received:    counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
 		readsPaused: counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),

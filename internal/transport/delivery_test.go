@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// A batch of several packets that cannot be written at once goes on where it had to stop.
+// A batch of several packets that cannot be written at once continues where it stopped.
 func TestTurnThatStopsWithinABatch(t *testing.T) {
 	var running sync.WaitGroup
 	h, shared := newWorld(running.Go)
@@ -61,7 +61,8 @@ func (r websocketReader) frame(t *testing.T) []byte {
 	return payload
 }
 
-// TestStreamHeadOfNoPlace: an edge that has not heard of the log does not say that it is empty.
+// TestStreamHeadOfNoPlace: an edge that does not know the head of the log yet does not send the
+// zero id.
 func TestStreamHeadOfNoPlace(t *testing.T) {
 	if head := string(streamHead(proto.ID{}, false)); strings.Contains(head, "id:") {
 		t.Errorf("head %q", head)

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 var alice = testkit.Channel(1)
 
-// owner is an owner that wants nothing.
+// owner is an [Owner] that does nothing.
 type owner struct {
 	ended int
 	fault bool // Messages panics
@@ -51,7 +51,7 @@ func newWorld(start func(func())) (*hub.Hub, *Shared) {
 // attacher makes a session.
 type attacher = func(wake func()) *hub.Session
 
-// attach makes what a transport attaches its session with.
+// attach returns the function with which a transport attaches its session.
 func attach(h *hub.Hub, r *wire.Reader) func(wake func()) *hub.Session {
 	return func(wake func()) *hub.Session { return h.Attach(r.Channels, nil, wake) }
 }

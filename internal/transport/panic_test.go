@@ -14,14 +14,14 @@ import (
 	"pushgate/internal/wire"
 )
 
-// heldRequest is a request that nobody answers.
+// heldRequest is a request that is never answered.
 type heldRequest struct{ abandoned int }
 
 func (h *heldRequest) Answer(int, http.Header, []byte) func() error { panic("fault") }
 func (h *heldRequest) Abandon()                                     { h.abandoned++ }
 
-// TestPanicInATurn: whatever panics while something is delivered ends that connection by every
-// transport, and leaves nothing of it.
+// TestPanicInATurn: a panic anywhere in a delivery ends its connection, by every transport, and
+// leaves nothing of it.
 func TestPanicInATurn(t *testing.T) {
 	for name, serve := range map[string]func(s *Shared, o *owner, r *wire.Reader, attach attacher) (closed func()){
 		"websocket": func(s *Shared, o *owner, r *wire.Reader, attach attacher) func() {

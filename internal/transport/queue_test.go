@@ -7,7 +7,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// tracked is a connection that notes its runs in an order that all share.
+// tracked is a connection that records its runs in a list that all share.
 type tracked struct {
 	name  int
 	turns int // that are left
@@ -20,7 +20,7 @@ func (c *tracked) run(*wire.Encoder) (again, ok bool) {
 	return c.turns > 0, true
 }
 
-// startedLater collects what is started.
+// startedLater collects the functions that are started.
 type startedLater struct{ all []func() }
 
 func (s *startedLater) start(f func()) { s.all = append(s.all, f) }
@@ -42,7 +42,7 @@ func TestQueue(t *testing.T) {
 		inline  int // runs by the dispatching goroutine
 		started int // goroutines
 	}{
-		{"nobody", 0, 1, 0, 0},
+		{"none", 0, 1, 0, 0},
 		{"a few need no goroutine", ownRuns, 1, ownRuns, 0},
 		{"a few that have more to write", 3, 2, 3, 3},
 		{"more", ownRuns + 1, 1, 0, 1},
@@ -80,7 +80,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// A connection that is woken outside of a dispatch needs a goroutine at once, unless there is one
+// A connection that is woken outside of a dispatch needs a worker at once, unless there is one
 // already.
 func TestQueueOutsideOfADispatch(t *testing.T) {
 	var later startedLater

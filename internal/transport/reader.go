@@ -86,10 +86,10 @@ func (c *WebSocket) readFrames() (rest bool) {
 				c.takeDown()
 				return false
 			}
-			c.deaf = true // only the client's close frame is waited for
+			c.deaf = true // from now on, only the client's close frame counts
 		}
 		switch {
-		case r.frames.Within(): // in a message that is not looked at: its time goes on
+		case r.frames.Within(): // in a message that is discarded: its time goes on
 		case r.buffer.Buffered() > 0: // the next one has begun
 			c.unfinished.Store(time.Now().UnixNano())
 		default:
@@ -100,8 +100,8 @@ func (c *WebSocket) readFrames() (rest bool) {
 	}
 }
 
-// pace waits if the client has sent too many frames lately. A client that sends is alive, even if
-// its pongs have not been read yet.
+// pace waits if the client has sent too many frames. A client that sends is alive, even if its
+// pongs have not been read yet.
 func (c *WebSocket) pace() {
 	now := time.Now().UnixNano()
 	c.paid = max(c.paid, now) + int64(frameInterval)
@@ -160,7 +160,7 @@ func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 			return frame.ErrProtocol
 		}
 		c.end(ReasonClientClosed)
-		c.sayClose(payload)
+		c.sendClose(payload)
 		return errClientClosed
 	}
 	return nil
@@ -170,7 +170,7 @@ func (c *WebSocket) controlFrame(opcode byte, payload []byte) error {
 func (c *WebSocket) readFailed(err error) {
 	if errors.Is(err, frame.ErrProtocol) {
 		c.end(ReasonProtocol)
-		c.sayClose(frame.ClosePayload(frame.CloseProtocol, ""))
+		c.sendClose(frame.ClosePayload(frame.CloseProtocol, ""))
 		return
 	}
 	c.end(ReasonLost)

@@ -25,14 +25,14 @@ type refusal struct {
 // once, and calls done when the pause is over or the client has gone.
 func Refuse(shared *Shared, conn net.Conn, reason *Reason, pause time.Duration, done func()) {
 	r := &refusal{shared: shared, net: shared.Conns.Hold(conn), slot: netpoll.RandomSlot(), reason: reason, done: done}
-	r.timer = time.AfterFunc(time.Hour, r.say)
+	r.timer = time.AfterFunc(time.Hour, r.sendClose)
 	r.timer.Reset(pause)
 	shared.Heartbeats.Add(r, r.slot)
 	r.net.Serve(r.read)
 }
 
-// say sends the close frame. A second call closes the connection.
-func (r *refusal) say() {
+// sendClose sends the close frame. A second call closes the connection.
+func (r *refusal) sendClose() {
 	if r.said.Swap(true) {
 		r.net.Close()
 		return
@@ -66,7 +66,7 @@ func (r *refusal) read() (rest bool) {
 func (r *refusal) Tick(time.Time) {}
 
 // Leave implements [netpoll.Member]. It ends the pause.
-func (r *refusal) Leave() { r.shared.Conns.Start(r.say) }
+func (r *refusal) Leave() { r.shared.Conns.Start(r.sendClose) }
 
 // Cut implements [netpoll.Member].
 func (r *refusal) Cut() { r.net.Close() }

@@ -233,7 +233,7 @@ func (c *WebSocket) closeSoon(reason *Reason) {
 func (c *WebSocket) Close(reason *Reason) {
 	if c.end(reason) {
 		c.dropReply()
-		c.sayClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
+		c.sendClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
 	}
 }
 
@@ -244,9 +244,9 @@ func (c *WebSocket) abort(reason *Reason) {
 	c.net.Close()
 }
 
-// sayClose sends a close frame, unless one has been sent. The connection ends some seconds later,
+// sendClose sends a close frame, unless one has been sent. The connection ends some seconds later,
 // even if the client does not answer.
-func (c *WebSocket) sayClose(payload []byte) {
+func (c *WebSocket) sendClose(payload []byte) {
 	timer := time.AfterFunc(closeTimeout, func() { c.net.Close() })
 	if !c.closing.CompareAndSwap(nil, timer) {
 		timer.Stop()
@@ -269,12 +269,12 @@ func (c *WebSocket) takeDown() {
 	if timer := c.closing.Load(); timer != nil {
 		timer.Stop()
 	}
-	c.comeOff()
+	c.detach()
 	c.shared.Metrics.Ended(c.reason.Load())
 }
 
-// comeOff ends everything except the network connection.
-func (c *WebSocket) comeOff() {
+// detach ends everything except the network connection.
+func (c *WebSocket) detach() {
 	c.session.Detach()
 	c.shared.Heartbeats.Remove(c, c.slot)
 	c.owner.Ended()
@@ -297,7 +297,7 @@ func (c *WebSocket) Claim() (through proto.ID, conn net.Conn, ok bool) {
 		c.net.Serve(c.read)
 		return through, nil, false
 	}
-	c.comeOff()
+	c.detach()
 	return through, conn, true
 }
 

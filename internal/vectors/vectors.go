@@ -123,7 +123,8 @@ type MID struct {
 	NumericID *uint64 `json:"numeric_id_in_text_frame"`
 }
 
-// HTTP is a request in words and its answer. Generation tells whose words the answer's body are.
+// HTTP is a description of a request, and its answer. Generation is the server generation whose
+// texts the answer has.
 type HTTP struct {
 	Generation int               `json:"gen"`
 	Request    string            `json:"request"`

@@ -21,8 +21,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkDelivery is all that this tool does for a message, but for the system call that brings
-// it.
+// BenchmarkDelivery measures everything that this tool does for a message, except the system call
+// that reads it.
 func BenchmarkDelivery(b *testing.B) {
 	const n = 100
 	s, frames := newLiveSubscriber(b, n)

@@ -52,7 +52,7 @@ func (s *subscriber) line(c *loop.Conn, line []byte, now time.Duration) error {
 	case bytes.HasPrefix(line, []byte(`{"id":2,"subscribe":`)) && s.phase == dialing:
 		s.subscribed(line, now)
 	default:
-		return fmt.Errorf("not understood: %.200s", line)
+		return fmt.Errorf("unexpected line: %.200s", line)
 	}
 	return nil
 }
@@ -69,8 +69,8 @@ func (s *subscriber) subscribed(reply []byte, now time.Duration) {
 	}
 }
 
-// member returns what follows the last place of a name, up to the next quotation mark, comma or
-// brace.
+// member returns what follows the last occurrence of a name, up to the next quotation mark, comma
+// or brace.
 func member(line []byte, name string) string {
 	i := bytes.LastIndex(line, []byte(name))
 	if i < 0 {

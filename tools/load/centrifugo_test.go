@@ -24,7 +24,7 @@ var fakeEpoch = strings.Repeat("AbCd", 16)
 // fakeCentrifugo speaks as much of Centrifugo's protocol as is needed. What it writes is, to the
 // byte, what the encoder of its version 6.9.1 writes.
 type fakeCentrifugo struct {
-	forgets bool   // nobody gets what was missed
+	forgets bool   // missed messages are not replayed
 	refuses string // the error of every subscription, if there is to be one
 
 	mu       sync.Mutex
@@ -211,7 +211,7 @@ func TestCentrifugoThatForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Lost != 40*5 || r.Gaps != 40 {
-		t.Errorf("%d lost, %d gaps told", r.Lost, r.Gaps)
+		t.Errorf("%d lost, %d notes of gaps", r.Lost, r.Gaps)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestCentrifugoLines(t *testing.T) {
 		{"a recovery", `{"id":2,"subscribe":{"recoverable":true,"epoch":"AbCd","publications":[{"data":` + string(body) +
 			`,"offset":4}],"recovered":true,"offset":4,"positioned":true,"was_recovering":true}}`, "", "4", dialing, 1, 0, 0},
 		{"no recovery", `{"id":2,"subscribe":{"recoverable":true,"epoch":"AbCd","offset":5,"was_recovering":true}}`, "", "was", dialing, 0, 1, 0},
-		{"a second subscription", `{"id":2,"subscribe":{}}`, "not understood", "was", live, 0, 0, 0},
+		{"a second subscription", `{"id":2,"subscribe":{}}`, "unexpected line", "was", live, 0, 0, 0},
 		{"an unsubscription", `{"push":{"channel":"ch","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`, "insufficient state", "was", live, 0, 0, 0},
 		{"an error", `{"id":2,"error":{"code":103,"message":"permission denied"}}`, "permission denied", "was", dialing, 0, 0, 0},
 	} {

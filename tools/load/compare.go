@@ -10,19 +10,19 @@ import (
 	"strings"
 )
 
-// Goal is one line of a comparison: a measure of the runs of a variant, and what it should be.
+// Goal is one line of a comparison: a measure of the runs of a variant, and its goal.
 type Goal struct {
 	Variant, Measure string
 	Title            string
 	Set              bool // there is a goal
-	AtLeast          bool // and it is a lower bound
+	AtLeast          bool // the goal is a lower bound
 	Value            float64
 	// Label of a server whose value was known when the goal was set; "" if none was.
 	Peer      string
 	PeerValue float64 // that value; not 0 if there is a peer
 }
 
-// measures are what can be compared, by name.
+// measures are the values that can be compared, by name.
 func measures() map[string]func(r *Report) float64 {
 	return map[string]func(r *Report) float64{
 		"bytes":         func(r *Report) float64 { return r.BytesPerConnection },
@@ -77,7 +77,7 @@ func ReadGoals(r io.Reader) ([]Goal, error) {
 	return goals, lines.Err()
 }
 
-// text returns the goal as it is written in a table.
+// text returns the goal as text for the table.
 func (g Goal) text() string {
 	switch {
 	case !g.Set:
@@ -89,7 +89,7 @@ func (g Goal) text() string {
 	}
 }
 
-// met returns how a value compares to the goal.
+// met returns whether a value meets the goal, as text for the table.
 func (g Goal) met(value float64) string {
 	if !g.Set {
 		return ""
@@ -103,8 +103,8 @@ func (g Goal) met(value float64) string {
 	return "no, " + short(value/g.Value) + " ×"
 }
 
-// today returns the goal as it would have been set on a machine on which the peer takes what it
-// takes in reports. It reports false if that is not known.
+// today returns the goal scaled to this machine, by the value that the peer has in reports. It
+// reports false if there is no such value.
 func (g Goal) today(reports []*Report) (Goal, bool) {
 	value, ok := median(reports, g, g.Peer)
 	if !g.Set || g.Peer == "" || !ok {
@@ -119,7 +119,7 @@ func more(measure string) bool {
 	return measure == "connects" || measure == "deliveries" || measure == "accepted"
 }
 
-// beside returns how a value compares to the best of others: below 1 is better.
+// beside returns the ratio of a value to the best of others: below 1 is better.
 func (g Goal) beside(value float64, others []float64) string {
 	if len(others) == 0 {
 		return ""
@@ -135,9 +135,9 @@ func (g Goal) beside(value float64, others []float64) string {
 }
 
 // Compare writes a table in Markdown: a line for each goal, with the median of the runs of each
-// server beside it, and below it a line for each server on whether it was correct. The first server
-// is held to the goals, to what they are by their peers, and to the best of the others. Goals of
-// which there is no run are left out.
+// server, and below it a line for each server on whether it was correct. The first server is
+// compared with the goals, with the goals scaled to this machine, and with the best of the others.
+// Goals without a run are left out.
 func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	var labels []string
 	for _, r := range reports {

@@ -36,8 +36,8 @@ func (r *run) refused(err error) {
 	r.report.refusals[err.Error()]++
 }
 
-// settleDeliveries waits until everything that was accepted has come, or nothing comes any more.
-func (r *run) settleDeliveries() error {
+// awaitDeliveries waits until every accepted message has arrived, or nothing arrives any more.
+func (r *run) awaitDeliveries() error {
 	r.lastNews = r.loop.Now()
 	checked := time.Duration(0)
 	return r.until("all deliveries", time.Hour, func() bool {
@@ -60,7 +60,7 @@ func (r *run) lost() (n int) {
 	return n
 }
 
-// fault records something that a correct server and network never do.
+// fault records something that never happens with a correct server and network.
 func (r *run) fault(text string) {
 	r.report.FaultCount++
 	if len(r.report.Faults) < maxFaults {

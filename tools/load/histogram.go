@@ -6,10 +6,10 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// longest is the longest duration that a histogram tells from longer ones.
+// longest is the longest duration that a histogram distinguishes from longer ones.
 const longest = time.Hour
 
-// histogram counts durations, each known to less than one percent. The zero histogram is empty.
+// histogram counts durations with an error of less than one percent. The zero histogram is empty.
 type histogram struct {
 	counts   *hdrhistogram.Histogram // of nanoseconds; nil if there are none
 	sum      time.Duration

@@ -115,7 +115,7 @@ func plots(r *Report) []plot {
 	return all
 }
 
-// draw makes a plot, of which both axes begin at zero. It reports false if there is nothing to
+// draw makes a plot whose axes both begin at zero. It reports false if there is nothing to
 // draw.
 func draw(title string, x []float64, rows ...row) (plot, bool) {
 	top := 0.0

@@ -51,7 +51,7 @@ func (h head) field(name string) string {
 	return ""
 }
 
-// keeps reports whether the connection stays for another request.
+// keeps reports whether the connection can be used for another request.
 func (h head) keeps() bool { return !strings.EqualFold(h.field("Connection"), "close") }
 
 func (h head) chunked() bool { return strings.EqualFold(h.field("Transfer-Encoding"), "chunked") }

@@ -20,12 +20,12 @@ type verdict int
 
 const (
 	fresh   verdict = iota
-	late            // it should have come before others that have come
-	doubled         // it has come before
-	stray           // it is of a stream that the subscriber does not watch, or was never sent
+	late            // it came after messages that follow it
+	doubled         // it has already come
+	stray           // the subscriber does not watch its stream, or it was never sent
 )
 
-// span is some places of a stream in a row, the second one excluded.
+// span is a range of places in a stream, without its end.
 type span struct{ from, to uint32 }
 
 // cursor is how far a subscriber has got in a stream.
@@ -59,7 +59,7 @@ func (c *cursor) take(place uint32) verdict {
 	return doubled
 }
 
-// lost counts the messages that have not come, without those that were refused.
+// lost returns how many accepted messages have not come.
 func (c *cursor) lost() int {
 	lost := int(c.stream.posted - c.last)
 	for _, s := range c.missing {

@@ -43,7 +43,7 @@ func newMeter(server, store []int, metrics []string) (*meter, error) {
 	return m, err
 }
 
-// local reports whether reading takes next to no time.
+// local reports whether the processes are on this machine, so that reading takes hardly any time.
 func (m *meter) local() bool { return len(m.metrics) == 0 }
 
 // read returns what has been used until now.
@@ -90,7 +90,7 @@ func readProcess(pid int, memory *int64, cpu *time.Duration) error {
 	return err
 }
 
-// statFields returns the fields of a process behind its name, which may hold anything.
+// statFields returns the fields after the name of a process, which may contain anything.
 func statFields(dir string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {

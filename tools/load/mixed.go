@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// crowd is a kind of client and its share of a portal.
-type crowd struct {
+// clientKind is a kind of client and its share of a portal.
+type clientKind struct {
 	form      Form
 	transport Transport
 	percent   int
 }
 
-// crowds are the clients of a portal in the middle of changing from one generation to the next.
-func crowds(p Peer) []crowd {
+// clientKinds returns the clients of a portal that is changing from one generation to the next.
+func clientKinds(p Peer) []clientKind {
 	if p == Node {
-		return []crowd{{Text, WebSocket, 50}, {Protobuf, WebSocket, 40}, {Text, Poll, 10}}
+		return []clientKind{{Text, WebSocket, 50}, {Protobuf, WebSocket, 40}, {Text, Poll, 10}}
 	}
-	return []crowd{{Text, WebSocket, 35}, {Protobuf, WebSocket, 30}, {JSONRPC, WebSocket, 10}, {JSON, WebSocket, 5}, {SSE, WebSocket, 5}, {Text, Poll, 10}, {Protobuf, Poll, 5}}
+	return []clientKind{{Text, WebSocket, 35}, {Protobuf, WebSocket, 30}, {JSONRPC, WebSocket, 10}, {JSON, WebSocket, 5}, {SSE, WebSocket, 5}, {Text, Poll, 10}, {Protobuf, Poll, 5}}
 }
 
 const (
@@ -45,7 +45,7 @@ func mixed(r *run) error {
 			private = append(private, own)
 			s := r.newSubscriber(subscribe+"/"+sharedName, own, shared)
 			s.keeps = true
-			s.form, s.transport = pickCrowd(crowds(r.Peer), i*100/r.Connections)
+			s.form, s.transport = pickKind(clientKinds(r.Peer), i*100/r.Connections)
 			members = append(members, s)
 			if names != "" {
 				names += "/"
@@ -95,13 +95,13 @@ func mixed(r *run) error {
 	if err := r.until("everybody is back", longestBreak+time.Minute, func() bool { return r.present == len(r.subs) }); err != nil {
 		return err
 	}
-	if err := r.settleDeliveries(); err != nil {
+	if err := r.awaitDeliveries(); err != nil {
 		return err
 	}
 	return r.end()
 }
 
-func pickCrowd(all []crowd, percent int) (Form, Transport) {
+func pickKind(all []clientKind, percent int) (Form, Transport) {
 	for _, c := range all {
 		if percent -= c.percent; percent < 0 {
 			return c.form, c.transport

@@ -57,11 +57,11 @@ const (
 	Poll      Transport = "poll"
 )
 
-// FlatOut as a rate means: as many posts as are accepted, each publisher one at a time.
+// FlatOut as a rate means as many posts as the server accepts, with each publisher posting one at a
+// time.
 const FlatOut = -1
 
-// Options says what to do to which server. What is zero takes the default of the scenario, or none
-// where that is sensible.
+// Options are a scenario, its sizes and the server. A zero field takes the default of the scenario.
 type Options struct {
 	Scenario string
 	Label    string // what a report calls the server; the peer if empty
@@ -84,9 +84,9 @@ type Options struct {
 	Concurrency int           // handshakes under way at a time
 	Missed      int           // messages that each sleeper misses
 	Slow        int           // subscribers that do not read
-	Volume      int64         // bytes of bodies that slow readers are sent
-	Settle      time.Duration // rest before memory is read
-	Patience    time.Duration // how long nothing may arrive before the missing is lost
+	Volume      int64         // bytes of bodies that are sent to slow readers
+	Settle      time.Duration // pause before memory is read
+	Patience    time.Duration // how long nothing arrives until missing messages count as lost
 
 	// Addresses of this machine to connect from; chosen if empty and the server is on the loopback.
 	Sources   []netip.Addr
@@ -236,7 +236,7 @@ func parseTarget(text string, lookup func(host string) (netip.Addr, error)) (t t
 	return t, err
 }
 
-// Quicken sets everything that is not set to a tenth of its default, to see whether things work.
+// Quicken sets every size that is zero to a tenth of its default, for a quick trial.
 func (o *Options) Quicken() {
 	for _, s := range scenarios() {
 		if s.name != o.Scenario {

@@ -13,8 +13,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"pushgate/internal/wire/pb"
 	"pushgate/internal/testkit"
+	"pushgate/internal/wire/pb"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }

@@ -169,7 +169,7 @@ func (p *publisher) Closed(_ *loop.Conn, err error) {
 	}
 }
 
-// refusal is an answer that is no success.
+// refusal is an answer without a status of success.
 type refusal struct {
 	status int
 	text   string
@@ -201,8 +201,8 @@ func (p *publisher) done(err error) {
 	}
 }
 
-// turns returns the streams of a publisher in turns, until the time is over or each has had so
-// many.
+// turns returns the streams of a publisher in turns, until the time is over or each was returned so
+// many times.
 func (p *publisher) turns(until time.Duration, most uint32) func() *stream {
 	i := -1
 	own := slices.Clone(p.streams)

@@ -34,7 +34,7 @@ type Report struct {
 	Lost       int     `json:"lost"`
 	Doubled    int     `json:"doubled"`
 	Disordered int     `json:"disordered"`
-	Stray      int     `json:"stray"` // messages for somebody else, or that nobody sent
+	Stray      int     `json:"stray"` // messages for another subscriber, or that were never sent
 	Gaps       int     `json:"gaps"`  // notes of a gap that subscribers received
 	Connects   int     `json:"connects"`
 	// Connections that the server ended, after which the subscriber came back with its position.

@@ -17,7 +17,7 @@ import (
 // tickEvery is how often progress is printed, and recorded for the plots.
 const tickEvery = time.Second
 
-// maxFaults is how many faults a report spells out: more of them are seldom others.
+// maxFaults is how many faults a report lists: further ones are usually the same.
 const maxFaults = 10
 
 // run is one scenario under way. It is owned by the goroutine that has called Run.
@@ -43,7 +43,7 @@ type run struct {
 	delivered int // of those that were expected and of others
 	greetings int // subscribers that have been greeted
 	lastNews  time.Duration
-	resting   bool // nobody leaves any more
+	resting   bool // no subscriber leaves any more
 	ending    bool
 	broke     error // why the run cannot go on
 
@@ -61,7 +61,7 @@ type tick struct {
 	usage             usage
 }
 
-// Run carries out a scenario and says how it went. Progress, if not nil, gets a line each second.
+// Run carries out a scenario and returns its report. Progress, if not nil, gets a line each second.
 // An error means that the scenario could not be carried out, or was interrupted; that messages were
 // lost is in the report.
 func Run(ctx context.Context, o Options, progress io.Writer) (*Report, error) {
@@ -199,7 +199,7 @@ func (r *run) until(what string, limit time.Duration, cond func() bool) error {
 	return nil
 }
 
-// rest runs the loop for a while.
+// rest runs the loop for some time.
 func (r *run) rest(d time.Duration) error {
 	end := r.loop.Now() + d
 	return r.until("rest", d+time.Minute, func() bool { return r.loop.Now() >= end })
@@ -262,7 +262,7 @@ func (r *run) greet(s *subscriber) {
 }
 
 // greetAll sends greetings until every subscriber has had one: what is sent from then on must reach
-// it. It is also what a subscriber knows its first position by.
+// it. A subscriber also gets its first position from it.
 func (r *run) greetAll() error {
 	for attempt := 0; r.greetings < len(r.subs); attempt++ {
 		if attempt == 10 {
@@ -300,7 +300,7 @@ func (r *run) begin() error {
 	return err
 }
 
-// end closes the measured part, which lasted until the last news.
+// end ends the measured part, which lasted until the last event.
 func (r *run) end() error {
 	after, err := r.meter.read()
 	if err != nil {
@@ -322,7 +322,7 @@ func (r *run) end() error {
 	return nil
 }
 
-// resolve looks a name up.
+// resolve returns an address of a host name.
 func resolve(ctx context.Context, host string) (netip.Addr, error) {
 	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {

@@ -188,7 +188,7 @@ func (r *run) throughput(pick func(i int) *stream) error {
 			return err
 		}
 	}
-	if err := r.settleDeliveries(); err != nil {
+	if err := r.awaitDeliveries(); err != nil {
 		return err
 	}
 	return r.end()
@@ -233,7 +233,7 @@ func returning(r *run) error {
 	for _, s := range r.subs {
 		s.leave()
 		if s.position == "" {
-			return fmt.Errorf("a message came without an id to come back with")
+			return fmt.Errorf("a message came without an id to resume from")
 		}
 	}
 	for _, p := range r.pubs {
@@ -253,7 +253,7 @@ func returning(r *run) error {
 	if err := r.connectAll(r.Concurrency); err != nil {
 		return err
 	}
-	if err := r.settleDeliveries(); err != nil {
+	if err := r.awaitDeliveries(); err != nil {
 		return err
 	}
 	return r.end()
@@ -320,5 +320,5 @@ func slowReaders(r *run) error {
 			s.dial()
 		}
 	}
-	return r.settleDeliveries()
+	return r.awaitDeliveries()
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// carryOut runs a scenario whose report must be right.
+// carryOut runs a scenario whose report must be correct.
 func carryOut(t *testing.T, o Options) *Report {
 	t.Helper()
 	report, err := Run(t.Context(), o, nil)
@@ -82,7 +82,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// A server that does wrong must be found out, by how much and in what.
+// Faults of a server must be reported, by kind and number.
 func TestMisdeedsAreReported(t *testing.T) {
 	every := func(k int, misdeed func(body []byte) [][]byte) func(int, []byte) [][]byte {
 		return func(n int, body []byte) [][]byte {

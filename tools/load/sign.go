@@ -12,7 +12,7 @@ import (
 	"hash"
 )
 
-// Signer signs as a portal does, which is written down in docs/protocol.md. It shares no code with
+// Signer signs as a portal does (docs/protocol.md). It shares no code with
 // the server, so that a fault there cannot hide here.
 type Signer struct {
 	newHash func() hash.Hash

@@ -15,8 +15,8 @@ import (
 // Trying again does not help.
 var errKey = errors.New("4010: the server has another signature key, or another algorithm")
 
-// gapNote is part of the note that a server sends when it has lost messages, or may have. Whether
-// it has shows in those that do not come.
+// gapNote is part of the note that a server sends when it may have lost messages. Messages that
+// were really lost do not come, and are counted.
 const gapNote = `"command":"gap"`
 
 // phase is how far a connection of a subscriber has got.
@@ -44,7 +44,7 @@ type subscriber struct {
 	conn     *loop.Conn
 	phase    phase
 	dialed   time.Duration
-	since    time.Duration // when it became live: older messages are no measure of latency
+	since    time.Duration // when it became live: the latency of older messages does not count
 	away     bool          // wants no connection
 	greeted  bool
 	position string

@@ -14,8 +14,7 @@ const (
 	opPong   = 0xa
 )
 
-// A client's key need not be random for the server to be right: what it answers to this one is in
-// RFC 6455, 1.3.
+// The key need not be random to test a server. The answer to this one is in RFC 6455, 1.3.
 const (
 	handshakeKey    = "dGhlIHNhbXBsZSBub25jZQ=="
 	handshakeAnswer = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="

@@ -15,7 +15,7 @@ const (
 	channelMark  = "CHANNEL-PLACE"
 )
 
-// usualPath is where a server is that was named without a path.
+// usualPath returns the path of a server whose URL has none.
 func usualPath(peer Peer, form Form, transport Transport) string {
 	switch {
 	case peer == Centrifugo:
@@ -58,7 +58,7 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	}
 	fields := ""
 	switch {
-	case s.run.Peer == Centrifugo: // what is wanted goes in frames
+	case s.run.Peer == Centrifugo: // the subscription follows in frames
 	case !s.target.template:
 		add("CHANNEL_ID=" + s.channels + formQuery(s.form))
 		if s.run.ClientID != "" {
@@ -81,8 +81,8 @@ func (s *subscriber) appendRequest(b []byte) []byte {
 	return append(append(b, fields...), "\r\n"...)
 }
 
-// nchanFields returns the header fields that nchan wants besides. Each transport has another way to
-// say where to go on.
+// nchanFields returns the additional header fields for nchan. Each transport has another way to
+// send the position.
 func (s *subscriber) nchanFields(add func(query string)) string {
 	if s.transport == Poll {
 		since, tag, ok := strings.Cut(s.position, "|")

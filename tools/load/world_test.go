@@ -22,7 +22,7 @@ import (
 )
 
 // startPushgate runs an edge and a publisher over a log in memory until the test ends, and returns
-// options to try them.
+// the options for a run with them.
 func startPushgate(t *testing.T) Options {
 	t.Helper()
 	const key = "a key of the tests"
@@ -35,10 +35,10 @@ func startPushgate(t *testing.T) Options {
 	return Options{Sub: []string{w.Edge.URL}, Pub: []string{w.Publisher.URL}, Signer: signer, Settle: 10 * time.Millisecond, Patience: 5 * time.Second}
 }
 
-// fake is a server that does wrong: it speaks as much of nchan as is needed, and returns what
-// misdeed makes of each message.
+// fake is a faulty server. It speaks the necessary part of nchan's protocol, and sends what misdeed
+// makes of each message.
 type fake struct {
-	misdeed func(n int, body []byte) [][]byte // n counts posts that are no greetings, from 1
+	misdeed func(n int, body []byte) [][]byte // n counts posts without greetings, from 1
 
 	mu    sync.Mutex
 	conns map[string][]*websocket.Conn // by channel
@@ -59,7 +59,7 @@ func startFake(t *testing.T, misdeed func(n int, body []byte) [][]byte) (*fake, 
 		Settle: 10 * time.Millisecond, Patience: 2 * time.Second}
 }
 
-// cut ends all connections without a word.
+// cut closes all connections without an answer.
 func (f *fake) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,7 +127,7 @@ func newLiveSubscriber(tb testing.TB, n int) (s *subscriber, frames []byte) {
 	return s, frames
 }
 
-// closedPort returns an address at which nobody listens.
+// closedPort returns an address at which no process listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

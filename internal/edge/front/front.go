@@ -1,4 +1,4 @@
-// Package front owns the subscribers' port: it reads one request head at a time, has it answered,
+// Package front owns the subscribers' port: it reads one request head at a time, calls a handler,
 // and keeps or closes the connection.
 //
 // It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in
@@ -40,7 +40,7 @@ const (
 	KeepTimeout = 75 * time.Second
 	// WriteTimeout is how long the writing of an answer may take.
 	WriteTimeout = time.Minute
-	// MaxHead is how long a request head may be, in bytes.
+	// MaxHead is the longest request head, in bytes.
 	MaxHead = 64 << 10
 
 	lingerTimeout = time.Second // for the client to read why it was refused

@@ -28,7 +28,7 @@ type world struct {
 	panics     int
 }
 
-// inWorld runs a test with a server of handler in a bubble, and demands that nothing is left of its
+// inWorld runs a test with a server of handler in a bubble, and checks that nothing is left of its
 // connections.
 func inWorld(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func (c client) answer() (status int, body string, closes bool) {
 	return r.StatusCode, string(b), r.Close
 }
 
-// ended reports how long the server has taken to close the connection.
+// ended returns how long the server took to close the connection.
 func (c client) ended() time.Duration {
 	c.t.Helper()
 	start := time.Now()
@@ -201,8 +201,8 @@ func TestHeadTooLong(t *testing.T) {
 	})
 }
 
-// Heads in parts hold memory for as long as their clients like, so that there is a bound for all
-// together; a head that comes whole is served beyond it.
+// Unfinished heads hold memory for as long as their clients like, so there is a bound for all of
+// them together. A head that comes whole is served even beyond it.
 func TestHeadsInPartsHaveABound(t *testing.T) {
 	inWorld(t, echo, func(t *testing.T, w *world) {
 		part := "GET /a HTTP/1.1\r\nX: " + strings.Repeat("x", 40_000)
@@ -343,7 +343,7 @@ func TestAdmit(t *testing.T) {
 	})
 }
 
-// A middleware that wraps the writer does not hide who can hold and hijack.
+// A middleware that wraps the ResponseWriter does not prevent Hold and Hijack.
 type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -61,7 +61,7 @@ func parse(head []byte) (*http.Request, int) {
 		return nil, http.StatusExpectationFailed
 	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
 		if r.Method != http.MethodGet {
-			return nil, http.StatusNotFound // nothing here is posted to
+			return nil, http.StatusNotFound // no path here accepts a POST
 		}
 		return nil, http.StatusBadRequest
 	}

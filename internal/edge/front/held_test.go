@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// holder is who holds a request in tests.
+// holder is the [Holder] of a request in tests.
 type holder struct {
 	conn  *Conn
 	gone  chan struct{}
@@ -42,7 +42,7 @@ func TestHeldRequest(t *testing.T) {
 		conn := w.dial()
 		conn.send(request("/a"))
 		h := <-holders
-		time.Sleep(time.Hour) // its holder bounds how long it is held, and nobody else
+		time.Sleep(time.Hour) // only its holder bounds how long it is held
 		go h.answer("one")
 		if status, body, closes := conn.answer(); status != 200 || body != "one" || closes {
 			t.Errorf("%d %q, closes %t", status, body, closes)
@@ -125,7 +125,7 @@ func TestLeaveWhileHeld(t *testing.T) {
 			m.Leave()
 		}
 		if h.leave != 1 {
-			t.Errorf("told %d times", h.leave)
+			t.Errorf("Leave was called %d times", h.leave)
 		}
 		go h.answer("bye")
 		if _, body, closes := conn.answer(); body != "bye" || !closes {
@@ -150,8 +150,8 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 	})
 }
 
-// A server that ends does not wait for a client that does not read its answer, whether the writing
-// has begun before the cut or not.
+// A server that ends does not wait for a client that does not read its answer, whether the cut
+// comes before or after the beginning of the write.
 func TestCutOfAnAnswerThatNobodyReads(t *testing.T) {
 	for _, before := range []time.Duration{0, time.Second} {
 		handler, holders := holding()
@@ -183,8 +183,8 @@ func TestHoldElsewhere(t *testing.T) {
 	}
 }
 
-// A held request whose work has panicked is answered: a proxy would take silence for a server in
-// trouble.
+// A held request is answered even after a panic: without an answer, a proxy would consider this
+// server broken.
 func TestAbandonWhileHeld(t *testing.T) {
 	handler, holders := holding()
 	inWorld(t, handler, func(t *testing.T, w *world) {

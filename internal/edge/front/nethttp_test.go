@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// served is what a handler was given.
+// served is the request that a handler got.
 type served struct{ Method, URL, Proto, Host, Header string }
 
 func servedOf(r *http.Request) *served {
@@ -39,8 +39,8 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// netHTTP is a server of net/http that tells what its handler is given first on each connection. It
-// lives in a bubble: after a refusal it sleeps for half a second.
+// netHTTP is a server of net/http that reports the first request of each connection that its
+// handler gets. It needs a bubble, because it sleeps for half a second after a refusal.
 type netHTTP struct {
 	conns chan net.Conn
 	first *served
@@ -74,7 +74,7 @@ func (h *netHTTP) Accept() (net.Conn, error) {
 func (h *netHTTP) Close() error   { close(h.conns); return nil }
 func (h *netHTTP) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serve returns what the handler is given for a text; nil if it is given nothing.
+// serve returns the request that the handler gets for a text; nil if it gets none.
 func (h *netHTTP) serve(text []byte) *served {
 	h.first = nil
 	conn := &memoryConn{closed: make(chan struct{})}
@@ -84,7 +84,7 @@ func (h *netHTTP) serve(text []byte) *served {
 	return h.first
 }
 
-// ours returns what this package makes of a text, likewise.
+// ours returns the request that this package parses from a text, likewise.
 func ours(text []byte) *served {
 	end := endOfHead(text, 0)
 	if end == 0 {
@@ -97,7 +97,7 @@ func ours(text []byte) *served {
 	return servedOf(r)
 }
 
-// stricter reports whether a head is one of those that net/http serves and this package refuses.
+// stricter reports whether a head is one that net/http serves and this package refuses.
 func stricter(text []byte) bool {
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
 	return err == nil && (r.ContentLength != 0 || len(r.TransferEncoding) > 0 || r.Header["Expect"] != nil ||
@@ -158,7 +158,7 @@ func mutate(random *rand.Rand, head string) []byte {
 }
 
 // TestSameAsNetHTTP: net/http has been attacked for years. Whatever it refuses is refused here, and
-// what both serve is the same request.
+// if both serve a head, they read the same request from it.
 func TestSameAsNetHTTP(t *testing.T) { synctest.Test(t, testSameAsNetHTTP) }
 
 func testSameAsNetHTTP(t *testing.T) {

@@ -1,11 +1,11 @@
-// Package socket reads and writes sockets by system calls that Go's scheduler does not know of.
+// Package socket reads and writes sockets by system calls that are not announced to Go's scheduler.
 //
-// All that pushgate does against the habits of Go's runtime is here.
+// This package has everything that pushgate does in a way that Go's runtime does not intend.
 //
 // What. [Wrap] makes a connection whose Read and Write try recvfrom and sendto with MSG_DONTWAIT by
 // syscall.RawSyscall6; the runtime's poller waits, as ever, while the socket is not ready.
-// [TryRecv] and [TrySend] are one such try each. [SkipCheck] spares a connection to Redis the look
-// that go-redis takes at it before each command.
+// [TryRecv] and [TrySend] are one such try each. [SkipCheck] makes go-redis skip its check of a
+// connection to Redis before each command.
 //
 // Why. Package net announces each system call to the scheduler, since it might block. If the
 // process was at rest, that wakes a thread that watches over such calls (sysmon): it naps for 20 µs
@@ -24,17 +24,17 @@
 //	1.15  the publisher's connections plain
 //	1.15  TryRecv and TrySend announced, which the edge uses
 //
-// A part that is left out wakes the watch for all others, so that one alone is worth little. With
-// posts flat out the process is hardly ever at rest, and all parts together are worth 1.2. Fan-out
-// flat out costs 1.6 without TrySend; but without it a message waits less, because no processor is
-// held while the kernel sends.
+// A part that is left out wakes the watching thread for all others too, so one part alone gains
+// little. At the highest rate of posts the process is hardly ever at rest, and all parts together
+// gain a factor of 1.2. At the highest rate of fan-out the cost without TrySend is 1.6 times as
+// much; but a message then waits less, because no processor is held while the kernel sends.
 //
-// What breaks if Go changes. A call that blocked would hold a processor, and the collector with it:
-// hence MSG_DONTWAIT in each call, and a bound of the bytes of one. If Go watches in another way,
-// the gain is gone and nothing else. If RawSyscall6 goes, use the calls of golang.org/x/sys/unix in
-// its place, at the price above; on systems other than Linux everything is plain already. If
-// go-redis comes to take a look that shows nothing for a dead connection, it replaces connections
-// all the time: give up SkipCheck.
+// What breaks if Go changes. A call that blocked would hold a processor, and with it the garbage
+// collector. So each call has MSG_DONTWAIT and a bound on its bytes. If Go watches system calls in
+// another way, the gain is lost, but nothing fails. If RawSyscall6 is removed, use the calls of
+// golang.org/x/sys/unix instead, at the price above; systems other than Linux do without already.
+// If go-redis changes its check so that a skipped one looks like a dead connection, it replaces
+// connections all the time: then remove SkipCheck.
 package socket
 
 import (

@@ -75,7 +75,7 @@ func TestSmallReadsAndWrites(t *testing.T) {
 	})
 }
 
-// TestMoreThanABufferHolds has both directions wait for room and for bytes.
+// TestMoreThanABufferHolds makes both directions wait, for room and for bytes.
 func TestMoreThanABufferHolds(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, wrapped, other net.Conn) {
 		sent := make([]byte, 12<<20)
@@ -125,7 +125,7 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestDeadlineEndsAReadThatWaits is how net/http takes a connection back from a read.
+// TestDeadlineEndsAReadThatWaits: net/http ends a background read of a connection in this way.
 func TestDeadlineEndsAReadThatWaits(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, wrapped, other net.Conn) {
 		over := make(chan error)
@@ -204,7 +204,7 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
-// TestSkipCheck looks through a connection as go-redis does.
+// TestSkipCheck checks a connection as go-redis does.
 func TestSkipCheck(t *testing.T) {
 	eachNetwork(t, func(t *testing.T, wrapped, other net.Conn) {
 		raw, err := socket.SkipCheck(wrapped).(syscall.Conn).SyscallConn()

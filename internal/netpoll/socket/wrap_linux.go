@@ -79,8 +79,8 @@ func (h *half) move(b []byte, op string, wait func(func(fd uintptr) bool) error)
 	return h.done, nil
 }
 
-// named sets the operation in an error of a raw connection, which nobody else has. net/http decides
-// by the operation whether the client is at fault.
+// named replaces the operation in an error of a raw connection by that of net's errors. net/http
+// decides by the operation whether the client is at fault.
 func named(op string, err error) error {
 	if failed, ok := err.(*net.OpError); ok {
 		failed.Op = op

@@ -13,8 +13,8 @@ import (
 // ErrUnsupported is the error of [New] on systems that have no epoll.
 var ErrUnsupported = errors.New("this needs epoll, which only Linux has")
 
-// readSize is what one read takes at most. A server that writes faster than it is read finds that
-// many bytes gone at a time.
+// readSize is the most bytes of one read. If a server writes faster than it is read, its buffers
+// get room in steps of this size.
 const readSize = 256 << 10
 
 // maxEvents is how many connections one turn of the loop serves.
@@ -159,8 +159,8 @@ func (c *Conn) Pause() { c.paused = true; c.interest() }
 // Resume reads again.
 func (c *Conn) Resume() { c.paused = false; c.interest() }
 
-// Close ends the connection at once and leaves no trace of it in the kernel: ports are free for the
-// next one. The handler gets no event. Close may be called twice.
+// Close resets the connection, so that nothing of it stays in the kernel: its port is free for the
+// next one. The handler gets no event. A second call does nothing.
 func (c *Conn) Close() {
 	if c.closed {
 		return

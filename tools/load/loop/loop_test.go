@@ -153,7 +153,7 @@ func TestPausedConnectionIsNotRead(t *testing.T) {
 	f.until("told of the reset", func() bool { return len(r.ends) == 1 })
 }
 
-// A descriptor that is closed and used again within one turn must not get what was said of the old
+// A descriptor that is closed and reused within one turn must not get the events of the old
 // connection.
 func TestDescriptorReuse(t *testing.T) {
 	f := start(t)
@@ -176,8 +176,8 @@ func TestDescriptorReuse(t *testing.T) {
 	first.then, other.then = swap(b), swap(a)
 	peerA.Write([]byte("x\n"))
 	peerB.Write([]byte("x\n"))
-	// Whichever is served first takes the other one's place; what was said of that one is not about
-	// the new connection.
+	// The one that is served first takes the other one's descriptor. The event of the other one is
+	// not about the new connection.
 	f.until("one served", func() bool { return c2 != nil })
 	if first.calls+other.calls != 1 || second.opened != 0 {
 		t.Errorf("%d and %d calls, and the new connection was opened by %d events of the old one", first.calls, other.calls, second.opened)
@@ -185,7 +185,7 @@ func TestDescriptorReuse(t *testing.T) {
 	f.until("open", func() bool { return second.opened == 1 })
 }
 
-// swapper does something once it has data.
+// swapper calls a function when it gets data.
 type swapper struct {
 	recorder
 	then func()

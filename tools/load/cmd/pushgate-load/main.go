@@ -19,7 +19,7 @@ import (
 	"pushgate/tools/load"
 )
 
-// arguments is what the command line says beside what to do.
+// arguments are those of the command line that are not options of the run.
 type arguments struct {
 	load.Options
 	key        string
@@ -29,7 +29,7 @@ type arguments struct {
 	goals      string
 }
 
-// world is what the program may touch of the process that it runs in.
+// world is the part of the process that the program uses.
 type world struct {
 	environ []string // "NAME=value"
 	stdout  io.Writer
@@ -47,7 +47,7 @@ func (w world) getenv(name string) string {
 	return value
 }
 
-// usageError is a wrong call, which the flag set has already explained.
+// usageError is an error of the command line, which the flag set has already explained.
 type usageError struct{ error }
 
 func main() {
@@ -56,7 +56,7 @@ func main() {
 	os.Exit(run(ctx, world{os.Environ(), os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
-// run returns the exit code: 0, 1 if the run failed, 2 if the program was called in a wrong way.
+// run returns the exit code: 0, 1 if the run failed, 2 if the command line was wrong.
 func run(ctx context.Context, w world, args []string) int {
 	err := runLoad(ctx, w, args)
 	switch {
@@ -130,14 +130,14 @@ func (a *arguments) sign(w world) error {
 	}
 	key := a.signatureKey(w)
 	if key == "" {
-		return errors.New("no signature key: set PUSHGATE_KEYS or say --key")
+		return errors.New("no signature key: set PUSHGATE_KEYS or use --key")
 	}
 	signer, err := load.NewSigner(cmp.Or(w.getenv("PUSHGATE_SIGNATURE_ALGO"), "sha1"), key)
 	a.Signer = signer
 	return err
 }
 
-// save writes the files that were asked for.
+// save writes the requested files.
 func (a *arguments) save(report *load.Report) error {
 	if a.json != "" {
 		line, err := json.Marshal(report)
@@ -195,7 +195,7 @@ func (a *arguments) write(reports []*load.Report) error {
 
 func writePage(w world, a arguments) error {
 	if a.json == "" || a.html == "" {
-		return errors.New("page needs --json, to read, and --html, to write")
+		return errors.New("page needs --json (the input) and --html (the output)")
 	}
 	if err := a.page(); err != nil {
 		return err
@@ -206,7 +206,7 @@ func writePage(w world, a arguments) error {
 
 func compare(w world, a arguments) error {
 	if a.json == "" || a.goals == "" {
-		return errors.New("compare needs --json, the runs, and --goals, the lines")
+		return errors.New("compare needs --json (the runs) and --goals (the lines)")
 	}
 	reports, err := readFile(a.json, load.ReadReports)
 	if err != nil {

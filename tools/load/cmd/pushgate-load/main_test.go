@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}
-	if code, _, stderr := call(t, "", "fanout", "--sub", "x", "--pub", "y"); code != 1 || !strings.Contains(stderr, "set PUSHGATE_KEYS or say --key") {
+	if code, _, stderr := call(t, "", "fanout", "--sub", "x", "--pub", "y"); code != 1 || !strings.Contains(stderr, "set PUSHGATE_KEYS or use --key") {
 		t.Errorf("code %d, %q", code, stderr)
 	}
 }
