@@ -98,7 +98,7 @@ func TestResetsLeakNothing(t *testing.T) {
 	}
 	// left waits until nothing is left of the clients, and returns what is.
 	left := func(before int) (opened, counted, members, joined int) {
-		testkit.Wait(func() bool {
+		testkit.WaitFor(10*time.Second, func() bool { // of many steps
 			opened, members = testkit.Descriptors(t)-before, len(e.shared.Heartbeats.Members())
 			counted = int(e.shared.Conns.Open())
 			e.mu.Lock()
