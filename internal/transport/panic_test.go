@@ -68,7 +68,7 @@ func TestPanicInATurn(t *testing.T) {
 				if open, all := shared.Conns.Open(), len(shared.Heartbeats.Members()); open != 0 || all != 0 || h.Channels() != 0 {
 					t.Errorf("%d connections, %d members and %d channels are left", open, all, h.Channels())
 				}
-				if !shared.Queue.Idle() {
+				if !idle(shared.Queue) {
 					t.Error("the queue is not idle")
 				}
 				shared.Conns.Close()
@@ -76,4 +76,11 @@ func TestPanicInATurn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// idle reports whether no connection waits or is served.
+func idle(q *Queue) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.workers == 0 && len(q.waiting) == 0
 }

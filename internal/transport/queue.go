@@ -136,10 +136,3 @@ func (q *Queue) takeLocked(some []runner) int {
 	}
 	return n
 }
-
-// Idle reports whether no connection waits or is served.
-func (q *Queue) Idle() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.workers == 0 && len(q.waiting) == 0
-}
