@@ -5,8 +5,7 @@ import "encoding/binary"
 // CloseProtocol is the code of a connection that is closed for an [ErrProtocol] (RFC 6455, 7.4.1).
 const CloseProtocol uint16 = 1002
 
-// ClosePayload gives the payload of a close frame. The text has 123 bytes at most; what is more is
-// cut off.
+// ClosePayload returns the payload of a close frame. A text of more than 123 bytes is cut off.
 func ClosePayload(code uint16, text string) []byte {
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, MaxControl), code)
 	return append(b, text[:min(len(text), MaxControl-len(b))]...)

@@ -1,8 +1,8 @@
 // Package frame reads the WebSocket frames of clients and writes the headers of ours (RFC 6455, 5).
 //
-// A library would hold its state and buffers for as long as the connection lives. A [Reader] keeps
-// nothing between two messages: it is put away when what a client has sent is used up, and reads
-// another connection meanwhile.
+// A library would hold its state and buffers for the whole life of a connection. A [Reader] keeps
+// nothing between two messages, so it can be used for another connection as soon as all that a
+// client has sent is read.
 package frame
 
 import (
@@ -33,9 +33,9 @@ const (
 	maxHeader = 14 // two bytes, a length of eight, a mask of four
 )
 
-// ErrProtocol is wrapped by the errors that say that the client does not keep to the protocol. The
-// connection is to be closed with 1002.
-var ErrProtocol = errors.New("websocket protocol")
+// ErrProtocol is wrapped by the errors that say that the client violates the protocol. The
+// connection must then be closed with [CloseProtocol].
+var ErrProtocol = errors.New("websocket protocol violated")
 
 // Reader reads messages and control frames. It is used by one goroutine. Between two messages its
 // only state is what the source has buffered.
@@ -44,24 +44,24 @@ type Reader struct {
 	control func(opcode byte, payload []byte) error
 
 	// Of the message under way.
-	left uint64 // bytes of the frame's payload that are to come
+	left uint64 // bytes of the frame's payload that have not been read
 	last bool   // the frame is the message's last one
 	mask [4]byte
 	open bool // there is a message that has not been read to its end
 }
 
-// NewReader makes a reader of source, whose buffer holds at least [MinBuffer]. It gives each
-// control frame to control, whose payload is valid during the call, and ends with the error of
-// control if there is one.
+// NewReader returns a reader of source, whose buffer must have at least [MinBuffer] bytes. The
+// reader calls control for each control frame. The payload is valid only during the call. If
+// control returns an error, so does the reader.
 func NewReader(source *bufio.Reader, control func(opcode byte, payload []byte) error) *Reader {
 	return &Reader{source: source, control: control}
 }
 
-// Next reads up to the beginning of the next message, and gives OpText or OpBinary: the message is
-// then read with Read up to [io.EOF], and what was left of the one before is skipped. After a
-// control frame between two messages it gives OpContinuation, so that the caller may stop there. An
-// error is final: io.EOF if the connection has ended between two frames, and io.ErrUnexpectedEOF if
-// it has in one.
+// Next skips what is left of the current message, reads up to the beginning of the next one, and
+// returns [OpText] or [OpBinary]. The message is then read with Read until it returns [io.EOF].
+// After a control frame between two messages Next returns [OpContinuation], so that the caller may
+// stop there. An error is final: io.EOF if the connection has ended between two frames, and
+// [io.ErrUnexpectedEOF] if it has ended within one.
 func (r *Reader) Next() (opcode byte, err error) {
 	if r.open {
 		if _, err := io.Copy(io.Discard, r); err != nil {
@@ -75,7 +75,7 @@ func (r *Reader) Next() (opcode byte, err error) {
 	case opcode >= OpClose:
 		return OpContinuation, nil
 	case opcode == OpContinuation:
-		return 0, fmt.Errorf("%w: continuation of nothing", ErrProtocol)
+		return 0, fmt.Errorf("%w: continuation frame without a message", ErrProtocol)
 	}
 	r.open = true
 	return opcode, nil
@@ -101,7 +101,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 		case err != nil:
 			return 0, err
 		case opcode == OpText || opcode == OpBinary:
-			return 0, fmt.Errorf("%w: a message within a message", ErrProtocol)
+			return 0, fmt.Errorf("%w: new message before the end of the last one", ErrProtocol)
 		}
 	}
 	if uint64(len(p)) > r.left {
@@ -131,13 +131,13 @@ func (r *Reader) frame() (opcode byte, err error) {
 	size := uint64(second & 0x7f)
 	switch {
 	case first&0x70 != 0:
-		return 0, fmt.Errorf("%w: reserved bits", ErrProtocol)
+		return 0, fmt.Errorf("%w: reserved bits are set", ErrProtocol)
 	case second&0x80 == 0:
-		return 0, fmt.Errorf("%w: no mask", ErrProtocol)
+		return 0, fmt.Errorf("%w: frame is not masked", ErrProtocol)
 	case opcode > OpBinary && opcode < OpClose || opcode > OpPong:
 		return 0, fmt.Errorf("%w: opcode %d", ErrProtocol, opcode)
 	case opcode >= OpClose && (!final || size > MaxControl):
-		return 0, fmt.Errorf("%w: a control frame of %d bytes, or in parts", ErrProtocol, size)
+		return 0, fmt.Errorf("%w: control frame of %d bytes or in fragments", ErrProtocol, size)
 	}
 	lengthBytes := 0
 	switch size {
@@ -155,7 +155,7 @@ func (r *Reader) frame() (opcode byte, err error) {
 		size = uint64(binary.BigEndian.Uint16(head[2:]))
 	case 8:
 		if size = binary.BigEndian.Uint64(head[2:]); size>>63 != 0 {
-			return 0, fmt.Errorf("%w: a length with the highest bit set", ErrProtocol)
+			return 0, fmt.Errorf("%w: highest bit of a length is set", ErrProtocol)
 		}
 	}
 	var mask [4]byte
@@ -168,8 +168,8 @@ func (r *Reader) frame() (opcode byte, err error) {
 	return opcode, nil
 }
 
-// take reads a whole control frame, which may stand between the frames of a message and leaves
-// their state alone.
+// take reads a whole control frame. It may be between the frames of a message, and does not change
+// their state.
 func (r *Reader) take(opcode byte, header, size int, mask [4]byte) error {
 	whole, err := r.peek(header + size)
 	if err != nil {
@@ -184,7 +184,7 @@ func (r *Reader) take(opcode byte, header, size int, mask [4]byte) error {
 	return nil
 }
 
-// peek waits for n bytes.
+// peek waits for n bytes, and returns them without consuming them.
 func (r *Reader) peek(n int) ([]byte, error) {
 	b, err := r.source.Peek(n)
 	if err == io.EOF {
@@ -193,7 +193,7 @@ func (r *Reader) peek(n int) ([]byte, error) {
 	return b, err
 }
 
-// unmask takes the mask off b, and turns it to where the next byte stands.
+// unmask removes the mask from b, and rotates it so that it begins with the next byte's.
 func (r *Reader) unmask(b []byte) {
 	xor(b, r.mask)
 	turned := r.mask
@@ -203,7 +203,7 @@ func (r *Reader) unmask(b []byte) {
 	r.mask = turned
 }
 
-// xor lays a mask over b, from its first byte (RFC 6455, 5.3).
+// xor applies a mask to b, from its first byte (RFC 6455, 5.3).
 func xor(b []byte, mask [4]byte) {
 	word := uint64(binary.LittleEndian.Uint32(mask[:]))
 	word |= word << 32
