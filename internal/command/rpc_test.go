@@ -76,7 +76,7 @@ func TestCallRefuses(t *testing.T) {
 		"a second module":            {Caller{User: 5}, `{"userList":[7],"body":{"module_id":"im","command":"x","module_id":"pull"}}`, proto.ErrSystemMessage.Text},
 		"a body of no sense":         {Caller{User: 5}, `{"userList":[7],"body":"x"}`, proto.ErrRequestData.Text},
 		"no body":                    {Caller{User: 5}, `{"userList":[7]}`, proto.ErrRequestData.Text},
-		"params of no sense":         {Caller{User: 5}, `{"userList":7}`, "userList is no list"},
+		"params of no sense":         {Caller{User: 5}, `{"userList":7}`, "userList is not a list"},
 	} {
 		f := &fake{}
 		reply, err := newExecutor(t, f).Call(t.Context(), c.caller, rpcPublish(c.params))

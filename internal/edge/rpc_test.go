@@ -106,7 +106,7 @@ func TestRPCCalls(t *testing.T) {
 			{`{`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}`},
 			{`{"jsonrpc":"2.0","method":"publish","params":{"userList":[6],"body":{"module_id":"PULL","command":"x"}},"id":5}`,
 				`{"jsonrpc":"2.0","id":5,` + wrong + `"4014: Request command is not allowed."}}`},
-			{`{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":"x"},"id":6}`, `{"jsonrpc":"2.0","id":6,` + wrong + `"userId is no user"}}`},
+			{`{"jsonrpc":"2.0","method":"subscribeStatusChange","params":{"userId":"x"},"id":6}`, `{"jsonrpc":"2.0","id":6,` + wrong + `"userId is not a user id"}}`},
 			{`[{"jsonrpc":"2.0","method":"ping","id":7},{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","method":"ping","id":8}]`,
 				`[{"jsonrpc":"2.0","id":7,"result":{}},{"jsonrpc":"2.0","id":8,"result":{}}]`},
 		} {

@@ -7,25 +7,24 @@ import (
 	"unicode/utf8"
 )
 
-// frameMarker is what both markers of a text record begin with, up to the letter in which they
-// differ.
+// frameMarker is the common beginning of both markers of a text record, up to the letter in which
+// they differ.
 const frameMarker = "#!NGINXNM"
 
-// CheckBody makes a published body safe to be put into a record of any wire form, and finds its
+// CheckBody makes a published body safe to be put into a record of any wire form, and returns its
 // type.
 //
-// Bytes that are not UTF-8 become U+FFFD, as the originals have it: in a text frame they would cost
-// every reader its connection (RFC 6455, 8.1).
+// Bytes that are not UTF-8 become U+FFFD, as in the original server: a text frame with such bytes
+// would end the connection of every reader (RFC 6455, 8.1).
 //
-// A body that is one JSON value is made to stand on one line and to hold no frame marker, without a
-// change of meaning: line breaks between its tokens become spaces, and U+2028, U+2029 and the first
-// character of a marker are escaped (readers cut records with an expression whose dot matches no
-// line break). Its type is "module_command", from its members module_id and command, if it has
-// both.
+// A body that is one JSON value is rewritten so that it is on one line and contains no frame
+// marker. Its meaning stays the same: line breaks between its tokens become spaces, and U+2028,
+// U+2029 and the first character of a marker are escaped. Clients need this: they find records by a
+// regular expression whose dot matches no line break. Its type is "module_command", from its
+// members module_id and command, if it has both.
 //
-// Any other body is passed on as it is; one that holds a frame marker is refused with
-// ErrFrameMarker, because it could forge records. body is not changed; the result may share its
-// memory.
+// Any other body is returned as it is, or refused with ErrFrameMarker if it contains a frame
+// marker, because it could forge records. body is not changed; the result may share its memory.
 func CheckBody(body []byte) (checked []byte, typ string, err error) {
 	if !utf8.Valid(body) {
 		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
@@ -44,7 +43,7 @@ func CheckBody(body []byte) (checked []byte, typ string, err error) {
 	}
 }
 
-// typeOf gives the type of a body that is one JSON value.
+// typeOf returns the type of a body that is one JSON value.
 func typeOf(text []byte) string {
 	if text[0] != '{' {
 		return ""
@@ -56,8 +55,8 @@ func typeOf(text []byte) string {
 	return MessageType(module + "_" + command)
 }
 
-// MessageType strips s to what a message type may hold, as the portal does: letters, digits and the
-// underscore.
+// MessageType removes from s what a message type must not contain, as the portal does. What is left
+// are ASCII letters, digits and underscores, at most [MaxType] of them.
 func MessageType(s string) string {
 	stripped := strings.Map(func(r rune) rune {
 		switch {

@@ -1,24 +1,24 @@
 package proto
 
-// Error is a refusal in the protocol's own words: what a client or a portal is told, and nothing
-// else. Refusals are told apart by address.
+// Error is a refusal as the protocol words it: what a client or a portal receives, and nothing
+// else. Compare refusals by address.
 type Error struct {
-	// Of the 40xx table: also the close code of a WebSocket; 0 for the texts of the first
-	// generation.
+	// The number in the 40xx table, which is also the close code of a WebSocket. It is 0 for the
+	// texts of the first generation.
 	Code int
 	Text string // the whole text: body of the answer, or reason of the close
 }
 
-// Error gives the text.
+// Error returns the text.
 func (e *Error) Error() string { return e.Text }
 
-// HTTP statuses, by number: this package knows the words of the protocol, and not how they travel.
+// HTTP statuses, by number, because this package does not depend on net/http.
 const (
 	statusBadRequest      = 400
 	statusTooManyRequests = 429
 )
 
-// Status gives the HTTP status of e: 429 for too many connections, else 400.
+// Status returns the HTTP status of e: 429 for too many connections, else 400.
 func (e *Error) Status() int {
 	if e == ErrTooManyConnections {
 		return statusTooManyRequests
@@ -27,7 +27,7 @@ func (e *Error) Status() int {
 }
 
 // The refusals that have a code (docs/protocol.md, Errors). This is the whole table of the
-// original; what is about administration has no use here.
+// original server, except what is about administration.
 var (
 	ErrWrongChannel       = &Error{4010, "4010: Wrong Channel Id."}
 	ErrLastMessages       = &Error{4011, "4011: Couldn't get last messages."}
@@ -54,12 +54,12 @@ var (
 	ErrUnknownCommand     = &Error{4035, "4035: Unknown command."}
 	ErrWrongClientID      = &Error{4036, "4036: Wrong Client Id."}
 
-	// ErrSystemMessage is ErrNotAllowed to whoever is told, and has an address of its own to be
-	// counted by: a client tried to send what only the portal may.
+	// ErrSystemMessage says that a client tried to send what only the portal may send. Clients
+	// cannot tell it from ErrNotAllowed; it is a separate value so that it is counted separately.
 	ErrSystemMessage = &Error{4014, "4014: Request command is not allowed."}
 )
 
-// The refusals in the words of the first generation.
+// The refusals with the texts of the first generation.
 var (
 	ErrNoChannelID    = &Error{0, "No channel id provided."}
 	ErrChannelID      = &Error{0, "Channel id is not correct."}

@@ -14,19 +14,19 @@ const (
 	sequenceLen = 16
 )
 
-// ErrID is returned for what is not a message id. A subscriber's mid that does not parse counts as
-// absent (docs/protocol.md, Message ids).
+// ErrID is the error of [ParseID]. A subscriber's mid that is not a message id counts as absent
+// (docs/protocol.md, Message ids).
 var ErrID = errors.New("a message id is 26 decimal digits")
 
 // ID is a position in a portal's log: `mid` on the wire. Ids are strictly increasing in a portal;
 // their order as numbers, as strings of 26 digits and by [ID.Compare] is the same. The zero ID
 // comes before every message.
 type ID struct {
-	Epoch    uint64 // at most 10 digits: unix seconds at which this life of the log began
+	Epoch    uint64 // at most 10 digits: unix seconds at which this epoch of the log began
 	Sequence uint64 // at most 16 digits
 }
 
-// ParseID reads 26 decimal digits and nothing else.
+// ParseID parses 26 decimal digits. For anything else it returns [ErrID].
 func ParseID[T string | []byte](s T) (id ID, err error) {
 	if len(s) != IDLen {
 		return ID{}, ErrID
@@ -58,13 +58,13 @@ func (id ID) AppendText(b []byte) ([]byte, error) {
 	return appendPadded(b, id.Sequence, sequenceLen), nil
 }
 
-// String gives the 26 digits of id.
+// String returns the 26 digits of id.
 func (id ID) String() string {
 	b, _ := id.AppendText(make([]byte, 0, IDLen))
 	return string(b)
 }
 
-// MarshalText gives the 26 digits of id, for logs and JSON.
+// MarshalText returns the 26 digits of id, for logs and JSON.
 func (id ID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
 
 // Compare orders ids: -1 if id comes before other, 0 if they are the same, +1 if it comes after.
@@ -77,7 +77,7 @@ func (id ID) After(other ID) bool {
 	return id.Epoch > other.Epoch || id.Epoch == other.Epoch && id.Sequence > other.Sequence
 }
 
-// Previous gives the id just before id in its epoch; false if id is the first.
+// Previous returns the id just before id in its epoch; false if id is the first.
 func (id ID) Previous() (ID, bool) {
 	if id.Sequence == 0 {
 		return ID{}, false

@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Object is the members of a JSON object in their order, values as they were written. Names are
-// compared as readers in JavaScript compare them, by every letter, and of members of one name the
-// last value counts: what is checked here is what they see, which decoding into a struct does not
-// promise.
+// Object holds the members of a JSON object in their order, with values as they were written. As in
+// JavaScript, names are compared exactly, and of several members with the same name the last value
+// counts. So the values that are checked here are those that readers see. Decoding into a struct
+// does not promise that.
 type Object []Member
 
 // Member is one member of an [Object].
@@ -19,14 +19,15 @@ type Member struct {
 	Value json.RawMessage
 }
 
-// ParseObject reads one JSON object and nothing else. The result keeps no part of text.
+// ParseObject parses one JSON object. It returns false for anything else. The result does not share
+// the memory of text.
 func ParseObject(text []byte) (Object, bool) {
 	if text = bytes.TrimLeft(text, space); len(text) == 0 || text[0] != '{' || !json.Valid(text) {
 		return nil, false
 	}
 	text = bytes.Clone(text)
 	var o Object
-	// Of the members of an object that has many: a search for each would take for ever.
+	// Indexes by name, once there are many members: a search for each would take too long.
 	var places map[string]int
 	eachMember(text, func(quoted, value []byte) {
 		name := memberName(quoted)
@@ -48,11 +49,11 @@ func ParseObject(text []byte) (Object, bool) {
 	return o, true
 }
 
-// fewMembers is how many are searched one by one.
+// fewMembers is up to how many members are searched one by one.
 const fewMembers = 16
 
-// What follows finds its way in text that is known to be valid, so that nothing is looked at more
-// than once: bodies are large.
+// The functions below scan text that is known to be valid JSON. They look at each byte once,
+// because bodies are large.
 
 const space = " \t\r\n"
 
@@ -63,8 +64,8 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// eachMember gives the members of an object, which is all of text, in their order: names as they
-// are written, and values.
+// eachMember calls f for each member of an object, in their order, with the name as it is written,
+// in quotation marks, and the value. The object is all of text.
 func eachMember(text []byte, f func(quoted, value []byte)) {
 	for i := skipSpace(text, 1); text[i] != '}'; i = skipSpace(text, i) {
 		if text[i] == ',' {
@@ -79,7 +80,7 @@ func eachMember(text []byte, f func(quoted, value []byte)) {
 	}
 }
 
-// stringEnd gives where the string ends that begins at i.
+// stringEnd returns the index after the string that begins at i.
 func stringEnd(text []byte, i int) int {
 	for i++; ; i++ {
 		i += bytes.IndexByte(text[i:], '"')
@@ -93,7 +94,7 @@ func stringEnd(text []byte, i int) int {
 	}
 }
 
-// valueEnd gives where the value ends that begins at i and is not all of text.
+// valueEnd returns the index after the value that begins at i. The value must not be all of text.
 func valueEnd(text []byte, i int) int {
 	for depth := 0; ; {
 		switch text[i] {
@@ -115,8 +116,8 @@ func valueEnd(text []byte, i int) int {
 	}
 }
 
-// memberString gives the value of an object's member that is a string, and the empty string if
-// there is none: what [Object] would give, at less cost.
+// memberString returns the value of an object's member, or the empty string if there is no such
+// member or it is not a string. It returns the same as [Object.String], at less cost.
 func memberString(text []byte, name string) (s string) {
 	var last []byte
 	eachMember(text, func(quoted, value []byte) {
@@ -130,7 +131,7 @@ func memberString(text []byte, name string) (s string) {
 	return s
 }
 
-// memberName reads a quoted name, or any other string.
+// memberName decodes a JSON string, such as the name of a member.
 func memberName(quoted []byte) string {
 	if plain := quoted[1 : len(quoted)-1]; utf8.Valid(plain) && bytes.IndexByte(plain, '\\') < 0 {
 		return string(plain)
@@ -140,7 +141,7 @@ func memberName(quoted []byte) string {
 	return name
 }
 
-// Get gives the value of a member, nil if there is none of that name.
+// Get returns the value of a member, or nil if there is no member of that name.
 func (o Object) Get(name string) json.RawMessage {
 	if i := o.index(name); i >= 0 {
 		return o[i].Value
@@ -148,7 +149,7 @@ func (o Object) Get(name string) json.RawMessage {
 	return nil
 }
 
-// Set gives a member a value, in its place, or at the end if it is new.
+// Set sets the value of a member. A new member is added at the end.
 func (o *Object) Set(name string, value json.RawMessage) {
 	if i := o.index(name); i >= 0 {
 		(*o)[i].Value = value
@@ -157,14 +158,15 @@ func (o *Object) Set(name string, value json.RawMessage) {
 	*o = append(*o, Member{name, value})
 }
 
-// Delete takes a member off, if there is one of that name.
+// Delete removes a member, if there is one of that name.
 func (o *Object) Delete(name string) {
 	if i := o.index(name); i >= 0 {
 		*o = slices.Delete(*o, i, i+1)
 	}
 }
 
-// String gives the value of a member that is a string, and the empty string if it is none.
+// String returns the value of a member, or the empty string if there is no such member or it is not
+// a string.
 func (o Object) String(name string) (s string) {
 	if value := o.Get(name); len(value) > 0 && value[0] == '"' {
 		_ = json.Unmarshal(value, &s) // a member's value is valid
@@ -189,7 +191,7 @@ func (o Object) index(name string) int {
 	return slices.IndexFunc(o, func(m Member) bool { return m.Name == name })
 }
 
-// AppendString appends s as a string of JSON, in which only what must be escaped is.
+// AppendString appends s as a JSON string. It escapes only what must be escaped.
 func AppendString(b []byte, s string) []byte {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)

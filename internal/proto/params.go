@@ -11,25 +11,26 @@ import (
 	"pushgate/internal/channel"
 )
 
-// UserParams is what one user finds among the params of a message, beside what everybody does: a
-// JSON object.
+// UserParams are the params of a message that only one user receives, in addition to the params for
+// everybody. They are a JSON object.
 type UserParams struct {
 	User   int64
 	Params []byte
 }
 
-// Errors of [Compose], which say what a portal's message lacks.
+// Errors of [Compose], which say what is wrong with a portal's message.
 var (
-	ErrBody       = errors.New("the body is no object")
-	ErrUserParams = errors.New("user_params is no object")
-	ErrDictionary = errors.New("dictionary is no object")
+	ErrBody       = errors.New("the body is not an object")
+	ErrUserParams = errors.New("user_params is not an object")
+	ErrDictionary = errors.New("dictionary is not an object")
 )
 
-// Compose makes the body that all readers get, and what some get besides, of the three members in
-// which version 5 brings a message. Its clients put user_params and then the dictionary into
-// body.params, member by member. The dictionary is put there once and for all here, so that readers
-// of any dialect have it; user_params cannot be, and give way to it. userParams and dictionary may
-// be nil. PHP writes an empty object as a list: a list stands for one.
+// Compose returns the body that all readers get, and the params that single users get, from the
+// three members of a message of version 5. Clients of version 5 copy the members of user_params and
+// then those of the dictionary into body.params. Compose copies the dictionary itself, so that
+// readers of any dialect have it. It cannot do so for user_params, so it removes from them the
+// members that the dictionary would overwrite. userParams and dictionary may be nil. A list counts
+// as an empty object, because PHP writes empty objects as lists.
 func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams, error) {
 	message, ok := ParseObject(body)
 	if !ok {
@@ -48,7 +49,7 @@ func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams
 		user, err := strconv.ParseInt(m.Name, 10, 64)
 		own, isObject := ParseObject(m.Value)
 		if err != nil || channel.ForUser(user).IsZero() || !isObject {
-			continue // nobody's, or an empty list: clients pass over it as well
+			continue // not a user, or an empty list: clients ignore it as well
 		}
 		for _, m := range shared {
 			own.Delete(m.Name)
@@ -61,7 +62,7 @@ func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams
 	if len(shared) == 0 && personal == nil {
 		return body, nil, nil
 	}
-	// What is no object cannot be merged into: it becomes one.
+	// Params that are not an object are replaced: nothing can be merged into them.
 	params, _ := ParseObject(message.Get("params"))
 	for _, m := range shared {
 		params.Set(m.Name, m.Value)
@@ -70,7 +71,7 @@ func Compose(body, userParams, dictionary json.RawMessage) ([]byte, []UserParams
 	return message.Append(nil), personal, nil
 }
 
-// objectOrList reads what is to be an object, if there is anything.
+// objectOrList parses an object. Nothing, null and a list count as an empty one.
 func objectOrList(text json.RawMessage) (Object, bool) {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	if len(text) == 0 || text[0] == '[' || string(text) == "null" {
@@ -79,7 +80,7 @@ func objectOrList(text json.RawMessage) (Object, bool) {
 	return ParseObject(text)
 }
 
-// ParamsOf returns the parameters that m has for one user alone, nil for most.
+// ParamsOf returns the params that m has for one user alone, or nil, as for most users.
 func (m *Message) ParamsOf(user int64) []byte {
 	i, found := slices.BinarySearchFunc(m.UserParams, user, func(p UserParams, user int64) int { return cmp.Compare(p.User, user) })
 	if !found {
@@ -88,7 +89,7 @@ func (m *Message) ParamsOf(user int64) []byte {
 	return m.UserParams[i].Params
 }
 
-// Size is what m weighs in memory, about: the bytes of its body and of what goes with it.
+// Size returns about how much memory m takes, in bytes: its body and the params of single users.
 func (m *Message) Size() int {
 	size := len(m.Body)
 	for _, p := range m.UserParams {

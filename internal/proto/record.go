@@ -16,16 +16,17 @@ var ErrRecord = errors.New("damaged record")
 const (
 	recordVersion = 1
 
-	flagText     = 1 << 0 // ids are 32 letters each, not 16 bytes
+	flagText     = 1 << 0 // ids are 32 characters each, not 16 bytes
 	flagClient   = 1 << 1 // the sender is a client
-	flagBackend  = 1 << 2 // the sender is the portal; without either flag it is not known
+	flagBackend  = 1 << 2 // the sender is the portal; without either flag the sender is not known
 	flagSenderID = 1 << 3 // the sender has an id
-	flagParams   = 1 << 4 // there are params of single users
+	flagParams   = 1 << 4 // there are params for single users
 	knownFlags   = flagText | flagClient | flagBackend | flagSenderID | flagParams
 )
 
-// AppendRecord appends the form in which the log stores m and notifies of it: everything but the
-// id, which is the key that it is stored under and the prefix that it is notified with.
+// AppendRecord appends the record of m, which is what the log stores and what notifications carry.
+// It holds everything but the id: that is part of the key in the log, and precedes the record in a
+// notification.
 //
 //	version  byte
 //	flags    byte
@@ -33,7 +34,7 @@ const (
 //	ttl      uvarint, milliseconds
 //	type     uvarint length, bytes
 //	receivers uvarint count, 16 bytes each (32 with flagText)
-//	          with flagClient: 16 bytes are a public id, for clients write to no private one
+//	          with flagClient, 16 bytes are a public id: clients write to no other
 //	sender   with flagSenderID: 16 bytes (32 with flagText)
 //	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
 //	body     the rest
@@ -86,9 +87,8 @@ func recordFlags(m *Message) (flags byte) {
 	return flags
 }
 
-// written returns a receiver of m as its record has it. Records of clients' messages have always
-// held plain ids, and older builds read and write them so; that they are public ones goes without
-// saying.
+// written returns a receiver of m as it is written in the record. Records of clients' messages hold
+// plain ids, as older builds read and write them. A reader knows that they are public ids.
 func written(m *Message, id channel.ID) channel.ID {
 	if public, ok := id.PublicID(); ok && m.Sender.Type == SenderClient {
 		return public
@@ -105,15 +105,16 @@ func appendChannel(b []byte, id channel.ID, flags byte) []byte {
 	return append(b, raw[:]...)
 }
 
-// DecodeRecord reads what AppendRecord wrote. The message keeps record: the caller must not change
-// it afterwards. Received is set to the present.
+// DecodeRecord decodes what [AppendRecord] wrote. The message shares the memory of record, which
+// the caller must not change afterwards. Received is set to the current time. Every error wraps
+// [ErrRecord].
 func DecodeRecord(id ID, record []byte) (*Message, error) {
 	d := decoder{rest: record}
 	version, flags := d.byte(), d.byte()
 	if !d.bad && version != recordVersion {
 		return nil, fmt.Errorf("%w: version %d", ErrRecord, version)
 	}
-	if flags&^knownFlags != 0 { // of a later build: what they stand for may lie before the body
+	if flags&^knownFlags != 0 { // of a later build, which may have put more in front of the body
 		d.bad = true
 	}
 	m := &Message{ID: id, Received: time.Now()}
@@ -149,8 +150,8 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 	return m, nil
 }
 
-// decoder takes values off the front of a record. After the first that is not there or too large it
-// gives zeroes.
+// decoder reads values from the front of a record. After one that is missing or too large, it
+// returns zeros.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -183,8 +184,8 @@ func (d *decoder) uvarint(most uint64) uint64 {
 	return v
 }
 
-// count takes the number of elements that follow, each of a byte at least: what cannot be there
-// gets no memory.
+// count reads the number of elements that follow. Each takes at least one byte, so a number larger
+// than the rest is refused before memory is allocated for it.
 func (d *decoder) count(most uint64) uint64 {
 	n := d.uvarint(most)
 	if n > uint64(len(d.rest)) {

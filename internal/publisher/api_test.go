@@ -92,15 +92,15 @@ func TestAPICalls(t *testing.T) {
 		{`{"jsonrpc":"2.0","method":"listChannels","params":{},"id":2}`, `{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found"}}`},
 		{`nonsense`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}`},
 		{`[]`, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid Request"}}`},
-		{publishCall(`{"channelList":["` + idA + `"]}`), wrong + `the body is no object"}}`},
-		{publishCall(`{"channelList":["` + idA + `"],"body":"text"}`), wrong + `the body is no object"}}`},
+		{publishCall(`{"channelList":["` + idA + `"]}`), wrong + `the body is not an object"}}`},
+		{publishCall(`{"channelList":["` + idA + `"],"body":"text"}`), wrong + `the body is not an object"}}`},
 		{publishCall(`{"channelList":["x"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
 		{publishCall(`{"channelList":["` + idA + `/` + idB + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
 		{publishCall(`{"channelList":["` + channel.ForUser(5).String() + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
 		{publishCall(`{"channelList":["` + idA + ":" + idB + "." + strings.Repeat("0", 40) + `"],"body":{}}`), wrong + `channelList contains an invalid channel"}}`},
 		{publishCall(`{"channelList":[5],"body":{}}`), wrong + `channelList must contain strings"}}`},
-		{publishCall(`{"userList":["x"],"body":{}}`), wrong + `userList holds what is no user"}}`},
-		{publishCall(`{"userList":[5],"body":{},"dictionary":5}`), wrong + `dictionary is no object"}}`},
+		{publishCall(`{"userList":["x"],"body":{}}`), wrong + `userList has an element that is not a user id"}}`},
+		{publishCall(`{"userList":[5],"body":{},"dictionary":5}`), wrong + `dictionary is not an object"}}`},
 	} {
 		w := p.do(call(t, c.body))
 		wantAnswer(t, w, http.StatusOK, "application/json", c.want)

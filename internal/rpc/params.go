@@ -10,25 +10,25 @@ import (
 	"pushgate/internal/proto"
 )
 
-// maxUsers is how many users one question or one change may be about.
+// maxUsers is the largest number of users in one call.
 const maxUsers = 10_000
 
-// DefaultExpiry is how long a message lives whose sender does not say.
+// DefaultExpiry is the life of a message whose sender does not set one.
 const DefaultExpiry = 24 * time.Hour
 
-// Publish is the params of the method publish, as a portal or a client writes them. Of what only the portal may say, a client's is not
-// looked at by whoever executes the call.
+// Publish holds the params of the method publish, as a portal or a client wrote them. Some of them
+// only a portal may set: for a client's call they must be ignored.
 type Publish struct {
-	Users      []int64           // each once; nobody is left out
+	Users      []int64           // each once, without user 0
 	Channels   []json.RawMessage // as they were written
 	Body       json.RawMessage   // nil if there is none
 	UserParams json.RawMessage   // for [proto.Compose]
 	Dictionary json.RawMessage   // likewise
-	Expiry     time.Duration     // 0 is for a transient message
-	Type       string            // empty if nothing was said
+	Expiry     time.Duration     // 0 if the message is transient
+	Type       string            // empty if none was given
 }
 
-// ParsePublish reads the params of publish.
+// ParsePublish parses the params of publish.
 func ParsePublish(params json.RawMessage) (p Publish, fault *Error) {
 	o, fault := object(params)
 	if fault != nil {
@@ -39,13 +39,13 @@ func ParsePublish(params json.RawMessage) (p Publish, fault *Error) {
 		return Publish{}, fault
 	}
 	if !list(o.Get("channelList"), &p.Channels) {
-		return Publish{}, ErrInvalidParams.With("channelList is no list")
+		return Publish{}, ErrInvalidParams.With("channelList is not a list")
 	}
 	p.Expiry = DefaultExpiry
 	if value := o.Get("expiry"); value != nil && string(value) != "null" {
 		seconds, ok := number(value)
 		if !ok {
-			return Publish{}, ErrInvalidParams.With("expiry is no number")
+			return Publish{}, ErrInvalidParams.With("expiry is not a number")
 		}
 		if seconds >= 0 {
 			p.Expiry = time.Duration(min(seconds, DefaultExpiry.Seconds())) * time.Second
@@ -54,7 +54,7 @@ func ParsePublish(params json.RawMessage) (p Publish, fault *Error) {
 	return p, nil
 }
 
-// ParseUsers reads the params of getUsersLastSeen: the users of userList, each once.
+// ParseUsers parses the params of getUsersLastSeen: the users of userList, each once.
 func ParseUsers(params json.RawMessage) ([]int64, *Error) {
 	o, fault := object(params)
 	if fault != nil {
@@ -63,7 +63,8 @@ func ParseUsers(params json.RawMessage) ([]int64, *Error) {
 	return users(o)
 }
 
-// ParseUser reads the params of subscribeStatusChange and its opposite: one user, as a number or as a string.
+// ParseUser parses the params of subscribeStatusChange and unsubscribeStatusChange: one user, as a
+// number or as a string.
 func ParseUser(params json.RawMessage) (int64, *Error) {
 	o, fault := object(params)
 	if fault != nil {
@@ -71,12 +72,13 @@ func ParseUser(params json.RawMessage) (int64, *Error) {
 	}
 	user, ok := userID(o.Get("userId"))
 	if !ok || user == 0 {
-		return 0, ErrInvalidParams.With("userId is no user")
+		return 0, ErrInvalidParams.With("userId is not a user id")
 	}
 	return user, nil
 }
 
-// ParseSeen reads the params of updateUsersLastSeen: unix times by user. What PHP writes for no users is a list.
+// ParseSeen parses the params of updateUsersLastSeen: unix times by user. An empty list means no
+// users, because PHP writes it so.
 func ParseSeen(params json.RawMessage) ([]proto.Seen, *Error) {
 	o, fault := object(params)
 	switch {
@@ -90,7 +92,7 @@ func ParseSeen(params json.RawMessage) ([]proto.Seen, *Error) {
 		user, err := strconv.ParseUint(m.Name, 10, 63)
 		at, ok := number(m.Value)
 		if err != nil || !ok {
-			return nil, ErrInvalidParams.With("not times by user")
+			return nil, ErrInvalidParams.With("params must be unix times by user id")
 		}
 		if user > 0 && at > 0 {
 			seen = append(seen, proto.Seen{User: int64(user), At: time.Unix(int64(min(at, math.MaxInt32*4)), 0)})
@@ -99,8 +101,9 @@ func ParseSeen(params json.RawMessage) ([]proto.Seen, *Error) {
 	return seen, nil
 }
 
-// LastSeen is the result of getUsersLastSeen: for each user the seconds since it was last seen, 0 if it has sessions now. Who has never
-// been seen is not in it.
+// LastSeen returns the result of getUsersLastSeen: for each user the seconds since it was last
+// seen, or 0 if it has sessions now. Users that have never been seen are left out. The slices have
+// one element for each user; a zero time means never.
 func LastSeen(users []int64, sessions []int, seen []time.Time, now time.Time) json.RawMessage {
 	text := []byte{'{'}
 	for i, user := range users {
@@ -121,7 +124,7 @@ func LastSeen(users []int64, sessions []int, seen []time.Time, now time.Time) js
 	return append(text, '}')
 }
 
-// object reads params. An empty list, or none, is an object without members.
+// object parses params. No params or an empty list count as an empty object.
 func object(params json.RawMessage) (proto.Object, *Error) {
 	var elements []json.RawMessage
 	if (len(params) == 0 || params[0] == '[') && list(params, &elements) && len(elements) == 0 {
@@ -129,12 +132,12 @@ func object(params json.RawMessage) (proto.Object, *Error) {
 	}
 	o, ok := proto.ParseObject(params)
 	if !ok {
-		return nil, ErrInvalidParams.With("params is no object")
+		return nil, ErrInvalidParams.With("params is not an object")
 	}
 	return o, nil
 }
 
-// list reads a list, or nothing.
+// list parses a list. Nothing counts as an empty one.
 func list(value json.RawMessage, elements *[]json.RawMessage) bool {
 	if len(value) == 0 {
 		return true
@@ -142,12 +145,13 @@ func list(value json.RawMessage, elements *[]json.RawMessage) bool {
 	return json.Unmarshal(value, elements) == nil
 }
 
-// users reads userList. User 0 is nobody: portals name it beside the channel that all share.
+// users parses userList, without user 0: it is nobody, but portals name it for the channel that all
+// users share.
 func users(o proto.Object) ([]int64, *Error) {
 	var elements []json.RawMessage
 	switch {
 	case !list(o.Get("userList"), &elements):
-		return nil, ErrInvalidParams.With("userList is no list")
+		return nil, ErrInvalidParams.With("userList is not a list")
 	case len(elements) > maxUsers:
 		return nil, ErrInvalidParams.With("too many users")
 	}
@@ -156,7 +160,7 @@ func users(o proto.Object) ([]int64, *Error) {
 	for _, element := range elements {
 		user, ok := userID(element)
 		if !ok {
-			return nil, ErrInvalidParams.With("userList holds what is no user")
+			return nil, ErrInvalidParams.With("userList has an element that is not a user id")
 		}
 		if user != 0 && !known[user] {
 			known[user] = true
@@ -166,13 +170,13 @@ func users(o proto.Object) ([]int64, *Error) {
 	return all, nil
 }
 
-// userID reads a user: a whole number, or a string of digits.
+// userID parses a user id: a whole number, or a string of digits.
 func userID(value json.RawMessage) (int64, bool) {
 	user, err := strconv.ParseUint(string(bytes.Trim(value, `"`)), 10, 63)
 	return int64(user), err == nil
 }
 
-// number reads a number, which may stand in a string.
+// number parses a number, which may be in a string.
 func number(value json.RawMessage) (float64, bool) {
 	f, err := strconv.ParseFloat(string(bytes.Trim(value, `"`)), 64)
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)

@@ -1,4 +1,4 @@
-// Package rpc is the words of JSON-RPC 2.0 as version 5 speaks it: calls and their params in a text, and the replies to them.
+// Package rpc parses the JSON-RPC 2.0 calls of version 5 with their params, and writes the replies.
 package rpc
 
 import (
@@ -10,10 +10,11 @@ import (
 	"pushgate/internal/proto"
 )
 
-// maxDepth is how deep arrays and objects may stand in each other. It is what PHP writes at most, and little enough for any reader.
+// maxDepth is how deep arrays and objects may be nested. PHP writes no deeper ones, and any reader
+// can decode this much.
 const maxDepth = 512
 
-// Error is why a call has no result. What is wrong in particular stands in Data, if there is anything to tell.
+// Error is the error of a call. Data holds the details, and is empty if there are none.
 type Error struct {
 	Code    int
 	Message string
@@ -28,10 +29,10 @@ func (e *Error) Error() string {
 	return e.Message + ": " + e.Data
 }
 
-// With returns e with something to tell.
+// With returns a copy of e with details.
 func (e *Error) With(data string) *Error { return &Error{e.Code, e.Message, data} }
 
-// Is reports whether target is the same error, whatever either tells.
+// Is reports whether target is the same error, whatever the details are.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
@@ -48,26 +49,29 @@ var (
 
 // Call is one request.
 type Call struct {
-	ID     json.RawMessage // a number, a string or null, as it was written; nil if the caller wants no reply
+	// A number, a string or null, as it was written; nil if no reply is wanted.
+	ID     json.RawMessage
 	Method string
 	Params json.RawMessage // an object or an array; nil if there are none
-	Fault  *Error          // what stands in the place of the call is none; nothing else counts
+	// Set if this is not a valid call; of the other fields only ID counts then.
+	Fault *Error
 }
 
-// Batch is the calls of one text.
+// Batch holds the calls of one text.
 type Batch struct {
 	Calls []Call
-	list  bool // they stood in an array
+	list  bool // the calls were in an array
 }
 
-// Reply is what a call came to: an error, or else a result.
+// Reply is the outcome of a call: an error, or else a result.
 type Reply struct {
 	Result json.RawMessage // nil stands for an empty object
 	Fault  *Error
 }
 
-// Decode reads the calls of a text, at most limit. Replies among them, which a client sends to what was no question, and the text null
-// are passed over, so that there may be no calls at all. An error is about the whole text; see [Fault].
+// Decode parses the calls of a text, at most limit. It ignores replies, which clients send although
+// nothing was asked, and the text null. So a batch may have no calls at all. An error is about the
+// whole text; the answer to it is [Fault].
 func Decode(text []byte, limit int) (Batch, *Error) {
 	text = bytes.TrimSpace(text)
 	switch {
@@ -97,7 +101,7 @@ func Decode(text []byte, limit int) (Batch, *Error) {
 	return b, nil
 }
 
-// appendCall reads one element; a reply is not appended.
+// appendCall parses one element, and appends it unless it is a reply.
 func appendCall(calls []Call, text json.RawMessage) []Call {
 	o, ok := proto.ParseObject(text)
 	method := o.Get("method")
@@ -128,7 +132,7 @@ func isID(value json.RawMessage) bool {
 
 func isStructured(value json.RawMessage) bool { return value[0] == '{' || value[0] == '[' }
 
-// depth counts how deep arrays and objects stand in each other in a valid text.
+// depth returns how deep arrays and objects are nested in a valid text.
 func depth(text []byte) int {
 	deepest, now := 0, 0
 	for i := 0; i < len(text); i++ {
@@ -149,14 +153,14 @@ func depth(text []byte) int {
 	return deepest
 }
 
-// Append appends the replies to the calls of b, which come in the same order, and leaves out those that nobody asked for by an id.
-// If there are none, nothing is appended.
+// Append appends the replies to the calls of b, which are in the same order. It leaves out the
+// replies to calls without an id. If none is left, it appends nothing.
 func (b Batch) Append(text []byte, replies []Reply) []byte {
 	return b.append(text, replies, func(c Call) bool { return c.ID != nil })
 }
 
-// AppendAll appends the replies to all calls of b, with the id null where a call has none: PHP wants an answer to requests too that
-// by the specification want none.
+// AppendAll appends the replies to all calls of b, with the id null where a call has none. PHP
+// expects a reply to every call, although by the specification one without an id gets none.
 func (b Batch) AppendAll(text []byte, replies []Reply) []byte {
 	if len(b.Calls) == 0 {
 		return append(text, "[]"...)
@@ -185,7 +189,7 @@ func (b Batch) append(text []byte, replies []Reply, wanted func(Call) bool) []by
 	return text
 }
 
-// Fault returns the whole answer to a text that could not be read.
+// Fault returns the whole answer to a text that could not be parsed.
 func Fault(e *Error) []byte { return appendReply(nil, null, Reply{Fault: e}) }
 
 func appendReply(text []byte, id json.RawMessage, r Reply) []byte {

@@ -132,7 +132,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// FuzzDecode: never a panic, no more calls than allowed, and every answer is JSON-RPC with one reply to each call that has an id.
+// FuzzDecode: never a panic, no more calls than allowed, and every answer is JSON-RPC with one
+// reply to each call that has an id.
 func FuzzDecode(f *testing.F) {
 	for _, c := range vectors.Load(f).JSONRPC {
 		f.Add(c.Frame)
