@@ -1,7 +1,7 @@
-// Package channel is the names of streams: channel ids, the signed lists of them that clients send,
+// Package channel defines the names of streams: channel ids, the lists of them that clients send,
 // and the names that this service reserves.
 //
-// Nothing here takes a key: package sign makes and checks the signatures.
+// It parses signatures, but does not check them: package sign does, which has the keys.
 package channel
 
 import (
@@ -13,23 +13,23 @@ import (
 // IDLen is the length of a channel id on the wire, in characters.
 const IDLen = 32
 
-// ID names one stream of messages inside a portal. It is a comparable value. It can only be made by
-// checking a text, so it need not be checked again. The zero ID names no channel.
+// ID names one stream of messages inside a portal. It is comparable. Every ID has been checked when
+// it was made, so it need not be checked again. The zero ID names no channel.
 //
 // On the wire an ID is 32 lower-case hexadecimal digits; the first generation also allowed other
-// letters (see [Grammar]). A private id and its signature are enough to read the stream, so an ID
-// logs itself cut short.
+// letters (see [Grammar]). A private id and its signature are enough to read the stream, so only a
+// part of an ID is logged; see [ID.LogValue].
 type ID struct{ text [IDLen]byte }
 
-// Errors of parsing. They name no input: ids are secrets.
+// Errors of parsing. They do not quote the input, because ids are secrets.
 var (
 	ErrNoID      = errors.New("no channel id")
 	ErrMalformed = errors.New("malformed channel id")
 	ErrTooMany   = errors.New("too many channel ids")
 )
 
-// Parse reads one id of either generation, without public part and signature. [ID.String] returns
-// the same text again. It returns ErrMalformed for anything else.
+// Parse parses one id of either generation, without a public part or a signature. It returns
+// ErrMalformed for anything else. [ID.String] returns the text that was parsed.
 func Parse(s string) (ID, error) {
 	return Alphanumeric.parseID(s)
 }
@@ -51,7 +51,8 @@ func (id ID) Bytes() (b [IDLen / 2]byte, ok bool) {
 	return b, err == nil
 }
 
-// String returns the 32 characters of id as the wire has them, and the empty string for the zero ID.
+// String returns the 32 characters of id as they are on the wire, or the empty string for the zero
+// ID.
 func (id ID) String() string {
 	if id.IsZero() {
 		return ""

@@ -56,7 +56,7 @@ func TestID(t *testing.T) {
 	}
 }
 
-// TestAlphabet tries every byte, so that a range with a wrong end is seen.
+// TestAlphabet tries every byte, to find a range with a wrong end.
 func TestAlphabet(t *testing.T) {
 	const (
 		lowerHex = "0123456789abcdef"

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Grammar is a generation of the CHANNEL_ID grammar. Both separate parts by slashes, and one bad
-// part rejects a whole list.
+// Grammar is a generation of the CHANNEL_ID grammar. In both, slashes separate the parts of a list,
+// and one malformed part makes the whole list malformed.
 type Grammar uint8
 
 const (
@@ -22,15 +22,16 @@ const (
 	maxSignature = 128
 )
 
-// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature over
-// both.
+// Ref is one part of a channel list: a private id, perhaps with its public twin and a signature
+// over both.
 type Ref struct {
-	Private   ID     // zero only in what the wire does not write: a public id alone
-	Public    ID     // zero if the part has none
-	Signature string // hexadecimal digits as they were written, unchecked; empty if the part has none
+	Private ID // zero only for a public id alone, which is never on the wire
+	Public  ID // zero if the part has none
+	// Hexadecimal digits as they were written, unchecked; empty if the part has none.
+	Signature string
 }
 
-// LogValue returns the private id cut short: with the whole part, a reader of the log could read the
+// LogValue returns a part of the private id: with the whole Ref, a reader of the log could read the
 // stream.
 func (r Ref) LogValue() slog.Value { return r.Private.LogValue() }
 
@@ -43,8 +44,8 @@ func (r Ref) String() string {
 	return text
 }
 
-// Signed returns the bytes that a signature of r is over: "PRIVATE:PUBLIC", or the private id alone.
-// The caller may change them.
+// Signed returns the bytes that a signature of r is over: "PRIVATE:PUBLIC", or the private id
+// alone. The caller may change them.
 func (r Ref) Signed() []byte {
 	text := append(make([]byte, 0, 2*IDLen+1), r.Private.text[:]...)
 	if !r.Public.IsZero() {
@@ -53,8 +54,8 @@ func (r Ref) Signed() []byte {
 	return text
 }
 
-// ParseList reads a CHANNEL_ID value of at most limit parts. Signatures are parsed, not checked. It
-// returns ErrNoID for an empty value, ErrTooMany and ErrMalformed.
+// ParseList parses a CHANNEL_ID value of at most limit parts. It does not check signatures. It
+// returns ErrNoID for an empty value, ErrTooMany for more parts, and else ErrMalformed.
 func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
 	if s == "" {
 		return nil, ErrNoID
@@ -74,8 +75,8 @@ func (g Grammar) ParseList(s string, limit int) ([]Ref, error) {
 	return refs, nil
 }
 
-// IDs returns the channels that refs name, each once, in the order of the list: a private id is its
-// own channel, a public one has that of [ForPublic].
+// IDs returns the channels that refs name, each once, in the order of the list: a private id is
+// itself a channel, and a public id has the channel of [ForPublic].
 func IDs(refs []Ref) []ID {
 	ids := make([]ID, 0, len(refs))
 	seen := make(map[ID]struct{}, len(refs))

@@ -2,19 +2,20 @@ package channel
 
 import "encoding/base64"
 
-// Private and public ids are two name spaces: a portal gives its users' private ids to nobody else,
-// but a client may write to any public id that it has a signature for, and the two look alike. So
-// what is sent to a public id travels in a channel of its own, whose text begins with a character
-// that no grammar of the wire allows.
+// Private and public ids are two name spaces: a portal shows a user's private id to nobody else,
+// but a client may write to any public id that it has a signature for, and both look the same. So
+// messages to a public id have a channel of their own, whose text begins with a character that no
+// grammar of the wire allows.
 const (
-	publicMark   = '+'
-	publicDigits = IDLen - 22 // where the 16 bytes of the public id begin, as 22 characters of base64
+	publicMark = '+'
+	// Where the 16 bytes of the public id begin, as 22 characters of base64.
+	publicDigits = IDLen - 22
 )
 
 var publicText = base64.RawURLEncoding.Strict()
 
-// ForPublic returns the channel of what is sent to a public id. It is the zero ID if public is the
-// zero ID or has other letters than lower-case hexadecimal digits: no public id has.
+// ForPublic returns the channel of messages to a public id. It is the zero ID if public is the
+// zero ID or has other characters than lower-case hexadecimal digits, which no public id has.
 func ForPublic(public ID) (id ID) {
 	raw, ok := public.Bytes()
 	if !ok {

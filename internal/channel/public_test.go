@@ -8,8 +8,8 @@ import (
 	"pushgate/internal/channel"
 )
 
-// TestPublicChannel: a public id has a channel that no other id has, and that nobody can name on the
-// wire.
+// TestPublicChannel: a public id has a channel that no other id has, and that nobody can name on
+// the wire.
 func TestPublicChannel(t *testing.T) {
 	seen := map[channel.ID]bool{}
 	for _, raw := range [][16]byte{{}, {1}, {0xff, 15: 0xff}, {15: 1}} {

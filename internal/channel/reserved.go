@@ -2,8 +2,8 @@ package channel
 
 import "strconv"
 
-// Channels that this service names itself. Their text begins with a character that no grammar of the
-// wire allows, so nobody can subscribe or publish to one by writing its name.
+// Channels that this service names itself. Their text begins with a character that no grammar of
+// the wire allows, so nobody can subscribe or publish to one by writing its name.
 const (
 	reserved   = '@'
 	statusKind = 's'
@@ -14,8 +14,8 @@ const (
 // portals too.
 func ForUser(user int64) ID { return reservedID("", user) }
 
-// StatusOf returns the channel of the changes of a user's status, online or not. It is the zero ID if
-// user is not positive.
+// StatusOf returns the channel of the changes of a user's status, online or not. It is the zero ID
+// if user is not positive.
 func StatusOf(user int64) ID { return reservedID(string(statusKind), user) }
 
 func reservedID(kind string, user int64) (id ID) {
@@ -44,9 +44,9 @@ func (id ID) User() (user int64, ok bool) {
 	return user, err == nil && ForUser(user) == id
 }
 
-// Restore reads the text of an id that this service wrote itself: one of the wire's grammars, the
+// Restore parses the text of an id that this service wrote itself: an id as on the wire, the
 // channel of a public id, or a reserved name. It returns ErrMalformed for anything else. Input from
-// outside goes through [Parse].
+// outside must go through [Parse] instead.
 func Restore(s string) (ID, error) {
 	if len(s) == IDLen && s[0] == publicMark {
 		var id ID

@@ -23,7 +23,7 @@ func TestReservedChannels(t *testing.T) {
 			if _, ok := id.Bytes(); ok {
 				t.Errorf("%q has bytes", id)
 			}
-			// Whoever writes its name gets nothing: no grammar of the wire may ever read one.
+			// No grammar of the wire may accept the name, or clients could subscribe to it.
 			if got, err := channel.Parse(id.String()); err == nil {
 				t.Errorf("%q is a channel id of the wire: %v", id, got)
 			}

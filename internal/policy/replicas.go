@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// maxReplicas is how many replicas a rule may ask for.
+// maxReplicas is the largest number of replicas in a rule.
 const maxReplicas = 16
 
-// ReplicaRules is how many replicas must have a message before its sender gets the acknowledgement,
-// by its type. It is immutable; the zero value waits for none.
+// ReplicaRules say by message type how many replicas must have a message before its sender gets the
+// acknowledgement. They are immutable. With the zero value no message waits for a replica.
 type ReplicaRules struct{ rules rules[int] }
 
-// UnmarshalText reads rules like "im_message=1,im_*=0": comma-separated pairs of a message type and a
-// number from 0 to 16. A star at the end of a type stands for any rest. The first rule that matches
-// counts; a message that none matches waits for no replica.
+// UnmarshalText parses rules like "im_message=1,im_*=0": comma-separated pairs of a message type
+// and a number from 0 to 16. A star at the end of a type stands for any rest. The first rule that
+// matches counts; a message that none matches waits for no replica.
 func (r *ReplicaRules) UnmarshalText(text []byte) (err error) {
 	r.rules, err = parseRules(string(text), "TYPE=REPLICAS", func(text string) (int, error) {
 		n, err := strconv.Atoi(text)

@@ -1,5 +1,5 @@
-// Package policy says what applies to messages by their type: how long they live, and how many
-// replicas must have them.
+// Package policy holds rules by message type: how long messages live, and how many replicas must
+// have them.
 package policy
 
 import (

@@ -7,12 +7,12 @@ import (
 	"pushgate/internal/proto"
 )
 
-// TTLRules is how long messages live by their type. It is immutable. With the zero value everything
-// lives for [proto.MaxTTL].
+// TTLRules say by message type how long messages live. They are immutable. With the zero value
+// every message may live for [proto.MaxTTL].
 type TTLRules struct{ rules rules[time.Duration] }
 
-// UnmarshalText reads rules like "im_startWriting=2m,online_*=2m,*=24h": comma-separated pairs of a
-// message type and the longest life of such messages. A star at the end of a type stands for any
+// UnmarshalText parses rules like "im_startWriting=2m,online_*=2m,*=24h": comma-separated pairs of
+// a message type and the longest life of such messages. A star at the end of a type stands for any
 // rest. The first rule that matches counts; a message that none matches lives for [proto.MaxTTL]. A
 // life is at least a millisecond and at most proto.MaxTTL.
 func (r *TTLRules) UnmarshalText(text []byte) (err error) {
@@ -29,8 +29,8 @@ func (r *TTLRules) UnmarshalText(text []byte) (err error) {
 // String returns the rules in the form that UnmarshalText reads.
 func (r TTLRules) String() string { return r.rules.String() }
 
-// TTL returns the life of a message of type typ: expiry as its sender asked for it, at most what the
-// rules allow. An expiry of 0 or less means that the sender did not ask.
+// TTL returns the life of a message of type typ: expiry as its sender asked for it, at most what
+// the rules allow. An expiry of 0 or less means that the sender did not ask.
 func (r TTLRules) TTL(typ string, expiry time.Duration) time.Duration {
 	limit, ok := r.rules.find(typ)
 	if !ok {

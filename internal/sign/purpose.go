@@ -7,15 +7,17 @@ import (
 )
 
 // A portal signs texts of several kinds with one key and, but for tokens, one algorithm. Clients
-// hold the signatures of their own channel list, of public ids and of their token. What keeps those
-// from passing for the signature of a post is that no post has such a text as its body: all that
-// portals post begins with a brace, a bracket, or a tag of protobuf.
+// hold the signatures of their own channel list, of public ids and of their token. None of those
+// can be used as the signature of a post, because no post has such a text as its body: the bodies
+// of posts begin with a brace, a bracket, or a tag of protobuf. So [Signer.VerifyBody] refuses a
+// body of any of these forms.
 
-// publicTag begins what is signed for the right to write to a public id.
+// publicTag is the beginning of the text that is signed for the right to write to a public id.
 const publicTag = "public:"
 
-// signedForOther reports whether text is what a portal signs for another purpose than a post: a
-// list of channels, the right to write to a public id, a token, or a post with a time.
+// signedForOther reports whether text has the form of what a portal signs for other purposes than a
+// post without a time: a list of channels, the right to write to a public id, a token, or a post
+// with a time.
 func signedForOther(text []byte) bool {
 	ids, _ := bytes.CutPrefix(text, []byte(publicTag))
 	return isList(ids) || isToken(text) || hasTimedTag(text)

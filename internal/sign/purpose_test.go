@@ -6,8 +6,8 @@ import (
 )
 
 // TestBodyThatIsSignedForOtherPurposes: no text that a portal signs for a client, or to ask a
-// question, verifies as a body, in either generation of ids. What portals post does, and what only
-// resembles the former.
+// question, verifies as a body, in either generation of ids. What portals post does verify, and so
+// does what only resembles those texts.
 func TestBodyThatIsSignedForOtherPurposes(t *testing.T) {
 	signer := newSigner(t, "sha256", "a key")
 	signature := strings.Repeat("0f", 20)

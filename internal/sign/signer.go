@@ -58,7 +58,7 @@ func New(algorithm string, keys ...[]byte) (*Signer, error) {
 }
 
 // Sign returns ref with the signature of its portal: over "PRIVATE:PUBLIC", or over the private id
-// alone if it has no public one.
+// alone if there is no public one.
 func (s *Signer) Sign(ref channel.Ref) channel.Ref {
 	ref.Signature = hex.EncodeToString(s.mac(s.keys[0], ref.Signed()))
 	return ref
@@ -89,9 +89,9 @@ func (s *Signer) WellFormed(signature string) bool {
 }
 
 // VerifyQuestion reports whether signature, in lower-case hexadecimal digits, is that of a question
-// about the channels of a list, by any of the keys. It reports false for a text that has not the
-// form of a list. A portal signs a question about one channel as it signs the list of that channel
-// alone, so a client that may subscribe to it may ask about it too.
+// about the channels of a list, by any of the keys. It reports false for a text that does not have
+// the form of a list. A portal signs a question about one channel as it signs the list of that
+// channel alone, so a client that may subscribe to it may ask about it too.
 func (s *Signer) VerifyQuestion(list, signature string) bool {
 	return isList([]byte(list)) && s.verifyHex(signature, []byte(list))
 }
@@ -103,7 +103,7 @@ func (s *Signer) SignPublic(id channel.ID) []byte {
 }
 
 // VerifyPublic reports whether signature, a raw digest, is that of the right to write to the public
-// id by any of the keys. A signature that lets a client read the id is not: the signed texts differ.
+// id by any of the keys. A signature of the right to read is not accepted: the signed texts differ.
 func (s *Signer) VerifyPublic(id channel.ID, signature []byte) bool {
 	return s.verify(signature, publicSubject(id))
 }
@@ -116,8 +116,8 @@ func publicSubject(id channel.ID) []byte {
 // LogValue keeps the keys out of logs.
 func (s *Signer) LogValue() slog.Value { return slog.StringValue("redacted") }
 
-// verifyHex reports whether signature is that of message, whose parts follow one another with
-// nothing between them.
+// verifyHex reports whether signature is that of the parts of message, joined with nothing between
+// them.
 func (s *Signer) verifyHex(signature string, message ...[]byte) bool {
 	// hex.DecodeString would also take upper case, which no portal writes.
 	if !channel.Allows(channel.Hex, signature) {
@@ -132,7 +132,7 @@ func (s *Signer) verifyHex(signature string, message ...[]byte) bool {
 
 func (s *Signer) verify(given []byte, message ...[]byte) bool {
 	ok := false
-	for _, key := range s.keys { // all of them: the time it takes must not tell which key it was
+	for _, key := range s.keys { // all of them: the time must not depend on which key it was
 		if hmac.Equal(given, s.mac(key, message...)) {
 			ok = true
 		}

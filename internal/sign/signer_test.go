@@ -29,8 +29,7 @@ func TestLogsNoKey(t *testing.T) {
 	}
 }
 
-// FuzzSign: whatever list is accepted, a signature that its parts came with does not verify, and
-// ours does.
+// FuzzSign: for every list that is accepted, the signatures in it do not verify, and ours do.
 func FuzzSign(f *testing.F) {
 	v := vectors.Load(f)
 	for _, c := range v.Parsing.Generation1.Cases {

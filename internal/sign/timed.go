@@ -6,11 +6,12 @@ import (
 	"strconv"
 )
 
-// timedTag begins what is signed for a limited time. [Signer.VerifyBody] refuses a body that begins
-// so, and [Signer.VerifyQuestion] such a list, so neither kind of signature passes for the other.
+// timedTag is the beginning of the text that is signed for a limited time. [Signer.VerifyBody] and
+// [Signer.VerifyQuestion] refuse a text that begins with it, so no kind of signature can be used as
+// the other.
 const timedTag = "pushgate-timestamp:"
 
-// Post is what a signature with a time is over. Unlike a signature of a body alone, it also covers
+// Post is what a signature with a time covers. Unlike a signature of a body alone, it also covers
 // the channels that the body is for.
 type Post struct {
 	Time     int64  // unix seconds at which it was signed

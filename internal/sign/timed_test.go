@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestSignatureWithATime: it is over the time, the channels and the body, each of them apart, and is
-// not a signature of a body; nor is one of a body ever a signature with a time.
+// TestSignatureWithATime: the signature covers the time, the channels and the body, each
+// separately. It does not verify as a signature of a body, nor the reverse.
 func TestSignatureWithATime(t *testing.T) {
 	s, err := New("sha1", []byte("0123456789abcdef"), []byte("fedcba9876543210"))
 	if err != nil {
@@ -38,7 +38,7 @@ func TestSignatureWithATime(t *testing.T) {
 	}
 	whole := append(post.head(), post.Body...)
 	if s.SignBody(whole) != signature {
-		t.Fatal("the subject is not what this test believes")
+		t.Fatal("the signed text is not what this test expects")
 	}
 	if s.VerifyBody(whole, signature) {
 		t.Error("a signature with a time passes for one of a body")

@@ -15,7 +15,7 @@ import (
 // Token is what a client of version 5 sends instead of a list of signed ids: a JWT in which its
 // portal says who it is and what it may watch.
 type Token struct {
-	User     int64        // 0 if the token is for nobody in particular
+	User     int64        // 0 if the token names no user
 	Channels []channel.ID // each once
 	Expires  time.Time
 }
@@ -27,8 +27,8 @@ const (
 	lastYear         = 9999 // in which a token may expire; arithmetic on later times overflows
 )
 
-// ErrToken is wrapped by every error of [Signer.ParseToken]. No such error quotes the token, which is
-// a secret.
+// ErrToken is wrapped by every error of [Signer.ParseToken]. No such error quotes the token, which
+// is a secret.
 var ErrToken = errors.New("wrong token")
 
 // claims of a portal's token. The user is the subject, in decimal.
@@ -37,9 +37,9 @@ type claims struct {
 	Channels string `json:"chan,omitempty"` // unsigned ids with commas between them
 }
 
-// ParseToken reads a token that is signed by any of the keys, with HS256 whatever the signer's own
-// algorithm is, and has not expired at now. Its issuer must be issuer, unless that is empty, and it
-// must name a user or at least one channel. Every error wraps [ErrToken].
+// ParseToken parses a token. It must be signed by any of the keys with HS256, whatever the signer's
+// own algorithm is, and must not have expired at now. Its issuer must be issuer, unless that is
+// empty, and it must name a user or at least one channel. Every error wraps [ErrToken].
 func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) {
 	if len(token) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
@@ -115,8 +115,8 @@ func (c *claims) token() (t Token, err error) {
 	return t, nil
 }
 
-// SignToken returns the JWT of t as a portal makes it, with the first key. It is for tools and
-// tests: portals make their own.
+// SignToken returns the JWT of t as a portal makes it, with the first key. Only tools and tests use
+// it: portals make their own tokens.
 func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}

@@ -34,7 +34,8 @@ func forge(newHash func() hash.Hash, key, header, claims string) string {
 
 func TestTokens(t *testing.T) {
 	for _, c := range vectors.Load(t).JWTs {
-		for _, algorithm := range []string{"sha1", "md5", "sha512"} { // that of channel ids; no matter
+		// The algorithm of channel ids does not matter.
+		for _, algorithm := range []string{"sha1", "md5", "sha512"} {
 			signer := newSigner(t, algorithm, c.Key)
 			now := time.Unix(c.Claims.Issued, 0)
 			got, err := signer.ParseToken(c.Token, c.Claims.Issuer, now)
@@ -55,7 +56,8 @@ func TestTokens(t *testing.T) {
 				!testkit.Equal(again, got) {
 				t.Errorf("a token of our own: %v, %v", again, err)
 			}
-			for i := strings.LastIndexByte(c.Token, '.') + 1; i < len(c.Token)-1; i++ { // bits of the last letter do not count
+			// Not the last letter, of which some bits are unused.
+			for i := strings.LastIndexByte(c.Token, '.') + 1; i < len(c.Token)-1; i++ {
 				forged := c.Token[:i] + string("BA"[min(1, int(c.Token[i]^'B'))]) + c.Token[i+1:]
 				if forged == c.Token {
 					continue
@@ -132,7 +134,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 			t.Errorf("%s: returns %v beside the error", name, got)
 		}
 		if err != nil && (strings.Contains(err.Error(), "host") || strings.Contains(err.Error(), hexID)) {
-			t.Errorf("%s: the error tells of the token: %v", name, err)
+			t.Errorf("%s: the error quotes the token: %v", name, err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 	oldID   = "ABCdefGHIjklMNOpqrSTUvwxYZ012345" // of the first generation only
 )
 
-// anyNumber is a limit that no list of the vectors reaches.
+// anyNumber is more than any list of the vectors has.
 const anyNumber = 1000
 
 func TestSignatures(t *testing.T) {
@@ -68,8 +68,8 @@ func flip(digits string, i int) string {
 	return string(b)
 }
 
-// TestSignatureOfOtherKind: a signature over a public id alone, or over the private id of a pair, is
-// not one over the pair. Nor does one of the right digits but the wrong length verify.
+// TestSignatureOfOtherKind: a signature over a public id alone, or over the private id of a pair,
+// is not one over the pair. Nor does one of the right digits but the wrong length verify.
 func TestSignatureOfOtherKind(t *testing.T) {
 	signer := newSigner(t, "sha1", "a key")
 	pair, err := channel.Hex.ParseList(strings.Repeat("a", 32)+":"+strings.Repeat("b", 32), 1)
@@ -225,7 +225,8 @@ func subscribe(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref
 	return refs
 }
 
-// publishText is the rule of a text post: parts with a public id have a signature, others need none.
+// publishText is the rule of a text post: parts with a public id have a signature, others need
+// none.
 func publishText(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref {
 	if err != nil {
 		return nil
