@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkRead is one frame of a client, from the bytes to the payload without its mask.
+// BenchmarkRead measures one frame of a client, from its bytes to the unmasked payload.
 func BenchmarkRead(b *testing.B) {
 	for _, bench := range []struct {
 		name string

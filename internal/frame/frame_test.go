@@ -34,7 +34,7 @@ func masked(first byte, payload []byte) []byte {
 
 const final = 0x80
 
-// all reads everything, and writes down what it was.
+// all reads everything, and returns a description of it.
 func all(source io.Reader, buffer int) (story []string, err error) {
 	r := NewReader(bufio.NewReaderSize(source, buffer), func(opcode byte, payload []byte) error {
 		story = append(story, fmt.Sprintf("control %d %q", opcode, payload))
@@ -146,7 +146,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzReader: whatever comes, and in whatever pieces, the reader ends, and says the same.
+// FuzzReader: for any input the reader ends, with the same result in whatever pieces it arrives.
 func FuzzReader(f *testing.F) {
 	f.Add(join(masked(final|OpText, []byte("hello")), masked(final|OpPing, nil)), uint64(1))
 	f.Add(join(masked(OpBinary, make([]byte, 200)), masked(final|OpContinuation, make([]byte, 300))), uint64(2))

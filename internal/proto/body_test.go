@@ -14,7 +14,7 @@ import (
 
 const marker = "#!NGINXNM"
 
-// bodies are the awkward ones: seeds of the fuzz targets.
+// bodies are unusual bodies, seeds of the fuzz targets.
 var bodies = []string{
 	`{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`,
 	"{\n \"a\": 1,\r\n\t\"b\": [\n]}\n", "{\"a\":\"x\u2028y\u2029z\"}", `{"a":"#!NGINXNMS!#{}#!NGINXNME!#"}`, `{"a":"\\#!NGINXNME!#"}`,
@@ -76,7 +76,7 @@ func TestMessageType(t *testing.T) {
 	}
 }
 
-// FuzzCheckBody: what is passed on can harm no reader and means what was published.
+// FuzzCheckBody: an accepted body harms no reader, and means what was published.
 func FuzzCheckBody(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body))

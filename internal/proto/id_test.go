@@ -33,7 +33,7 @@ func TestIDOrder(t *testing.T) {
 	}
 }
 
-// FuzzParseID: 26 digits and nothing else, and they come back.
+// FuzzParseID: only 26 digits are accepted, and String returns the same ones.
 func FuzzParseID(f *testing.F) {
 	for _, c := range vectors.Load(f).MIDs {
 		f.Add(c.MID)

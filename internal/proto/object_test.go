@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// decodeObject is ParseObject by way of the library's decoder alone.
+// decodeObject does the same as ParseObject, with the library's decoder alone.
 func decodeObject(text []byte) (o Object, ok bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(text, &members) != nil || members == nil {
@@ -76,8 +76,8 @@ func FuzzParseObject(f *testing.F) {
 	f.Fuzz(checkObject)
 }
 
-// TestParseLargeObject: a client can send as many members as a frame holds, and must not keep a
-// processor busy by it.
+// TestParseLargeObject: a client can send as many members as fit into a frame. They must not keep a
+// processor busy.
 func TestParseLargeObject(t *testing.T) {
 	text := []byte{'{'}
 	for n := range 100_000 {

@@ -71,8 +71,7 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// FuzzObject: what is read means the same when it is written again, and is read exactly if it is an
-// object.
+// FuzzObject: exactly objects are accepted, and an object that is written again means the same.
 func FuzzObject(f *testing.F) {
 	for _, body := range bodies {
 		f.Add(body)

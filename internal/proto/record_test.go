@@ -14,7 +14,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// fields is what a record holds of a message.
+// fields are the parts of a message that its record holds.
 type fields struct {
 	ID        proto.ID
 	Receivers []string
@@ -83,7 +83,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestRecordLimits: what is damaged or beyond a limit is refused, whatever it says of its own size.
+// TestRecordLimits: a record that is damaged or beyond a limit is refused, whatever size it claims.
 func TestRecordLimits(t *testing.T) {
 	good := proto.AppendRecord(nil, message("", 2))
 	for n := range good {
@@ -120,7 +120,7 @@ func TestRecordLimits(t *testing.T) {
 	}
 	later := append([]byte{good[0], 1 << 7}, good[2:]...)
 	if _, err := proto.DecodeRecord(proto.ID{}, later); !errors.Is(err, proto.ErrRecord) {
-		t.Errorf("a flag that nobody knows: %v", err)
+		t.Errorf("an unknown flag: %v", err)
 	}
 	client := message("body", 1)
 	client.Sender = proto.Sender{Type: proto.SenderClient, ID: testkit.Channel(9)}
@@ -136,7 +136,7 @@ func TestRecordLimits(t *testing.T) {
 	}
 }
 
-// TestOldRecord: what an earlier build has stored is read as it was meant.
+// TestOldRecord: a record of an earlier build is decoded with its old meaning.
 func TestOldRecord(t *testing.T) {
 	old := "\x01\x00\xb9\xd7\xe1\xac\xd6\xc1\x98\x03\x80\xdd\xdb\x01\x0aim_message\x01\x01" + strings.Repeat("\x00", 15) + `{"a":1}`
 	m, err := proto.DecodeRecord(proto.ID{}, []byte(old))
@@ -145,8 +145,8 @@ func TestOldRecord(t *testing.T) {
 	}
 }
 
-// TestOldRecordOfAClient: what an earlier build has stored of a client names its receivers by plain
-// ids, and they are public ones. What is stored now is the same, for that build to read.
+// TestOldRecordOfAClient: in a record of an earlier build, the receivers of a client's message are
+// plain ids, which mean public ones. Records are still written so, for that build to read.
 func TestOldRecordOfAClient(t *testing.T) {
 	old := message("x", 1)
 	old.Receivers = append(old.Receivers, channel.ForUser(5))
@@ -185,7 +185,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// FuzzDecodeRecord: never a panic, and what is accepted is written back to mean the same.
+// FuzzDecodeRecord: no input panics, and an accepted record that is written again means the same.
 func FuzzDecodeRecord(f *testing.F) {
 	for i, body := range bodies {
 		f.Add(proto.AppendRecord(nil, message(body, i%3)))

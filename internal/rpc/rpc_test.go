@@ -132,8 +132,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// FuzzDecode: never a panic, no more calls than allowed, and every answer is JSON-RPC with one
-// reply to each call that has an id.
+// FuzzDecode: no input panics, there are no more calls than allowed, and every answer is JSON-RPC
+// with one reply to each call that has an id.
 func FuzzDecode(f *testing.F) {
 	for _, c := range vectors.Load(f).JSONRPC {
 		f.Add(c.Frame)

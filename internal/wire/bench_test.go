@@ -10,8 +10,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// BenchmarkForms is what a message costs in each form: the first time, which is once for a receiver
-// or for all, and then for each reader.
+// BenchmarkForms measures each form of a message: encoded the first time, and then from the cache,
+// as for every further reader.
 func BenchmarkForms(b *testing.B) {
 	receivers := []channel.ID{testkit.Channel(1)}
 	created := time.Unix(1795226210, 759e6)

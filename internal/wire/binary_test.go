@@ -102,7 +102,7 @@ func TestProtobufVectors(t *testing.T) {
 			if err := protobuf.Unmarshal(joined, &again); err != nil {
 				t.Fatal(err)
 			}
-			// A batch of one response with many messages comes as many responses with one.
+			// We send a batch of one response with many messages as many responses with one each.
 			if diff := testkit.Diff(outgoing(batch), outgoing(&again)); diff != "" {
 				t.Errorf("by hand:\n%s", diff)
 			}
@@ -158,8 +158,8 @@ func toPB(m *proto.Message) *pb.ResponseBatch {
 	}}}}
 }
 
-// TestBinaryIsWhatTheGeneratedCodeWrites has the sizes at which the form of a length changes, and
-// every field absent once.
+// TestBinaryIsWhatTheGeneratedCodeWrites tries the sizes at which the encoding of a length changes,
+// and leaves out every field once.
 func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
 	old := testkit.ParseChannel("ABCdefGHIjklMNOpqrSTUvwxYZ012345")
 	for _, size := range []int{0, 1, 40, 60, 70, 80, 100, 126, 127, 128, 200, 16300, 16383, 16384, 70000} {
@@ -185,7 +185,7 @@ func TestBinaryIsWhatTheGeneratedCodeWrites(t *testing.T) {
 	}
 }
 
-// TestSenderIsAlwaysThere: a reader looks into it without asking, and loses the rest of the frame
+// TestSenderIsAlwaysThere: clients use the sender without a check, and lose the rest of the frame
 // if there is none.
 func TestSenderIsAlwaysThere(t *testing.T) {
 	var batch pb.ResponseBatch
@@ -215,7 +215,7 @@ func TestBinaryIsMadeOnce(t *testing.T) {
 	}
 }
 
-// FuzzBinary: whatever the message, the frame is the generated code's.
+// FuzzBinary: for any message, the frame is the same as the generated code's.
 func FuzzBinary(f *testing.F) {
 	f.Add([]byte(`{"a":1}`), uint64(7), int64(60_000), uint8(1), true)
 	f.Add([]byte(nil), uint64(0), int64(0), uint8(0), false)

@@ -36,8 +36,8 @@ func (p *Packet) count(m *proto.Message) {
 const GapType = "pushgate_gap"
 
 const (
-	// PacketBytes is the size of a frame of several messages, about. It is in memory until the
-	// client has taken it.
+	// PacketBytes is about the largest size of a frame of several messages, in bytes. A frame stays
+	// in memory until the client has received it.
 	PacketBytes = 64 << 10
 	// keptBytes is the largest buffer that is pooled.
 	keptBytes = 2 * PacketBytes

@@ -17,7 +17,8 @@ type Frame struct {
 // WebSocket returns the whole frame, header and payload. It must not be changed.
 func (f *Frame) WebSocket() []byte { return f.bytes }
 
-// Payload returns what is in the frame: the whole answer of a long poll. It must not be changed.
+// Payload returns the frame without its header, which is also the whole answer of a long poll. It
+// must not be changed.
 func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
 
 // unsealed returns a buffer to which a payload of about size bytes is appended before it is sealed.

@@ -10,8 +10,8 @@ import (
 
 var alice = testkit.Channel(1)
 
-// A message that cannot be encoded is skipped: its readers would end, again whenever they come
-// back.
+// A message that cannot be encoded is skipped. Else it would end the connections of its readers,
+// each time they come back.
 func TestPanicOverOneMessage(t *testing.T) {
 	var recovered []string
 	pool := Pool{Panics: func(where string, _ any, _ []byte) { recovered = append(recovered, where) }}

@@ -8,7 +8,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// The markers of a text record. No body contains one: [proto.CheckBody] sees to it.
+// The markers of a text record. No body contains one, because [proto.CheckBody] refuses or escapes
+// them.
 const (
 	textBegin = "#!NGINXNMS!#"
 	textEnd   = "#!NGINXNME!#"
@@ -30,9 +31,9 @@ func appendText(b []byte, m *proto.Message, via int) []byte {
 	return append(b, "}"+textEnd...)
 }
 
-// appendHead appends the fields before the body, in the original's order, up to the last value,
-// whose closing quotation mark is left to the caller. Tag and time are those of the message's
-// creation.
+// appendHead appends the fields before the body, in the order of the original server. The caller
+// must append the closing quotation mark of the last value. The tag and the time say when the
+// message was created.
 func appendHead(b []byte, m *proto.Message, via int) []byte {
 	created := m.Created.UTC()
 	b = append(b, `{"id":`...)
@@ -61,5 +62,6 @@ func appendVia(b []byte, id channel.ID) []byte {
 	return b
 }
 
-// textID returns the sequence as JavaScript prints it, in which the original is written: a double.
+// textID returns the sequence rounded to a double, as the original server does, which is written in
+// JavaScript.
 func textID(sequence uint64) uint64 { return uint64(float64(sequence)) }

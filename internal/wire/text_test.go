@@ -42,7 +42,8 @@ func TestTextVia(t *testing.T) {
 	}
 }
 
-// TestTextConcurrently is for the race detector: sessions of one edge ask for a frame at once.
+// TestTextConcurrently is for the race detector: sessions of one edge ask for the same frame at the
+// same time.
 func TestTextConcurrently(t *testing.T) {
 	m := message(`{"a":1}`, 4)
 	want := make([]string, len(m.Receivers))
@@ -64,8 +65,8 @@ func TestTextConcurrently(t *testing.T) {
 // record is the clients' expression: its dot matches none of JavaScript's four line terminators.
 var record = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
 
-// FuzzTextFrame: what is framed, the clients' expression takes apart again, also when several
-// records stand in one frame.
+// FuzzTextFrame: the clients' expression finds what was framed, also with several records in one
+// frame.
 func FuzzTextFrame(f *testing.F) {
 	for _, body := range bodies {
 		f.Add([]byte(body), []byte(`{"b":2}`), uint64(1))
@@ -126,7 +127,7 @@ func message(body string, receivers int) *proto.Message {
 	return m
 }
 
-// bodies are awkward ones, seeds of the fuzz target.
+// bodies are unusual bodies, seeds of the fuzz target.
 var bodies = []string{
 	`{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`,
 	"{\n \"a\": 1,\r\n\t\"b\": [\n]}\n", "{\"a\":\"x\u2028y\u2029z\"}", `{"a":"#!NGINXNMS!#{}#!NGINXNME!#"}`, `{"a":"\\#!NGINXNME!#"}`,

@@ -28,8 +28,8 @@ type Codec struct {
 	Name        string // unique, for the successor of a process
 	Opcode      byte   // of its WebSocket frames (RFC 6455, 11.8)
 	ContentType string // of the answers of polls
-	Commands    bool   // what its clients send is a batch of requests of the binary dialect
-	Calls       bool   // what its clients send are calls of version 5
+	Commands    bool   // its clients send batches of requests of the binary dialect
+	Calls       bool   // its clients send calls of version 5
 
 	list   bool // several messages are an array; else their payloads follow one another
 	events bool // messages are server-sent events, and never one cached frame
@@ -65,7 +65,7 @@ var (
 
 func jsonFrame(m *proto.Message, r *Reader) *Frame { return JSONFrame(m, m.Via(r.Channels)) }
 
-// ByName returns the codec of WebSockets and polls that has a name; nil if none has.
+// ByName returns the codec of that name for WebSockets and polls, or nil if there is none.
 func ByName(name string) *Codec {
 	for _, c := range []*Codec{Text, Binary, JSON, RPC} {
 		if c.Name == name {
