@@ -68,6 +68,8 @@ func rules() []forbidden {
 	not("they meet in the log only, and run in different processes", "internal/publisher", "pushgate/internal/edge", "pushgate/internal/hub")
 	not("the log knows nothing of who uses it", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("notifications are the same whatever they say", "internal/store/pubsub", "net/http", "pushgate/internal/store", "pushgate/internal/proto",
+		"pushgate/internal/channel")
 	not("what a program is told has nothing to do with how it works", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
 	not("what measures a server has code of its own for what it sends and reads", "tools/load", "github.com/coder/websocket/...", redis)

@@ -21,6 +21,7 @@ import (
 	"pushgate/internal/contain"
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
+	"pushgate/internal/store/pubsub"
 )
 
 // How long the store keeps what it holds.
@@ -74,9 +75,6 @@ func (c Config) WithDefaults() Config {
 	if c.Damaged == nil {
 		c.Damaged = func(proto.ID, error) {}
 	}
-	if c.Heard == nil {
-		c.Heard = func(time.Duration) {}
-	}
 	return c
 }
 
@@ -89,9 +87,9 @@ func or[T int | time.Duration](field *T, value T) {
 // Store holds the logs of all portals in one Redis, and the statistics of processes. Its methods
 // may be called concurrently.
 type Store struct {
-	rdb   redis.UniversalClient // immutable
-	cfg   Config                // immutable
-	links *links                // immutable
+	rdb        redis.UniversalClient // immutable
+	cfg        Config                // immutable
+	subscriber *pubsub.Subscriber    // immutable
 
 	mu   sync.Mutex
 	logs map[string]*Log
@@ -102,7 +100,13 @@ type Store struct {
 // (redis.Options.ContextTimeoutEnabled), or Config.Timeout has no effect.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	cfg = cfg.WithDefaults()
-	return &Store{rdb: rdb, cfg: cfg, links: newLinks(rdb, cfg), logs: make(map[string]*Log)}
+	return &Store{rdb: rdb, cfg: cfg, subscriber: newSubscriber(rdb, cfg), logs: make(map[string]*Log)}
+}
+
+func newSubscriber(rdb redis.UniversalClient, cfg Config) *pubsub.Subscriber {
+	return pubsub.New(rdb, pubsub.Config{
+		Timeout: cfg.Timeout, Ping: cfg.Ping, Silence: cfg.Silence, Canary: cfg.Canary, Heard: cfg.Heard, Panics: cfg.Panics,
+	})
 }
 
 // Log returns the log of a portal, the same one at every call. The name must not contain braces,
@@ -113,9 +117,9 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + notifySuffix, seen: prefix + "seen",
+		l = &Log{rdb: s.rdb, cfg: s.cfg, subscriber: s.subscriber, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen",
 			append: appendScript}
-		if s.links.sharded {
+		if s.subscriber.Sharded() {
 			l.append = shardedScript
 		}
 		s.logs[portal] = l
@@ -126,10 +130,10 @@ func (s *Store) Log(portal string) *Log {
 // Log is one portal's log. Its methods may be called concurrently. None of them returns earlier
 // because its context is cancelled while Redis works for it; deadlines are respected.
 type Log struct {
-	rdb    redis.UniversalClient // immutable
-	cfg    Config                // immutable, with defaults
-	links  *links                // immutable
-	portal string                // immutable
+	rdb        redis.UniversalClient // immutable
+	cfg        Config                // immutable, with defaults
+	subscriber *pubsub.Subscriber    // immutable
+	portal     string                // immutable
 	// Immutable: a key, whose hash tag decides where all the portal's keys are.
 	head   string
 	topic  string // immutable
