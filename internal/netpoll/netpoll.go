@@ -64,10 +64,19 @@ func (s *Set) Close() {
 	}
 }
 
+// event is what wakes a connection that nobody reads.
+type event int
+
+const (
+	whenReadable event = iota // something has come, or the other end has hung up
+	whenHungUp
+)
+
 // The states of a connection.
 const (
 	reading int32 = iota // a goroutine reads, or is about to
 	resting              // none does; what changes this state starts one
+	watched              // none does; a hang-up calls onHangUp (see WatchHangUp)
 	claimed              // none of ours does: the connection belongs to the caller of Claim
 	closed               // for good; its goroutine gets an error from Read
 )
@@ -81,6 +90,8 @@ type Conn struct {
 	socket  syscall.RawConn     // of Conn; nil if it has no descriptor
 	writing sync.Mutex          // held until a write is complete
 	read    func() (again bool) // of the last Serve
+	// Of the last WatchHangUp; nil before the first.
+	onHangUp atomic.Pointer[func()]
 	// What is read before the socket; nil if there is nothing. Owned by the reader.
 	unread *bytes.Reader
 	state  atomic.Int32
@@ -246,19 +257,35 @@ func (c *Conn) run() {
 // connection is closed or nothing could wake it. Before rest returns true, the connection may have
 // been woken already, and be read by another goroutine.
 func (c *Conn) rest() bool {
+	c.state.CompareAndSwap(watched, reading)
 	if c.set.plain || c.unread != nil || !c.state.CompareAndSwap(reading, resting) {
 		return false
 	}
-	if c.armed() {
+	if c.armed(whenReadable) {
 		return true
 	}
 	// If the state has changed, Close has started a goroutine, or the connection has been claimed.
 	return !c.state.CompareAndSwap(resting, reading)
 }
 
-// armed arranges that wake is called when there is something to read, and reports false if that is
-// not possible.
-func (c *Conn) armed() bool {
+// WatchHangUp calls f once, in a goroutine of the set, when the other end has closed the connection
+// or its writing side, although what it has sent before is not read. It is for a connection whose
+// read function has reported false, and returns at once; the next Serve ends it. f may still be
+// called then, and is not called at all where connections do not rest, or after Close.
+//
+// Only the goroutine that may call Serve may call it, or the read function.
+func (c *Conn) WatchHangUp(f func()) {
+	if _, ok := c.Conn.(Notifier); ok || c.set.plain {
+		return
+	}
+	c.onHangUp.Store(&f)
+	if c.state.CompareAndSwap(reading, watched) && !c.armed(whenHungUp) {
+		c.state.CompareAndSwap(watched, reading)
+	}
+}
+
+// armed arranges that wake is called for an event, and reports false if that is not possible.
+func (c *Conn) armed(on event) bool {
 	if n, ok := c.Conn.(Notifier); ok {
 		n.NotifyReadable(c.wake)
 		return true
@@ -267,7 +294,7 @@ func (c *Conn) armed() bool {
 	if p == nil {
 		return false
 	}
-	if p.arm(c) != nil {
+	if p.arm(c, on) != nil {
 		p.forget(c) // a Close or a Claim at the same time may have let arm enter it and no further
 		return false
 	}
@@ -280,17 +307,20 @@ func (c *Conn) armed() bool {
 	return true
 }
 
-// wake starts reading c, if c rests.
+// wake starts reading c, if c rests, or calls onHangUp, if c is watched.
 func (c *Conn) wake() {
-	if c.state.CompareAndSwap(resting, reading) {
+	switch {
+	case c.state.CompareAndSwap(resting, reading):
 		c.set.start(c.run)
+	case c.state.CompareAndSwap(watched, reading):
+		c.set.start(*c.onHangUp.Load())
 	}
 }
 
 // Close closes the connection. If it rests, its read function is called once more.
 func (c *Conn) Close() error {
 	before := c.state.Swap(closed)
-	if before == reading || before == resting {
+	if before != claimed && before != closed {
 		c.set.open.Add(-1)
 	}
 	if p := c.set.poller.Load(); p != nil {

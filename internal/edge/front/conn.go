@@ -94,9 +94,7 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 		return nil, true
 	case c.phase == held:
 		if err != nil || !c.keepLocked(b) {
-			holder := c.holder
-			c.closeLocked()
-			holder.Gone()
+			c.leaveHolderLocked()
 			return nil, false
 		}
 		c.stopped = true
@@ -113,6 +111,12 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 func (c *Conn) next() (head []byte, rest bool) {
 	c.mu.Lock()
 	switch c.phase {
+	if c.phase == held && len(c.pending) > 0 {
+		c.mu.Unlock()
+		// Before stopped is set: from then on another goroutine may serve the connection.
+		c.net.WatchHangUp(c.hungUp)
+		c.mu.Lock()
+	}
 	case waiting:
 		return c.nextLocked(nil) // unlocks
 	case held:
@@ -128,6 +132,24 @@ func (c *Conn) next() (head []byte, rest bool) {
 }
 
 // nextLocked adds b to the pending bytes, and returns the whole head that they begin with, or
+// hungUp closes the connection if its request is held: the client that has hung up reads no answer.
+func (c *Conn) hungUp() {
+	defer c.server.config.Panics.Recover("head", c.abandon)
+	c.mu.Lock()
+	if c.phase != held {
+		c.mu.Unlock() // the next read or write notices it
+		return
+	}
+	c.leaveHolderLocked()
+}
+
+// leaveHolderLocked closes a held connection, tells its holder, and unlocks c.mu.
+func (c *Conn) leaveHolderLocked() {
+	holder := c.holder
+	c.closeLocked()
+	holder.Gone()
+}
+
 // whether the connection may rest. It unlocks c.mu.
 func (c *Conn) nextLocked(b []byte) (head []byte, rest bool) {
 	all := b
