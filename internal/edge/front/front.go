@@ -4,12 +4,11 @@
 // It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in
 // one of these states, from its accept to its close:
 //
-//	accept ──► waiting ──────────► handling ─── answer ──► waiting again, or closed
+//	accept ──► waiting ──────────► handling ─── answer ──► waiting again, or lingering ──► closed
 //	              │   a whole head    │
 //	              │                   ├─ Hold ────► held ── Answer ──► handling
 //	              │                   │               └─ the client hangs up ──► closed
-//	              │                   ├─ Hijack ──► owned by the hijacker, which closes it
-//	              │                   └─ refused ─► lingering ──► closed
+//	              │                   └─ Hijack ──► owned by the hijacker, which closes it
 //	              └─ a wrong head ────────────────► lingering
 //
 // A waiting or lingering connection is closed when its time is over. A connection in the states
@@ -43,7 +42,7 @@ const (
 	// MaxHead is how long a request head may be, in bytes.
 	MaxHead = 64 << 10
 
-	lingerTimeout = time.Second // for the client to read why it was refused
+	lingerTimeout = time.Second // for the client to read its last answer
 	leaveGrace    = time.Second // for the request of a new connection while the server leaves
 )
 

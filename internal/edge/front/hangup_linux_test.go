@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,9 +58,9 @@ func onTCP(t *testing.T, handler http.HandlerFunc, test func(dial func() *net.TC
 // itself one that was sent ahead.
 func TestHangUpAfterBytesSentAhead(t *testing.T) {
 	for name, hangUp := range map[string]func(*net.TCPConn){
-		"close":       func(c *net.TCPConn) { c.Close() },
-		"half close":  func(c *net.TCPConn) { c.CloseWrite() },
-		"reset":       func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+		"close":                   func(c *net.TCPConn) { c.Close() },
+		"half close":              func(c *net.TCPConn) { c.CloseWrite() },
+		"reset":                   func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
 		"of a request sent ahead": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,11 +70,7 @@ func TestHangUpAfterBytesSentAhead(t *testing.T) {
 				io.WriteString(client, request("/a"))
 				h := <-holders
 				io.WriteString(client, request("/b")+"G")
-				eventually(t, "the bytes are there", func() bool {
-					h.conn.mu.Lock()
-					defer h.conn.mu.Unlock()
-					return h.conn.stopped
-				})
+				stopped(t, h.conn)
 				if hangUp == nil { // while the second request is held, with a byte of the third
 					if err := h.answer("one"); err != nil {
 						t.Fatal(err)
@@ -98,12 +95,55 @@ func TestHangUpAfterBytesSentAhead(t *testing.T) {
 	}
 }
 
-// eventually waits until ok, which is sure to happen.
-func eventually(t *testing.T, what string, ok func() bool) {
+// TestLastAnswerIsReadAfterBytesSentAhead: a client that has sent more than was read reads the
+// answer, and then the end of the connection, rather than a reset.
+func TestLastAnswerIsReadAfterBytesSentAhead(t *testing.T) {
+	holding, holders := holding()
+	closing := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		echo(w, r)
+	}
+	for _, c := range []struct {
+		name    string
+		handler http.HandlerFunc
+		request string
+	}{
+		{"closed by the client", echo, request("/a", "Connection: close\r\n")},
+		{"closed by the handler", closing, request("/a")},
+		{"held", holding, request("/a", "Connection: close\r\n")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			onTCP(t, c.handler, func(dial func() *net.TCPConn) {
+				client := dial()
+				io.WriteString(client, c.request+strings.Repeat("x", 60_000))
+				if c.name == "held" {
+					h := <-holders
+					stopped(t, h.conn)
+					if err := h.answer("/a"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				answer, err := io.ReadAll(client)
+				if err != nil || !strings.HasSuffix(string(answer), "\r\n\r\n/a") {
+					t.Errorf("%q, %v", answer, err)
+				}
+			})
+		})
+	}
+}
+
+// stopped waits until nothing is read from c because of what its client has sent ahead.
+func stopped(t *testing.T, c *Conn) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		stopped := c.stopped
+		c.mu.Unlock()
+		if stopped {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
+			t.Fatal("never: the bytes are there")
 		}
 	}
 }
