@@ -50,7 +50,7 @@ func New(start func(func())) *Set { return &Set{start: start} }
 // NewPlain returns a set in which each connection always has a goroutine of its own.
 func NewPlain(start func(func())) *Set { return &Set{start: start, plain: true} }
 
-// Start runs f in a goroutine of s.
+// Start runs f in a goroutine of s, and returns at once.
 func (s *Set) Start(f func()) { s.start(f) }
 
 // Close makes the goroutines of s end when all connections have been closed. Connections do not
@@ -81,7 +81,8 @@ const (
 	closed               // for good; its goroutine gets an error from Read
 )
 
-// Conn is a connection of a set. All methods may be called concurrently. It must be closed by its
+// Conn is a connection of a set. Its methods may be called concurrently where they do not say
+// otherwise. It must be closed by its
 // own Close, not by that of the connection inside: the kernel drops a closed descriptor from the
 // set without an event, and the reader would never learn of it.
 type Conn struct {
@@ -110,11 +111,12 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 	return &Conn{Conn: conn, set: s, socket: descriptor(conn)}
 }
 
-// Unread has b read again, before what is in the socket. It is called by who reads, or before
-// Serve. b is not empty, and must not be changed afterwards.
+// Unread has b read again, before what is in the socket. Only the goroutine that reads may call it,
+// or the one that is about to call Serve. b is not empty, and must not be changed afterwards.
 func (c *Conn) Unread(b []byte) { c.unread = bytes.NewReader(b) }
 
-// Read implements [net.Conn].
+// Read implements [net.Conn]. Only one goroutine at a time may call it: the one in the read
+// function, or before Serve the connection's owner.
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.unread != nil {
 		n, _ := c.unread.Read(b)
@@ -139,7 +141,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// CloseWrite closes the writing side of the connection, if it can be closed by itself.
+// CloseWrite closes the writing side of the connection: the other end reads an end, and can still
+// write. It does nothing if the connection can only be closed as a whole.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

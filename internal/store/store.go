@@ -85,7 +85,7 @@ func or[T int | time.Duration](field *T, value T) {
 }
 
 // Store holds the logs of all portals in one Redis, and the statistics of processes. Its methods
-// may be called concurrently.
+// may be called concurrently. Their errors are as those of a [Log].
 type Store struct {
 	rdb        redis.UniversalClient // immutable
 	cfg        Config                // immutable
@@ -127,8 +127,10 @@ func (s *Store) Log(portal string) *Log {
 	return l
 }
 
-// Log is one portal's log. Its methods may be called concurrently. None of them returns earlier
-// because its context is cancelled while Redis works for it; deadlines are respected.
+// Log is one portal's log. Its methods may be called concurrently. None of them but Follow returns
+// earlier because its context is cancelled while Redis works for it; deadlines are respected. Their
+// errors say what failed and wrap the cause: a [redis.Error], which Redis has answered, or an error
+// of the network or of the context, after which what was asked may have been done all the same.
 type Log struct {
 	rdb        redis.UniversalClient // immutable
 	cfg        Config                // immutable, with defaults
@@ -146,10 +148,10 @@ type Log struct {
 	queue []*post  // posts that wait, in order of arrival; empty unless busy
 }
 
-// Head returns the id of the newest message of the portal, or the zero ID. known is the newest id
-// that the caller has from this log, or the zero ID; if the log is behind it, Redis has lost data,
-// and Head opens a new epoch, so that no id is assigned twice. Do not pass an id that a client
-// claims to know.
+// Head returns the id of the newest message of the portal, or the zero ID if there never was one.
+// known is the newest id that the caller has from this log, or the zero ID; if the log is behind
+// it, Redis has lost data, and Head opens a new epoch, so that no id is assigned twice. Do not pass
+// an id that a client claims to know.
 func (l *Log) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
 	text, err := run(ctx, l.rdb, headScript, l.head, cursor(known)).Text()
 	if err != nil {

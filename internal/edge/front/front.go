@@ -46,12 +46,14 @@ const (
 	leaveGrace    = time.Second // for the request of a new connection while the server leaves
 )
 
-// Config is what a [Server] is made of. Handler, Conns and Heartbeats are required.
+// Config is what a [Server] is made of. Handler, Conns and Heartbeats are required. The handler may
+// be called concurrently, for requests of different connections.
 type Config struct {
 	Handler    http.Handler
 	Conns      *netpoll.Set        // where connections rest
 	Heartbeats *netpoll.Heartbeats // ticks all connections that are neither hijacked nor closed
 
+	// These may be called concurrently.
 	Admit   func() bool      // reports whether there is room for one more connection; nil: always
 	Refused func(status int) // counts heads that no handler has seen; nil counts nothing
 	Panics  contain.Report   // of requests, whose connections are closed
@@ -68,7 +70,8 @@ type Server struct {
 	pending atomic.Int64 // bytes received and not used yet
 }
 
-// New makes a server.
+// New returns a server, which has no goroutine and nothing to close: its connections end by
+// themselves, by [Server.Leave] and [Conn.Leave], or by [Conn.Cut].
 func New(config Config) *Server {
 	if config.MaxPending == 0 {
 		config.MaxPending = 16 << 20
