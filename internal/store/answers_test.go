@@ -127,7 +127,7 @@ func TestMemoryRunsOut(t *testing.T) {
 		}
 		eventually(t, "notifications", func() bool { return len(r.Texts()) >= 7*done })
 		if got := len(r.Texts()); got != 7*done {
-			t.Errorf("notified of %d messages of %d appends", got, done)
+			t.Errorf("the follower got %d messages of %d appends", got, done)
 		}
 		if err := rdb.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 			t.Fatal(err)

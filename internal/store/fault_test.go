@@ -57,7 +57,7 @@ func TestFullRedisRefusesWhole(t *testing.T) {
 	}
 	eventually(t, "notification", func() bool { return len(r.Texts()) >= 2 })
 	if got := r.Texts(); !slices.Equal(got, []string{"a", "c"}) {
-		t.Errorf("notified of %q", got)
+		t.Errorf("the follower got %q", got)
 	}
 }
 

@@ -181,7 +181,7 @@ func TestSlowFollowerIsResynced(t *testing.T) {
 	close(s.gate)
 	eventually(t, "a resync", func() bool { return s.Resyncs() == 2 })
 	if n := len(s.Texts()); n >= 40 {
-		t.Errorf("notified of all %d: nothing was lost, so nothing was tested", n)
+		t.Errorf("got all %d: nothing was lost, so nothing was tested", n)
 	}
 	last := post(t, l, msg(time.Minute, "last", ch(1)))
 	eventually(t, "notification", func() bool { _, _, _, newest := s.State(); return newest == last })

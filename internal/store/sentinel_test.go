@@ -119,7 +119,7 @@ func TestFailoverThatLosesAcknowledgedWrites(t *testing.T) {
 	sentinel.Servers[0].Start()
 	page, err := edge.Log("default").History(t.Context(), nil, lost)
 	if err != nil || !page.Gap() {
-		t.Errorf("who saw what was lost is not told so: gap %v, %v", page.Gap(), err)
+		t.Errorf("no gap for a reader that saw what was lost: gap %v, %v", page.Gap(), err)
 	}
 	post(t, edge.Log("default"), msg(time.Hour, "last", ch(1)))
 	if resyncs, downs, up, _ := r.State(); resyncs < 2 || downs < 1 || !up {
