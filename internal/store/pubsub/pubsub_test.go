@@ -134,16 +134,6 @@ func (r *recorder) got() []string {
 	return slices.Clone(r.events)
 }
 
-// count returns how often an event has come.
-func (r *recorder) count(event string) (n int) {
-	for _, e := range r.got() {
-		if e == event {
-			n++
-		}
-	}
-	return n
-}
-
 // await waits for exactly these events.
 func (r *recorder) await(t testing.TB, want ...string) {
 	t.Helper()
