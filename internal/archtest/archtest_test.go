@@ -70,6 +70,8 @@ func rules() []forbidden {
 	not("they meet in the log only, and run in different processes", "internal/publisher", "pushgate/internal/edge", "pushgate/internal/hub")
 	not("the log must not depend on its users", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("notifications are the same whatever they say", "internal/store/pubsub", "net/http", "pushgate/internal/store", "pushgate/internal/proto",
+		"pushgate/internal/channel")
 	not("settings do not depend on what uses them", "internal/config", "pushgate/internal/store/...",
 		"pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/ops")
 	not("the load tool has its own protocol code, so that a bug in the server cannot hide", "tools/load", "github.com/coder/websocket/...", redis)

@@ -71,11 +71,12 @@ type Edge struct {
 // Publisher has the settings of a publisher. [LoadPublisher] returns it complete and within bounds.
 type Publisher struct {
 	Common
-	Listen string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program listens on: 'host:port' or 'unix:/path'"`
-	Allow  Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that may post without a signature; a unix socket counts as loopback"`
-	Window time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"require that signatures of posts and questions [contain a time](protocol.md#signatures-with-a-time) at most this far from now. PHP portals cannot do that; '0' leaves the choice to the sender"`
-	Signed bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"require a signature for every post, from every network"`
-	Hosts  Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses and 'localhost' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
+	Listen   string        `env:"LISTEN" envDefault:"127.0.0.1:9010" doc:"address that the program listens on: 'host:port' or 'unix:/path'"`
+	Allow    Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that may post without a signature; a unix socket counts as loopback"`
+	Window   time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"require that signatures of posts and questions [contain a time](protocol.md#signatures-with-a-time) at most this far from now. PHP portals cannot do that; '0' leaves the choice to the sender"`
+	Unproven int64         `env:"MAX_UNPROVEN_BYTES" envDefault:"67108864" doc:"most bytes of bodies that a publisher holds of posts from outside 'PUSHGATE_PUBLISH_ALLOW' before it has checked their signatures. Beyond it, it answers such posts 429 with 'Retry-After'"`
+	Signed   bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"require a signature for every post, from every network"`
+	Hosts    Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses and 'localhost' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
 }
 
 // LoadEdge reads the settings of an edge from an environment in the form of [os.Environ]. An error
@@ -112,6 +113,7 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	if p.Window != 0 {
 		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, maxWindow)
 	}
+	within(l, "MAX_UNPROVEN_BYTES", p.Unproven, 1<<20, 1<<40)
 	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err

@@ -149,6 +149,7 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_PUBLISH_ALLOW=localhost", `invalid network "localhost" (comma-separated networks such as 10.0.0.0/8,192.0.2.7)`},
 		{"PUSHGATE_PUBLISH_ALLOW=::ffff:0.0.0.0/0", "invalid network"},
 		{"PUSHGATE_SIGNATURE_WINDOW=100ms", "from 1s to 5m0s"},
+		{"PUSHGATE_MAX_UNPROVEN_BYTES=1000", "PUSHGATE_MAX_UNPROVEN_BYTES"},
 		{"PUSHGATE_PUBLISH_SIGNED=perhaps", "PUSHGATE_PUBLISH_SIGNED"},
 		{"PUSHGATE_LISTEN=x", "PUSHGATE_LISTEN"},
 	} {

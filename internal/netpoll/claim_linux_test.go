@@ -37,7 +37,7 @@ func TestClaim(t *testing.T) {
 		if !ok || conn != server {
 			t.Fatal("not claimed")
 		}
-		if err := poller.control(syscall.EPOLL_CTL_MOD, at); !errors.Is(err, syscall.ENOENT) {
+		if err := poller.control(syscall.EPOLL_CTL_MOD, at, 0); !errors.Is(err, syscall.ENOENT) {
 			t.Errorf("the kernel still watches it: %v", err)
 		}
 		if _, ok := p.Claim(); ok {

@@ -106,22 +106,26 @@ func (p *poller) find(events []syscall.EpollEvent, ready []*Conn) []*Conn {
 	return ready
 }
 
-// arm arranges that c is woken once, by the next event on its socket, or at once if there is
-// something to read already. It is called by one goroutine at a time.
-func (p *poller) arm(c *Conn) error {
+// arm arranges that c is woken once, by the next such event on its socket, or at once if there has
+// been one already. It is called by one goroutine at a time.
+func (p *poller) arm(c *Conn, on event) error {
+	events := uint32(syscall.EPOLLRDHUP | syscall.EPOLLONESHOT) // besides EPOLLHUP and EPOLLERR
+	if on == whenReadable {
+		events |= syscall.EPOLLIN
+	}
 	var err error
 	controlled := c.socket.Control(func(fd uintptr) { // which is not closed meanwhile
 		at, op := p.enter(c, int32(fd))
-		err = p.control(op, at)
+		err = p.control(op, at, events)
 	})
 	return errors.Join(controlled, err)
 }
 
 // control calls epoll_ctl. The data of an event is 64 bits; package syscall calls the upper half
 // Pad.
-func (p *poller) control(op int, at place) error {
+func (p *poller) control(op int, at place, events uint32) error {
 	var err error
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: at.fd, Pad: int32(at.generation)}
+	event := syscall.EpollEvent{Events: events, Fd: at.fd, Pad: int32(at.generation)}
 	controlled := p.raw.Control(func(fd uintptr) { err = syscall.EpollCtl(int(fd), op, int(at.fd), &event) })
 	return errors.Join(controlled, err)
 }
@@ -149,7 +153,7 @@ func (p *poller) enter(c *Conn, fd int32) (at place, op int) {
 func (p *poller) release(c *Conn) {
 	if was := p.forget(c); was.generation != 0 {
 		// An error says that it is closed, and so has been removed.
-		_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, was) })
+		_ = c.socket.Control(func(uintptr) { _ = p.control(syscall.EPOLL_CTL_DEL, was, 0) })
 	}
 }
 

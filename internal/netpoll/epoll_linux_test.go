@@ -147,7 +147,7 @@ func TestArmedAfterClose(t *testing.T) {
 	defer client.Close()
 	c := s.Hold(server)
 	c.state.Store(closed) // Close has come as far as this
-	c.armed()
+	c.armed(whenReadable)
 	p := s.poller.Load()
 	p.mu.Lock()
 	if p.conns[c.place.fd] != nil {

@@ -49,7 +49,8 @@ func (h *Heartbeats) Interval() time.Duration { return h.interval }
 // RandomSlot returns a slot for [Heartbeats.Add].
 func RandomSlot() int { return rand.IntN(heartbeatSlots) }
 
-// Add puts m into a slot. After [Heartbeats.Close], m is cut before Add returns.
+// Add puts m, which is not a member yet, into a slot from [RandomSlot]. After [Heartbeats.Close], m
+// is cut before Add returns.
 func (h *Heartbeats) Add(m Member, slot int) {
 	h.mu.Lock()
 	h.slots[slot][m] = struct{}{}
@@ -60,7 +61,8 @@ func (h *Heartbeats) Add(m Member, slot int) {
 	}
 }
 
-// Remove takes m out. A tick that has begun may still call it. A second call does nothing.
+// Remove takes m out of the slot to which it was added. A tick that has begun may still call it. A
+// second call does nothing.
 func (h *Heartbeats) Remove(m Member, slot int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +82,7 @@ func (h *Heartbeats) Members() []Member {
 	return all
 }
 
-// Close cuts all members, and every later one when it is added.
+// Close cuts all members, and every later one when it is added. It does not end Run.
 func (h *Heartbeats) Close() {
 	h.mu.Lock()
 	h.closed = true

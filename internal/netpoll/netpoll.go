@@ -50,7 +50,7 @@ func New(start func(func())) *Set { return &Set{start: start} }
 // NewPlain returns a set in which each connection always has a goroutine of its own.
 func NewPlain(start func(func())) *Set { return &Set{start: start, plain: true} }
 
-// Start runs f in a goroutine of s.
+// Start runs f in a goroutine of s, and returns at once.
 func (s *Set) Start(f func()) { s.start(f) }
 
 // Close makes the goroutines of s end when all connections have been closed. Connections do not
@@ -64,15 +64,25 @@ func (s *Set) Close() {
 	}
 }
 
+// event is what wakes a connection that nobody reads.
+type event int
+
+const (
+	whenReadable event = iota // something has come, or the other end has hung up
+	whenHungUp
+)
+
 // The states of a connection.
 const (
 	reading int32 = iota // a goroutine reads, or is about to
 	resting              // none does; what changes this state starts one
+	watched              // none does; a hang-up calls onHangUp (see WatchHangUp)
 	claimed              // none of ours does: the connection belongs to the caller of Claim
 	closed               // for good; its goroutine gets an error from Read
 )
 
-// Conn is a connection of a set. All methods may be called concurrently. It must be closed by its
+// Conn is a connection of a set. Its methods may be called concurrently where they do not say
+// otherwise. It must be closed by its
 // own Close, not by that of the connection inside: the kernel drops a closed descriptor from the
 // set without an event, and the reader would never learn of it.
 type Conn struct {
@@ -81,6 +91,8 @@ type Conn struct {
 	socket  syscall.RawConn     // of Conn; nil if it has no descriptor
 	writing sync.Mutex          // held until a write is complete
 	read    func() (again bool) // of the last Serve
+	// Of the last WatchHangUp; nil before the first.
+	onHangUp atomic.Pointer[func()]
 	// What is read before the socket; nil if there is nothing. Owned by the reader.
 	unread *bytes.Reader
 	state  atomic.Int32
@@ -103,7 +115,8 @@ func (s *Set) Hold(conn net.Conn) *Conn {
 // call it, or anybody before Serve. b must not be empty, and must not be changed afterwards.
 func (c *Conn) Unread(b []byte) { c.unread = bytes.NewReader(b) }
 
-// Read implements [net.Conn].
+// Read implements [net.Conn]. Only one goroutine at a time may call it: the one in the read
+// function, or before Serve the connection's owner.
 func (c *Conn) Read(b []byte) (int, error) {
 	if c.unread != nil {
 		n, _ := c.unread.Read(b)
@@ -128,7 +141,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// CloseWrite closes the writing side of the connection, if it can be closed by itself.
+// CloseWrite closes the writing side of the connection: the other end reads an end, and can still
+// write. It does nothing if the connection can only be closed as a whole.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -246,19 +260,35 @@ func (c *Conn) run() {
 // connection is closed or nothing could wake it. Before rest returns true, the connection may have
 // been woken already, and be read by another goroutine.
 func (c *Conn) rest() bool {
+	c.state.CompareAndSwap(watched, reading)
 	if c.set.plain || c.unread != nil || !c.state.CompareAndSwap(reading, resting) {
 		return false
 	}
-	if c.armed() {
+	if c.armed(whenReadable) {
 		return true
 	}
 	// If the state has changed, Close has started a goroutine, or the connection has been claimed.
 	return !c.state.CompareAndSwap(resting, reading)
 }
 
-// armed arranges that wake is called when there is something to read, and reports false if that is
-// not possible.
-func (c *Conn) armed() bool {
+// WatchHangUp calls f once, in a goroutine of the set, when the other end has closed the connection
+// or its writing side, although what it has sent before is not read. It is for a connection whose
+// read function has reported false, and returns at once; the next Serve ends it. f may still be
+// called then, and is not called at all where connections do not rest, or after Close.
+//
+// Only the goroutine that may call Serve may call it, or the read function.
+func (c *Conn) WatchHangUp(f func()) {
+	if _, ok := c.Conn.(Notifier); ok || c.set.plain {
+		return
+	}
+	c.onHangUp.Store(&f)
+	if c.state.CompareAndSwap(reading, watched) && !c.armed(whenHungUp) {
+		c.state.CompareAndSwap(watched, reading)
+	}
+}
+
+// armed arranges that wake is called for an event, and reports false if that is not possible.
+func (c *Conn) armed(on event) bool {
 	if n, ok := c.Conn.(Notifier); ok {
 		n.NotifyReadable(c.wake)
 		return true
@@ -267,7 +297,7 @@ func (c *Conn) armed() bool {
 	if p == nil {
 		return false
 	}
-	if p.arm(c) != nil {
+	if p.arm(c, on) != nil {
 		p.forget(c) // a Close or a Claim at the same time may have let arm enter it and no further
 		return false
 	}
@@ -280,17 +310,20 @@ func (c *Conn) armed() bool {
 	return true
 }
 
-// wake starts reading c, if c rests.
+// wake starts reading c, if c rests, or calls onHangUp, if c is watched.
 func (c *Conn) wake() {
-	if c.state.CompareAndSwap(resting, reading) {
+	switch {
+	case c.state.CompareAndSwap(resting, reading):
 		c.set.start(c.run)
+	case c.state.CompareAndSwap(watched, reading):
+		c.set.start(*c.onHangUp.Load())
 	}
 }
 
 // Close closes the connection. If it rests, its read function is called once more.
 func (c *Conn) Close() error {
 	before := c.state.Swap(closed)
-	if before == reading || before == resting {
+	if before != claimed && before != closed {
 		c.set.open.Add(-1)
 	}
 	if p := c.set.poller.Load(); p != nil {

@@ -20,6 +20,6 @@ func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 
 func (*poller) close()                   {}
 func (*poller) run()                     {}
-func (*poller) arm(*Conn) error          { return errors.ErrUnsupported }
+func (*poller) arm(*Conn, event) error   { return errors.ErrUnsupported }
 func (*poller) forget(*Conn) (was place) { return place{} }
 func (*poller) release(*Conn)            {}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -76,4 +78,21 @@ func TestClientsAreHeldToTheLimitsOfTheirPortal(t *testing.T) {
 	if n := w.edge.metric(t, "pushgate_connections", "websocket"); n != 2 {
 		t.Errorf("%v connections are left of 2", n)
 	}
+}
+
+// TestUnprovenBodiesHaveTheLimitOfTheEnvironment: a body that stops takes all the memory that there
+// is for bodies without a checked signature, and the next one is refused.
+func TestUnprovenBodiesHaveTheLimitOfTheEnvironment(t *testing.T) {
+	w := start(t, onePortal(personalKey), "PUSHGATE_MAX_UNPROVEN_BYTES=1048576")
+	path := "/pub/?CHANNEL_ID=" + madeUp(1).String() + "&signature=" + strings.Repeat("0", 40)
+	const size = 1 << 20
+	conn, err := net.Dial("tcp", w.publisher.addr)
+	w.must(err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nX-Real-Ip: 192.0.2.1\r\nContent-Length: %d\r\n\r\n%s", path, size, strings.Repeat("x", size-1))
+	w.must(err)
+	testkit.Eventually(w.t, "too many", func() bool {
+		status, _ := w.do("POST", w.publisher.addr, path, strings.Repeat("x", size/2), "X-Real-Ip", "192.0.2.1")
+		return status == http.StatusTooManyRequests
+	})
 }

@@ -221,5 +221,6 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 
 		MaxPosts:      int64(cfg.MaxPosts),
 		MaxPostsBytes: cfg.MaxPostsBytes,
+		MaxUnproven:   cfg.Unproven,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry), nil
 }

@@ -139,7 +139,7 @@ func TestClusterWithACL(t *testing.T) {
 	for _, portal := range []string{"a", "b", "c"} {
 		r := recorder(t, s.Log(portal))
 		post(t, s.Log(portal), msg(time.Hour, portal, ch(1)))
-		eventually(t, "a notification", func() bool { return len(r.Texts()) == 1 })
+		testkit.Eventually(t, "a notification", func() bool { return len(r.Texts()) == 1 })
 	}
 }
 

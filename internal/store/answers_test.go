@@ -14,6 +14,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -50,7 +51,7 @@ func TestAnswersOfASickRedis(t *testing.T) {
 				reload.Go(func() { _, _ = server.Do("DEBUG", "RELOAD") })
 			}
 			var failed []string
-			eventually(t, "a failure", func() bool {
+			testkit.Eventually(t, "a failure", func() bool {
 				began := time.Now()
 				_, err := l.Append(t.Context(), msg(time.Hour, "a", ch(1)), msg(time.Hour, "b", ch(2), ch(1)), msg(0, "t", ch(1)))
 				if took := time.Since(began); took > timeout+3*time.Second {
@@ -68,7 +69,7 @@ func TestAnswersOfASickRedis(t *testing.T) {
 				}
 			}
 			var last proto.ID
-			eventually(t, "appends again", func() bool {
+			testkit.Eventually(t, "appends again", func() bool {
 				receipts, err := l.Append(context.Background(), msg(time.Hour, "last", ch(1)))
 				if err == nil {
 					last = receipts[0].ID
@@ -78,7 +79,7 @@ func TestAnswersOfASickRedis(t *testing.T) {
 			if !last.After(first) {
 				t.Errorf("%v after %v", last, first)
 			}
-			eventually(t, "the follower again", func() bool { _, _, up, newest := r.State(); return up && !last.After(newest) })
+			testkit.Eventually(t, "the follower again", func() bool { _, _, up, newest := r.State(); return up && !last.After(newest) })
 			all := held(t, l, ch(1))
 			as, bs := slices.DeleteFunc(slices.Clone(all), func(s string) bool { return s != "a" }), held(t, l, ch(2))
 			if len(as) != len(bs) || all[0] != "first" || c.answer != "" && c.answer != "LOADING" && len(bs) > 0 {
@@ -125,9 +126,9 @@ func TestMemoryRunsOut(t *testing.T) {
 		if got := len(held(t, l, ch(0))); got != 7*done {
 			t.Errorf("%d messages of %d appends", got, done)
 		}
-		eventually(t, "notifications", func() bool { return len(r.Texts()) >= 7*done })
+		testkit.Eventually(t, "notifications", func() bool { return len(r.Texts()) >= 7*done })
 		if got := len(r.Texts()); got != 7*done {
-			t.Errorf("notified of %d messages of %d appends", got, done)
+			t.Errorf("the follower got %d messages of %d appends", got, done)
 		}
 		if err := rdb.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
@@ -24,7 +25,7 @@ func eachMaster(t testing.TB, rdb redis.UniversalClient, do func(ctx context.Con
 }
 
 // proxied makes a client of a cluster that reaches each node by a proxy, whatever address the
-// cluster tells.
+// cluster reports.
 func proxied(t testing.TB, cluster *storetest.Cluster) (redis.UniversalClient, []*faulty.Proxy) {
 	t.Helper()
 	ways := make(map[string]string)
@@ -84,16 +85,16 @@ func TestPortalsSpreadOverACluster(t *testing.T) {
 		follow(t, logs.Log(fmt.Sprint(i)), recorders[i])
 	}
 	for i, r := range recorders {
-		eventually(t, "a resync", func() bool { return r.Resyncs() == 1 })
+		testkit.Eventually(t, "a resync", func() bool { return r.Resyncs() == 1 })
 		post(t, logs.Log(fmt.Sprint(i)), msg(time.Hour, fmt.Sprint(i), ch(1)))
 		if got := held(t, logs.Log(fmt.Sprint(i)), ch(1)); !slices.Equal(got, []string{fmt.Sprint(i)}) {
 			t.Errorf("portal %d holds %q", i, got)
 		}
 	}
 	for i, r := range recorders {
-		eventually(t, "a notification", func() bool { return len(r.Texts()) == 1 })
+		testkit.Eventually(t, "a notification", func() bool { return len(r.Texts()) == 1 })
 		if got := r.Texts(); got[0] != fmt.Sprint(i) {
-			t.Errorf("portal %d was notified of %q", i, got)
+			t.Errorf("portal %d got %q", i, got)
 		}
 	}
 	for i, node := range cluster.Nodes {
@@ -114,9 +115,9 @@ func TestPortalMovesToAnotherNode(t *testing.T) {
 	r, other := recorder(t, moving), recorder(t, staying)
 	for i, node := range []int{0, 1, 2, 0} {
 		cluster.Move("pg:{a}:head", cluster.Nodes[node])
-		eventually(t, "a follower follows", func() bool {
-			// Before the follower has moved, nobody hears a message; it is in the log, of which the
-			// resync tells.
+		testkit.Eventually(t, "a follower follows", func() bool {
+			// Before the follower has moved, nobody hears a message; it is in the log, which the
+			// resync covers.
 			receipts, err := moving.Append(t.Context(), msg(time.Second, fmt.Sprint(i), ch(1)))
 			if err != nil { // on a busy machine the client may not have found it yet
 				return false
@@ -133,9 +134,9 @@ func TestPortalMovesToAnotherNode(t *testing.T) {
 		eachMaster(t, rdb, func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() })
 	}
 	post(t, staying, msg(time.Minute, "x", ch(1)))
-	eventually(t, "a notification", func() bool { return len(other.Texts()) == 1 })
+	testkit.Eventually(t, "a notification", func() bool { return len(other.Texts()) == 1 })
 	if _, downs, up, _ := other.State(); downs > 0 || !up {
-		t.Errorf("who did not move: up %v, %d downs", up, downs)
+		t.Errorf("a follower that did not move: up %v, %d downs", up, downs)
 	}
 }
 

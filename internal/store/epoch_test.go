@@ -8,6 +8,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -17,8 +18,8 @@ func portal(t testing.TB, server *storetest.Redis) *store.Log {
 	return store.New(open(t, server.URL()), store.Config{}).Log("default")
 }
 
-// owed returns what a reader with a cursor gets, and whether it is told of a gap.
-func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, told bool) {
+// owed returns what a reader with a cursor gets, and whether a gap is reported to it.
+func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, gap bool) {
 	t.Helper()
 	page, err := l.History(t.Context(), []channel.ID{ch(1)}, after)
 	if err != nil {
@@ -30,17 +31,17 @@ func owed(t testing.TB, l *store.Log, after proto.ID) (texts []string, told bool
 	return texts, page.Gap()
 }
 
-// TestReplicaThatHasAll: ids begin anew, and nobody is told of a gap.
+// TestReplicaThatHasAll: ids begin anew, and no gap is reported.
 func TestReplicaThatHasAll(t *testing.T) {
 	master := storetest.StartRedis(t)
 	replica := master.AddReplica()
 	l := portal(t, master)
 	first, last := post(t, l, msg(time.Hour, "a", ch(1))), post(t, l, msg(time.Hour, "b", ch(1)))
 	next := portal(t, replica)
-	eventually(t, "the replica has all", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == last })
+	testkit.Eventually(t, "the replica has all", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == last })
 	replica.Must("REPLICAOF", "NO", "ONE")
 	if head, err := next.Head(t.Context(), proto.ID{}); err != nil || head != last {
-		t.Errorf("who knows nothing moved the head to %v, %v", head, err)
+		t.Errorf("a caller that knows nothing moved the head to %v, %v", head, err)
 	}
 	head, err := next.Head(t.Context(), last)
 	if err != nil || head.Epoch <= last.Epoch {
@@ -56,19 +57,19 @@ func TestReplicaThatHasAll(t *testing.T) {
 	for _, test := range []struct {
 		after proto.ID
 		want  []string
-		told  bool
+		gap   bool
 	}{{first, []string{"b", "c"}, false}, {last, []string{"c"}, false}, {head, []string{"c"}, false},
 		// A caller that knows more knows an id that is lost.
 		{proto.ID{Epoch: last.Epoch, Sequence: last.Sequence + 1}, []string{"c"}, true}} {
-		if texts, told := owed(t, next, test.after); !slices.Equal(texts, test.want) || told != test.told {
-			t.Errorf("after %v: %q, told %v", test.after, texts, told)
+		if texts, gap := owed(t, next, test.after); !slices.Equal(texts, test.want) || gap != test.gap {
+			t.Errorf("after %v: %q, gap %v", test.after, texts, gap)
 		}
 	}
 }
 
-// TestReplicaThatLacksIDs: those that are lost are not assigned again even to a caller that knows
-// nothing of them, and once a caller comes that does, all readers are told, also those who have
-// been given what came since.
+// TestReplicaThatLacksIDs: lost ids are not assigned again, even for a caller that knows nothing of
+// them. Once a caller comes that does, the gap is reported to all readers, also to those that have
+// read what came since.
 func TestReplicaThatLacksIDs(t *testing.T) {
 	for _, knower := range []string{"publisher", "edge"} {
 		t.Run(knower, func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			l := portal(t, master)
 			left := post(t, l, msg(time.Hour, "a", ch(1)))
 			next := portal(t, replica)
-			eventually(t, "the replica has it", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == left })
+			testkit.Eventually(t, "the replica has it", func() bool { head, err := next.Head(t.Context(), proto.ID{}); return err == nil && head == left })
 			replica.Must("REPLICAOF", "127.0.0.1", "1")
 			gone := post(t, l, msg(time.Hour, "gone", ch(1)))
 			replica.Must("REPLICAOF", "NO", "ONE")
@@ -85,13 +86,13 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			edge := recorder(t, portal(t, replica)) // which knows nothing of it
 			id := post(t, next, msg(time.Hour, "b", ch(1)))
 			if id.Epoch <= gone.Epoch {
-				t.Errorf("%v was given after %v, which others know", id, gone)
+				t.Errorf("%v was assigned after %v, which others know", id, gone)
 			}
-			if texts, told := owed(t, next, gone); !slices.Equal(texts, []string{"b"}) || !told {
-				t.Errorf("who has what is lost: %q, told %v", texts, told)
+			if texts, gap := owed(t, next, gone); !slices.Equal(texts, []string{"b"}) || !gap {
+				t.Errorf("a reader that has what is lost: %q, gap %v", texts, gap)
 			}
-			if _, told := owed(t, next, left); told {
-				t.Error("told of a loss of which nobody knows")
+			if _, gap := owed(t, next, left); gap {
+				t.Error("a gap of which nobody knows")
 			}
 			knows := portal(t, replica)
 			if head, err := knows.Head(t.Context(), gone); err != nil || head.Epoch <= id.Epoch {
@@ -106,37 +107,37 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 			}
 			last := post(t, next, msg(time.Hour, "d", ch(1)))
 			for _, after := range []proto.ID{left, gone, id} {
-				if _, told := owed(t, next, after); !told {
-					t.Errorf("a reader at %v is not told", after)
+				if _, gap := owed(t, next, after); !gap {
+					t.Errorf("no gap for a reader at %v", after)
 				}
 			}
-			if _, told := owed(t, next, last); told {
-				t.Error("told twice")
+			if _, gap := owed(t, next, last); gap {
+				t.Error("a second gap")
 			}
 			if last.Epoch != raised.Epoch {
 				t.Errorf("%v, and %v before: one loss, two epochs", last, raised)
 			}
-			eventually(t, "the edge's sessions have read what there is", func() bool { _, _, up, newest := edge.State(); return up && newest == last })
+			testkit.Eventually(t, "the edge's sessions have read what there is", func() bool { _, _, up, newest := edge.State(); return up && newest == last })
 			if edge.Resyncs() < 3 {
-				t.Errorf("%d resyncs: sessions that were there are not told", edge.Resyncs())
+				t.Errorf("%d resyncs: no gap for the sessions that were there", edge.Resyncs())
 			}
 		})
 	}
 }
 
-// TestReaderOfLostIDsComesFirst: he is not given again what he has, although nobody else knows of
+// TestReaderOfLostIDsComesFirst: it does not get again what it has, although nobody else knows of
 // the ids.
 func TestReaderOfLostIDsComesFirst(t *testing.T) {
 	server := storetest.StartRedis(t)
 	left := post(t, portal(t, server), msg(time.Hour, "a", ch(1)))
 	gone := proto.ID{Epoch: left.Epoch, Sequence: left.Sequence + 1}
-	if texts, told := owed(t, portal(t, server), gone); len(texts) != 1 || !told {
-		t.Errorf("an id that the same server has not given: %q, told %v", texts, told)
+	if texts, gap := owed(t, portal(t, server), gone); len(texts) != 1 || !gap {
+		t.Errorf("an id that the same server has not assigned: %q, gap %v", texts, gap)
 	}
 	server.Must("REPLICAOF", "127.0.0.1", "1")
 	server.Must("REPLICAOF", "NO", "ONE")
-	if texts, told := owed(t, portal(t, server), gone); len(texts) > 0 || !told {
-		t.Errorf("%q, told %v", texts, told)
+	if texts, gap := owed(t, portal(t, server), gone); len(texts) > 0 || !gap {
+		t.Errorf("%q, gap %v", texts, gap)
 	}
 }
 
@@ -160,12 +161,12 @@ func TestServerThatBeganAnew(t *testing.T) {
 	server.Must("REPLICAOF", "NO", "ONE")
 	after := post(t, l, msg(0, "b", ch(1)))
 	post(t, l, msg(time.Hour, "c", ch(1)))
-	eventually(t, "notifications", func() bool { return len(r.Texts()) == 3 })
+	testkit.Eventually(t, "notifications", func() bool { return len(r.Texts()) == 3 })
 	if after.Epoch <= before.Epoch || !slices.Equal(r.Texts(), []string{"a", "b", "c"}) || r.Resyncs() != 2 {
 		t.Errorf("%v after %v, %q, %d resyncs", after, before, r.Texts(), r.Resyncs())
 	}
-	if texts, told := owed(t, l, before); !slices.Equal(texts, []string{"c"}) || told {
-		t.Errorf("%q, told %v", texts, told)
+	if texts, gap := owed(t, l, before); !slices.Equal(texts, []string{"c"}) || gap {
+		t.Errorf("%q, gap %v", texts, gap)
 	}
 }
 
@@ -181,10 +182,10 @@ func TestNewMasterThatTakesNothing(t *testing.T) {
 		t.Errorf("head %v, %v", head, err)
 	}
 	if _, err := l.Append(t.Context(), msg(time.Hour, "b", ch(1))); err == nil {
-		t.Error("it took a message")
+		t.Error("a message was appended")
 	}
 	if _, err := l.Head(t.Context(), proto.ID{Epoch: id.Epoch, Sequence: id.Sequence + 1}); err == nil {
-		t.Error("it said nothing of what it has lost and cannot make good")
+		t.Error("no error, though a new epoch could not be opened")
 	}
 	server.Must("CONFIG", "SET", "min-replicas-to-write", "0")
 	if next := post(t, l, msg(time.Hour, "b", ch(1))); next.Epoch <= id.Epoch {

@@ -4,22 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/store/pubsub"
 )
 
-// Bounds of the wait before a follower that had to leave its link subscribes again.
+// Bounds of the wait before a follower whose subscription has ended subscribes again.
 const (
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 2 * time.Second
 )
 
 // Follow calls f for every message that is appended from now on, until ctx ends, and returns the
-// error of ctx. Only the goroutine of Follow calls f. If the link to Redis is lost or silent for
-// Config.Silence, if f was too slow, or if an id is older than one before it, Follow calls f.Down,
-// and f.Resync once there is a new subscription. Dispatched ids rise, and are after the id of the
-// last Resync.
+// error of ctx. Only the goroutine of Follow calls f. If the connection to Redis is lost or silent
+// for Config.Silence, if f was too slow, or if an id is older than one before it, Follow calls
+// f.Down, and f.Resync once there is a new subscription. Dispatched ids rise, and are after the id
+// of the last Resync.
 //
 // All followers of portals on one Redis server share one connection to it. They do not wait for one
 // another.
@@ -43,6 +45,16 @@ func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 	}
 }
 
+// pause waits for a random time between d/2 and 3d/2, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d/2 + rand.N(d)):
+		return nil
+	}
+}
+
 // subscription is the state of one Follow. The goroutine of Follow owns it.
 type subscription struct {
 	log      *Log
@@ -54,18 +66,18 @@ type subscription struct {
 	failed     error    // why nothing may be dispatched before the next Resync; nil if it may
 }
 
-// run follows until ctx ends or an error occurs from which the link does not recover by itself.
+// run follows until ctx ends or an error occurs after which a new subscription must be made.
 func (s *subscription) run(ctx context.Context) (err error) {
 	defer s.log.cfg.Panics.Recover("follow", func() { err = errPanic })
 	s.failed = nil
-	lis, err := s.log.links.listen(ctx, s.log.topic)
+	lis, err := s.log.subscriber.Listen(ctx, s.log.topic)
 	if err != nil {
-		return fmt.Errorf("find the node of %s: %w", s.log.topic, err)
+		return err
 	}
-	defer s.log.links.leave(lis)
-	var events []event
+	defer lis.Close()
+	var events []pubsub.Event
 	for {
-		if events, err = lis.take(ctx, events); err != nil {
+		if events, err = lis.Next(ctx, events); err != nil {
 			return err
 		}
 		for _, e := range events {
@@ -79,26 +91,24 @@ func (s *subscription) run(ctx context.Context) (err error) {
 	}
 }
 
-// handle handles one event. After an error the caller must leave the link.
-func (s *subscription) handle(ctx context.Context, lis *listener, e event) error {
+// handle handles one event. After an error the caller must close the listener.
+func (s *subscription) handle(ctx context.Context, lis *pubsub.Listener, e pubsub.Event) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	switch e.kind {
-	case message:
-		return s.dispatch(ctx, e.payload)
-	case made:
+	switch e.Kind {
+	case pubsub.Message:
+		return s.dispatch(ctx, e.Payload)
+	case pubsub.Subscribed:
 		return s.resync(ctx)
-	case lost:
-		s.lost(fmt.Errorf("listen to %s: %w", s.log.topic, e.err))
-		// A cluster may have moved the portal to another node.
-		if node, err := s.log.links.node(ctx, s.log.topic); err != nil || node != lis.link.node {
+	case pubsub.Lost:
+		s.lost(fmt.Errorf("listen to %s: %w", s.log.topic, e.Err))
+		if lis.Moved(ctx) {
 			return errMoved
 		}
 		return nil
 	default:
-		s.log.links.reload(ctx)
-		return e.err
+		return e.Err
 	}
 }
 
@@ -142,6 +152,7 @@ func (s *subscription) cross(ctx context.Context, first proto.ID) error {
 var (
 	errOrder = errors.New("ids went back: Redis lost data or was replaced by another server")
 	errHole  = errors.New("an id is missing: a notification of Redis was lost")
+	errMoved = errors.New("the portal has moved to another node")
 	errPanic = errors.New("dispatch panicked")
 	errEpoch = errors.New("ids have begun anew: Redis was restarted or replaced by another server")
 )

@@ -27,7 +27,7 @@ func (l *Log) History(ctx context.Context, channels []channel.ID, after proto.ID
 }
 
 // Histories answers questions as History does, each from its own snapshot, usually in one round
-// trip.
+// trip. The answers are in the order of the questions, and each has an error of its own.
 func (l *Log) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
 	answers := l.ask(ctx, questions)
 	known := l.knows()

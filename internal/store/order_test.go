@@ -8,6 +8,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -16,20 +17,20 @@ func TestIDsThatGoBackAreAResync(t *testing.T) {
 	l := store.New(rdb, calm()).Log("default")
 	r := recorder(t, l)
 	id := post(t, l, msg(time.Hour, "a", ch(1)))
-	eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
+	testkit.Eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
 	record := string(proto.AppendRecord(nil, msg(time.Hour, "x", ch(1))))
 	for i, back := range []proto.ID{id, {Epoch: id.Epoch - 1, Sequence: 1000}} {
 		if err := rdb.Publish(t.Context(), "pg:{default}:notify", back.String()+record).Err(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a resync", func() bool { return r.Resyncs() == i+2 })
+		testkit.Eventually(t, "a resync", func() bool { return r.Resyncs() == i+2 })
 	}
 	// Right after a resync, what it covers may still come in. That is no fault.
 	if err := rdb.Publish(t.Context(), "pg:{default}:notify", id.String()+record).Err(); err != nil {
 		t.Fatal(err)
 	}
 	post(t, l, msg(time.Hour, "b", ch(1)))
-	eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
+	testkit.Eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
 	if r.Resyncs() != 3 || !slices.Equal(r.Texts(), []string{"a", "b"}) {
 		t.Errorf("%d resyncs, texts %q", r.Resyncs(), r.Texts())
 	}
@@ -41,7 +42,7 @@ func TestIDsThatAreMissingAreAResync(t *testing.T) {
 	l := store.New(rdb, calm()).Log("default")
 	r := recorder(t, l)
 	id := post(t, l, msg(time.Hour, "a", ch(1)))
-	eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
+	testkit.Eventually(t, "notification", func() bool { return len(r.Texts()) == 1 })
 	record := string(proto.AppendRecord(nil, msg(time.Hour, "x", ch(1))))
 	for i, ahead := range []proto.ID{{Epoch: id.Epoch, Sequence: id.Sequence + 2}, {Epoch: id.Epoch + 1, Sequence: 2}} {
 		if err := rdb.Set(t.Context(), "pg:{default}:head", ahead.String(), 0).Err(); err != nil {
@@ -50,10 +51,10 @@ func TestIDsThatAreMissingAreAResync(t *testing.T) {
 		if err := rdb.Publish(t.Context(), "pg:{default}:notify", ahead.String()+record).Err(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a resync", func() bool { return r.Resyncs() == i+2 })
+		testkit.Eventually(t, "a resync", func() bool { return r.Resyncs() == i+2 })
 	}
 	post(t, l, msg(time.Hour, "b", ch(1)))
-	eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
+	testkit.Eventually(t, "notification", func() bool { return len(r.Texts()) == 2 })
 	if _, _, up, _ := r.State(); !up || r.Resyncs() != 3 || !slices.Equal(r.Texts(), []string{"a", "b"}) {
 		t.Errorf("up %v, %d resyncs, texts %q", up, r.Resyncs(), r.Texts())
 	}
@@ -69,7 +70,7 @@ func TestReaderAheadOfALogThatLostIDs(t *testing.T) {
 		writer := store.New(rdb, calm()).Log("default")
 		left := post(t, writer, msg(time.Hour, "a", ch(1)))
 		gone := post(t, writer, msg(time.Hour, "b", ch(1)))
-		eventually(t, "notifications", func() bool { return len(r.Texts()) == 2 })
+		testkit.Eventually(t, "notifications", func() bool { return len(r.Texts()) == 2 })
 		// As a replica that was behind has it.
 		if err := rdb.Set(t.Context(), "pg:{default}:head", left.String(), 0).Err(); err != nil {
 			t.Fatal(err)

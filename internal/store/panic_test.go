@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -38,16 +39,16 @@ func TestPanicOverAMessageIsAResync(t *testing.T) {
 			l := store.New(open(t, storetest.StartRedis(t).URL()), cfg).Log("default")
 			f := faultyFollower{storetest.NewRecorder(t), prompt}
 			follow(t, l, f)
-			eventually(t, "a resync", func() bool { return f.Resyncs() == 1 })
+			testkit.Eventually(t, "a resync", func() bool { return f.Resyncs() == 1 })
 			post(t, l, msg(time.Hour, "a", ch(1)))
-			eventually(t, "notification", func() bool { return len(f.Texts()) == 1 })
+			testkit.Eventually(t, "notification", func() bool { return len(f.Texts()) == 1 })
 			fault := post(t, l, msg(time.Hour, "fault", ch(1)))
-			eventually(t, "a resync", func() bool { return f.Resyncs() == 2 })
+			testkit.Eventually(t, "a resync", func() bool { return f.Resyncs() == 2 })
 			if _, downs, up, newest := f.State(); downs < 1 || !up || newest != fault || panics.Load() != 1 {
 				t.Errorf("%d times down, up %t, newest %v, %d panics", downs, up, newest, panics.Load())
 			}
 			post(t, l, msg(time.Hour, "b", ch(1)))
-			eventually(t, "notification", func() bool { return len(f.Texts()) == 2 })
+			testkit.Eventually(t, "notification", func() bool { return len(f.Texts()) == 2 })
 			if !slices.Equal(f.Texts(), []string{"a", "b"}) {
 				t.Errorf("texts %q", f.Texts())
 			}

@@ -68,7 +68,8 @@ func (l *Log) setPresence(ctx context.Context, edge string, changes []proto.Pres
 	return moved, reply[0] == int64(1), nil
 }
 
-// Online returns for each channel how many sessions of all edges watch it.
+// Online returns for each channel, in their order, how many sessions of all edges watch it. Edges
+// whose lease has ended do not count.
 func (l *Log) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
 	args := make([]any, len(channels))
 	for i, id := range channels {

@@ -13,7 +13,8 @@ import (
 // processesKey holds the statistics of all processes, of all portals.
 const processesKey = "pg:processes"
 
-// PutProcess publishes a process's statistics under its id, for ProcessLease.
+// PutProcess publishes a process's statistics under its id, for ProcessLease. They replace those
+// that it published before.
 func (s *Store) PutProcess(ctx context.Context, p proto.Process) error {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Store) PutProcess(ctx context.Context, p proto.Process) error {
 	return nil
 }
 
-// DropProcess withdraws a process's statistics.
+// DropProcess withdraws a process's statistics. If there are none, it does nothing.
 func (s *Store) DropProcess(ctx context.Context, id string) error {
 	if err := s.rdb.HDel(ctx, processesKey, id).Err(); err != nil {
 		return fmt.Errorf("withdraw statistics of process %q: %w", id, err)

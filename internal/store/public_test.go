@@ -11,7 +11,7 @@ import (
 )
 
 // TestPublicIDsStoredByAnOlderBuild: a client's message that an older build has stored under a
-// private id is given to nobody.
+// private id reaches nobody.
 func TestPublicIDsStoredByAnOlderBuild(t *testing.T) {
 	rdb := open(t, storetest.StartRedis(t).URL())
 	l := store.New(rdb, store.Config{}).Log("default")

@@ -45,19 +45,17 @@ func (l *Log) confirm(ctx context.Context, limit time.Time, msgs []*proto.Messag
 // wait returns how many replicas have a message that the present master has. That need not be the
 // master that appended it.
 func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
-	node, err := l.links.node(ctx, l.head)
+	client, err := l.master(ctx)
 	if err != nil {
 		return 0, err
-	}
-	client, ok := node.(*redis.Client)
-	if !ok {
-		return 0, errors.New("client has no dedicated connection")
 	}
 	conn := client.Conn()
 	defer conn.Close()
 	here, err := run(ctx, conn, confirmScript, l.head, id.String()).Int()
 	if err != nil {
-		l.links.reload(ctx) // a cluster may have moved the portal
+		if cluster, ok := l.rdb.(*redis.ClusterClient); ok {
+			cluster.ReloadState(ctx) // it may have moved the portal
+		}
 		return 0, err
 	}
 	if here == 0 {
@@ -68,4 +66,16 @@ func (l *Log) wait(ctx context.Context, id proto.ID, least int) (int, error) {
 	patience := max(time.Until(limit)*3/4, time.Millisecond)
 	n, err := conn.Wait(ctx, least, patience).Result()
 	return int(n), err
+}
+
+// master returns a client of the node that has the portal's keys.
+func (l *Log) master(ctx context.Context) (*redis.Client, error) {
+	switch rdb := l.rdb.(type) {
+	case *redis.Client:
+		return rdb, nil
+	case *redis.ClusterClient:
+		return rdb.MasterForKey(ctx, l.head)
+	default:
+		return nil, errors.New("client has no dedicated connection")
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -39,8 +40,8 @@ func TestWaitForReplicas(t *testing.T) {
 		_, err = l.Append(t.Context(), typed(typ, ttl))
 		return time.Since(began), err
 	}
-	eventually(t, "the replica has a message", func() bool { _, err := try("one", time.Hour); return err == nil })
-	eventually(t, "one of two has it", func() bool { // on a busy machine, in time
+	testkit.Eventually(t, "the replica has a message", func() bool { _, err := try("one", time.Hour); return err == nil })
+	testkit.Eventually(t, "one of two has it", func() bool { // on a busy machine, in time
 		took, err := try("two", time.Hour)
 		if err == nil || !strings.Contains(err.Error(), "too few replicas have the message: ") || took > 2*timeout {
 			t.Errorf("two replicas of one: %v after %v", err, took)
@@ -67,7 +68,7 @@ func TestWaitForReplicas(t *testing.T) {
 	waiting.Wait()
 	host, port, _ := net.SplitHostPort(master.Addr())
 	replica.Must("REPLICAOF", host, port)
-	eventually(t, "the replica follows again", func() bool { _, err := try("one", time.Hour); return err == nil })
+	testkit.Eventually(t, "the replica follows again", func() bool { _, err := try("one", time.Hour); return err == nil })
 }
 
 func TestWaitForReplicasOfACluster(t *testing.T) {

@@ -54,7 +54,7 @@ func (l *Log) LastSeen(ctx context.Context, users []int64) (sessions []int, seen
 }
 
 // SetSeen records when users were seen, to the second. It never replaces a time by an earlier one,
-// and records no time later than the present.
+// and records no time later than the present. After an error, some may have been recorded.
 func (l *Log) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 	for len(seen) > 0 {
 		n := min(len(seen), seenBatch)

@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -83,7 +84,7 @@ func (p *publishing) again(t *testing.T, r *storetest.Recorder) (after proto.ID,
 	n := len(p.acked)
 	p.mu.Unlock()
 	began := time.Now()
-	eventually(t, "appends that are acknowledged and heard", func() bool {
+	testkit.Eventually(t, "appends that are acknowledged and heard", func() bool {
 		p.mu.Lock()
 		if len(p.acked) > n+20 {
 			after = p.acked[len(p.acked)-1]
@@ -119,7 +120,7 @@ func TestFailoverThatLosesAcknowledgedWrites(t *testing.T) {
 	sentinel.Servers[0].Start()
 	page, err := edge.Log("default").History(t.Context(), nil, lost)
 	if err != nil || !page.Gap() {
-		t.Errorf("who saw what was lost is not told so: gap %v, %v", page.Gap(), err)
+		t.Errorf("no gap for a reader that saw what was lost: gap %v, %v", page.Gap(), err)
 	}
 	post(t, edge.Log("default"), msg(time.Hour, "last", ch(1)))
 	if resyncs, downs, up, _ := r.State(); resyncs < 2 || downs < 1 || !up {

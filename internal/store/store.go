@@ -21,6 +21,7 @@ import (
 	"pushgate/internal/contain"
 	"pushgate/internal/policy"
 	"pushgate/internal/proto"
+	"pushgate/internal/store/pubsub"
 )
 
 // How long the store keeps what it holds.
@@ -74,9 +75,6 @@ func (c Config) WithDefaults() Config {
 	if c.Damaged == nil {
 		c.Damaged = func(proto.ID, error) {}
 	}
-	if c.Heard == nil {
-		c.Heard = func(time.Duration) {}
-	}
 	return c
 }
 
@@ -87,11 +85,11 @@ func or[T int | time.Duration](field *T, value T) {
 }
 
 // Store holds the logs of all portals in one Redis, and the statistics of processes. Its methods
-// may be called concurrently.
+// may be called concurrently. Their errors are as those of a [Log].
 type Store struct {
-	rdb   redis.UniversalClient // immutable
-	cfg   Config                // immutable
-	links *links                // immutable
+	rdb        redis.UniversalClient // immutable
+	cfg        Config                // immutable
+	subscriber *pubsub.Subscriber    // immutable
 
 	mu   sync.Mutex
 	logs map[string]*Log
@@ -102,7 +100,13 @@ type Store struct {
 // (redis.Options.ContextTimeoutEnabled), or Config.Timeout has no effect.
 func New(rdb redis.UniversalClient, cfg Config) *Store {
 	cfg = cfg.WithDefaults()
-	return &Store{rdb: rdb, cfg: cfg, links: newLinks(rdb, cfg), logs: make(map[string]*Log)}
+	return &Store{rdb: rdb, cfg: cfg, subscriber: newSubscriber(rdb, cfg), logs: make(map[string]*Log)}
+}
+
+func newSubscriber(rdb redis.UniversalClient, cfg Config) *pubsub.Subscriber {
+	return pubsub.New(rdb, pubsub.Config{
+		Timeout: cfg.Timeout, Ping: cfg.Ping, Silence: cfg.Silence, Canary: cfg.Canary, Heard: cfg.Heard, Panics: cfg.Panics,
+	})
 }
 
 // Log returns the log of a portal, the same one at every call. The name must not contain braces,
@@ -113,9 +117,9 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, links: s.links, portal: portal, head: prefix + "head", topic: prefix + notifySuffix, seen: prefix + "seen",
+		l = &Log{rdb: s.rdb, cfg: s.cfg, subscriber: s.subscriber, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen",
 			append: appendScript}
-		if s.links.sharded {
+		if s.subscriber.Sharded() {
 			l.append = shardedScript
 		}
 		s.logs[portal] = l
@@ -123,13 +127,15 @@ func (s *Store) Log(portal string) *Log {
 	return l
 }
 
-// Log is one portal's log. Its methods may be called concurrently. None of them returns earlier
-// because its context is cancelled while Redis works for it; deadlines are respected.
+// Log is one portal's log. Its methods may be called concurrently. None of them but Follow returns
+// earlier because its context is cancelled while Redis works for it; deadlines are respected. Their
+// errors say what failed and wrap the cause: a [redis.Error], which Redis has answered, or an error
+// of the network or of the context, after which what was asked may have been done all the same.
 type Log struct {
-	rdb    redis.UniversalClient // immutable
-	cfg    Config                // immutable, with defaults
-	links  *links                // immutable
-	portal string                // immutable
+	rdb        redis.UniversalClient // immutable
+	cfg        Config                // immutable, with defaults
+	subscriber *pubsub.Subscriber    // immutable
+	portal     string                // immutable
 	// Immutable: a key, whose hash tag decides where all the portal's keys are.
 	head   string
 	topic  string // immutable
@@ -142,10 +148,10 @@ type Log struct {
 	queue []*post  // posts that wait, in order of arrival; empty unless busy
 }
 
-// Head returns the id of the newest message of the portal, or the zero ID. known is the newest id
-// that the caller has from this log, or the zero ID; if the log is behind it, Redis has lost data,
-// and Head opens a new epoch, so that no id is assigned twice. Do not pass an id that a client
-// claims to know.
+// Head returns the id of the newest message of the portal, or the zero ID if there never was one.
+// known is the newest id that the caller has from this log, or the zero ID; if the log is behind
+// it, Redis has lost data, and Head opens a new epoch, so that no id is assigned twice. Do not pass
+// an id that a client claims to know.
 func (l *Log) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
 	text, err := run(ctx, l.rdb, headScript, l.head, cursor(known)).Text()
 	if err != nil {

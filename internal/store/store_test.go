@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -38,27 +37,6 @@ func subject(t testing.TB, addr string, cfg store.Config) storetest.Subject {
 	s := store.New(open(t, "redis://"+addr), cfg)
 	link := store.New(open(t, "redis://"+proxy.Addr()), cfg)
 	return storetest.Subject{Log: cuttable{s.Log("default"), link.Log("default")}, Stats: s, Cut: proxy.Cut}
-}
-
-// calm is for tests that count how often a link was lost: on a busy machine nothing is late.
-func calm() store.Config {
-	return store.Config{Timeout: 30 * time.Second, Ping: 10 * time.Second, Silence: time.Minute}
-}
-
-// open makes a client that ends with the test. It waits for as long as contexts let it: what a
-// script does for thousands takes miniredis seconds on a busy machine.
-func open(t testing.TB, url string) redis.UniversalClient {
-	t.Helper()
-	mark := "?"
-	if strings.Contains(url, mark) {
-		mark = "&"
-	}
-	rdb, err := store.Open(url + mark + "dial_timeout=30s&read_timeout=30s&write_timeout=30s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }
 
 func TestMiniredis(t *testing.T) {

@@ -16,7 +16,7 @@ const (
 	handling               // a handler is at work, or its answer is being written
 	held                   // its Holder answers the request
 	owned                  // hijacked: not ours any more
-	lingering              // refused; what still comes is discarded (see linger)
+	lingering              // answered for the last time; what still comes is discarded
 	closed
 )
 
@@ -94,12 +94,11 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 		return nil, true
 	case c.phase == held:
 		if err != nil || !c.keepLocked(b) {
-			holder := c.holder
-			c.closeLocked()
-			holder.Gone()
+			c.leaveHolderLocked()
 			return nil, false
 		}
-		c.stopped = true
+		c.mu.Unlock()
+		return c.next()
 	case c.phase == handling: // the answer to a held request is being written
 		c.keep = c.keep && err == nil && c.keepLocked(b)
 		c.stopped = true
@@ -112,6 +111,12 @@ func (c *Conn) arrived(b []byte, err error) (head []byte, rest bool) {
 // connection may rest.
 func (c *Conn) next() (head []byte, rest bool) {
 	c.mu.Lock()
+	if c.phase == held && len(c.pending) > 0 {
+		c.mu.Unlock()
+		// Before stopped is set: from then on another goroutine may serve the connection.
+		c.net.WatchHangUp(c.hungUp)
+		c.mu.Lock()
+	}
 	switch c.phase {
 	case waiting:
 		return c.nextLocked(nil) // unlocks
@@ -125,6 +130,24 @@ func (c *Conn) next() (head []byte, rest bool) {
 	}
 	c.mu.Unlock()
 	return nil, rest
+}
+
+// hungUp closes the connection if its request is held: the client that has hung up reads no answer.
+func (c *Conn) hungUp() {
+	defer c.server.config.Panics.Recover("head", c.abandon)
+	c.mu.Lock()
+	if c.phase != held {
+		c.mu.Unlock() // the next read or write notices it
+		return
+	}
+	c.leaveHolderLocked()
+}
+
+// leaveHolderLocked closes a held connection, tells its holder, and unlocks c.mu.
+func (c *Conn) leaveHolderLocked() {
+	holder := c.holder
+	c.closeLocked()
+	holder.Gone()
 }
 
 // nextLocked adds b to the pending bytes, and returns the whole head that they begin with, or
@@ -220,7 +243,7 @@ func (c *Conn) handle(w *response, r *http.Request) (ok bool) {
 	return true
 }
 
-// refuse answers a head that the handler does not see, and lets the connection linger.
+// refuse answers a head that the handler does not see. The connection is not kept.
 func (c *Conn) refuse(status int) {
 	if c.server.config.Refused != nil {
 		c.server.config.Refused(status)
@@ -234,27 +257,17 @@ func (c *Conn) refuse(status int) {
 	c.mu.Unlock()
 	header := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	answer := appendAnswer(nil, 1, status, header, []byte(statusLine(status)), true)
+	var err error
 	if wait := c.net.TryWrite(answer); wait != nil {
-		c.finish(wait)
+		err = c.finish(wait)
 	}
-	c.linger()
+	c.answered(err)
 }
 
-// linger closes the writing side of the connection, and discards what still comes. If bytes were
-// left unread, the kernel would reset the connection before the client has read the answer
-// (RFC 9112, 9.6).
-func (c *Conn) linger() {
-	c.net.CloseWrite()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase != handling {
-		return
-	}
-	c.dropPendingLocked()
-	c.phase, c.since = lingering, time.Now()
-}
-
-// answered ends a request when its answer has been written, or could not be: err says why.
+// answered ends a request when its answer has been written, or could not be: err says why. A
+// connection that is not kept lingers: its writing side is closed, and what still comes is
+// discarded. If bytes were left unread, the kernel would reset the connection before the client has
+// read the answer (RFC 9112, 9.6).
 func (c *Conn) answered(err error) {
 	c.mu.Lock()
 	if c.phase != handling && c.phase != held {
@@ -262,14 +275,22 @@ func (c *Conn) answered(err error) {
 		return
 	}
 	c.holder = nil
-	if err != nil || !c.keep || c.server.leaving.Load() {
+	if err != nil || c.cut {
 		c.closeLocked()
 		return
 	}
 	c.phase, c.since = waiting, time.Now()
+	last := !c.keep || c.server.leaving.Load()
+	if last {
+		c.phase = lingering
+		c.dropPendingLocked()
+	}
 	resume := c.stopped
 	c.stopped = false
 	c.mu.Unlock()
+	if last {
+		c.net.CloseWrite()
+	}
 	if resume {
 		c.server.config.Conns.Start(c.resume)
 	}
@@ -325,7 +346,7 @@ func (c *Conn) dropPendingLocked() {
 }
 
 // Abandon ends a held request after a panic: with 500 if no answer has been begun. The connection
-// is closed.
+// is not kept.
 func (c *Conn) Abandon() {
 	c.mu.Lock()
 	switch c.phase {
@@ -340,8 +361,9 @@ func (c *Conn) Abandon() {
 	}
 }
 
-// fail answers 500 and closes the connection. It does not block. A connection that ends without an
-// answer would be worse: nginx then avoids this server for a while, and asks the others the same.
+// fail answers 500, after which the connection is not kept. It does not block. A connection that
+// ends without an answer would be worse: nginx then avoids this server for a while, and asks the
+// others the same.
 func (c *Conn) fail() {
 	c.mu.Lock()
 	c.keep = false

@@ -4,12 +4,11 @@
 // It is a small, strict HTTP/1.x server (RFC 9112) for requests without a body. A connection is in
 // one of these states, from its accept to its close:
 //
-//	accept ──► waiting ──────────► handling ─── answer ──► waiting again, or closed
+//	accept ──► waiting ──────────► handling ─── answer ──► waiting again, or lingering ──► closed
 //	              │   a whole head    │
 //	              │                   ├─ Hold ────► held ── Answer ──► handling
 //	              │                   │               └─ the client hangs up ──► closed
-//	              │                   ├─ Hijack ──► owned by the hijacker, which closes it
-//	              │                   └─ refused ─► lingering ──► closed
+//	              │                   └─ Hijack ──► owned by the hijacker, which closes it
 //	              └─ a wrong head ────────────────► lingering
 //
 // A waiting or lingering connection is closed when its time is over. A connection in the states
@@ -43,16 +42,18 @@ const (
 	// MaxHead is the longest request head, in bytes.
 	MaxHead = 64 << 10
 
-	lingerTimeout = time.Second // for the client to read why it was refused
+	lingerTimeout = time.Second // for the client to read its last answer
 	leaveGrace    = time.Second // for the request of a new connection while the server leaves
 )
 
-// Config is what a [Server] is made of. Handler, Conns and Heartbeats are required.
+// Config is what a [Server] is made of. Handler, Conns and Heartbeats are required. The handler may
+// be called concurrently, for requests of different connections.
 type Config struct {
 	Handler    http.Handler
 	Conns      *netpoll.Set        // where connections rest
 	Heartbeats *netpoll.Heartbeats // ticks all connections that are neither hijacked nor closed
 
+	// These may be called concurrently.
 	Admit   func() bool      // reports whether there is room for one more connection; nil: always
 	Refused func(status int) // counts heads that no handler has seen; nil counts nothing
 	Panics  contain.Report   // of requests, whose connections are closed
@@ -69,7 +70,8 @@ type Server struct {
 	pending atomic.Int64 // bytes received and not used yet
 }
 
-// New makes a server.
+// New returns a server, which has no goroutine and nothing to close: its connections end by
+// themselves, by [Server.Leave] and [Conn.Leave], or by [Conn.Cut].
 func New(config Config) *Server {
 	if config.MaxPending == 0 {
 		config.MaxPending = 16 << 20

@@ -35,7 +35,8 @@ func (c *Conn) hold(holder Holder) *Conn {
 
 // Answer answers a held request, and is called once for each [Hold]. If the whole answer could be
 // written without waiting, it returns nil. Else the caller must call the returned function, which
-// writes the rest, may block for up to [WriteTimeout], and returns the error of writing.
+// writes the rest, may block for up to [WriteTimeout], and returns the error of writing:
+// [net.ErrClosed] if the client has hung up before. Answer changes header, and does not keep body.
 func (c *Conn) Answer(status int, header http.Header, body []byte) (wait func() error) {
 	c.mu.Lock()
 	if c.phase != held {

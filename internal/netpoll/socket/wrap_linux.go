@@ -134,7 +134,8 @@ func call(what, fd uintptr, b []byte, flags uintptr) (int, syscall.Errno) {
 }
 
 // TrySend writes what a socket takes at once, which may be nothing, and returns the number of
-// bytes. The descriptor must not be closed meanwhile.
+// bytes: at most 64 KiB. The descriptor must not be closed meanwhile. An error is an
+// *[os.SyscallError].
 func TrySend(fd uintptr, b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
@@ -149,7 +150,7 @@ func TrySend(fd uintptr, b []byte) (int, error) {
 }
 
 // TryRecv reads what a socket has, and reports false if there is nothing yet. The descriptor must
-// not be closed meanwhile.
+// not be closed meanwhile. An error is [io.EOF] or an *[os.SyscallError].
 func TryRecv(fd uintptr, b []byte) (n int, ok bool, err error) {
 	if len(b) == 0 {
 		return 0, true, nil

@@ -56,7 +56,7 @@ func (m *Memory) setDown(down bool) {
 }
 
 // SetLag delays notifications of what is appended from now on, for all followers. They stay in
-// order. Followers are not told that they are late.
+// order. Followers do not notice that they are late.
 func (m *Memory) SetLag(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,7 +98,7 @@ type link struct {
 	wake chan struct{} // of capacity 1, never closed; immutable
 
 	up     bool
-	told   bool     // Down was called, and not yet Resync
+	down   bool     // Down was called, and not yet Resync
 	newest proto.ID // newest id that was queued
 	queue  []event
 }
@@ -134,7 +134,7 @@ func (m *Memory) connect(l *link) {
 	if l.up {
 		l.newest = m.headFor(l.newest)
 		l.put(event{id: l.newest})
-	} else if !l.told {
+	} else if !l.down {
 		l.put(event{err: ErrDown})
 	}
 }
@@ -152,7 +152,7 @@ func (m *Memory) take(l *link) (e event, wait time.Duration) {
 	}
 	e, l.queue = l.queue[0], l.queue[1:]
 	if e.record == nil {
-		l.told = e.err != nil
+		l.down = e.err != nil
 	}
 	return e, 0
 }

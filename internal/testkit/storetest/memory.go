@@ -21,7 +21,7 @@ type Memory struct {
 	cfg store.Config // immutable, with defaults
 
 	mu   sync.Mutex
-	head proto.ID  // newest given
+	head proto.ID  // newest assigned
 	lost time.Time // until then something of the epoch before may be missing
 	// Newest id that callers know; survives Flush, as a process survives its Redis.
 	known    proto.ID
@@ -32,7 +32,7 @@ type Memory struct {
 	keys     map[string]keyed
 	presence map[string]*presence
 	seen     map[int64]time.Time
-	told     map[string]process
+	stats    map[string]process
 	links    map[*link]struct{}
 	faults
 }
@@ -88,7 +88,7 @@ func (m *Memory) clear() {
 	m.keys = make(map[string]keyed)
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
-	m.told = make(map[string]process)
+	m.stats = make(map[string]process)
 }
 
 // now returns the time on the log's clock. m.mu is held.

@@ -16,7 +16,7 @@ func (m *Memory) PutProcess(ctx context.Context, p proto.Process) error {
 	if err := m.fault(ctx); err != nil {
 		return err
 	}
-	m.told[p.ID] = process{p, m.now().Add(store.ProcessLease)}
+	m.stats[p.ID] = process{p, m.now().Add(store.ProcessLease)}
 	return nil
 }
 
@@ -27,7 +27,7 @@ func (m *Memory) DropProcess(ctx context.Context, id string) error {
 	if err := m.fault(ctx); err != nil {
 		return err
 	}
-	delete(m.told, id)
+	delete(m.stats, id)
 	return nil
 }
 
@@ -39,10 +39,10 @@ func (m *Memory) Processes(ctx context.Context) ([]proto.Process, error) {
 		return nil, err
 	}
 	now := m.now()
-	maps.DeleteFunc(m.told, func(_ string, p process) bool { return !now.Before(p.ends) })
-	processes := make([]proto.Process, 0, len(m.told))
-	for _, id := range slices.Sorted(maps.Keys(m.told)) {
-		processes = append(processes, m.told[id].stats)
+	maps.DeleteFunc(m.stats, func(_ string, p process) bool { return !now.Before(p.ends) })
+	processes := make([]proto.Process, 0, len(m.stats))
+	for _, id := range slices.Sorted(maps.Keys(m.stats)) {
+		processes = append(processes, m.stats[id].stats)
 	}
 	return processes, nil
 }

@@ -43,7 +43,7 @@ func (r *Recorder) alone() func() {
 func (r *Recorder) Resync(head proto.ID) {
 	defer r.alone()()
 	if r.newest.After(head) {
-		r.t.Errorf("resync at %v, after %v was told of", head, r.newest)
+		r.t.Errorf("resync at %v, after %v", head, r.newest)
 	}
 	r.up, r.newest = true, head
 	r.resyncs++
@@ -269,7 +269,7 @@ func concurrentAppends(b *bench) {
 	}
 	all, gap := b.all(proto.ID{}, ch(1), ch(2), ch(3), ch(4))
 	if !slices.Equal(all, texts) || gap {
-		b.Errorf("the log holds %d messages, followers were told of %d; gap %v", len(all), len(texts), gap)
+		b.Errorf("the log holds %d messages, followers got %d; gap %v", len(all), len(texts), gap)
 	}
 	var channels []channel.ID
 	for w := range 3 {

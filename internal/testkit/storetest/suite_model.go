@@ -127,7 +127,7 @@ func (m *model) history() {
 		}
 		for i := range got.Messages {
 			if !slices.Contains(m.given, pair{got.Messages[i].ID, want.Messages[i].ID}) {
-				m.real.Errorf("%v and %v were not given to one message", got.Messages[i].ID, want.Messages[i].ID)
+				m.real.Errorf("%v and %v are not ids of one message", got.Messages[i].ID, want.Messages[i].ID)
 			}
 		}
 		if !got.More {

@@ -1,4 +1,4 @@
-package store
+package pubsub
 
 import (
 	"context"
@@ -8,37 +8,40 @@ import (
 	"time"
 )
 
-// notifySuffix ends the name of every portal's topic.
-const notifySuffix = "notify"
-
 // errOneWay reports a connection that is alive, but to a server where nobody publishes: for example
 // to a former master.
 var errOneWay = errors.New("published messages do not arrive: the subscription is connected to another server than commands")
 
 // canary publishes probes on a topic of its own, by the route of all commands, and expects them
 // back over the connection. It returns an error if one does not come back, or when ctx ends.
+//
+// The subscription can look healthy and deliver nothing: a former master answers pings, but nobody
+// publishes there.
 func (k *link) canary(ctx context.Context) error {
-	cfg := k.links.cfg
-	ticker := time.NewTicker(cfg.Canary)
+	ticker := time.NewTicker(k.subscriber.cfg.Canary)
 	defer ticker.Stop()
 	for {
-		tag := k.anyTopic()
-		if tag == "" {
+		topic := k.anyTopic()
+		if topic == "" {
 			return nil // the last listener is leaving
 		}
-		// The hash tag makes a cluster keep the topic on the portal's node.
-		lis := k.add(strings.TrimSuffix(tag, notifySuffix) + "canary:" + rand.Text())
-		err := k.probe(ctx, ticker, lis)
-		k.remove(lis)
-		if err != nil {
+		if err := k.probe(ctx, ticker, canaryTopic(topic)); err != nil {
 			return err
 		}
 	}
 }
 
+// canaryTopic returns a topic that nobody else uses, on the same node as another topic: a cluster
+// decides by what is in braces.
+func canaryTopic(other string) string {
+	return other[:strings.IndexByte(other, '}')+1] + ":canary:" + rand.Text()
+}
+
 // probe is the loop of canary on one topic. It returns nil when the topic has moved to another
 // node.
-func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) error {
+func (k *link) probe(ctx context.Context, ticker *time.Ticker, topic string) error {
+	lis := k.add(topic)
+	defer k.remove(lis)
 	up, unheard := false, 0
 	var sent time.Time // of the probe that has not come back yet
 	for {
@@ -47,12 +50,12 @@ func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) er
 			return ctx.Err()
 		case <-lis.wake:
 			for _, e := range lis.grab(nil) {
-				switch e.kind {
-				case made:
+				switch e.Kind {
+				case Subscribed:
 					up = true
-				case message:
-					if !sent.IsZero() {
-						k.links.cfg.Heard(time.Since(sent))
+				case Message:
+					if !sent.IsZero() && k.subscriber.cfg.Heard != nil {
+						k.subscriber.cfg.Heard(time.Since(sent))
 					}
 					sent, unheard = time.Time{}, 0
 				default:
@@ -62,7 +65,7 @@ func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) er
 		case <-ticker.C:
 			// A probe that nobody received may have been published while its slot moved to another
 			// node.
-			if unheard > 1 || !sent.IsZero() && time.Since(sent) > k.links.cfg.Silence {
+			if unheard > 1 || !sent.IsZero() && time.Since(sent) > k.subscriber.cfg.Silence {
 				return errOneWay
 			}
 			if !up {
@@ -73,10 +76,10 @@ func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) er
 			}
 			// An error says nothing about the connection: Redis is slow or down, and appends fail,
 			// too.
-			if received, err := k.links.publish(ctx, lis.topic); err != nil {
+			if received, err := k.subscriber.publish(ctx, lis.topic); err != nil {
 				sent = time.Time{}
 			} else if received == 0 {
-				if !k.links.sharded {
+				if !k.subscriber.sharded {
 					return errOneWay
 				}
 				unheard++
@@ -85,24 +88,22 @@ func (k *link) probe(ctx context.Context, ticker *time.Ticker, lis *listener) er
 	}
 }
 
-// anyTopic returns the topic of a portal that is followed over k, or "" if there is none.
+// anyTopic returns a topic that has listeners, or "" if there is none.
 func (k *link) anyTopic() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for name := range k.topics {
-		if strings.HasSuffix(name, notifySuffix) {
-			return name
-		}
+		return name
 	}
 	return ""
 }
 
 // publish publishes an empty message and returns how many connections received it.
-func (ls *links) publish(ctx context.Context, topic string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, ls.cfg.Timeout)
+func (s *Subscriber) publish(ctx context.Context, topic string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	if ls.sharded {
-		return ls.rdb.SPublish(ctx, topic, "").Result()
+	if s.sharded {
+		return s.rdb.SPublish(ctx, topic, "").Result()
 	}
-	return ls.rdb.Publish(ctx, topic, "").Result()
+	return s.rdb.Publish(ctx, topic, "").Result()
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
+	"pushgate/internal/testkit"
 	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
@@ -31,62 +34,6 @@ func listeners(t testing.TB, rdb redis.UniversalClient) (connections, portals in
 		t.Fatal(err)
 	}
 	return strings.Count(list, "\n"), len(topics)
-}
-
-func TestManyPortalsShareOneLink(t *testing.T) {
-	const portals = 200
-	server := storetest.StartRedis(t)
-	proxy := faulty.Start(t, server.Addr())
-	direct := open(t, server.URL())
-	logs := store.New(direct, calm())
-	followed := store.New(open(t, "redis://"+proxy.Addr()), calm())
-	name := func(i int) string { return fmt.Sprint("portal-", i) }
-	recorders := make([]*storetest.Recorder, portals)
-	ends := make([]func(), portals)
-	for i := range portals {
-		recorders[i] = storetest.NewRecorder(t)
-		ends[i] = follow(t, followed.Log(name(i)), recorders[i])
-	}
-	again := storetest.NewRecorder(t)
-	follow(t, followed.Log(name(0)), again)
-	all := func(resyncs int) func() bool {
-		return func() bool {
-			return !slices.ContainsFunc(append(recorders, again), func(r *storetest.Recorder) bool { return r.Resyncs() != resyncs })
-		}
-	}
-	round := func(text string) {
-		t.Helper()
-		for i := range portals {
-			post(t, logs.Log(name(i)), msg(time.Minute, fmt.Sprint(text, i), ch(1)))
-		}
-		for i, r := range append(recorders, again) {
-			eventually(t, "a notification", func() bool { return slices.Contains(r.Texts(), fmt.Sprint(text, i%portals)) })
-		}
-	}
-	eventually(t, "resyncs", all(1))
-	round("a")
-	if connections, n := listeners(t, direct); connections != 1 || n != portals {
-		t.Errorf("%d connections for %d portals", connections, n)
-	}
-	proxy.Cut()
-	eventually(t, "resyncs", all(2))
-	round("b")
-	for i, r := range append(recorders, again) {
-		want := []string{fmt.Sprint("a", i%portals), fmt.Sprint("b", i%portals)}
-		if _, downs, up, _ := r.State(); !slices.Equal(r.Texts(), want) || downs != 1 || !up {
-			t.Errorf("portal %d was notified of %q, down %d times", i, r.Texts(), downs)
-		}
-	}
-	for _, end := range ends[:portals/2] {
-		end()
-	}
-	eventually(t, "half of the topics", func() bool {
-		connections, topics := listeners(t, direct)
-		return connections == 1 && topics == portals/2+1 // the first one is followed again
-	})
-	if _, downs, up, _ := again.State(); downs != 1 || !up {
-		t.Errorf("another who follows the same portal: up %v, down %d times", up, downs)
-	}
 }
 
 // sluggish is a client that holds back what concerns one key.
@@ -120,47 +67,22 @@ func TestSlowResyncHoldsUpNobodyElse(t *testing.T) {
 	quick := recorder(t, followed.Log("quick"))
 	slow := storetest.NewRecorder(t)
 	follow(t, followed.Log("slow"), slow)
-	eventually(t, "both topics", func() bool { _, topics := listeners(t, rdb); return topics == 2 })
+	testkit.Eventually(t, "both topics", func() bool { _, topics := listeners(t, rdb); return topics == 2 })
 	for i := range 50 {
 		post(t, logs.Log("slow"), msg(time.Minute, fmt.Sprint(i), ch(1)))
 		post(t, logs.Log("quick"), msg(time.Minute, fmt.Sprint(i), ch(1)))
 	}
-	eventually(t, "notifications", func() bool { return len(quick.Texts()) == 50 })
+	testkit.Eventually(t, "notifications", func() bool { return len(quick.Texts()) == 50 })
 	if slow.Resyncs() != 0 || len(slow.Texts()) != 0 {
 		t.Error("the slow one was not slow")
 	}
 	close(gate)
 	last := post(t, logs.Log("slow"), msg(time.Minute, "last", ch(1)))
-	eventually(t, "the slow one comes up", func() bool { _, _, _, newest := slow.State(); return newest == last })
+	testkit.Eventually(t, "the slow one comes up", func() bool { _, _, _, newest := slow.State(); return newest == last })
 	for _, r := range []*storetest.Recorder{slow, quick} {
 		if resyncs, downs, up, _ := r.State(); resyncs != 1 || downs != 0 || !up {
 			t.Errorf("%d resyncs, %d downs, up %v", resyncs, downs, up)
 		}
-	}
-}
-
-func TestSlowFollowerHarmsOnlyItself(t *testing.T) {
-	rdb := open(t, storetest.StartRedis(t).URL())
-	logs := store.New(rdb, calm())
-	s := slow{storetest.NewRecorder(t), make(chan struct{})}
-	follow(t, logs.Log("slow"), s)
-	eventually(t, "a resync", func() bool { return s.Resyncs() == 1 })
-	quick := recorder(t, logs.Log("quick"))
-	body := strings.Repeat("x", 512<<10)
-	for i := range 40 {
-		post(t, logs.Log("slow"), msg(time.Minute, body, ch(1)))
-		post(t, logs.Log("quick"), msg(time.Minute, fmt.Sprint(i), ch(1)))
-	}
-	eventually(t, "notifications", func() bool { return len(quick.Texts()) == 40 })
-	close(s.gate)
-	eventually(t, "a resync", func() bool { return s.Resyncs() == 2 })
-	last := post(t, logs.Log("slow"), msg(time.Minute, "last", ch(1)))
-	eventually(t, "notification", func() bool { _, _, _, newest := s.State(); return newest == last })
-	if n := len(s.Texts()); n >= 40 {
-		t.Errorf("notified of all %d: nothing was lost, so nothing was tested", n)
-	}
-	if resyncs, downs, _, _ := quick.State(); resyncs != 1 || downs != 0 {
-		t.Errorf("the other one: %d resyncs, %d downs", resyncs, downs)
 	}
 }
 
@@ -234,5 +156,63 @@ func TestFollowersComeAndGo(t *testing.T) {
 	appending.Wait()
 	if i := slices.Index(heard, 0); i >= 0 {
 		t.Errorf("follower %d heard nothing", i)
+	}
+}
+
+// slow is a follower that does not come back from its first message until it is let go.
+type slow struct {
+	*storetest.Recorder
+	gate chan struct{}
+}
+
+func (s slow) Dispatch(m *proto.Message) {
+	<-s.gate
+	s.Recorder.Dispatch(m)
+}
+
+func TestSlowFollowerIsResynced(t *testing.T) {
+	rdb := open(t, storetest.StartRedis(t, "--client-output-buffer-limit", "pubsub 1mb 1mb 1").URL())
+	l := store.New(rdb, store.Config{}).Log("default")
+	s := slow{storetest.NewRecorder(t), make(chan struct{})}
+	follow(t, l, s)
+	testkit.Eventually(t, "a resync", func() bool { return s.Resyncs() == 1 })
+	body := strings.Repeat("x", 512<<10)
+	for range 40 {
+		post(t, l, msg(time.Minute, body, ch(1)))
+	}
+	close(s.gate)
+	testkit.Eventually(t, "a resync", func() bool { return s.Resyncs() == 2 })
+	if n := len(s.Texts()); n >= 40 {
+		t.Errorf("got all %d: nothing was lost, so nothing was tested", n)
+	}
+	last := post(t, l, msg(time.Minute, "last", ch(1)))
+	testkit.Eventually(t, "notification", func() bool { _, _, _, newest := s.State(); return newest == last })
+}
+
+func TestOneOutageIsOneDown(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tries atomic.Int64
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			tries.Add(1)
+			conn.Close()
+		}
+	})
+	defer accepting.Wait()
+	defer ln.Close()
+	r := storetest.NewRecorder(t)
+	end := follow(t, store.New(open(t, "redis://"+ln.Addr().String()), store.Config{}).Log("default"), r)
+	testkit.Eventually(t, "several tries", func() bool { return tries.Load() > 4 })
+	end()
+	if resyncs, downs, _, _ := r.State(); resyncs != 0 || downs != 1 {
+		t.Errorf("%d resyncs, %d downs", resyncs, downs)
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package pubsub
 
 import (
 	"context"
@@ -11,17 +11,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// link is the connection over which one Redis node notifies this process, for all followers of
-// portals on that node. Until its last listener leaves, it reconnects whenever the connection is
-// lost, or silent for Config.Silence.
+// link is the connection to one node, for all listeners to topics of that node. Until its last
+// listener is closed, it reconnects whenever the connection is lost, or silent for Config.Silence.
 type link struct {
-	links   *links         // immutable
-	node    subscriber     // immutable
-	end     func()         // immutable
-	running sync.WaitGroup // of run; the last to leave waits for it
-	wake    chan struct{}  // of capacity 1, never closed; immutable: signals that there are orders
+	subscriber *Subscriber    // immutable
+	node       node           // immutable
+	end        func()         // immutable
+	running    sync.WaitGroup // of run; the last Close waits for it
+	wake       chan struct{}  // of capacity 1, never closed; immutable: there are orders
 
-	holders int // guarded by links.mu
+	holders int // guarded by subscriber.mu
 
 	mu     sync.Mutex
 	topics map[string]*topic
@@ -33,7 +32,7 @@ type link struct {
 // topic is the state of one topic of a link. link.mu guards it.
 type topic struct {
 	made      bool        // Redis has confirmed the subscription
-	listeners []*listener // at least one
+	listeners []*Listener // at least one
 }
 
 // order is a subscription to make or to end.
@@ -42,9 +41,13 @@ type order struct {
 	on    bool
 }
 
-// maxRelink bounds the wait before a reconnect. It is short because all followers of the node wait
-// for this one connection.
-const maxRelink = 500 * time.Millisecond
+// Bounds of the wait before a reconnect. It is short because all listeners to the node wait for
+// this one connection. It begins anew after a connection that lasted for longer than steady.
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 500 * time.Millisecond
+	steady     = 2 * time.Second
+)
 
 // maxTopics bounds the topics of one command.
 const maxTopics = 256
@@ -52,12 +55,17 @@ const maxTopics = 256
 var (
 	errMoved  = errors.New("the topic has moved to another node")
 	errRemade = errors.New("reconnected")
+	errPanic  = errors.New("the subscription panicked")
 )
 
-// add adds a listener to a topic. The listener gets the event made at once if the subscription
+func newLink(s *Subscriber, on node, end func()) *link {
+	return &link{subscriber: s, node: on, end: end, wake: make(chan struct{}, 1), topics: make(map[string]*topic)}
+}
+
+// add adds a listener to a topic. The listener gets Subscribed at once if the subscription
 // exists already.
-func (k *link) add(name string) *listener {
-	n := &listener{link: k, topic: name, wake: make(chan struct{}, 1)}
+func (k *link) add(name string) *Listener {
+	n := &Listener{link: k, topic: name, wake: make(chan struct{}, 1)}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[name]
@@ -68,31 +76,31 @@ func (k *link) add(name string) *listener {
 	}
 	t.listeners = append(t.listeners, n)
 	if t.made {
-		n.put(event{kind: made})
+		n.put(Event{Kind: Subscribed})
 	}
 	return n
 }
 
 // remove removes a listener.
-func (k *link) remove(n *listener) {
+func (k *link) remove(n *Listener) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[n.topic]
 	if t == nil || !slices.Contains(t.listeners, n) {
-		return // it has got the event gone
+		return // it has got Ended
 	}
-	t.listeners = slices.DeleteFunc(t.listeners, func(other *listener) bool { return other == n })
+	t.listeners = slices.DeleteFunc(t.listeners, func(other *Listener) bool { return other == n })
 	if len(t.listeners) == 0 {
 		delete(k.topics, n.topic)
 		k.orderLocked(order{topic: n.topic})
 	}
 }
 
-// dropLocked sends gone to all listeners of a topic and removes the topic: whoever listens again
-// makes a new subscription. k.mu is held.
+// dropLocked sends Ended to all listeners of a topic and removes the topic: the next Listen makes a
+// new subscription. k.mu is held.
 func (k *link) dropLocked(name string, err error) {
 	if t := k.topics[name]; t != nil {
-		t.send(event{kind: gone, err: err})
+		t.send(Event{Kind: Ended, Err: err})
 		delete(k.topics, name)
 	}
 }
@@ -117,14 +125,14 @@ func (k *link) run(ctx context.Context) {
 			return
 		}
 		k.lose(err)
-		k.links.reload(ctx)
-		if time.Since(began) > maxBackoff {
+		k.subscriber.reload(ctx)
+		if time.Since(began) > steady {
 			backoff = minBackoff
 		}
 		if pause(ctx, backoff) != nil {
 			return
 		}
-		backoff = min(2*backoff, maxRelink)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
@@ -141,15 +149,15 @@ func pause(ctx context.Context, d time.Duration) error {
 // connect makes a connection, subscribes to all topics, and listens until an error occurs or ctx
 // ends.
 func (k *link) connect(ctx context.Context) (err error) {
-	defer k.links.cfg.Panics.Recover("link", func() { err = errPanic })
+	defer k.subscriber.cfg.Panics.Recover("link", func() { err = errPanic })
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	pubsub := k.node.Subscribe(ctx)
-	defer pubsub.Close()
+	conn := k.node.Subscribe(ctx)
+	defer conn.Close()
 	// A blocked receive ignores its context.
-	stop := context.AfterFunc(ctx, func() { pubsub.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 
 	k.mu.Lock()
@@ -158,16 +166,16 @@ func (k *link) connect(ctx context.Context) (err error) {
 		k.orderLocked(order{topic: name, on: true})
 	}
 	k.mu.Unlock()
-	if err := k.write(ctx, pubsub); err != nil {
+	if err := k.write(ctx, conn); err != nil {
 		return err
 	}
 	panicked := func() { fail(errPanic) }
 	writing.Go(func() {
-		defer k.links.cfg.Panics.Recover("link", panicked)
-		fail(k.keep(ctx, pubsub))
+		defer k.subscriber.cfg.Panics.Recover("link", panicked)
+		fail(k.keep(ctx, conn))
 	})
 	writing.Go(func() {
-		defer k.links.cfg.Panics.Recover("link", panicked)
+		defer k.subscriber.cfg.Panics.Recover("link", panicked)
 		if err := k.canary(ctx); err != nil {
 			fail(err)
 		}
@@ -180,7 +188,7 @@ func (k *link) connect(ctx context.Context) (err error) {
 	for {
 		// After a timeout the rest of a message would be read as the next one, so every such error
 		// ends the connection.
-		answer, err := pubsub.ReceiveTimeout(over, k.links.cfg.Silence)
+		answer, err := conn.ReceiveTimeout(over, k.subscriber.cfg.Silence)
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
@@ -200,8 +208,8 @@ func (k *link) connect(ctx context.Context) (err error) {
 }
 
 // keep writes orders as they come, and pings Redis; the receiver detects that no reply comes.
-func (k *link) keep(ctx context.Context, pubsub *redis.PubSub) error {
-	ticker := time.NewTicker(k.links.cfg.Ping)
+func (k *link) keep(ctx context.Context, conn *redis.PubSub) error {
+	ticker := time.NewTicker(k.subscriber.cfg.Ping)
 	defer ticker.Stop()
 	for {
 		var err error
@@ -209,9 +217,9 @@ func (k *link) keep(ctx context.Context, pubsub *redis.PubSub) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
-			err = pubsub.Ping(ctx)
+			err = conn.Ping(ctx)
 		case <-k.wake:
-			err = k.write(ctx, pubsub)
+			err = k.write(ctx, conn)
 		}
 		if err != nil {
 			return err
@@ -220,13 +228,13 @@ func (k *link) keep(ctx context.Context, pubsub *redis.PubSub) error {
 }
 
 // write sends all orders.
-func (k *link) write(ctx context.Context, pubsub *redis.PubSub) error {
+func (k *link) write(ctx context.Context, conn *redis.PubSub) error {
 	k.mu.Lock()
 	orders := slices.Clone(k.orders)
 	k.orders = k.orders[:0]
 	k.mu.Unlock()
 	most := maxTopics
-	if k.links.sharded {
+	if k.subscriber.sharded {
 		most = 1 // one command cannot name topics of different slots
 	}
 	for len(orders) > 0 {
@@ -236,26 +244,26 @@ func (k *link) write(ctx context.Context, pubsub *redis.PubSub) error {
 			names = append(names, orders[0].topic)
 			orders = orders[1:]
 		}
-		if err := k.send(ctx, pubsub, on, names); err != nil {
+		if err := k.send(ctx, conn, on, names); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (k *link) send(ctx context.Context, pubsub *redis.PubSub, on bool, names []string) error {
+func (k *link) send(ctx context.Context, conn *redis.PubSub, on bool, names []string) error {
 	switch {
-	case k.links.sharded && on:
+	case k.subscriber.sharded && on:
 		k.mu.Lock()
 		k.asked = append(k.asked, names...)
 		k.mu.Unlock()
-		return pubsub.SSubscribe(ctx, names...)
-	case k.links.sharded:
-		return pubsub.SUnsubscribe(ctx, names...)
+		return conn.SSubscribe(ctx, names...)
+	case k.subscriber.sharded:
+		return conn.SUnsubscribe(ctx, names...)
 	case on:
-		return pubsub.Subscribe(ctx, names...)
+		return conn.Subscribe(ctx, names...)
 	default:
-		return pubsub.Unsubscribe(ctx, names...)
+		return conn.Unsubscribe(ctx, names...)
 	}
 }
 
@@ -264,11 +272,11 @@ func (k *link) dispatch(name, payload string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.topics[name]; t != nil && t.made {
-		t.send(event{kind: message, payload: payload})
+		t.send(Event{Kind: Message, Payload: payload})
 	}
 }
 
-func (t *topic) send(e event) {
+func (t *topic) send(e Event) {
 	for _, n := range t.listeners {
 		n.put(e)
 	}
@@ -285,11 +293,11 @@ func (k *link) subscribed(name string, on bool) {
 	switch {
 	case t == nil:
 	case on && t.made:
-		t.send(event{kind: lost, err: errRemade})
-		t.send(event{kind: made})
+		t.send(Event{Kind: Lost, Err: errRemade})
+		t.send(Event{Kind: Subscribed})
 	case on:
 		t.made = true
-		t.send(event{kind: made})
+		t.send(Event{Kind: Subscribed})
 	case t.made:
 		k.dropLocked(name, errMoved)
 	// The end of an earlier subscription to the topic; the present one is not confirmed yet.
@@ -308,19 +316,19 @@ func (k *link) refuse(err error) bool {
 	defer k.mu.Unlock()
 	if len(k.asked) == 0 {
 		// It does no harm if a subscription cannot be ended because its slot has moved.
-		return k.links.sharded && redis.HasErrorPrefix(err, "MOVED")
+		return k.subscriber.sharded && redis.HasErrorPrefix(err, "MOVED")
 	}
 	k.dropLocked(k.asked[0], err)
 	k.asked = k.asked[1:]
 	return true
 }
 
-// lose sends lost to all listeners: the connection has ended.
+// lose sends Lost to all listeners: the connection has ended.
 func (k *link) lose(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range k.topics {
 		t.made = false
-		t.send(event{kind: lost, err: err})
+		t.send(Event{Kind: Lost, Err: err})
 	}
 }

@@ -91,7 +91,7 @@ type result struct {
 	over     atomic.Bool // set last
 }
 
-// background appends one message and returns when it has been sent or stands in the line. The
+// background appends one message and returns when it has been sent or is in the queue. The
 // result may be read once it is over.
 func background(ctx context.Context, l *store.Log, body string) *result {
 	r := &result{}
@@ -165,7 +165,7 @@ func TestCallsOfTheScriptAreBounded(t *testing.T) {
 	})
 }
 
-func TestWaiterLeavesTheLine(t *testing.T) {
+func TestWaiterLeavesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})
 		background(t.Context(), l, "a")
@@ -186,9 +186,9 @@ func TestWaiterLeavesTheLine(t *testing.T) {
 	})
 }
 
-// A waiter's context may end in the moment in which it is named to lead the line; the line must not
+// A waiter's context may end in the moment in which it is to lead the queue; the queue must not
 // stand for ever then.
-func TestWaiterLeavesWhenNamedToLead(t *testing.T) {
+func TestWaiterLeavesWhenItIsToLead(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			s, l := newScript(t, store.Config{})
@@ -268,7 +268,7 @@ func TestStalledRedisFailsEveryAppendInTime(t *testing.T) {
 	})
 }
 
-// A post that has waited in the line leads the next round trip with little time left. Those who
+// A post that has waited in the queue leads the next round trip with little time left. Those who
 // share the round trip have their own time, and so have those that came during it.
 func TestLateLeaderDoesNotFailFreshPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -305,8 +305,7 @@ func TestLateLeaderDoesNotFailFreshPosts(t *testing.T) {
 	})
 }
 
-// An append that waited in the line and then leads it has been promised an answer by its own
-// deadline.
+// An append that waited in the queue and then leads it must be answered by its own deadline.
 func TestLeaderKeepsItsOwnDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t, store.Config{})
