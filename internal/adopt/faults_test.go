@@ -1,0 +1,202 @@
+package adopt
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestNamesEachFault: what is known to be wrong in these deployments is in the plan, with its place.
+func TestNamesEachFault(t *testing.T) {
+	for installation, faults := range map[string][]string{
+		"env-docker": {
+			"confs/nginx/inc/push.conf:17: /bitrix/pub/ is public.",
+			"confs/redis/redis.conf:4: Redis throws keys away when it is full (allkeys-lru)",
+			"confs/redis/redis.conf:5: Redis writes no append-only file",
+			".settings.php:6: the portal keeps its cache in Redis.",
+			".settings.php:20: the portal posts through nginx",
+			".settings.php:23: path_to_json_rpc is set, and nginx has no location for /bitrix/api/.",
+			".settings.php:16: path_to_mobile_listener names port 8893, which nobody publishes.",
+			".settings.php:17: path_to_mobile_listener_secure names port 8894",
+		},
+		"bitrixdock": {
+			"docker-compose.yml:19: the signature key must be replaced",
+			"docker-compose.yml:8: service redis runs Redis without a configuration",
+			"nginx/conf/default.conf:20: /bitrix/pub/ is public.",
+			"options.tsv:4: the portal posts through bitrix.local",
+		},
+		"matveynator": {
+			"nginx/nginx.conf:5: nginx passes /push-server-sub on unchanged.",
+			"there is no public location for /bitrix/subws/.",
+			"docker-compose.yml:23: Redis is older than 7.0",
+		},
+		"rmn-lux": {
+			"docker-compose.yml:10: the signature key must be replaced: everybody knows it",
+			"docker-compose.yml:22: IP_LIST:",
+			"docker-compose.yml:19: REDIS_DB: no image of the original knows it.",
+			"options.tsv:5: path_to_json_rpc has a placeholder",
+		},
+		"bitrixvm7": {"etc/redhat-release:1: this system is CentOS 7"},
+		"bitrixvm9": {
+			"etc/logrotate.d/push-server:9: the push server is restarted every night",
+			"rtc-im_settings.conf:6: upstream nodejs_sub chooses by address (ip_hash).",
+			"etc/redis/redis.conf:6: Redis throws keys away",
+			"rtc-server.conf:2: the portal's own address for posts listens on every interface",
+		},
+		"helm": {
+			`values.yaml:9: PUSH_SUB_MODE: "1" is not understood`,
+			"values.yaml:24: /bitrix/pub/ is public.",
+			"there is no public location for /bitrix/subws/.",
+			"there is no public location for /bitrix/rest/.",
+		},
+	} {
+		plan, err := run(t, Options{Root: filepath.Join("testdata", installation)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, wrong, _ := strings.Cut(plan, "WHAT IS WRONG TODAY")
+		for _, fault := range faults {
+			if !strings.Contains(wrong, fault) {
+				t.Errorf("%s: no %q in %s", installation, fault, wrong)
+			}
+		}
+	}
+	for _, sound := range []string{"ikarpovich", "awwehdev", "several-machines"} {
+		if plan, err := run(t, Options{Root: filepath.Join("testdata", sound)}); err != nil || strings.Contains(plan, "WRONG") {
+			t.Errorf("%s: %v\n%s", sound, err, plan)
+		}
+	}
+}
+
+// run returns the plan of an installation, with the portal's options beside it if there are any.
+func run(t *testing.T, o Options) (plan string, err error) {
+	t.Helper()
+	if o.OptionsFile == "" {
+		o.OptionsFile = options(o.Root)
+	}
+	if o.Random == nil {
+		o.Random = &counter{}
+	}
+	var b bytes.Buffer
+	err = Run(t.Context(), o, &b)
+	return b.String(), err
+}
+
+// site writes files below a new root, and returns it.
+func site(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range files {
+		name = filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+const (
+	goodKey  = "a-secret-key-of-the-tests-0123456789"
+	sysconf  = "etc/sysconfig/push-server-multi"
+	settings = "home/bitrix/www/bitrix/.settings.php"
+	sound    = "SECURITY_KEY=" + goodKey + "\nREDIS_SOCK=/run/redis.sock\n"
+)
+
+// TestBroken: what cannot be read stops the plan with a sentence that names the file, the line and
+// the remedy, and nothing is written.
+func TestBroken(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []string
+	}{
+		"no JSON": {map[string]string{sysconf: sound, "etc/push-server/push-server-sub-8010.json": "{\n \"servers\": [\n  {port: 8010}\n ]\n}"},
+			[]string{"etc/push-server/push-server-sub-8010.json:3: this is not JSON.", "correct it (\"node -p"}},
+		"half of a config.json": {map[string]string{sysconf: sound, "etc/push-server/config.json": "{\n \"servers\": [\n  {\"port\": 8010,"},
+			[]string{"etc/push-server/config.json:3: the file ends too early"}},
+		"half of a .settings.php": {map[string]string{sysconf: sound, settings: "<?php\nreturn [\n 'pull' => ['value' => [\n  'signature_key' => '" + goodKey},
+			[]string{settings + ":4: a string does not end: the file is not complete.", "\"php -l\" shows the place"}},
+		"a .settings.php that is code": {map[string]string{sysconf: sound, settings: "<?php\nreturn require 'other.php';\n"},
+			[]string{settings + ":2: the file does not return an array that is written out."}},
+		"half of a sysconfig": {map[string]string{sysconf: "REDIS_SOCK=/r\nSECURITY_KEY=\"" + goodKey + "\n"},
+			[]string{sysconf + ":2: a quotation mark of SECURITY_KEY is not closed: the file is not complete."}},
+		"a sysconfig that needs a shell": {map[string]string{sysconf: "SECURITY_KEY=$(cat /etc/key)\n"},
+			[]string{sysconf + ":1: SECURITY_KEY depends on another variable or a command"}},
+		"ports that are none": {map[string]string{sysconf: sound + "BASE_SUB=80x\n"}, []string{sysconf + ":3: BASE_SUB and ID_SUB make no ports"}},
+		"half of an nginx.conf": {map[string]string{sysconf: sound, "etc/nginx/nginx.conf": "http {\n server {\n  listen 80;\n"},
+			[]string{"etc/nginx/nginx.conf:4: the file ends inside a directive or a block", "\"nginx -t\""}},
+		"no YAML": {map[string]string{"docker-compose.yml": "services:\n  a:\n image: [x\n"}, []string{"docker-compose.yml:", "this is not YAML."}},
+		"no key":  {map[string]string{sysconf: "REDIS_SOCK=/r\n"}, []string{"the signature key was not found", "--options FILE"}},
+		"nothing": {map[string]string{"etc/hosts": "127.0.0.1 localhost\n"}, []string{"no push server was found here"}},
+		"a large file": {map[string]string{sysconf: sound, settings: "<?php " + strings.Repeat(" ", maxFile)},
+			[]string{settings + ": it cannot be read: larger than 1048576 bytes."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			plan, err := run(t, Options{Root: site(t, c.files), Out: out})
+			if !errors.Is(err, ErrBroken) {
+				t.Errorf("error %v", err)
+			}
+			for _, want := range append(c.want, "Remedy: ") {
+				if !strings.Contains(plan, want) {
+					t.Errorf("no %q in\n%s", want, plan)
+				}
+			}
+			if strings.Contains(plan, goodKey) {
+				t.Errorf("the key is in\n%s", plan)
+			}
+			if _, err := os.Stat(out); err == nil {
+				t.Error("something was written")
+			}
+		})
+	}
+}
+
+// TestAllThatIsBroken is said at once.
+func TestAllThatIsBroken(t *testing.T) {
+	plan, _ := run(t, Options{Root: site(t, map[string]string{sysconf: "x\ny z\n", settings: "<?php return 1;", "etc/nginx/a.conf": "server {"})})
+	for _, want := range []string{sysconf + ":1", sysconf + ":2", settings + ":1", "etc/nginx/a.conf:1"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("no %q in\n%s", want, plan)
+		}
+	}
+}
+
+// TestTwoPortals with one key, and one with another than the push server's.
+func TestTwoPortals(t *testing.T) {
+	portal := func(key string) string {
+		return "<?php\nreturn ['pull' => ['value' => [\n 'path_to_publish' => 'http://127.0.0.1:8895/bitrix/pub/',\n 'signature_key' => '" + key + "',\n]]];"
+	}
+	second := "home/bitrix/ext_www/second/bitrix/.settings.php"
+	plan, err := run(t, Options{Root: site(t, map[string]string{sysconf: sound, settings: portal(goodKey), second: portal(goodKey)})})
+	if want := settings + ":4: the portal signs with the same key as the one of " + second; err != nil || !strings.Contains(plan, want) || !strings.Contains(plan, "a key for each") {
+		t.Errorf("%v, no %q in\n%s", err, want, plan)
+	}
+	plan, err = run(t, Options{Root: site(t, map[string]string{sysconf: sound, settings: portal("another-" + goodKey)})})
+	if want := settings + ":4: the portal's signature_key is not the push server's, which is in " + sysconf + ":1."; err != nil || !strings.Contains(plan, want) {
+		t.Errorf("%v, no %q in\n%s", err, want, plan)
+	}
+}
+
+// TestUnknownKeys are reported, wherever they are.
+func TestUnknownKeys(t *testing.T) {
+	config := `{"servers": [{"port": 8010, "hostname": "127.0.0.1", "routes": {"sub": "/ws/"}, "turbo": 1}], "security": {"key": "` + goodKey + `", "salt": 1}, "storage": {"messageTTL": 3600}}`
+	plan, err := run(t, Options{Root: site(t, map[string]string{
+		sysconf: sound + "TURBO=1\n", "etc/push-server/config.json": config,
+		settings: "<?php\nreturn ['pull' => ['value' => ['turbo' => 'Y', 'nginx' => SOME_CONSTANT]]];",
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		sysconf + ":3: TURBO: unknown", "config.json:1: turbo: unknown", "config.json:1: security.salt: unknown",
+		settings + `:2: "turbo": an option that is unknown`, settings + `:2: the value of "nginx" is not a literal`,
+		`config.json:1: route sub is "/ws/", a path that pushgate does not serve.`,
+	} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("no %q in\n%s", want, plan)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package adopt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// planSteps lists what to run to change, and to go back.
+func (p *plan) planSteps() {
+	switch p.kind {
+	case machine:
+		p.machineSteps()
+	case compose:
+		p.composeSteps()
+	case kubernetes:
+		p.change = []string{"kubectl apply -f " + p.out + "/kubernetes/secret.yaml -f " + p.out + "/kubernetes/pushgate.yaml"}
+		p.back = []string{"kubectl delete -f " + p.out + "/kubernetes/pushgate.yaml -f " + p.out + "/kubernetes/secret.yaml"}
+	}
+	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
+		p.change = append(p.change, "# nginx, as above; then: nginx -t && nginx -s reload")
+		p.back = append([]string{"# nginx: the files of " + p.out + "/rollback/files, back to their places; then: nginx -t && nginx -s reload"}, p.back...)
+	}
+	if p.kind == kubernetes {
+		p.change[len(p.change)-1] = strings.ReplaceAll(p.change[len(p.change)-1], "# nginx, as above; then: nginx -t && nginx -s reload", "# the Ingress, as above")
+		p.back[0] = strings.ReplaceAll(p.back[0], "# nginx: the files of "+p.out+"/rollback/files, back to their places; then: nginx -t && nginx -s reload",
+			"# the Ingress: the paths that it has in "+p.out+"/rollback/files")
+	}
+	p.change = append(p.change, "# the portal's own self-test of the push server")
+	if p.portalChanges {
+		p.change = slices.Insert(p.change, len(p.change)-1, "# the portal, as above")
+		p.back = append(p.back, "# the portal: "+p.out+"/rollback/portal/, in the same way")
+	}
+}
+
+func (p *plan) machineSteps() {
+	var all []string
+	if some := ports(p.edges); len(some) > 0 {
+		all = append(all, units("edge", some))
+	}
+	if some := ports(p.publishers); len(some) > 0 {
+		all = append(all, units("publisher", some))
+	}
+	ours := strings.Join(all, " ")
+	p.change = []string{
+		"# install pushgate first (docs/install.md): the units edge@ and publisher@, and the group pushgate",
+		"install -m 640 -g pushgate " + p.out + "/portals.json /etc/pushgate/portals.json",
+		"install -m 600 " + p.out + "/pushgate.env /etc/pushgate/pushgate.env",
+		"install -m 644 " + p.out + "/redis/pushgate-redis.conf /etc/pushgate/pushgate-redis.conf",
+		"cp -r " + p.out + "/systemd/. /etc/systemd/system/ && systemctl daemon-reload",
+		"systemctl enable --now pushgate-redis",
+		"systemctl disable --now push-server && systemctl enable --now " + ours,
+	}
+	p.back = []string{"systemctl disable --now " + ours + " && systemctl enable --now push-server"}
+	for name := range p.rollback {
+		if strings.Contains(name, "logrotate.d/") {
+			p.change = append(p.change, "rm /"+name)
+			p.back = append(p.back, "cp "+p.out+"/rollback/files/"+name+" /"+name)
+		}
+	}
+}
+
+func (p *plan) composeSteps() {
+	var files, envs, originals []string
+	for _, v := range p.services {
+		if !slices.Contains(files, v.at.file) {
+			files = append(files, v.at.file)
+		}
+	}
+	for _, name := range sortedKeys(p.referred) {
+		envs = append(envs, "--env-file "+name)
+	}
+	if len(envs) == 1 && p.referred[".env"] {
+		envs = nil // compose reads it by itself
+	}
+	for _, v := range p.services {
+		for _, name := range v.profiles {
+			if flag := "--profile " + name; !slices.Contains(envs, flag) {
+				envs = append(envs, flag)
+			}
+		}
+	}
+	for _, one := range append(slices.Clone(p.edges), p.publishers...) {
+		originals = append(originals, one.name)
+	}
+	today := strings.Join(append(append([]string{"docker compose"}, envs...), "-f "+strings.Join(files, " -f ")), " ")
+	p.change = []string{
+		"# build or pull the image first (docs/install.md): docker build -t pushgate .",
+		today + " -f " + p.out + "/compose.pushgate.yml up -d",
+	}
+	p.back = []string{
+		fmt.Sprintf("%s -f %s/compose.pushgate.yml rm -sf push-redis %s", today, p.out, strings.Join(originals, " ")),
+		today + " up -d",
+	}
+}
+
+// planRollback adds the files as they are today, and how to go back.
+func (p *plan) planRollback() {
+	var b strings.Builder
+	b.WriteString("# Back to the original\n\nAs root, or as whoever runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
+	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
+	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
+	for _, name := range sortedKeys(p.rollback) {
+		b.WriteString("* `/" + strings.TrimPrefix(name, "/") + "`\n")
+		p.addSecret("rollback/files/"+name, string(p.rollback[name]))
+	}
+	p.add("ROLLBACK.md", b.String())
+}
