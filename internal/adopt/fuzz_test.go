@@ -20,6 +20,7 @@ func FuzzReaders(f *testing.F) {
 	} {
 		f.Add(uint8(i), []byte(text))
 	}
+	f.Add(uint8(3), []byte("server { location { } }")) // without an argument
 	f.Fuzz(func(t *testing.T, which uint8, text []byte) {
 		name := names[int(which)%len(names)]
 		fsys := fstest.MapFS{name: {Data: text}}

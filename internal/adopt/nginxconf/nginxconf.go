@@ -14,9 +14,9 @@ type Directive struct {
 	Block []Directive // nil if it has none
 }
 
-// Arg returns an argument, empty if there are fewer.
+// Arg returns an argument, empty if there is none with that index.
 func (d Directive) Arg(i int) string {
-	if i < len(d.Args) {
+	if i >= 0 && i < len(d.Args) {
 		return d.Args[i]
 	}
 	return ""
