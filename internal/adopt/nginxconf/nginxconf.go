@@ -54,6 +54,13 @@ func (p *parser) block(depth int) ([]Directive, error) {
 	}
 	all := []Directive{}
 	var d Directive
+	begun := false // with a name, which may be empty: the maps have such directives
+	end := func() {
+		if begun {
+			all = append(all, d)
+		}
+		d, begun = Directive{}, false
+	}
 	for {
 		word, quoted, err := p.token()
 		if err != nil {
@@ -61,20 +68,17 @@ func (p *parser) block(depth int) ([]Directive, error) {
 		}
 		switch {
 		case word == "" && !quoted:
-			if d.Name != "" || depth > 0 {
+			if begun || depth > 0 {
 				return nil, &Error{p.line, "the file ends inside a directive or a block: it is not complete"}
 			}
 			return all, nil
 		case word == ";" && !quoted:
-			if d.Name != "" {
-				all = append(all, d)
-			}
-			d = Directive{}
+			end()
 		case word == "}" && !quoted:
 			if depth == 0 {
 				return nil, &Error{p.line, "a block is closed that is not open"}
 			}
-			if d.Name != "" {
+			if begun {
 				return nil, &Error{p.line, "a directive does not end in a semicolon"}
 			}
 			return all, nil
@@ -86,10 +90,10 @@ func (p *parser) block(depth int) ([]Directive, error) {
 			} else if d.Block, err = p.block(depth + 1); err != nil {
 				return nil, err
 			}
-			all = append(all, d)
-			d = Directive{}
-		case d.Name == "":
-			d.Name, d.Line = word, p.line
+			begun = true
+			end()
+		case !begun:
+			d.Name, d.Line, begun = word, p.line, true
 		default:
 			d.Args = append(d.Args, word)
 		}

@@ -92,7 +92,7 @@ func (p *parser) file() (Value, error) {
 		}
 		if p.word() == "return" {
 			p.advance(len("return"))
-			v, err := p.value()
+			v, err := p.value(false)
 			if err != nil {
 				return Value{}, err
 			}
@@ -107,7 +107,7 @@ func (p *parser) file() (Value, error) {
 			}
 			return v, nil
 		}
-		if err := p.skip(";"); err != nil {
+		if err := p.skip(";", false); err != nil {
 			return Value{}, err
 		}
 		p.advance(1)
@@ -162,8 +162,9 @@ func (p *parser) word() string {
 	return strings.ToLower(p.text[p.at:end])
 }
 
-// value reads one expression. What follows a literal makes it an expression that is none.
-func (p *parser) value() (Value, error) {
+// value reads one expression, which may be a key. What follows a literal makes it an expression
+// that is none.
+func (p *parser) value(key bool) (Value, error) {
 	if err := p.space(); err != nil {
 		return Value{}, err
 	}
@@ -175,11 +176,11 @@ func (p *parser) value() (Value, error) {
 	if err := p.space(); err != nil {
 		return Value{}, err
 	}
-	if c := p.peek(); ok && (c == ',' || c == ')' || c == ']' || c == ';' || strings.HasPrefix(p.text[p.at:], "=>")) {
+	if c := p.peek(); ok && (c == 0 || c == ',' || c == ')' || c == ']' || c == ';' || key && strings.HasPrefix(p.text[p.at:], "=>")) {
 		v.Line = line
 		return v, nil
 	}
-	if err := p.skip(",)];"); err != nil {
+	if err := p.skip(",)];", key); err != nil {
 		return Value{}, err
 	}
 	return Value{Kind: Unknown, Line: line}, nil
@@ -250,14 +251,14 @@ func (p *parser) array(end byte) (Value, error) {
 			return v, nil
 		}
 		item := Item{Line: p.line, Key: strconv.Itoa(next)}
-		first, err := p.value()
+		first, err := p.value(true)
 		if err != nil {
 			return v, err
 		}
 		item.Value = first
 		if strings.HasPrefix(p.text[p.at:], "=>") {
 			p.advance(2)
-			if item.Value, err = p.value(); err != nil {
+			if item.Value, err = p.value(false); err != nil {
 				return v, err
 			}
 			item.Key = first.Text
@@ -315,8 +316,9 @@ func (p *parser) quoted() (text string, plain bool, err error) {
 	return "", false, p.fail("a string does not end: the file is not complete")
 }
 
-// skip goes on to the first of the bytes that is not inside brackets, strings or comments.
-func (p *parser) skip(ends string) error {
+// skip goes on to the first of the bytes that is not inside brackets, strings or comments, or to the
+// arrow behind a key. A statement, which ends in a semicolon, may also end in a brace.
+func (p *parser) skip(ends string, key bool) error {
 	var open []byte
 	for {
 		if err := p.space(); err != nil {
@@ -329,7 +331,7 @@ func (p *parser) skip(ends string) error {
 		case strings.HasPrefix(p.text[p.at:], "<<<"):
 			return p.fail("a heredoc, which is not understood")
 		case len(open) == 0 && strings.IndexByte(ends, c) >= 0,
-			len(open) == 0 && ends != ";" && strings.HasPrefix(p.text[p.at:], "=>"):
+			len(open) == 0 && key && strings.HasPrefix(p.text[p.at:], "=>"):
 			return nil
 		case c == '\'' || c == '"':
 			if _, _, err := p.quoted(); err != nil {
@@ -342,7 +344,9 @@ func (p *parser) skip(ends string) error {
 			if len(open) == 0 {
 				return p.fail("a bracket is closed that is not open")
 			}
-			open = open[:len(open)-1]
+			if open = open[:len(open)-1]; len(open) == 0 && c == '}' && ends == ";" {
+				return nil
+			}
 		}
 		p.advance(1)
 	}
