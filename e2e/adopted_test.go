@@ -28,8 +28,8 @@ const outsider = "192.0.2.7"
 
 // TestAdopted runs what adopt writes: each installation's programs with exactly the settings that
 // are in the files, over a real Redis with the settings that are there, until a message has come
-// through. The test runs itself once more for each, in a network and with a /etc of its own, so that
-// addresses, ports and paths can be those of the files.
+// through. The test runs itself once more for each, in a network and with a /etc of its own, so
+// that addresses, ports and paths can be those of the files.
 func TestAdopted(t *testing.T) {
 	if name := os.Getenv("E2E_ADOPTED"); name != "" {
 		adopted(t, name, os.Getenv("E2E_ADOPTED_DIR"))

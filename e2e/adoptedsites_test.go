@@ -24,7 +24,8 @@ var adoptedSites = map[string]adoptedSite{
 		public: "nginx:80", internal: "push_pub:9010", from: "172.18.0.6",
 		nginx: func(root, _ string) string {
 			text, _ := os.ReadFile(root + "/confs/nginx/inc/push.conf")
-			kept, _, _ := strings.Cut(string(text), "location ~* ^/bitrix/pub/") // which the plan removes
+			// The plan removes this location, which is the last one.
+			kept, _, _ := strings.Cut(string(text), "location ~* ^/bitrix/pub/")
 			return upgradeMaps + "server { listen nginx:80;\n" + kept + "}"
 		},
 	},

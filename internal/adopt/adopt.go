@@ -1,4 +1,5 @@
-// Package adopt reads how the push server that pushgate replaces is set up, and plans the change: what is wrong today, what will run, what to run to change and to go back.
+// Package adopt reads how the push server that pushgate replaces is set up, and plans the change:
+// what is wrong today, what will run, what to run to change and to go back.
 package adopt
 
 import (
@@ -16,11 +17,11 @@ import (
 
 // Options is what to read, and what to write.
 type Options struct {
-	// Root is "/", or the root of a machine's files elsewhere, or the directory of a compose file or
-	// of manifests of Kubernetes.
+	// Root is "/", or the root of a machine's files elsewhere, or the directory of a compose file
+	// or of manifests of Kubernetes.
 	Root string
-	// OptionsFile is a dump of the rows of module pull in the portal's table b_option; empty: the
-	// options are those of .settings.php.
+	// OptionsFile has the portal's options, if they are not in a .settings.php below the root: such
+	// a file elsewhere, or a dump of the rows of module pull in the table b_option.
 	OptionsFile string
 	// Out is the directory to write the files of the plan to; empty: nothing is written. It must be
 	// new or empty, or have been written by adopt before.

@@ -27,6 +27,7 @@ type service struct {
 	names    []string // by which others reach it
 	ports    []string // that are published
 	profiles []string
+	envFiles []string
 	builds   bool
 }
 
@@ -143,6 +144,7 @@ func (s *survey) serviceEnv(v *service, file string, node *yaml.Node) {
 	}
 	for _, name := range names {
 		name = path.Join(path.Dir(file), s.expand(name))
+		v.envFiles = append(v.envFiles, name)
 		for _, variable := range s.envFiles[name] {
 			add(variable.Name, variable.Value, place{name, variable.Line})
 		}
@@ -201,6 +203,8 @@ func (s *survey) lookup(name string) (value string, at place, ok bool) {
 	}
 	if ok {
 		s.referred[at.file] = true
+	} else {
+		s.usesEnv(".env") // where it may have been meant to be
 	}
 	return value, at, ok
 }
@@ -214,10 +218,17 @@ func (s *survey) composeProcess(v service) {
 		s.redisImage(v)
 		return
 	}
+	push := pushImage.MatchString(v.image) || v.mounts("push-server")
 	own := slices.ContainsFunc(v.environ, func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
+		push = push || original.Known(name)
 		return slices.Contains([]string{"MODE", "PUSHROLE", "PUSH_SUB_MODE", "PUSH_PUB_MODE"}, name) && !strings.HasSuffix(entry, "=")
 	})
+	for _, name := range v.envFiles {
+		if push {
+			s.usesEnv(name)
+		}
+	}
 	if !own {
 		if pushImage.MatchString(v.image) || v.mounts("push-server") {
 			s.contained = append(s.contained, v)

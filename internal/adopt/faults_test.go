@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestNamesEachFault: what is known to be wrong in these deployments is in the plan, with its place.
+// TestNamesEachFault: what is known to be wrong in these deployments is in the plan, with its
+// place.
 func TestNamesEachFault(t *testing.T) {
 	for installation, faults := range map[string][]string{
 		"env-docker": {
@@ -125,8 +126,8 @@ func TestBroken(t *testing.T) {
 		"a sysconfig that needs a shell": {map[string]string{sysconf: "SECURITY_KEY=$(cat /etc/key)\n"},
 			[]string{sysconf + ":1: SECURITY_KEY depends on another variable or a command"}},
 		"ports that are none": {map[string]string{sysconf: sound + "BASE_SUB=80x\n"}, []string{sysconf + ":3: BASE_SUB and ID_SUB make no ports"}},
-		"half of an nginx.conf": {map[string]string{sysconf: sound, "etc/nginx/nginx.conf": "http {\n server {\n  listen 80;\n"},
-			[]string{"etc/nginx/nginx.conf:4: the file ends inside a directive or a block", "\"nginx -t\""}},
+		"half of an env file": {map[string]string{"compose.yml": "services: {a: {env_file: .env_push}}", ".env_push": "MODE=sub\nSECURITY_KEY='" + goodKey},
+			[]string{".env_push:2: a quotation mark of SECURITY_KEY is not closed"}},
 		"no YAML": {map[string]string{"docker-compose.yml": "services:\n  a:\n image: [x\n"}, []string{"docker-compose.yml:", "this is not YAML."}},
 		"no key":  {map[string]string{sysconf: "REDIS_SOCK=/r\n"}, []string{"the signature key was not found", "--options FILE"}},
 		"nothing": {map[string]string{"etc/hosts": "127.0.0.1 localhost\n"}, []string{"no push server was found here"}},
@@ -156,8 +157,8 @@ func TestBroken(t *testing.T) {
 
 // TestAllThatIsBroken is said at once.
 func TestAllThatIsBroken(t *testing.T) {
-	plan, _ := run(t, Options{Root: site(t, map[string]string{sysconf: "x\ny z\n", settings: "<?php return 1;", "etc/nginx/a.conf": "server {"})})
-	for _, want := range []string{sysconf + ":1", sysconf + ":2", settings + ":1", "etc/nginx/a.conf:1"} {
+	plan, _ := run(t, Options{Root: site(t, map[string]string{sysconf: "x\ny z\n", settings: "<?php return 1;"})})
+	for _, want := range []string{sysconf + ":1", sysconf + ":2", settings + ":1"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("no %q in\n%s", want, plan)
 		}
@@ -198,5 +199,43 @@ func TestUnknownKeys(t *testing.T) {
 		if !strings.Contains(plan, want) {
 			t.Errorf("no %q in\n%s", want, plan)
 		}
+	}
+}
+
+// TestWhatIsOfOthers does not stop the plan: files with the same names, lines that the original
+// does not read. Only an nginx that cannot be read is worth a word.
+func TestWhatIsOfOthers(t *testing.T) {
+	plan, err := run(t, Options{Root: site(t, map[string]string{
+		"docker-compose.yml": "services:\n  a: {image: x, env_file: .env_sql}\n  push: {env_file: .env_push}\n",
+		".env_push":          "MODE=sub\nLISTEN_PORT=80\nSECURITY_KEY=" + goodKey, ".env_sql": "PASSWORD=$ecret word\n",
+		"app/config.json": "{ // no JSON\n}", "confs/php-fpm.conf": "include=etc/php-fpm.d/*.conf\n[www]\n", "confs/nginx/mime.types.conf": "types {",
+		"confs/nginx/nginx.conf": "http {\n server {\n  listen 80;\n",
+	})})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, plan)
+	}
+	if want := "1. confs/nginx/nginx.conf:4: nginx's configuration cannot be read: the file ends inside"; !strings.Contains(plan, want) || strings.Contains(plan, "2. ") {
+		t.Errorf("no %q, or more, in\n%s", want, plan)
+	}
+}
+
+// TestSettingsElsewhere: a portal in a volume of Docker is not below the compose file.
+func TestSettingsElsewhere(t *testing.T) {
+	root := site(t, map[string]string{"compose.yml": "services: {push: {environment: {MODE: pub, LISTEN_PORT: 9010, SECURITY_KEY: " + goodKey + "}}}"})
+	file := filepath.Join(site(t, map[string]string{".settings.php": "<?php return ['pull' => ['value' => [\n'path_to_publish' => 'http://nginx/bitrix/pub/']]];"}), ".settings.php")
+	plan, err := run(t, Options{Root: root, OptionsFile: file})
+	if want := file + ":2: the portal posts through nginx"; err != nil || !strings.Contains(plan, want) || !strings.Contains(plan, "'path_to_publish' => 'http://push:9010/bitrix/pub/'") {
+		t.Errorf("%v, no %q in\n%s", err, want, plan)
+	}
+}
+
+// TestLinksOfTheVendor: a file of nginx that is there twice, by a link, is in the plan once.
+func TestLinksOfTheVendor(t *testing.T) {
+	server := "server {\n listen 80;\n location /bitrix/pub/ { proxy_pass http://127.0.0.1:9010; }\n}\n"
+	plan, err := run(t, Options{Root: site(t, map[string]string{
+		sysconf: sound, "etc/nginx/bx/site_avaliable/s1.conf": server, "etc/nginx/bx/site_enabled/s1.conf": server, "etc/nginx/bx/site_enabled/copy.conf": server,
+	})})
+	if n := strings.Count(plan, "/bitrix/pub/ is public"); err != nil || n != 1 {
+		t.Errorf("%v, %d times\n%s", err, n, plan)
 	}
 }

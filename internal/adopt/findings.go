@@ -83,6 +83,7 @@ type survey struct {
 	subnets   []setting          // of the networks of compose files
 	hosts     map[string]string  // addresses by name
 	envFiles  map[string][]shellvars.Var
+	badEnv    map[string][]*shellvars.Error
 	referred  map[string]bool // env files whose variables compose files refer to
 	centos7   place           // what shows that the system is CentOS 7
 	redisHere bool            // the configuration of a Redis was found

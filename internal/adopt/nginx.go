@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,18 +41,29 @@ type upstream struct {
 	ipHash  place
 }
 
+// blocks matches what only nginx's configuration has.
+var blocks = regexp.MustCompile(`(?m)^\s*(location|upstream|server|http|events)\b[^;\n]*\{`)
+
 // readNginx remembers a file: which server has a location is known when all have been read.
 func (s *survey) readNginx(name string, text []byte) {
-	if !regexp.MustCompile(`(?m)^\s*(location|upstream|server|http|events|map|include)\b`).Match(text) {
+	if !strings.Contains(name, "nginx") && !blocks.Match(text) {
 		return
 	}
 	directives, err := nginxconf.Parse(text)
 	if bad := (*nginxconf.Error)(nil); errors.As(err, &bad) {
-		s.unreadable(place{name, bad.Line}, bad.Problem, "correct it: \"nginx -t\" shows the place")
+		if blocks.Match(text) {
+			s.wrong(place{name, bad.Line}, "nginx's configuration cannot be read: "+bad.Problem, "this plan does not know what is in it",
+				"correct it (\"nginx -t\" shows the place), and run adopt again")
+		}
 		return
 	}
 	if s.nginx.files == nil {
 		s.nginx.files = map[string][]nginxconf.Directive{}
+	}
+	for _, other := range sortedKeys(s.nginx.files) {
+		if reflect.DeepEqual(s.nginx.files[other], directives) {
+			return // a link to it, as the vendor's machines have, or a copy
+		}
 	}
 	s.nginx.files[name] = directives
 }

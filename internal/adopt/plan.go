@@ -59,7 +59,7 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 	p.merge()
 	if len(s.broken) == 0 && len(p.edges)+len(p.publishers) == 0 {
 		s.unreadable(place{file: "."}, "no push server was found here",
-			"name the root of the machine (--root /), or the directory of its compose file or of its manifests")
+			"name the root of the machine (--root /), or the directory of its compose file, or of manifests as \"helm template\" prints them")
 	}
 	if err := p.chooseKeys(random, before); err != nil {
 		return nil, err

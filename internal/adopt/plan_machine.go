@@ -113,8 +113,8 @@ func (p *plan) reach() []string {
 	})
 }
 
-// portalPosts returns where the portal posts today, without the path: nginx's own address if nothing
-// says it.
+// portalPosts returns where the portal posts today, without the path: nginx's own address if
+// nothing says it.
 func (p *plan) portalPosts() string {
 	for _, one := range p.portals {
 		if u, err := url.Parse(one.options["path_to_publish"].value); err == nil && u.Host != "" {
@@ -129,7 +129,8 @@ func (p *plan) portalsFile() string {
 	type portal struct {
 		Keys []string `json:"keys"`
 	}
-	text, _ := json.MarshalIndent(map[string][]portal{"portals": {{p.keys}}}, "", "  ") // strings cannot fail
+	// Strings cannot fail.
+	text, _ := json.MarshalIndent(map[string][]portal{"portals": {{p.keys}}}, "", "  ")
 	return string(text) + "\n"
 }
 

@@ -63,7 +63,8 @@ func (p *plan) machineSteps() {
 func (p *plan) composeSteps() {
 	var files, envs, originals []string
 	for _, v := range p.services {
-		if !slices.Contains(files, v.at.file) {
+		ours := slices.ContainsFunc(p.processes, func(one process) bool { return one.name == v.name }) || len(p.contained) > 0 && p.contained[0].name == v.name
+		if ours && !slices.Contains(files, v.at.file) {
 			files = append(files, v.at.file)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +34,10 @@ var pullOptions = []string{
 
 // readPortal reads a .settings.php.
 func (s *survey) readPortal(name string, text []byte) {
+	if path.Base(name) == "pull.php" {
+		s.wrong(place{file: name}, "this file can set options of module pull, and is not read", "this plan may not know the portal's options", "compare them with the plan by hand")
+		return
+	}
 	root, err := phparray.Parse(text)
 	if bad := (*phparray.Error)(nil); errors.As(err, &bad) {
 		s.unreadable(place{name, bad.Line}, bad.Problem, "correct it (\"php -l\" shows the place), or write the array out; the portal reads the same file")
@@ -98,12 +103,17 @@ func mentions(v phparray.Value, word string) (line int, ok bool) {
 // tuple matches the values of one row in an INSERT statement: the module, the name, the value.
 var tuple = regexp.MustCompile(`\(\s*'pull'\s*,\s*'((?:[^'\\]|\\.|'')*)'\s*,\s*(?:'((?:[^'\\]|\\.|'')*)'|NULL)`)
 
-// readOptions reads a dump of the rows of b_option: what "mysql -B" prints (the columns NAME and
-// VALUE, or MODULE_ID, NAME and VALUE), or INSERT statements.
+// readOptions reads a .settings.php that is elsewhere, or a dump of the rows of b_option: what
+// "mysql -B" prints (the columns NAME and VALUE, or MODULE_ID, NAME and VALUE), or INSERT
+// statements.
 func (s *survey) readOptions(name string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("the dump of the options: %w", err)
+	}
+	if strings.HasSuffix(name, ".php") {
+		s.readPortal(name, text)
+		return nil
 	}
 	if len(text) > maxFile {
 		return fmt.Errorf("the dump of the options: %s has more than %d bytes: dump the rows of module pull only", name, maxFile)
@@ -189,7 +199,8 @@ func (s *survey) judgePortals() {
 	}
 }
 
-// judgeAddresses notes what is wrong with the addresses that the portal calls itself, and hands out.
+// judgeAddresses notes what is wrong with the addresses that the portal calls itself, and hands
+// out.
 func (s *survey) judgeAddresses(o map[string]secret) {
 	if publish := o["path_to_publish"]; publish.value != "" {
 		u, err := url.Parse(publish.value)

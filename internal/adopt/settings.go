@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,13 +17,18 @@ import (
 	"pushgate/internal/original"
 )
 
-// readEnv remembers what a compose file may refer to.
+// readEnv remembers what a compose file may refer to. Lines that are not understood matter only
+// where the original reads them.
 func (s *survey) readEnv(name string, text []byte) {
-	vars, bad := shellvars.Parse(text)
-	for _, err := range bad {
+	s.envFiles[name], s.badEnv[name] = shellvars.Parse(text)
+}
+
+// usesEnv notes what is wrong with an env file, now that the original is found to read it.
+func (s *survey) usesEnv(name string) {
+	for _, err := range s.badEnv[name] {
 		s.unreadable(place{name, err.Line}, err.Problem, "write it as NAME=VALUE, with quotation marks around a value with white space")
 	}
-	s.envFiles[name] = vars
+	delete(s.badEnv, name)
 }
 
 // scripted are the variables of the original's control script that say how it works, not what the
@@ -153,6 +159,9 @@ var routes = map[string][]string{
 	"stat": {"/server-stat"},
 }
 
+// originals matches what a config.json of the original has.
+var originals = regexp.MustCompile(`"(servers|routes|storage|publishMode|clusterMode)"`)
+
 // readConfig reads a config.json of the original.
 func (s *survey) readConfig(name string, text []byte) {
 	if strings.Contains(name, "__PORT__") {
@@ -160,6 +169,9 @@ func (s *survey) readConfig(name string, text []byte) {
 	}
 	entries, err := jsonkeys.Parse(text)
 	if bad := (*jsonkeys.Error)(nil); errors.As(err, &bad) {
+		if !strings.Contains(name, "push") && !originals.Match(text) {
+			return // a config.json of something else
+		}
 		s.unreadable(place{name, bad.Line}, bad.Problem,
 			"correct it (\"node -p 'require(\\\"./"+path.Base(name)+"\\\")'\" in its directory shows the place), or move it away if the original does not use it")
 		return

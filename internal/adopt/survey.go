@@ -52,11 +52,11 @@ var webRoots = []string{
 }
 
 // skipped are directories that are never looked into.
-var skipped = []string{".git", "node_modules", "upload", "vendor", "cache", "managed_cache", "modules", "ssl", "rollback"}
+var skipped = []string{".git", "node_modules", "upload", "vendor", "cache", "managed_cache", "modules", "ssl", "rollback", "site_avaliable", "sites-available"}
 
 // survey reads what is below the root.
 func look(ctx context.Context, fsys fs.FS) (*survey, error) {
-	s := &survey{fsys: fsys, settings: map[string]setting{}, hosts: map[string]string{}, envFiles: map[string][]shellvars.Var{}, referred: map[string]bool{}, rollback: map[string][]byte{}}
+	s := &survey{fsys: fsys, settings: map[string]setting{}, hosts: map[string]string{}, envFiles: map[string][]shellvars.Var{}, badEnv: map[string][]*shellvars.Error{}, referred: map[string]bool{}, rollback: map[string][]byte{}}
 	files, err := s.files(ctx)
 	if err != nil {
 		return nil, err
@@ -110,8 +110,10 @@ func (s *survey) files(ctx context.Context) ([]string, error) {
 		roots = []string{"."}
 	} else {
 		for _, pattern := range webRoots {
-			matches, _ := fs.Glob(s.fsys, pattern+"/bitrix/.settings.php")
-			roots = append(roots, matches...)
+			for _, name := range []string{".settings.php", "php_interface/pull.php"} {
+				matches, _ := fs.Glob(s.fsys, pattern+"/bitrix/"+name)
+				roots = append(roots, matches...)
+			}
 		}
 	}
 	var all []string
@@ -186,7 +188,7 @@ var (
 func classify(name string) class {
 	dir, base := path.Split(name)
 	switch {
-	case base == ".settings.php":
+	case base == ".settings.php", strings.HasSuffix(name, "php_interface/pull.php"):
 		return classPortal
 	case name == "etc/hosts":
 		return classHosts

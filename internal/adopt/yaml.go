@@ -4,8 +4,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// child returns the key and the value of a mapping, also one that is merged into it. Both are nil if
-// there is none.
+// child returns the key and the value of a mapping, also one that is merged into it. Both are nil
+// if there is none.
 func child(node *yaml.Node, name string) (key, value *yaml.Node) {
 	return childWithin(node, name, maxDepth)
 }

@@ -1,4 +1,5 @@
-// Package original reads the settings of the push server that pushgate replaces, and translates them into pushgate's own.
+// Package original reads the settings of the push server that pushgate replaces, and translates
+// them into pushgate's own.
 package original
 
 import (

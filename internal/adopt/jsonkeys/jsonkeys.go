@@ -1,4 +1,4 @@
-// Package jsonkeys reads the values of a JSON document as a flat list, each with its path and its line.
+// Package jsonkeys reads the values of a JSON document as a flat list, each with its path and line.
 package jsonkeys
 
 import (
@@ -96,8 +96,8 @@ func (p *parser) inside(path string, depth int, end json.Delim) error {
 			name = path + "." + name
 		}
 		switch token := token.(type) {
-		case json.Delim:
-			if err := p.inside(name, depth+1, token+2); err != nil { // ']' and '}' are two behind '[' and '{'
+		case json.Delim: // ']' and '}' are two behind '[' and '{'
+			if err := p.inside(name, depth+1, token+2); err != nil {
 				return err
 			}
 		case nil:

@@ -1,4 +1,5 @@
-// Package nginxconf reads the grammar of nginx's configuration files: directives and blocks, each with its line.
+// Package nginxconf reads the grammar of nginx's configuration files: directives and blocks, each
+// with its line.
 package nginxconf
 
 import (

@@ -316,8 +316,8 @@ func (p *parser) quoted() (text string, plain bool, err error) {
 	return "", false, p.fail("a string does not end: the file is not complete")
 }
 
-// skip goes on to the first of the bytes that is not inside brackets, strings or comments, or to the
-// arrow behind a key. A statement, which ends in a semicolon, may also end in a brace.
+// skip goes on to the first of the bytes that is not inside brackets, strings or comments, or to
+// the arrow behind a key. A statement, which ends in a semicolon, may also end in a brace.
 func (p *parser) skip(ends string, key bool) error {
 	var open []byte
 	for {

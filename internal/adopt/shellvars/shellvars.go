@@ -1,4 +1,5 @@
-// Package shellvars reads files that assign variables in the way of a shell: /etc/sysconfig, /etc/default and .env files.
+// Package shellvars reads files that assign variables in the way of a shell: /etc/sysconfig,
+// /etc/default and .env files.
 package shellvars
 
 import (
