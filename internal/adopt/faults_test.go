@@ -129,6 +129,8 @@ func TestBroken(t *testing.T) {
 		"half of an env file": {map[string]string{"compose.yml": "services: {a: {env_file: .env_push}}", ".env_push": "MODE=sub\nSECURITY_KEY='" + goodKey},
 			[]string{".env_push:2: a quotation mark of SECURITY_KEY is not closed"}},
 		"no YAML": {map[string]string{"docker-compose.yml": "services:\n  a:\n image: [x\n"}, []string{"docker-compose.yml:", "this is not YAML."}},
+		"one process for all": {map[string]string{"compose.yml": "services: {a: {environment: {MODE: all, LISTEN_PORT: 80, SECURITY_KEY: " + goodKey + "}}}"},
+			[]string{"compose.yml:1: one process of the original serves subscribers and the portal on one port", "\"pushgate serve\""}},
 		"no key":  {map[string]string{sysconf: "REDIS_SOCK=/r\n"}, []string{"the signature key was not found", "--options FILE"}},
 		"nothing": {map[string]string{"etc/hosts": "127.0.0.1 localhost\n"}, []string{"no push server was found here"}},
 		"a large file": {map[string]string{sysconf: sound, settings: "<?php " + strings.Repeat(" ", maxFile)},
@@ -237,5 +239,26 @@ func TestLinksOfTheVendor(t *testing.T) {
 	})})
 	if n := strings.Count(plan, "/bitrix/pub/ is public"); err != nil || n != 1 {
 		t.Errorf("%v, %d times\n%s", err, n, plan)
+	}
+}
+
+// TestConfigsOnly: a machine without the control script, whose processes have a config.json each.
+func TestConfigsOnly(t *testing.T) {
+	config := func(port, routes, more string) string {
+		return `{"servers": [{"port": ` + port + `, "hostname": "127.0.0.1", "routes": {` + routes + `}}], "security": {"key": "` + goodKey + `"}` + more + `}`
+	}
+	plan, err := run(t, Options{Root: site(t, map[string]string{
+		"etc/push-server/push-server-sub-8010.json":     config("8010", `"sub": "/bitrix/subws/"`, ""),
+		"etc/push-server/push-server-sub-8012.json":     config("8012", `"sub": "/bitrix/subws"`, ""),
+		"etc/push-server/push-server-pub-9010.json":     config("9010", `"pub": "/bitrix/pub/", "rest": "/bitrix/rest/"`, `, "publishMode": true`),
+		"etc/push-server/push-server-sub-__PORT__.json": "{ \"servers\": __PORT__",
+	})})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, plan)
+	}
+	for _, want := range []string{"edge@{8010,8012}: 2 processes, on ports 8010, 8012,", "publisher@9010: 1 process, on port 9010", "systemctl enable --now edge@{8010,8012} publisher@9010"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("no %q in\n%s", want, plan)
+		}
 	}
 }

@@ -87,15 +87,19 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 func (p *plan) merge() {
 	taken := map[string]bool{}
 	for _, one := range p.processes {
+		if one.role == original.Both {
+			p.unreadable(one.at, "one process of the original serves subscribers and the portal on one port, for which there is no plan",
+				"run \"pushgate serve\" in its place, with the same variables (docs/migrate.md, The original's variables)")
+			continue
+		}
 		for _, c := range []struct {
 			role original.Role
 			list *[]process
 		}{{original.Edge, &p.edges}, {original.Publisher, &p.publishers}} {
-			if one.role != c.role && one.role != original.Both {
+			if one.role != c.role {
 				continue
 			}
 			mine := one
-			mine.role = c.role
 			mine.ports = slices.DeleteFunc(slices.Clone(one.ports), func(port int) bool {
 				id := fmt.Sprint(c.role, one.name, port)
 				was := taken[id]

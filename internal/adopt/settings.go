@@ -285,5 +285,8 @@ func portList(ports []int) string {
 	if len(ports) == 1 {
 		return fmt.Sprintf("port %d", ports[0])
 	}
-	return fmt.Sprintf("ports %d to %d", ports[0], ports[len(ports)-1])
+	if last := ports[len(ports)-1]; last-ports[0] == len(ports)-1 {
+		return fmt.Sprintf("ports %d to %d", ports[0], last)
+	}
+	return "ports " + strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ", "), "[]")
 }
