@@ -126,8 +126,8 @@ func TestBroken(t *testing.T) {
 		"a sysconfig that needs a shell": {map[string]string{sysconf: "SECURITY_KEY=$(cat /etc/key)\n"},
 			[]string{sysconf + ":1: SECURITY_KEY depends on another variable or a command"}},
 		"ports that are none": {map[string]string{sysconf: sound + "BASE_SUB=80x\n"}, []string{sysconf + ":3: BASE_SUB and ID_SUB make no ports"}},
-		"half of an env file": {map[string]string{"compose.yml": "services: {a: {env_file: .env_push}}", ".env_push": "MODE=sub\nSECURITY_KEY='" + goodKey},
-			[]string{".env_push:2: a quotation mark of SECURITY_KEY is not closed"}},
+		"half of an env file": {map[string]string{"compose.yml": "services: {a: {env_file: .env_push}, b: {env_file: .env_push}}", ".env_push": "MODE=sub\nLISTEN_PORT=80\nSECURITY_KEY='" + goodKey},
+			[]string{".env_push:3: a quotation mark of SECURITY_KEY is not closed"}},
 		"no YAML": {map[string]string{"docker-compose.yml": "services:\n  a:\n image: [x\n"}, []string{"docker-compose.yml:", "this is not YAML."}},
 		"one process for all": {map[string]string{"compose.yml": "services: {a: {environment: {MODE: all, LISTEN_PORT: 80, SECURITY_KEY: " + goodKey + "}}}"},
 			[]string{"compose.yml:1: one process of the original serves subscribers and the portal on one port", "\"pushgate serve\""}},
@@ -146,6 +146,9 @@ func TestBroken(t *testing.T) {
 				if !strings.Contains(plan, want) {
 					t.Errorf("no %q in\n%s", want, plan)
 				}
+			}
+			if n := strings.Count(plan, "Remedy: "); n != 1 {
+				t.Errorf("%d things to put right in\n%s", n, plan)
 			}
 			if strings.Contains(plan, goodKey) {
 				t.Errorf("the key is in\n%s", plan)
@@ -235,7 +238,7 @@ func TestSettingsElsewhere(t *testing.T) {
 func TestLinksOfTheVendor(t *testing.T) {
 	server := "server {\n listen 80;\n location /bitrix/pub/ { proxy_pass http://127.0.0.1:9010; }\n}\n"
 	plan, err := run(t, Options{Root: site(t, map[string]string{
-		sysconf: sound, "etc/nginx/bx/site_avaliable/s1.conf": server, "etc/nginx/bx/site_enabled/s1.conf": server, "etc/nginx/bx/site_enabled/copy.conf": server,
+		sysconf: sound, "etc/nginx/bx/site_avaliable/s1.conf": server, "etc/nginx/bx/site_avaliable/s2.conf": server + server, "etc/nginx/bx/site_enabled/s1.conf": server, "etc/nginx/bx/site_enabled/copy.conf": server,
 	})})
 	if n := strings.Count(plan, "/bitrix/pub/ is public"); err != nil || n != 1 {
 		t.Errorf("%v, %d times\n%s", err, n, plan)
@@ -259,6 +262,32 @@ func TestConfigsOnly(t *testing.T) {
 	for _, want := range []string{"edge@{8010,8012}: 2 processes, on ports 8010, 8012,", "publisher@9010: 1 process, on port 9010", "systemctl enable --now edge@{8010,8012} publisher@9010"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("no %q in\n%s", want, plan)
+		}
+	}
+}
+
+// TestKeysThatCannotStay are replaced, and those that can are not.
+func TestKeysThatCannotStay(t *testing.T) {
+	container := func(key string) map[string]string {
+		return map[string]string{"compose.yml": "services: {push: {environment: {MODE: pub, LISTEN_PORT: 9010, SECURITY_KEY: '" + key + "'}}}"}
+	}
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  string // empty: it stays
+	}{
+		"short":                      {container("15-bytes-longer"), "compose.yml:1: the signature key must be replaced: it has 15 bytes, fewer than 16."},
+		"long enough":                {container("16-bytes-longer!"), ""},
+		"a character in a container": {container("sixteen bytes $and more"), "compose.yml:1: the signature key must be replaced: it has a comma"},
+		"the same on a machine":      {map[string]string{sysconf: "SECURITY_KEY='sixteen bytes $and more'"}, ""},
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		plan, err := run(t, Options{Root: site(t, c.files), Out: out})
+		if err != nil || c.want != "" && !strings.Contains(plan, c.want) || c.want == "" && strings.Contains(plan, "must be replaced") {
+			t.Errorf("%s: %v, want %q in\n%s", name, err, c.want, plan)
+		}
+		files := written(t, out)
+		if made := madeKey.MatchString(files["secret.env"] + files["portals.json"]); made != (c.want != "") {
+			t.Errorf("%s: made a new key: %v", name, made)
 		}
 	}
 }
