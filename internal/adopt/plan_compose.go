@@ -160,6 +160,7 @@ func (p *plan) planKubernetes() {
 	}
 	b.WriteString(redisSet)
 	p.runs = append([]string{"pushgate-redis: a Redis of pushgate's own (noeviction, append-only file, a volume)."}, p.runs...)
+	p.runs = append(p.runs, "Posts without a signature are accepted from "+strings.Join(p.allow, ", ")+".")
 	p.add("kubernetes/pushgate.yaml", b.String())
 	p.add("kubernetes/ingress-paths.yaml", ingressPaths)
 	p.addSecret("kubernetes/secret.yaml", fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: { name: pushgate }\nstringData:\n  PUSHGATE_KEYS: %q\n", strings.Join(p.keys, ",")))

@@ -62,7 +62,7 @@ func (p *plan) planMachine() {
 	p.add("pushgate.env", strings.Join(p.env, "\n")+"\n")
 	p.add("redis/pushgate-redis.conf", redisConf)
 	p.add("systemd/pushgate-redis.service", redisUnit)
-	p.runs = append(p.runs, "pushgate-redis: a Redis of pushgate's own at "+ownRedis+" (noeviction, append-only file). One that is there stays as it is.")
+	p.runs = append(p.runs, "pushgate-redis: a Redis of pushgate's own at "+ownRedis+" (noeviction, append-only file). One that is there stays as it is. It needs a redis-server of version 7.0 or later.")
 	for _, c := range []struct {
 		unit  string
 		ports []int
@@ -71,10 +71,12 @@ func (p *plan) planMachine() {
 			continue
 		}
 		p.runs = append(p.runs, fmt.Sprintf("%s: %d %s, the same as today.", units(c.unit, c.ports), len(c.ports), plural(len(c.ports), "process, on "+portList(c.ports), "processes, on "+portList(c.ports))))
+		dropIn := "[Unit]\nWants=pushgate-redis.service\nAfter=pushgate-redis.service\n"
 		if p.open {
-			p.add("systemd/"+c.unit+"@.service.d/adopt.conf", fmt.Sprintf("# nginx, or the portal, calls these programs at %s.\n[Service]\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\nIPAddressAllow=%s\n",
-				host, strings.Join(p.reach(), " ")))
+			dropIn += fmt.Sprintf("\n[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\nIPAddressAllow=%s\n",
+				host, strings.Join(p.reach(), " "))
 		}
+		p.add("systemd/"+c.unit+"@.service.d/adopt.conf", dropIn)
 	}
 	if p.open {
 		p.runs = append(p.runs, "They listen on every address, because nginx or the portal calls them at "+host+". The units let in "+strings.Join(p.reach(), ", ")+" only.")

@@ -67,9 +67,9 @@ func (s *survey) readSysconfig(name string, text []byte) {
 	}
 	s.translate(place{file: name}, lines, environ)
 	for _, c := range []struct {
-		role     original.Role
-		base, id string
-	}{{original.Edge, "BASE_SUB", "ID_SUB"}, {original.Publisher, "BASE_PUB", "ID_PUB"}} {
+		role             original.Role
+		theirs, base, id string
+	}{{original.Edge, "sub", "BASE_SUB", "ID_SUB"}, {original.Publisher, "pub", "BASE_PUB", "ID_PUB"}} {
 		at := place{name, max(lines[c.base].line, lines[c.id].line)}
 		ports, err := original.Ports(values[c.base], values[c.id])
 		if err != nil {
@@ -77,7 +77,7 @@ func (s *survey) readSysconfig(name string, text []byte) {
 			continue
 		}
 		s.processes = append(s.processes, process{role: c.role, host: values["WS_HOST"], ports: ports, at: at})
-		s.note(at, "%s of the original on %s", plural(len(ports), "the "+c.role.String(), fmt.Sprintf("%d processes that pushgate calls %s", len(ports), c.role)), portList(ports))
+		s.note(at, "%d %s of the original (%s) on %s", len(ports), plural(len(ports), c.role.String(), c.role.String()+"s"), c.theirs, portList(ports))
 	}
 	s.rollback[name] = text
 }
