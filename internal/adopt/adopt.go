@@ -67,7 +67,9 @@ func Run(ctx context.Context, o Options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	p.print(stdout)
+	if _, err := io.WriteString(stdout, p.text()); err != nil {
+		return err
+	}
 	switch {
 	case len(p.broken) > 0:
 		return ErrBroken

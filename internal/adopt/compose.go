@@ -39,6 +39,9 @@ func (v service) mounts(word string) bool {
 	})
 }
 
+// serviceName matches the names of services and networks.
+var serviceName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
+
 var yamlLine = regexp.MustCompile(`line (\d+)`)
 
 // parseYAML returns the documents of a file.
@@ -83,6 +86,10 @@ func (s *survey) readCompose(name string, text []byte) {
 		})
 		_, services := child(doc, "services")
 		pairs(services, func(key, value *yaml.Node) {
+			if !serviceName.MatchString(key.Value) {
+				s.drop(place{name, key.Line}, "a service with a name that compose refuses")
+				return
+			}
 			v := s.service(name, key, value)
 			s.services = append(s.services, v)
 			s.composeProcess(v)

@@ -1,10 +1,12 @@
 package adopt
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 
 	"pushgate/internal/adopt/shellvars"
+	"pushgate/internal/config"
 	"pushgate/internal/original"
 )
 
@@ -112,7 +114,14 @@ func (s *survey) unreadable(at place, problem, remedy string) {
 }
 
 // set notes a value for a variable of pushgate. Of two that differ, the first counts.
+//
+// A value that pushgate does not accept is a fault, and is left out.
 func (s *survey) set(name, value string, at place) {
+	_, err := config.LoadEdge([]string{config.Prefix + "KEYS=any key of 16 bytes", name + "=" + value})
+	if faults := (config.Faults)(nil); errors.As(err, &faults) {
+		s.wrong(at, name+": "+faults[0].Problem, "pushgate does not start with it, so the plan leaves it out", faults[0].Hint)
+		return
+	}
 	if before, ok := s.settings[name]; ok {
 		if before.value != value {
 			s.wrong(at, fmt.Sprintf("it says %s for what is %s in %s", value, before.value, before.at),

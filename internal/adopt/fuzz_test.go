@@ -1,7 +1,6 @@
 package adopt
 
 import (
-	"io"
 	"testing"
 	"testing/fstest"
 )
@@ -35,6 +34,6 @@ func FuzzReaders(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.print(io.Discard)
+		_ = p.text()
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"pushgate/internal/original"
 )
@@ -16,7 +17,8 @@ import (
 // plan is what is to be done with a survey.
 type plan struct {
 	*survey
-	out        string    // directory of the files as commands name it
+	out        string    // directory of the files
+	shellOut   string    // the same as commands name it
 	keys       []string  // the first one signs
 	fresh      bool      // the first key is new
 	edges      []process // with distinct ports
@@ -55,7 +57,7 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 	if s.centos7.file != "" {
 		s.wrong(s.centos7, "this system is CentOS 7, whose Redis is 6.0 or 6.2", "pushgate needs Redis 7.0", "a Redis 7.0 or later of its own for pushgate, from another source or on another machine")
 	}
-	p := &plan{survey: s, out: out}
+	p := &plan{survey: s, out: out, shellOut: shellQuote(out)}
 	p.merge()
 	if len(s.broken) == 0 && len(p.edges)+len(p.publishers) == 0 {
 		s.unreadable(place{file: "."}, "no push server was found here",
@@ -222,8 +224,19 @@ func (p *plan) name(one process) string {
 	return one.name
 }
 
-// print writes the plan in plain words.
-func (p *plan) print(w io.Writer) {
+// printable replaces what a terminal would obey: the names and values are those of others.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// text returns the plan in plain words.
+func (p *plan) text() string {
+	w := &strings.Builder{}
 	fmt.Fprintln(w, "pushgate adopt: what is here, and how pushgate takes its place. Nothing is changed by reading this.")
 	section := func(title string, n int) {
 		if n > 0 {
@@ -249,7 +262,7 @@ func (p *plan) print(w io.Writer) {
 		fmt.Fprintf(w, "  %s: %s.\n", f.at, f.text)
 	}
 	if len(p.broken) > 0 {
-		return
+		return printable(w.String())
 	}
 	for _, part := range []struct {
 		title string
@@ -263,4 +276,5 @@ func (p *plan) print(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(line, "\n", "\n  "))
 		}
 	}
+	return printable(w.String())
 }

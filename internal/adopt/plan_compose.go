@@ -70,7 +70,7 @@ func (p *plan) networks() string {
 		ours := slices.ContainsFunc(p.processes, func(one process) bool { return one.name == v.name }) ||
 			slices.ContainsFunc(p.contained, func(one service) bool { return one.name == v.name })
 		for _, name := range v.networks {
-			if ours && !slices.Contains(all, name) {
+			if ours && !slices.Contains(all, name) && serviceName.MatchString(name) {
 				all = append(all, name)
 			}
 		}
@@ -88,7 +88,7 @@ func (p *plan) composeService(b *strings.Builder, one process, more string) {
     image: pushgate
     entrypoint: ["/%s"]
     command: []
-    env_file: !override ["%s/pushgate.env", "%s/secret.env"]
+    env_file: !override [%q, %q]
     environment: !override
       PUSHGATE_LISTEN: "0.0.0.0:%d"
     depends_on: !override [push-redis]
@@ -98,7 +98,7 @@ func (p *plan) composeService(b *strings.Builder, one process, more string) {
     security_opt: ["no-new-privileges:true"]
     stop_grace_period: 30s
     ulimits: { nofile: 65536 }
-%s`, one.name, one.role, p.out, p.out, port, more)
+%s`, one.name, one.role, p.out+"/pushgate.env", p.out+"/secret.env", port, more)
 	p.runs = append(p.runs, fmt.Sprintf("%s: the %s on port %d, instead of the original.", one.name, one.role, port))
 }
 

@@ -160,7 +160,14 @@ func reason(err error) string {
 
 // load reads a file, and keeps in mind what could not be read.
 func (s *survey) load(name string) ([]byte, bool) {
-	f, err := s.fsys.Open(name)
+	info, err := fs.Stat(s.fsys, name)
+	if err == nil && !info.Mode().IsRegular() {
+		return nil, false // to open a pipe or a device could wait for ever
+	}
+	var f fs.File
+	if err == nil {
+		f, err = s.fsys.Open(name)
+	}
 	if err == nil {
 		defer f.Close()
 		var text []byte
