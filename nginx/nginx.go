@@ -1,4 +1,5 @@
-// Package nginx holds the files that an operator's nginx includes, for the programs that write them out.
+// Package nginx holds the files that an operator's nginx includes, for the programs that write them
+// out.
 package nginx
 
 import "embed"

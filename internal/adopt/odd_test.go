@@ -40,8 +40,8 @@ func TestLimitsOutOfBounds(t *testing.T) {
 	}
 }
 
-// TestOddNames: names of others do not become commands of the shell, keys of YAML or commands of the
-// terminal.
+// TestOddNames: names of others do not become commands of the shell, keys of YAML or commands of
+// the terminal.
 func TestOddNames(t *testing.T) {
 	odd := "etc/logrotate.d/push; touch x"
 	plan, err := run(t, Options{Root: site(t, map[string]string{
