@@ -57,3 +57,19 @@ func TestOddNames(t *testing.T) {
 		t.Errorf("%v\n%s", err, plan)
 	}
 }
+
+// TestOwnNameOnLoopback: where the machine's name is an address of loopback, the programs listen on
+// that, too, and nothing else is let in.
+func TestOwnNameOnLoopback(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	plan, err := run(t, Options{Root: site(t, map[string]string{
+		sysconf: sound, "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 portal1\n",
+		"etc/nginx/a.conf": "upstream nodejs_sub { server portal1:8010; }\nserver { listen 80; location /bitrix/subws/ { proxy_pass http://nodejs_sub; } }",
+	}), Out: out})
+	files := written(t, out)
+	dropIn := files["systemd/edge@.service.d/adopt.conf"]
+	if err != nil || !strings.Contains(dropIn, "PUSHGATE_LISTEN=0.0.0.0:%i\n") || strings.Contains(dropIn, "IPAddressAllow") ||
+		!strings.Contains(files["pushgate.env"], "PUSHGATE_PUBLISH_ALLOW=127.0.0.0/8,::1/128\n") {
+		t.Errorf("%v\n%s\n%s\n%s", err, plan, dropIn, files["pushgate.env"])
+	}
+}

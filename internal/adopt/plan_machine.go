@@ -73,13 +73,15 @@ func (p *plan) planMachine() {
 		p.runs = append(p.runs, fmt.Sprintf("%s: %d %s, the same as today.", units(c.unit, c.ports), len(c.ports), plural(len(c.ports), "process, on "+portList(c.ports), "processes, on "+portList(c.ports))))
 		dropIn := "[Unit]\nWants=pushgate-redis.service\nAfter=pushgate-redis.service\n"
 		if p.open {
-			dropIn += fmt.Sprintf("\n[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\nIPAddressAllow=%s\n",
-				host, strings.Join(p.reach(), " "))
+			dropIn += fmt.Sprintf("\n[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", host)
+			if networks := p.reach(); len(networks) > 0 { // an empty list would shut out loopback, too
+				dropIn += "IPAddressAllow=" + strings.Join(networks, " ") + "\n"
+			}
 		}
 		p.add("systemd/"+c.unit+"@.service.d/adopt.conf", dropIn)
 	}
 	if p.open {
-		p.runs = append(p.runs, "They listen on every address, because nginx or the portal calls them at "+host+". The units let in "+strings.Join(p.reach(), ", ")+" only.")
+		p.runs = append(p.runs, "They listen on every address, because nginx or the portal calls them at "+host+". The units let in "+strings.Join(p.allow, ", ")+" only.")
 	}
 	p.runs = append(p.runs, "Posts without a signature are accepted from "+strings.Join(p.allow, ", ")+".")
 	p.publish = p.portalPosts()
@@ -94,10 +96,13 @@ func (p *plan) machineAllow(host string) {
 	}
 	address, err := netip.ParseAddr(host)
 	if err != nil {
-		if address, err = netip.ParseAddr(p.hosts[host]); err != nil || address.IsLoopback() {
+		if address, err = netip.ParseAddr(p.hosts[host]); err != nil {
 			p.allow = strings.Split(original.PrivateNetworks, ",")
 			return
 		}
+	}
+	if address.IsLoopback() {
+		return // but another one than 127.0.0.1: 127.0.1.1, for example, is usual for the own name
 	}
 	if u, err := url.Parse(p.portalPosts()); err == nil && !local(u.Hostname()) && slices.Contains(ports(p.publishers), number(u.Port())) && address.Is4() {
 		lan, _ := address.Prefix(24)
