@@ -88,7 +88,6 @@ type survey struct {
 	badEnv    map[string][]*shellvars.Error
 	referred  map[string]bool // env files whose variables compose files refer to
 	centos7   place           // what shows that the system is CentOS 7
-	redisHere bool            // the configuration of a Redis was found
 	nginx     nginxSurvey
 	missing   []string // public locations that nginx lacks
 	hasAPI    bool     // nginx has a location for version 5

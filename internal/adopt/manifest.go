@@ -43,7 +43,7 @@ func (s *survey) manifest(file, owner string, node *yaml.Node, depth int) {
 	if key, value := child(node, "path"); ourPath.MatchString(text(value)) {
 		at := place{file, key.Line}
 		s.note(at, "the Ingress has the path %s", text(value))
-		s.nginx.locations = append(s.nginx.locations, location{at: at, path: ourPath.FindString(text(value)), public: true, forwarded: true})
+		s.nginx.locations = append(s.nginx.locations, location{at: at, path: ourPath.FindString(text(value)), public: true})
 	}
 	switch node.Kind {
 	case yaml.SequenceNode:

@@ -29,7 +29,6 @@ type location struct {
 	pass      string // where it passes requests on
 	public    bool   // some server that has it is reached from elsewhere
 	guarded   bool   // allow and deny restrict it
-	forwarded bool   // X-Forwarded-For is set
 	rewritten bool
 }
 
@@ -212,8 +211,6 @@ func (s *survey) location(file string, d nginxconf.Directive, match string, isPu
 			l.guarded = true
 		case "rewrite":
 			l.rewritten = true
-		case "proxy_set_header":
-			l.forwarded = l.forwarded || strings.EqualFold(inside.Arg(0), "X-Forwarded-For")
 		}
 	}
 	s.nginx.locations = append(s.nginx.locations, l)

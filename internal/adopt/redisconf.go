@@ -18,7 +18,6 @@ func (s *survey) readRedis(name string, text []byte) {
 	if values["port"].value == "" && values["unixsocket"].value == "" && values["maxmemory"].value == "" && values["appendonly"].value == "" {
 		return // of something else
 	}
-	s.redisHere = true
 	where := values["port"]
 	if where.value == "" || where.value == "0" {
 		where = values["unixsocket"]

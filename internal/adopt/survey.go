@@ -54,7 +54,7 @@ var webRoots = []string{
 // skipped are directories that are never looked into.
 var skipped = []string{".git", "node_modules", "upload", "vendor", "cache", "managed_cache", "modules", "ssl", "rollback", "site_avaliable", "sites-available"}
 
-// survey reads what is below the root.
+// look reads what is below the root.
 func look(ctx context.Context, fsys fs.FS) (*survey, error) {
 	s := &survey{fsys: fsys, settings: map[string]setting{}, hosts: map[string]string{}, envFiles: map[string][]shellvars.Var{}, badEnv: map[string][]*shellvars.Error{}, referred: map[string]bool{}, rollback: map[string][]byte{}}
 	files, err := s.files(ctx)
