@@ -110,7 +110,7 @@ func (s *survey) listens(file string, server nginxconf.Directive) {
 		s.nginx.ports = append(s.nginx.ports, port(d.Arg(0)))
 		if port(d.Arg(0)) == "8895" && reachable(d.Arg(0)) {
 			s.wrong(place{file, d.Line}, "the portal's own address for posts listens on every interface: listen "+strings.Join(d.Args, " "),
-				"whoever reaches this port can post as the portal; only a firewall prevents it",
+				"everybody who reaches this port can post as the portal; only a firewall prevents it",
 				"listen 127.0.0.1:8895, or the address in the network of the portal's machines")
 			s.nginx.open = append(s.nginx.open, place{file, d.Line})
 			s.touch(file)

@@ -74,7 +74,8 @@ func (p *plan) planMachine() {
 		dropIn := "[Unit]\nWants=pushgate-redis.service\nAfter=pushgate-redis.service\n"
 		if p.open {
 			dropIn += fmt.Sprintf("\n[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", host)
-			if networks := p.reach(); len(networks) > 0 { // an empty list would shut out loopback, too
+			// An empty list would shut out loopback, too.
+			if networks := p.reach(); len(networks) > 0 {
 				dropIn += "IPAddressAllow=" + strings.Join(networks, " ") + "\n"
 			}
 		}

@@ -99,7 +99,7 @@ func (p *plan) composeSteps() {
 // planRollback adds the files as they are today, and how to go back.
 func (p *plan) planRollback() {
 	var b strings.Builder
-	b.WriteString("# Back to the original\n\nAs root, or as whoever runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
+	b.WriteString("# Back to the original\n\nAs root, or as the user who runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
 	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
 	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
 	for _, name := range sortedKeys(p.rollback) {

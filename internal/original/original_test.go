@@ -99,8 +99,8 @@ func TestOursWin(t *testing.T) {
 	}
 }
 
-// TestNoteOfWhoMayPost: the operator is told that private networks may post, unless the publisher
-// is not reached from any, or is the operator's to say.
+// TestNoteOfWhoMayPost: a note says that private networks may post, unless the publisher
+// is not reached from any, or the operator has said who may.
 func TestNoteOfWhoMayPost(t *testing.T) {
 	for environ, noted := range map[string]bool{
 		"MODE=pub LISTEN_PORT=1":                                    true,
