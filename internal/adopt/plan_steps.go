@@ -1,0 +1,118 @@
+package adopt
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// planSteps lists what to run to change, and to go back.
+func (p *plan) planSteps() {
+	switch p.kind {
+	case machine:
+		p.machineSteps()
+	case compose:
+		p.composeSteps()
+	case kubernetes:
+		p.change = []string{"kubectl apply -f " + p.shellOut + "/kubernetes/secret.yaml -f " + p.shellOut + "/kubernetes/pushgate.yaml"}
+		p.back = []string{"kubectl delete -f " + p.shellOut + "/kubernetes/pushgate.yaml -f " + p.shellOut + "/kubernetes/secret.yaml"}
+	}
+	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
+		p.change = append(p.change, "# nginx, as above; then: nginx -t && nginx -s reload")
+		p.back = append([]string{"# nginx: the files of " + p.shellOut + "/rollback/files, back to their places; then: nginx -t && nginx -s reload"}, p.back...)
+	}
+	if p.kind == kubernetes {
+		p.change[len(p.change)-1] = strings.ReplaceAll(p.change[len(p.change)-1], "# nginx, as above; then: nginx -t && nginx -s reload", "# the Ingress, as above")
+		p.back[0] = strings.ReplaceAll(p.back[0], "# nginx: the files of "+p.shellOut+"/rollback/files, back to their places; then: nginx -t && nginx -s reload",
+			"# the Ingress: the paths that it has in "+p.shellOut+"/rollback/files")
+	}
+	p.change = append(p.change, "# the portal's own self-test of the push server")
+	if p.portalChanges {
+		p.change = slices.Insert(p.change, len(p.change)-1, "# the portal, as above")
+		p.back = append(p.back, "# the portal: "+p.shellOut+"/rollback/portal/, in the same way")
+	}
+}
+
+func (p *plan) machineSteps() {
+	var all []string
+	if some := ports(p.edges); len(some) > 0 {
+		all = append(all, units("edge", some))
+	}
+	if some := ports(p.publishers); len(some) > 0 {
+		all = append(all, units("publisher", some))
+	}
+	ours := strings.Join(all, " ")
+	p.change = []string{
+		"# install pushgate first (docs/install.md): the units edge@ and publisher@, and the group pushgate",
+		"install -m 640 -g pushgate " + p.shellOut + "/portals.json /etc/pushgate/portals.json",
+		"install -m 600 " + p.shellOut + "/pushgate.env /etc/pushgate/pushgate.env",
+		"install -m 644 " + p.shellOut + "/redis/pushgate-redis.conf /etc/pushgate/pushgate-redis.conf",
+		"cp -r " + p.shellOut + "/systemd/. /etc/systemd/system/ && systemctl daemon-reload",
+		"systemctl enable --now pushgate-redis",
+		"systemctl disable --now push-server && systemctl enable --now " + ours,
+	}
+	p.back = []string{"systemctl disable --now " + ours + " && systemctl enable --now push-server"}
+	for name := range p.rollback {
+		if strings.Contains(name, "logrotate.d/") {
+			p.change = append(p.change, "rm "+shellQuote("/"+name))
+			p.back = append(p.back, "cp "+p.shellOut+"/rollback/files/"+shellQuote(name)+" "+shellQuote("/"+name))
+		}
+	}
+}
+
+func (p *plan) composeSteps() {
+	var files, envs, originals []string
+	for _, v := range p.services {
+		ours := slices.ContainsFunc(p.processes, func(one process) bool { return one.name == v.name }) || len(p.contained) > 0 && p.contained[0].name == v.name
+		if ours && !slices.Contains(files, shellQuote(v.at.file)) {
+			files = append(files, shellQuote(v.at.file))
+		}
+	}
+	for _, name := range sortedKeys(p.referred) {
+		envs = append(envs, "--env-file "+shellQuote(name))
+	}
+	if len(envs) == 1 && p.referred[".env"] {
+		envs = nil // compose reads it by itself
+	}
+	for _, v := range p.services {
+		for _, name := range v.profiles {
+			if flag := "--profile " + shellQuote(name); !slices.Contains(envs, flag) {
+				envs = append(envs, flag)
+			}
+		}
+	}
+	for _, one := range append(slices.Clone(p.edges), p.publishers...) {
+		originals = append(originals, one.name)
+	}
+	today := strings.Join(append(append([]string{"docker compose"}, envs...), "-f "+strings.Join(files, " -f ")), " ")
+	p.change = []string{
+		"# build or pull the image first (docs/install.md): docker build -t pushgate .",
+		today + " -f " + p.shellOut + "/compose.pushgate.yml up -d",
+	}
+	p.back = []string{
+		fmt.Sprintf("%s -f %s/compose.pushgate.yml rm -sf push-redis %s", today, p.shellOut, strings.Join(originals, " ")),
+		today + " up -d",
+	}
+}
+
+// planRollback adds the files as they are today, and how to go back.
+func (p *plan) planRollback() {
+	var b strings.Builder
+	b.WriteString("# Back to the original\n\nAs root, or as the user who runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
+	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
+	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
+	for _, name := range sortedKeys(p.rollback) {
+		b.WriteString("* `/" + strings.TrimPrefix(name, "/") + "`\n")
+		p.addSecret("rollback/files/"+name, string(p.rollback[name]))
+	}
+	p.add("ROLLBACK.md", b.String())
+}
+
+// shellQuote returns a word as a shell wants it.
+func shellQuote(word string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`).MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,30 @@
+<?php
+return array (
+  'utf_mode' => array ('value' => true, 'readonly' => true),
+  'pull_s1' => 'BEGIN GENERATED PUSH SETTINGS. DON\'T DELETE COMMENT!!!!',
+  'pull' => Array(
+    'value' => array(
+      'path_to_listener' => 'http://#DOMAIN#/bitrix/sub/',
+      'path_to_listener_secure' => 'https://#DOMAIN#/bitrix/sub/',
+      'path_to_modern_listener' => 'http://#DOMAIN#/bitrix/sub/',
+      'path_to_modern_listener_secure' => 'https://#DOMAIN#/bitrix/sub/',
+      'path_to_mobile_listener' => 'http://#DOMAIN#:8893/bitrix/sub/',
+      'path_to_mobile_listener_secure' => 'https://#DOMAIN#:8894/bitrix/sub/',
+      'path_to_websocket' => 'ws://#DOMAIN#/bitrix/subws/',
+      'path_to_websocket_secure' => 'wss://#DOMAIN#/bitrix/subws/',
+      'path_to_publish' => 'http://127.0.0.1:8895/bitrix/pub/',
+      'path_to_publish_web' => 'http://#DOMAIN#/bitrix/rest/',
+      'path_to_publish_web_secure' => 'https://#DOMAIN#/bitrix/rest/',
+      'nginx_version' => '4',
+      'nginx_command_per_hit' => '100',
+      'nginx' => 'Y',
+      'nginx_headers' => 'N',
+      'push' => 'Y',
+      'websocket' => 'Y',
+      'signature_key' => 'vm9KeyOfThePortal0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl',
+      'signature_algo' => 'sha1',
+      'guest' => 'N',
+    ),
+  ),
+  'pull_e1' => 'END GENERATED PUSH SETTINGS. DON\'T DELETE COMMENT!!!!',
+);

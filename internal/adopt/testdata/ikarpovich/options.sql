@@ -1,0 +1,1 @@
+INSERT INTO `b_option` VALUES ('pull','nginx','Y',NULL,NULL,NULL),('pull','nginx_version','4',NULL,NULL,NULL),('main','server_name','portal.example.com',NULL,NULL,NULL),('pull','path_to_publish','http://pub/bitrix/pub/',NULL,NULL,NULL),('pull','signature_key','quite-a-long-key-of-a-portal-7c1e',NULL,NULL,NULL);
