@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -119,12 +120,24 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
 	s := e.newSubscriber(r.Context(), sub)
-	conn := handshake(w, r)
-	if conn == nil {
-		s.drop()
+	// The client has its answer before the handshake returns. Whatever is published from then on is
+	// for this client, so that its session must be there. It wakes nobody before it is served.
+	var wake func()
+	session := s.attach(func() { wake() })
+	var conn net.Conn
+	defer func() {
+		if conn == nil { // the handshake has failed, or panicked
+			session.Detach()
+			s.drop()
+		}
+	}()
+	if conn = handshake(w, r); conn == nil {
 		return
 	}
-	ws := transport.NewWebSocket(e.shared, conn, s, &s.reader, transport.Resumed{}, s.attach)
+	ws := transport.NewWebSocket(e.shared, conn, s, &s.reader, transport.Resumed{}, func(w func()) *hub.Session {
+		wake = w
+		return session
+	})
 	s.serve(ws, counts{e.metrics.webSockets, &s.tenant.numbers.webSockets}, ws.Start)
 }
 
