@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Buffer collects what a logger or a program writes. Its methods may be called concurrently. The zero
-// value is ready.
+// Buffer collects what a logger or a program writes. Its methods may be called concurrently. The
+// zero value is ready.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -16,8 +16,8 @@ const maxLines = 20
 
 // Diff returns the differences between want and got, one line each, and "" if they are equal.
 // Unexported fields count. Times are equal if they are the same instant, protobuf messages if
-// proto.Equal reports it, and an empty slice or map equals a nil one. Functions are equal only if both
-// are nil. Values must not refer to themselves.
+// proto.Equal reports it, and an empty slice or map equals a nil one. Functions are equal only if
+// both are nil. Values must not refer to themselves.
 func Diff(want, got any) string {
 	var d differ
 	d.compare("", reflect.ValueOf(want), reflect.ValueOf(got))

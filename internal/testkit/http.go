@@ -34,8 +34,8 @@ func Get(t testing.TB, url string) (a Answer) {
 }
 
 // Publish posts a message to a URL, which names its channels. It repeats the post while the answer
-// is 503, and an idempotency key makes sure that the message is published once. Expiry is in seconds.
-// It must be called by the test's own goroutine.
+// is 503, and an idempotency key makes sure that the message is published once. Expiry is in
+// seconds. It must be called by the test's own goroutine.
 func Publish(t testing.TB, url, expiry, body string) {
 	t.Helper()
 	key := rand.Text()

@@ -30,8 +30,8 @@ const (
 )
 
 // BinaryFrame returns the binary frame of m: a ResponseBatch with one message (docs/protocol.md,
-// The binary dialect). The payloads of several messages, one after another, are one batch of several
-// responses, because protobuf joins repeated fields. The frame is cached on the message.
+// The binary dialect). The payloads of several messages, one after another, are one batch of
+// several responses, because protobuf joins repeated fields. The frame is cached on the message.
 func BinaryFrame(m *proto.Message) *Frame {
 	return cached(&encodingsOf(m).binary, func() *Frame { return newBinaryFrame(m) })
 }

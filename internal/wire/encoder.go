@@ -95,9 +95,8 @@ func (e *Encoder) keep(f *sharedFrame) {
 }
 
 // Encode returns a packet with the first messages of a batch, for a reader, and the messages that
-// are left. The messages of one packet have at most that many bytes together, or it is one message
-// that is larger. A single message is sent as its cached frame, without a copy, unless it is an
-// event.
+// are left. The limit of the messages' bytes is most; only a single message may be larger. It is
+// sent as its cached frame, without a copy, unless it is an event.
 func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packet, rest []*proto.Message) {
 	e.frames, e.messages = e.frames[:0], e.messages[:0]
 	size := 0 // of the elements

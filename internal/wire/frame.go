@@ -21,7 +21,8 @@ func (f *Frame) WebSocket() []byte { return f.bytes }
 // must not be changed.
 func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
 
-// unsealed returns a buffer for a payload of about size bytes. Append the payload, then call [seal].
+// unsealed returns a buffer for a payload of about size bytes. Append the payload, then call
+// [seal].
 func unsealed(size int) []byte { return make([]byte, frame.MaxHeader, frame.MaxHeader+size) }
 
 // seal makes a frame of the payload in b, which [unsealed] returned. The header, whose length is
@@ -85,8 +86,8 @@ func (p *perReceiver) slot(m *proto.Message, via int) *atomic.Pointer[Frame] {
 	return &(*slots)[via-1]
 }
 
-// frame returns the form for a reader that gets m through m.Receivers[via]. It returns nil if via is
-// negative: the log may hold a record in the list of a channel that is not one of its receivers.
+// frame returns the form for a reader that gets m through m.Receivers[via]. It returns nil if via
+// is negative: the log may hold a record in the list of a channel that is not one of its receivers.
 func (p *perReceiver) frame(m *proto.Message, via int, appendTo func(b []byte, m *proto.Message, via int) []byte) *Frame {
 	if via < 0 {
 		return nil

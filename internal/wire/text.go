@@ -49,8 +49,8 @@ func appendHead(b []byte, m *proto.Message, via int) []byte {
 	return created.AppendFormat(b, timeFormat)
 }
 
-// appendVia appends the channel through which a reader gets a message. For reserved channels it is a
-// dash, which the original server writes for every channel.
+// appendVia appends the channel through which a reader gets a message. For reserved channels it is
+// a dash, which the original server writes for every channel.
 func appendVia(b []byte, id channel.ID) []byte {
 	if id.IsReserved() {
 		return append(b, '-')

@@ -1,6 +1,7 @@
 // Package wire writes messages as clients read them: text records, JSON records, protobuf batches,
-// JSON-RPC requests and server-sent events (docs/protocol.md). Its functions may be called
-// concurrently; frames are cached on the message.
+// JSON-RPC requests and server-sent events (docs/protocol.md).
+//
+// Its functions may be called concurrently. Frames are cached on the message.
 package wire
 
 import (
@@ -55,7 +56,8 @@ var (
 	Binary = &Codec{Name: "binary", Opcode: frame.OpBinary, ContentType: octetStream, Commands: true,
 		frame: func(m *proto.Message, _ *Reader) *Frame { return BinaryFrame(m) }}
 
-	// JSON has arrays of JSON records (docs/protocol.md, JSON records).
+	// JSON has arrays of JSON records (docs/protocol.md, JSON records), whose extra names the
+	// sender of a client's message.
 	JSON = &Codec{Name: "json", Opcode: frame.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
 
 	// RPC has JSON-RPC requests (docs/protocol.md, JSON-RPC).

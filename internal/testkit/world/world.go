@@ -37,8 +37,8 @@ type Stats interface {
 }
 
 // Start runs an edge and a publisher on a log until the test ends. It returns when the edge is
-// ready. The portal signs with key. Start sets the id and the origins of config. Every client of the
-// loopback may post.
+// ready. The portal signs with key. Start sets the id and the origins of config. Every client of
+// the loopback may post.
 func Start(t testing.TB, key string, log Log, stats Stats, config edge.Config) *World {
 	t.Helper()
 	config.ID, config.Origins = "edge-1", []string{"*"}
