@@ -66,8 +66,8 @@ func (d *drill) loseMaster(behind time.Duration) error {
 }
 
 // oldMaster stops the master (SIGSTOP) until its replica has taken over, and then lets it go on. It
-// appends and notifies what was sent to it before, under ids that the new master gives to other
-// messages.
+// appends and notifies what was sent to it before, under ids that the new master assigns to
+// other messages.
 func oldMaster(d *drill) error {
 	old, err := d.Master(d.ctx)
 	if err != nil {

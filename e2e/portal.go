@@ -84,8 +84,8 @@ func writePortals(dir string, portals []*Portal) (path string, err error) {
 	return path, os.Rename(path+".new", path)
 }
 
-// ChangeKeys gives each portal a new key before its old one, makes the programs read the file, and
-// returns when all of them have done so. It is for a world of several portals.
+// ChangeKeys puts a new key before the old one of each portal, makes the programs read the file,
+// and returns when all of them have done so. It is for a world of several portals.
 func (w *World) ChangeKeys(ctx context.Context) error {
 	for i, p := range w.Portals {
 		p.Keys = append([]string{fmt.Sprintf("%s: new key of portal %d", Key, i+1)}, p.Keys...)

@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// TestSelfTest does the same as the portal's check_pull_stream (docs/protocol.md, Self-test), step
-// by step and byte for byte. Instead of a pause of a second before it publishes, it waits until the
-// poll is there.
+// TestSelfTest does the same as the portal's check_pull_stream, step by step and byte for byte.
+// Instead of a pause of a second before it publishes, it waits until the poll is there.
 func TestSelfTest(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1})
 	for range 3 {

@@ -68,7 +68,7 @@ type scenario struct {
 
 // common are the scenarios of every transport.
 var common = []scenario{
-	{"hears in order what its channels are told", hears, nil},
+	{"receives the messages of its channels in order", hears, nil},
 	{"goes on after its edge was killed", killed, nil},
 	{"moves on when its edge leaves", drained, []string{"PUSHGATE_DRAIN=1s"}},
 	{"returns 15 s after SERVER_RESTART", serverRestart, nil},

@@ -17,7 +17,7 @@ import (
 // tokens are the scenarios of pages of version 5.
 var tokens = []scenario{
 	{"finds its own params among those of all", userParams, nil},
-	{"comes back with its token after a new shared channel was told", sharedReplaced, nil},
+	{"comes back with its token after the shared channel was replaced", sharedReplaced, nil},
 }
 
 // tokensOfTransport are those of one transport only: the client makes calls only by WebSocket.
@@ -28,7 +28,7 @@ var tokensOfTransport = map[string][]scenario{
 		{"lets guests write to guests", guests, nil},
 		{"does not speak for the portal", impostor, nil},
 		{"knows when users were last seen", usersLastSeen, nil},
-		{"is told when a user comes and goes", statusChanges, nil},
+		{"is notified when a user comes and goes", statusChanges, nil},
 		{"asks the portal once when its token has expired", tokenExpired, nil},
 	},
 	"long poll": {

@@ -14,8 +14,8 @@ import (
 // clientBody returns the body of a client's message in a form that no reader can take for the
 // portal's.
 //
-// Readers do not enforce that boundary themselves: some run the commands of the module pull whoever
-// sent them, and all obey what a message has in extra. So the body must be an object with a module
+// Readers do not enforce that boundary themselves: some run the commands of the module pull from
+// any sender, and all obey what a message has in extra. So the body must be an object with a module
 // and a command, the module must not be pull, and extra has the server's data on the sender and the
 // time. The body is encoded again, so that every parser finds what was checked: no member is left
 // twice.

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPrivateAndPublicIDsAreTwo: a valid signature of `public:` and another user's private id gives
-// no access to that private channel, live or stored. A message to a public id reaches sessions that
+// TestPrivateAndPublicIDsAreTwo: a valid signature of `public:` and another user's private id does
+// not open that private channel, live or stored. A message to a public id reaches sessions that
 // watch the id as public, and none that watch it as private.
 func TestPrivateAndPublicIDsAreTwo(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {

@@ -112,7 +112,7 @@ func TestPortalsDoNotHearEachOther(t *testing.T) {
 }
 
 // TestWrongClient: a client whose portal is not served is refused before the upgrade, as by the
-// original. The key of another portal gives no access.
+// original. The key of another portal allows nothing.
 func TestWrongClient(t *testing.T) {
 	inMany(t, nil, func(t *testing.T, s *manyWorld) {
 		for _, client := range []string{"", strings.Repeat("0", 32), "x"} {

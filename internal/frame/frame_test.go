@@ -101,7 +101,7 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// What is left of a message is skipped, control frames in it are not.
+// TestNextSkipsTheRest: Next skips the rest of a message, but not the control frames in it.
 func TestNextSkipsTheRest(t *testing.T) {
 	sent := join(masked(OpText, make([]byte, 1000)), masked(final|OpPing, []byte("?")), masked(final|OpContinuation, make([]byte, 1000)), masked(final|OpText, []byte("next")))
 	controls := 0
@@ -124,7 +124,7 @@ func TestControlMayEnd(t *testing.T) {
 	}
 }
 
-// A reader is used for one connection after another: it must keep nothing, whatever came.
+// TestReadingAllocatesNothing: a reader is reused for one connection after another.
 func TestReadingAllocatesNothing(t *testing.T) {
 	sent := join(masked(final|OpPong, []byte("ws ping")), masked(final|OpText, make([]byte, 3000)))
 	source := bytes.NewReader(nil)

@@ -7,7 +7,7 @@ import (
 	"pushgate/internal/frame"
 )
 
-// TestAppend has the sizes at which the form of the length changes (RFC 6455, 5.2).
+// TestAppend tests the sizes at which the encoding of the length changes (RFC 6455, 5.2).
 func TestAppend(t *testing.T) {
 	for _, c := range []struct {
 		size   int

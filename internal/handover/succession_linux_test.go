@@ -277,7 +277,7 @@ func TestPredecessorsThatFail(t *testing.T) {
 			t.Errorf("%d sessions", n)
 		}
 	})
-	for name, m := range map[string]message{"it gives nothing": {}, "it refuses": {Off: "no"}, "it names more than it gives": {Listeners: []string{"", "x"}}} {
+	for name, m := range map[string]message{"it passes nothing": {}, "it refuses": {Off: "no"}, "it names more than it passes": {Listeners: []string{"", "x"}}} {
 		t.Run(name, func(t *testing.T) {
 			path := socketPath(t)
 			predecessor(t, path, func(l link, door int) {

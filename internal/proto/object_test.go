@@ -49,7 +49,7 @@ func checkObject(t *testing.T, text []byte) {
 			t.Errorf("%q: member %q %q, want %q %q", text, got[i].Name, got[i].Value, want[i].Name, want[i].Value)
 		}
 	}
-	for i := range text { // what was read does not change with it
+	for i := range text { // the result must not change with text
 		text[i] = 'x'
 	}
 	if ok {

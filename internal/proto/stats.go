@@ -2,12 +2,12 @@ package proto
 
 import "encoding/json"
 
-// Process is the statistics of a process, as a whole and by portal. It is immutable once it has
-// been published.
+// Process has the statistics of a process, in total and by portal. It must not be changed once
+// other goroutines may read it.
 type Process struct {
 	ProcessStats
-	Edge bool `json:"edge,omitempty"` // it serves subscribers
-	// By name. A portal that is missing has no numbers but the limits of the whole.
+	Edge bool `json:"edge,omitempty"` // whether it serves subscribers
+	// By name. A portal that is missing has the limits of the process, and no counts.
 	Portals map[string]Numbers `json:"portals,omitempty"`
 }
 
@@ -30,9 +30,9 @@ type ProcessStats struct {
 	Numbers
 }
 
-// Numbers are the counts of a process, of one portal or of all.
+// Numbers are the counts and limits of a process, for one portal or for all.
 type Numbers struct {
-	Channels   int         `json:"channels"` // with subscribers
+	Channels   int         `json:"channels"` // with at least one subscriber
 	Limits     StatsLimits `json:"limits"`
 	Cluster    bool        `json:"clusterMode"` // always true: there may be several processes
 	WebSockets int         `json:"websockets"`  // connected now
@@ -40,7 +40,7 @@ type Numbers struct {
 	Daily      Daily       `json:"daily"`
 }
 
-// StatsLimits are the limits of a process. 0 is a limit that it does not have.
+// StatsLimits are the limits of a process. 0 means that there is no limit.
 type StatsLimits struct {
 	Payload     int64 `json:"maxPayload"` // bytes
 	Connections int   `json:"maxConnPerChannel"`
@@ -48,16 +48,16 @@ type StatsLimits struct {
 	Channels    int   `json:"maxChannelsPerRequest"`
 }
 
-// Daily is what has been accepted since midnight.
+// Daily counts what has been accepted since midnight.
 type Daily struct {
 	Requests Counts `json:"requests"` // by command or method
 	Messages Counts `json:"messages"` // by type
 }
 
-// Counts is how often there was what, by its name.
+// Counts are numbers of events by name.
 type Counts map[string]int64
 
-// MarshalJSON implements [json.Marshaler]. Counts are always an object.
+// MarshalJSON implements [json.Marshaler]. Nil Counts are an empty object.
 func (c Counts) MarshalJSON() ([]byte, error) {
 	if c == nil {
 		return []byte("{}"), nil

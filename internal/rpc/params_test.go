@@ -74,7 +74,7 @@ func TestLastSeen(t *testing.T) {
 	now := time.Unix(1795226210, 0)
 	got := rpc.LastSeen([]int64{1, 2, 3, 4, 5}, []int{2, 0, 0, 1, 0},
 		[]time.Time{now, now.Add(-154 * time.Second), {}, {}, now.Add(time.Minute)}, now)
-	if want := `{"1":0,"2":154,"4":0,"5":1}`; string(got) != want { // 0 would say that 5 is here
+	if want := `{"1":0,"2":154,"4":0,"5":1}`; string(got) != want { // 0 would mean that 5 is online
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got := rpc.LastSeen(nil, nil, nil, now); string(got) != "{}" {

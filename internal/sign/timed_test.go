@@ -45,7 +45,7 @@ func TestSignatureWithATime(t *testing.T) {
 	}
 }
 
-// TestWorkedTime holds docs/protocol.md to what is signed.
+// TestWorkedTime compares the example in docs/protocol.md with what is signed.
 func TestWorkedTime(t *testing.T) {
 	s, err := New("sha1", []byte("pushgate-example-key-do-not-use-0123456789"))
 	if err != nil {

@@ -24,7 +24,7 @@ const tokenHeader = `{"typ":"JWT","alg":"HS256"}`
 
 var tokenNow = time.Unix(1795226210, 0)
 
-// forge makes a JWT of any header and claims.
+// forge returns a JWT with any header and claims, signed with key.
 func forge(newHash func() hash.Hash, key, header, claims string) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
 	mac := hmac.New(newHash, []byte(key))
@@ -139,8 +139,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzParseToken: whatever claims are signed, a token that is accepted names a user or channels
-// within the limits, and is read alike when it is written again.
+// FuzzParseToken: for any signed claims, an accepted token names a user or channels within the
+// limits, and parses to the same value after it is signed again.
 func FuzzParseToken(f *testing.F) {
 	const key = "a key of the tests"
 	signer := newSigner(f, "sha1", key)

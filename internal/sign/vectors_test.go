@@ -211,8 +211,8 @@ func TestRequestSignatures(t *testing.T) {
 	}
 }
 
-// subscribe is the rule of a subscriber: every part has a signature. It returns nil for a list that
-// is refused.
+// subscribe applies the rule of subscribers: every part must have a valid signature. It returns nil
+// for a list that is refused.
 func subscribe(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref {
 	if err != nil {
 		return nil
@@ -225,8 +225,8 @@ func subscribe(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref
 	return refs
 }
 
-// publishText is the rule of a text post: parts with a public id have a signature, others need
-// none.
+// publishText applies the rule of text posts: only parts with a public id must have a valid
+// signature.
 func publishText(signer *sign.Signer, refs []channel.Ref, err error) []channel.Ref {
 	if err != nil {
 		return nil

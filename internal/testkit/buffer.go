@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Buffer holds what a logger or a program has written. It may be read while it is written. The zero
-// value is ready.
+// Buffer collects what a logger or a program writes. Its methods may be called concurrently. The
+// zero value is ready.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -19,6 +19,7 @@ func (b *Buffer) Write(text []byte) (int, error) {
 	return b.text.Write(text)
 }
 
+// String returns everything that has been written.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

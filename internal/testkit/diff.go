@@ -1,4 +1,4 @@
-// Package testkit is what the tests of several packages share.
+// Package testkit contains what the tests of several packages share.
 package testkit
 
 import (
@@ -11,13 +11,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxLines is how many differences [Diff] lists: more of them are seldom news.
+// maxLines is how many differences [Diff] lists. More of them seldom help.
 const maxLines = 20
 
-// Diff returns where got differs from want, a line for each place, and "" if they are equal. Fields
-// that are not exported count. Times are equal if they are the same instant, messages of protobuf
-// if proto.Equal says so, and an empty slice or map is equal to a nil one. Values must not refer to
-// themselves.
+// Diff returns the differences between want and got, one line each, and "" if they are equal.
+// Unexported fields count. Times are equal if they are the same instant, protobuf messages if
+// proto.Equal reports it, and an empty slice or map equals a nil one. Functions are equal only if
+// both are nil. Values must not refer to themselves.
 func Diff(want, got any) string {
 	var d differ
 	d.compare("", reflect.ValueOf(want), reflect.ValueOf(got))
@@ -75,7 +75,7 @@ func (d *differ) compare(path string, want, got reflect.Value) {
 		d.text(path, want.String(), got.String())
 	case reflect.Func:
 		if !want.IsNil() || !got.IsNil() {
-			d.add(path, "a function that can be compared", "none")
+			d.add(path, "nil, because functions cannot be compared", "a function")
 		}
 	default:
 		if !want.Equal(got) {
@@ -84,8 +84,8 @@ func (d *differ) compare(path string, want, got reflect.Value) {
 	}
 }
 
-// special compares values whose fields say less than they themselves do. It reports false if they
-// are none of these.
+// special compares times and protobuf messages, whose fields may differ although they are equal. It
+// reports false for other values.
 func (d *differ) special(path string, want, got reflect.Value) bool {
 	if !want.CanInterface() || !got.CanInterface() {
 		return false
@@ -150,7 +150,7 @@ func (d *differ) text(path, want, got string) {
 
 func quote(lines []string) string { return fmt.Sprintf("%q", strings.Join(lines, "\n")) }
 
-// bytesOf returns the bytes of a slice or an array, which need not be exported.
+// bytesOf returns the bytes of a slice or an array, also of an unexported field.
 func bytesOf(v reflect.Value) string {
 	b := make([]byte, v.Len())
 	for i := range b {
@@ -159,7 +159,7 @@ func bytesOf(v reflect.Value) string {
 	return string(b)
 }
 
-// describe returns a value as it is printed.
+// describe returns a value as [Diff] prints it.
 func describe(v reflect.Value) string {
 	if !v.IsValid() {
 		return "nothing"

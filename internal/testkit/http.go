@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// Answer is a server's answer.
+// Answer is the response of a server.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Get asks for a URL, over a connection of its own. An error fails the test, which goes on with an
-// empty answer.
+// Get sends a GET request over a new connection, and returns the answer. An error fails the test,
+// which continues with an empty answer.
 func Get(t testing.TB, url string) (a Answer) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -33,12 +33,13 @@ func Get(t testing.TB, url string) (a Answer) {
 	return Answer{response.StatusCode, response.Header, string(body)}
 }
 
-// Publish posts a message to a URL that names its channels, once, however often a log that does not
-// answer in time must be asked. Expiry is in seconds.
+// Publish posts a message to a URL, which names its channels. It repeats the post while the answer
+// is 503, and an idempotency key makes sure that the message is published once. Expiry is in
+// seconds. It must be called by the test's own goroutine.
 func Publish(t testing.TB, url, expiry, body string) {
 	t.Helper()
 	key := rand.Text()
-	Eventually(t, "published", func() bool {
+	Eventually(t, "the post is answered with 200", func() bool {
 		request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +52,7 @@ func Publish(t testing.TB, url, expiry, body string) {
 		}
 		response.Body.Close()
 		if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
-			t.Fatalf("publishing was answered with %s", response.Status)
+			t.Fatalf("the post was answered with %s", response.Status)
 		}
 		return response.StatusCode == http.StatusOK
 	})

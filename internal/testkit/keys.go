@@ -5,8 +5,8 @@ import (
 	"pushgate/internal/sign"
 )
 
-// Signer returns the signer of a portal with these keys, as tests know them: it panics if a key is
-// empty. The signatures are made with SHA-1, the default of portals.
+// Signer returns the signer of a portal with these keys. Its algorithm is SHA-1, the default of
+// portals. It panics if there is no key or an empty one.
 func Signer(keys ...string) *sign.Signer {
 	raw := make([][]byte, len(keys))
 	for i, key := range keys {
@@ -19,10 +19,10 @@ func Signer(keys ...string) *sign.Signer {
 	return s
 }
 
-// Channel returns the channel with a number.
+// Channel returns a channel that differs for each n.
 func Channel(n byte) channel.ID { return channel.FromBytes([16]byte{n}) }
 
-// ParseChannel returns the channel with an id as it is written, and panics if it is none.
+// ParseChannel parses a channel id, and panics if it is not valid.
 func ParseChannel(text string) channel.ID {
 	id, err := channel.Parse(text)
 	if err != nil {

@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// leakPatience bounds the time in which goroutines must end after the last test.
+// leakPatience is how long goroutines may take to end after the last test.
 const leakPatience = 3 * time.Second
 
 // Main runs the tests of a package and exits. TestMain calls it:
 //
 //	func TestMain(m *testing.M) { testkit.Main(m) }
 //
-// If the tests pass, but leave goroutines that were not there before, it prints all stacks and
-// exits with 1: who starts a goroutine must wait for it.
+// If the tests pass, but more goroutines are left than before, it prints all stacks and exits with
+// 1: code that starts a goroutine must wait for it.
 func Main(m *testing.M) {
-	// The runtime starts a goroutine for signals when the first one is asked for, and keeps it.
+	// The runtime starts a goroutine at the first call of Notify, and keeps it.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
 	signal.Stop(signals)
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	if code == 0 && !fuzzing() && !endedDownTo(before) {
+	if code == 0 && !fuzzing() && !downTo(before) {
 		buf := make([]byte, 1<<20)
 		fmt.Fprintf(os.Stderr, "%d goroutines before the tests, %d after them:\n%s\n",
 			before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
@@ -42,8 +42,8 @@ func fuzzing() bool {
 	return f != nil && f.Value.String() != ""
 }
 
-// endedDownTo reports whether no more goroutines than n are left after a while.
-func endedDownTo(n int) bool {
+// downTo reports whether at most n goroutines are left within [leakPatience].
+func downTo(n int) bool {
 	for deadline := time.Now().Add(leakPatience); ; time.Sleep(10 * time.Millisecond) {
 		if runtime.NumGoroutine() <= n {
 			return true
@@ -54,7 +54,7 @@ func endedDownTo(n int) bool {
 	}
 }
 
-// Descriptors returns how many files and sockets this process has open. Only Linux says so.
+// Descriptors returns how many files and sockets this process has open. It works on Linux only.
 func Descriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

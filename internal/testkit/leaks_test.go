@@ -11,8 +11,8 @@ func TestMain(m *testing.M) { Main(m) }
 
 const leave = "TESTKIT_LEAVE_A_GOROUTINE"
 
-// TestMainSeesWhatIsLeft runs a test that passes and leaves a goroutine.
-func TestMainSeesWhatIsLeft(t *testing.T) {
+// TestMainReportsALeak runs this test again in a process in which it passes and leaves a goroutine.
+func TestMainReportsALeak(t *testing.T) {
 	if os.Getenv(leave) != "" {
 		go func() { select {} }()
 		return
@@ -20,7 +20,7 @@ func TestMainSeesWhatIsLeft(t *testing.T) {
 	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	again.Env = append(os.Environ(), leave+"=1")
 	out, err := again.CombinedOutput()
-	if again.ProcessState == nil || again.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "TestMainSeesWhatIsLeft") {
+	if again.ProcessState == nil || again.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "TestMainReportsALeak") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metric returns the sum of the series of a counter or gauge: of those whose first label has that
-// value, or of all if label is empty. It reports whether there are any.
+// Metric returns the sum of the series of a counter or gauge: those whose first label has the value
+// label, or all if label is empty. It reports whether there are any.
 func Metric(t testing.TB, g prometheus.Gatherer, name, label string) (sum float64, found bool) {
 	t.Helper()
 	families, err := g.Gather()

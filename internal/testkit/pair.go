@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Pair returns both ends of a new connection of this machine, over network "tcp" or "unix". They
-// are closed when the test ends.
+// Pair returns both ends of a new local connection. The network is "tcp" or "unix". The ends are
+// closed when the test ends.
 func Pair(t testing.TB, network string) (server, client net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"

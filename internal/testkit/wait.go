@@ -12,7 +12,7 @@ const Patience = time.Minute
 // [Patience].
 func Wait(ok func() bool) bool { return WaitFor(Patience, ok) }
 
-// WaitFor is [Wait] for what may take that long.
+// WaitFor is [Wait] with a limit of d instead of [Patience].
 func WaitFor(d time.Duration, ok func() bool) bool {
 	pause := time.Millisecond
 	for deadline := time.Now().Add(d); !ok(); pause = min(2*pause, 20*time.Millisecond) {
@@ -24,8 +24,8 @@ func WaitFor(d time.Duration, ok func() bool) bool {
 	return true
 }
 
-// Eventually is [Wait] for what must come about: the test ends there if it does not. It must be
-// called by the test's own goroutine.
+// Eventually is [Wait] for what must happen. If it does not, the test fails and ends there. It must
+// be called by the test's own goroutine.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	if !Wait(ok) {

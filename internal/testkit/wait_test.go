@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// failing is a test that notes how it failed, and goes on.
+// failing is a test that records its failure, and continues.
 type failing struct {
 	testing.TB
 	said string

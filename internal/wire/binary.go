@@ -30,14 +30,14 @@ const (
 )
 
 // BinaryFrame returns the binary frame of m: a ResponseBatch with one message (docs/protocol.md,
-// The binary dialect). Payloads of several messages, one after another, are one batch of several
-// responses, because repeated fields add up. It is cached on the message.
+// The binary dialect). The payloads of several messages, one after another, are one batch of
+// several responses, because protobuf joins repeated fields. The frame is cached on the message.
 func BinaryFrame(m *proto.Message) *Frame {
 	return cached(&encodingsOf(m).binary, func() *Frame { return newBinaryFrame(m) })
 }
 
-// newBinaryFrame returns what the generated code would write, byte for byte. It measures first, so
-// that it allocates once.
+// newBinaryFrame returns what the generated code would write, byte for byte. It computes all sizes
+// first, so that it allocates once.
 func newBinaryFrame(m *proto.Message) *Frame {
 	sender := senderSize(m.Sender)
 	expiry := expirySeconds(m.TTL)
@@ -75,7 +75,8 @@ func newBinaryFrame(m *proto.Message) *Frame {
 	return &Frame{bytes: b, header: header}
 }
 
-// fieldSize returns the bytes of a field with its tag, of one byte, its length and size bytes.
+// fieldSize returns the length of a field: a tag of one byte, the length of the value, and its size
+// bytes.
 func fieldSize(size int) int { return 1 + protowire.SizeBytes(size) }
 
 func appendLength(b []byte, number protowire.Number, size int) []byte {
@@ -104,7 +105,7 @@ func appendSender(b []byte, s proto.Sender) []byte {
 	return b
 }
 
-// expirySeconds rounds up: 0 would be a transient message.
+// expirySeconds rounds up, because 0 would be a transient message.
 func expirySeconds(ttl time.Duration) uint64 {
 	return uint64((ttl + time.Second - 1) / time.Second)
 }

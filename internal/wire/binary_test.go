@@ -22,7 +22,7 @@ import (
 	"pushgate/internal/wire/pb"
 )
 
-// fromVector reads the JSON form of a batch into b.
+// fromVector parses the JSON form of a batch into b.
 func fromVector(t *testing.T, text json.RawMessage, b protobuf.Message) {
 	t.Helper()
 	var tree any
@@ -39,8 +39,8 @@ func fromVector(t *testing.T, text json.RawMessage, b protobuf.Message) {
 	}
 }
 
-// withBytes turns the vectors' hexadecimal digits, and the two strings that the schema has as
-// bytes, into protojson's base64.
+// withBytes converts the vectors' hexadecimal digits, and the two strings that are bytes in the
+// schema, to the base64 of protojson.
 func withBytes(tree any, request bool) any {
 	switch tree := tree.(type) {
 	case []any:
@@ -64,7 +64,7 @@ func withBytes(tree any, request bool) any {
 	return tree
 }
 
-// TestProtobufVectors holds the schema to the vectors, and the hand-written encoder to both.
+// TestProtobufVectors compares the schema with the vectors, and the hand-written encoder with both.
 func TestProtobufVectors(t *testing.T) {
 	encoded := 0
 	for _, c := range vectors.Load(t).Protobuf.Cases {
@@ -123,7 +123,7 @@ func outgoing(b *pb.ResponseBatch) (all []*pb.OutgoingMessage) {
 	return all
 }
 
-// fromPB makes the message that would be sent as o.
+// fromPB returns the message that would be sent as o.
 func fromPB(t *testing.T, o *pb.OutgoingMessage) *proto.Message {
 	t.Helper()
 	id, err := proto.ParseID(hex.EncodeToString(o.GetId()))
@@ -140,7 +140,7 @@ func fromPB(t *testing.T, o *pb.OutgoingMessage) *proto.Message {
 	return m
 }
 
-// toPB is what the frame of m must be.
+// toPB returns what the frame of m must contain.
 func toPB(m *proto.Message) *pb.ResponseBatch {
 	packed, _ := hex.DecodeString(m.ID.String())
 	sender := &pb.Sender{Type: pb.SenderType(m.Sender.Type)}

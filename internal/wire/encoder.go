@@ -10,14 +10,14 @@ import (
 	"pushgate/internal/proto"
 )
 
-// Packet is some messages as they are sent: one WebSocket frame, the answer of one poll, or some
-// events of a stream. The zero packet is nothing. It must be released once, by [Pool.Release].
+// Packet is some messages as they are sent: one WebSocket frame, the answer to one poll, or some
+// events of a stream. The zero packet is empty. Release each packet once, by [Pool.Release].
 type Packet struct {
-	Frame    []byte // whole, with its header; nil if the reader is to have nothing
+	Frame    []byte // whole, with its header; nil if the reader must get nothing
 	Messages int
 	Newest   *proto.Message // of those that were published; nil if none was
 
-	header int          // bytes of it
+	header int          // length of the header, in bytes
 	shared *sharedFrame // nil if Frame is cached on a message
 }
 
@@ -43,28 +43,28 @@ const (
 	keptBytes = 2 * PacketBytes
 )
 
-// sharedFrame is one frame of several messages. All readers that are sent the same ones share it.
+// sharedFrame is one frame of several messages. All readers that get the same messages share it.
 type sharedFrame struct {
 	codec  *Codec
 	frames []*Frame // of the messages
 	bytes  []byte
-	header int // bytes of it
+	header int // length of the header, in bytes
 	users  atomic.Int32
 }
 
 // Pool holds encoders and the memory of packets for reuse. The zero value is ready. It may be used
 // concurrently.
 type Pool struct {
-	Panics contain.Report // of the encoding of messages; set before the first use
+	Panics contain.Report // for panics while messages are encoded; set before the first use
 
 	encoders, shared sync.Pool
 }
 
-// Encoder makes packets. It is used by one goroutine at a time. It keeps the last frame that it has
-// made of several messages, because the readers that follow are often sent the same ones.
+// Encoder makes packets. Only one goroutine may use it at a time. It keeps the last frame that it
+// made of several messages, because the next readers often get the same messages.
 type Encoder struct {
 	pool     *Pool
-	frames   []*Frame // of the packet that is made
+	frames   []*Frame // of the packet that is being made
 	messages []*proto.Message
 	last     *sharedFrame // nil if there is none
 }
@@ -78,7 +78,7 @@ func (p *Pool) Encoder() *Encoder {
 	return e
 }
 
-// Release ends the use of an encoder.
+// Release returns an encoder to its pool. It must not be used afterwards.
 func (e *Encoder) Release() {
 	e.keep(nil)
 	clear(e.frames[:cap(e.frames)])
@@ -89,13 +89,14 @@ func (e *Encoder) Release() {
 // keep keeps f, which may be nil, in place of the frame that e kept.
 func (e *Encoder) keep(f *sharedFrame) {
 	if e.last != nil {
-		e.pool.leave(e.last)
+		e.pool.releaseShared(e.last)
 	}
 	e.last = f
 }
 
-// Encode returns a packet of about most bytes with the first messages of a batch, for a reader, and
-// the messages that are left. A single message is its cached frame, which costs nothing.
+// Encode returns a packet with the first messages of a batch, for a reader, and the messages that
+// are left. The limit of the messages' bytes is most; only a single message may be larger. It is
+// sent as its cached frame, without a copy, unless it is an event.
 func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packet, rest []*proto.Message) {
 	e.frames, e.messages = e.frames[:0], e.messages[:0]
 	size := 0 // of the elements
@@ -123,8 +124,8 @@ func (e *Encoder) Encode(r *Reader, batch []*proto.Message, most int) (out Packe
 
 // collect adds the frames of messages for a reader, from the first one of a batch on, until the
 // packet is full. It returns the bytes of the elements, whether the packet is full, and the
-// messages that are left. After a panic over a message it skips the message and returns early: else
-// the panic would end every connection of its receivers, each time they come back.
+// messages that are left. After a panic over a message it skips the message and returns early.
+// Otherwise the panic would end every connection of the receivers, each time they come back.
 func (e *Encoder) collect(out *Packet, r *Reader, batch []*proto.Message, before, most int) (size int, full bool, rest []*proto.Message) {
 	size, rest = before, batch
 	defer e.pool.Panics.Recover("encode", func() { rest = rest[1:] })
@@ -144,7 +145,7 @@ func (e *Encoder) collect(out *Packet, r *Reader, batch []*proto.Message, before
 	return size, false, nil
 }
 
-// join makes one frame of those in e, whose elements have size bytes. It has one user.
+// join makes one frame of those in e, whose elements have size bytes. The frame has one user.
 func (e *Encoder) join(c *Codec, size int) *sharedFrame {
 	s, _ := e.pool.shared.Get().(*sharedFrame)
 	if s == nil {
@@ -184,15 +185,15 @@ func appendJoined(b []byte, c *Codec, frames []*Frame, size int) (joined []byte,
 	return b, header
 }
 
-// Release ends the life of a packet.
+// Release returns the memory of a packet to the pool. Its bytes must not be used afterwards.
 func (p *Pool) Release(out Packet) {
 	if out.shared != nil {
-		p.leave(out.shared)
+		p.releaseShared(out.shared)
 	}
 }
 
-// leave counts one user less of a shared frame, and keeps its memory if it was the last one.
-func (p *Pool) leave(s *sharedFrame) {
+// releaseShared ends one use of a shared frame, and pools its memory after the last one.
+func (p *Pool) releaseShared(s *sharedFrame) {
 	if s.users.Add(-1) == 0 && cap(s.bytes) <= keptBytes {
 		clear(s.frames)
 		p.shared.Put(s)

@@ -8,10 +8,10 @@ import (
 )
 
 // Frame is one message in one form, encoded once and sent to many: an unmasked, final WebSocket
-// frame in one piece. It is immutable.
+// frame (RFC 6455, 5.2) in one piece. It is immutable.
 type Frame struct {
 	bytes  []byte
-	header int // bytes of it
+	header int // length of the header, in bytes
 }
 
 // WebSocket returns the whole frame, header and payload. It must not be changed.
@@ -21,7 +21,8 @@ func (f *Frame) WebSocket() []byte { return f.bytes }
 // must not be changed.
 func (f *Frame) Payload() []byte { return f.bytes[f.header:] }
 
-// unsealed returns a buffer to which a payload of about size bytes is appended before it is sealed.
+// unsealed returns a buffer for a payload of about size bytes. Append the payload, then call
+// [seal].
 func unsealed(size int) []byte { return make([]byte, frame.MaxHeader, frame.MaxHeader+size) }
 
 // seal makes a frame of the payload in b, which [unsealed] returned. The header, whose length is
@@ -34,14 +35,14 @@ func seal(opcode byte, b []byte) *Frame {
 	return &Frame{bytes: b, header: len(h)}
 }
 
-// aroundBody is about how many bytes a frame has beside the body.
+// aroundBody is about how many bytes a frame has in addition to the body.
 const aroundBody = 200
 
 // encodings caches the frames of one message.
 type encodings struct {
 	text, json perReceiver
 	binary     atomic.Pointer[Frame]
-	rpc        atomic.Pointer[Frame] // for all who have no parameters of their own
+	rpc        atomic.Pointer[Frame] // for all readers without parameters of their own
 }
 
 // encodingsOf returns the cache of m.
@@ -85,8 +86,8 @@ func (p *perReceiver) slot(m *proto.Message, via int) *atomic.Pointer[Frame] {
 	return &(*slots)[via-1]
 }
 
-// frame returns the form for a reader that has m by m.Receivers[via]. It returns nil if via is
-// negative: the log may hold a record in the list of a channel that is none of its receivers.
+// frame returns the form for a reader that gets m through m.Receivers[via]. It returns nil if via
+// is negative: the log may hold a record in the list of a channel that is not one of its receivers.
 func (p *perReceiver) frame(m *proto.Message, via int, appendTo func(b []byte, m *proto.Message, via int) []byte) *Frame {
 	if via < 0 {
 		return nil

@@ -7,14 +7,14 @@ import (
 )
 
 // JSONFrame returns m in the array of records that "format=json" asks for (docs/protocol.md, JSON
-// records), for a reader that has it by m.Receivers[via], or nil if via is negative. It is cached
-// on the message.
+// records), for a reader that gets it through m.Receivers[via], or nil if via is negative. The
+// frame is cached on the message.
 func JSONFrame(m *proto.Message, via int) *Frame {
 	return encodingsOf(m).json.frame(m, via, appendJSON)
 }
 
-// appendJSON appends the record of a text reader as an array of one, with a text that always
-// parses, and beside it the extra of the body.
+// appendJSON appends an array of one record. It has the fields of a text record, but its text
+// always parses, and it also has the extra of the body.
 func appendJSON(b []byte, m *proto.Message, via int) []byte {
 	b = appendHead(append(b, '['), m, via)
 	b = append(b, `","text":`...)

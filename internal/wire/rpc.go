@@ -19,8 +19,8 @@ func sealRPC(m *proto.Message, own []byte) *Frame {
 	return seal(frame.OpText, appendRPC(unsealed(len(m.Body)+len(own)+aroundBody), m, own))
 }
 
-// noObject begins the body that stands for one that is not a JSON object. Clients of version 5 put
-// the sender into the body. For any other value that fails, and with it the whole frame.
+// noObject begins the body that replaces one that is not a JSON object. Clients of version 5 put
+// the sender into the body. With any other value that fails, and they lose the whole frame.
 const noObject = `{"module_id":"","command":"","params":{},"text":`
 
 func appendRPC(b []byte, m *proto.Message, own []byte) []byte {

@@ -11,8 +11,7 @@ import (
 	"pushgate/internal/wire"
 )
 
-// TestRPCVector: the vector's own request, but for the id, which is left out so that nobody
-// answers.
+// TestRPCVector: the frame is the vector's request, but without its id, so that no client answers.
 func TestRPCVector(t *testing.T) {
 	for _, c := range vectors.Load(t).JSONRPC {
 		if c.Direction != "server->client" || c.Frame == "ping" {

@@ -15,8 +15,8 @@ const (
 	textEnd   = "#!NGINXNME!#"
 )
 
-// TextFrame returns the text record of m for a reader that has it by m.Receivers[via]
-// (docs/protocol.md, Text records), or nil if via is negative. It is cached on the message.
+// TextFrame returns the text record of m for a reader that gets it through m.Receivers[via]
+// (docs/protocol.md, Text records), or nil if via is negative. The frame is cached on the message.
 func TextFrame(m *proto.Message, via int) *Frame {
 	return encodingsOf(m).text.frame(m, via, appendText)
 }
@@ -49,8 +49,8 @@ func appendHead(b []byte, m *proto.Message, via int) []byte {
 	return created.AppendFormat(b, timeFormat)
 }
 
-// appendVia appends the channel by which a reader has a message. For the channels that this service
-// names itself it is a dash, which the original writes for all.
+// appendVia appends the channel through which a reader gets a message. For reserved channels it is
+// a dash, which the original server writes for every channel.
 func appendVia(b []byte, id channel.ID) []byte {
 	if id.IsReserved() {
 		return append(b, '-')

@@ -15,8 +15,8 @@ import (
 	"pushgate/internal/wire"
 )
 
-// TestTextVia: a reader sees the channel that it has the message by, and every reader of a channel
-// the same frame.
+// TestTextVia: a record has the channel through which its reader gets the message, and all readers
+// of a channel get the same frame.
 func TestTextVia(t *testing.T) {
 	m := message(`{"a":1}`, 3)
 	for via, id := range m.Receivers {
@@ -62,7 +62,8 @@ func TestTextConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// record is the clients' expression: its dot matches none of JavaScript's four line terminators.
+// record is the clients' regular expression. Its dot matches none of the four line terminators of
+// JavaScript.
 var record = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#")
 
 // FuzzTextFrame: the clients' expression finds what was framed, also with several records in one

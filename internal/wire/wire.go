@@ -1,5 +1,7 @@
 // Package wire writes messages as clients read them: text records, JSON records, protobuf batches,
 // JSON-RPC requests and server-sent events (docs/protocol.md).
+//
+// Its functions may be called concurrently. Frames are cached on the message.
 package wire
 
 import (
@@ -25,7 +27,7 @@ type Reader struct {
 // Codec is a wire form of messages, which a client chooses when it connects. There is one value of
 // each; compare codecs by address.
 type Codec struct {
-	Name        string // unique, for the successor of a process
+	Name        string // unique; names the form to the successor of a process
 	Opcode      byte   // of its WebSocket frames (RFC 6455, 11.8)
 	ContentType string // of the answers of polls
 	Commands    bool   // its clients send batches of requests of the binary dialect
@@ -35,14 +37,14 @@ type Codec struct {
 	events bool // messages are server-sent events, and never one cached frame
 
 	// frame returns the frame of one message, which is cached on the message. It returns nil if
-	// readers of this form must not have the message, or have it by no channel of theirs.
+	// readers of this form must not get the message, or if r has none of its channels.
 	frame func(m *proto.Message, r *Reader) *Frame
 }
 
 // The codecs.
 var (
-	// Text withholds what clients send: its records do not say who a message is from, so a reader
-	// would take it for the portal's.
+	// Text has text records (docs/protocol.md, Text records). It leaves out messages of clients:
+	// its records do not name the sender, so a reader would believe that they are the portal's.
 	Text = &Codec{Name: "text", Opcode: frame.OpText, ContentType: PlainText, frame: func(m *proto.Message, r *Reader) *Frame {
 		if m.Sender.Type == proto.SenderClient {
 			return nil
@@ -50,16 +52,20 @@ var (
 		return TextFrame(m, m.Via(r.Channels))
 	}}
 
+	// Binary has protobuf batches (docs/protocol.md, The binary dialect).
 	Binary = &Codec{Name: "binary", Opcode: frame.OpBinary, ContentType: octetStream, Commands: true,
 		frame: func(m *proto.Message, _ *Reader) *Frame { return BinaryFrame(m) }}
 
-	// JSON and RPC say who a message is from.
+	// JSON has arrays of JSON records (docs/protocol.md, JSON records), whose extra names the
+	// sender of a client's message.
 	JSON = &Codec{Name: "json", Opcode: frame.OpText, ContentType: jsonText, list: true, frame: jsonFrame}
 
+	// RPC has JSON-RPC requests (docs/protocol.md, JSON-RPC).
 	RPC = &Codec{Name: "rpc", Opcode: frame.OpText, ContentType: jsonText, Calls: true, list: true,
 		frame: func(m *proto.Message, r *Reader) *Frame { return RPCFrame(m, r.User) }}
 
-	// Events is for streams only.
+	// Events has server-sent events of JSON records (docs/protocol.md, Server-sent events). It is
+	// for streams only.
 	Events = &Codec{Name: "events", ContentType: "text/event-stream", events: true, frame: jsonFrame}
 )
 

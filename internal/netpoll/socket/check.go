@@ -8,7 +8,8 @@ import (
 // SkipCheck returns a connection that does the same as c, except that Read of its SyscallConn
 // returns nil without calling its function as long as the connection is open and nothing has come.
 // go-redis makes such a read before each command to check whether the connection is alive, and the
-// scheduler is told of that system call. A connection without a descriptor is returned as it is.
+// system call is announced to the scheduler. A connection without a descriptor is returned as it
+// is.
 func SkipCheck(c net.Conn) net.Conn {
 	s, ok := c.(syscall.Conn)
 	if !ok {

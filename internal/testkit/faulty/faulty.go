@@ -13,8 +13,8 @@ import (
 )
 
 // Proxy forwards connections to an upstream server. Its methods may be called concurrently. They
-// affect present and later connections; those that end connections have closed them when they
-// return.
+// affect existing and later connections, unless they say otherwise. Methods that close connections
+// have closed them when they return.
 type Proxy struct {
 	network, upstream string       // immutable
 	listener          net.Listener // immutable
@@ -25,12 +25,12 @@ type Proxy struct {
 	closed   bool
 	refuse   bool
 	delay    time.Duration
-	cutAfter int  // bytes of replies that still pass; all if negative
+	cutAfter int  // bytes of replies that still pass; negative: no limit
 	requests flow // of bytes to the upstream
 	replies  flow
 }
 
-// flow is closed while bytes flow, and replaced by a stall.
+// flow is a channel that is closed while bytes may pass. A stall replaces it by an open one.
 type flow chan struct{}
 
 func (f *flow) stall() {
@@ -49,8 +49,8 @@ func (f *flow) resume() {
 	}
 }
 
-// New starts a proxy on a free port of the loopback. The upstream is host:port, or the path of a
-// unix socket after "unix:". The caller closes it.
+// New starts a proxy on a free port of the loopback. The upstream is host:port, or "unix:" and the
+// path of a unix socket. The caller must close the proxy.
 func New(upstream string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func New(upstream string) (*Proxy, error) {
 	return p, nil
 }
 
-// Start is [New] for a proxy that ends with the test.
+// Start is [New] for a proxy that is closed when the test ends.
 func Start(t testing.TB, upstream string) *Proxy {
 	t.Helper()
 	p, err := New(upstream)
@@ -81,7 +81,7 @@ func Start(t testing.TB, upstream string) *Proxy {
 // Addr returns the host and port that the proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Cut closes all connections. New ones are accepted.
+// Cut closes all existing connections. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,8 +96,8 @@ func (p *Proxy) Refuse(refuse bool) {
 	p.refuse = refuse
 }
 
-// Stall keeps connections open and accepts new ones, but lets no byte pass until Resume. Nothing is
-// lost.
+// Stall keeps connections open and accepts new ones, but no byte passes until [Proxy.Resume]. No
+// byte is lost.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,14 +105,15 @@ func (p *Proxy) Stall() {
 	p.replies.stall()
 }
 
-// StallReplies is Stall for what comes from the upstream only: requests go on to arrive there.
+// StallReplies is [Proxy.Stall] for the bytes from the upstream only: requests still arrive there.
 func (p *Proxy) StallReplies() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.replies.stall()
 }
 
-// Strand is StallReplies for existing connections, for ever: only Cut ends them. New ones work.
+// Strand stops the replies of existing connections, and Resume does not resume them. Only
+// [Proxy.Cut] ends these connections. New ones work.
 func (p *Proxy) Strand() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,22 +130,22 @@ func (p *Proxy) Resume() {
 	p.replies.resume()
 }
 
-// Delay delays what is read from either side by d before it is passed on.
+// Delay delays all bytes, in both directions, by d.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// CutAfter lets n more bytes of replies pass, over all connections, and then acts once as Cut. The
-// requests that these replies are to have arrived in full.
+// CutAfter lets n more bytes of replies pass, over all connections together, and then calls Cut
+// once. The requests have then arrived in full.
 func (p *Proxy) CutAfter(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cutAfter = n
 }
 
-// Close ends the proxy and all connections, and waits for their goroutines.
+// Close stops the proxy, closes all connections, and waits for their goroutines.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -215,7 +216,7 @@ func (p *Proxy) serve(client net.Conn) {
 	p.forward(l, client, server, true)
 }
 
-// forward passes bytes on until either side is closed, then closes both.
+// forward copies bytes until either side is closed, then closes both.
 func (p *Proxy) forward(l *link, to, from net.Conn, replies bool) {
 	defer func() {
 		l.close()
@@ -232,7 +233,7 @@ func (p *Proxy) forward(l *link, to, from net.Conn, replies bool) {
 	}
 }
 
-// pass writes bytes when they may pass, and reports whether the link is still whole.
+// pass writes bytes as soon as they may pass, and reports whether the link is still open.
 func (p *Proxy) pass(l *link, to net.Conn, b []byte, replies bool) bool {
 	p.mu.Lock()
 	delay, flow := p.delay, p.requests

@@ -72,7 +72,7 @@ func (c client) hear(want string) {
 	}
 }
 
-// ends checks that the connection is closed after some bytes, not merely silent.
+// ends checks that the connection is closed after these bytes, and not only silent.
 func (c client) ends(want string) {
 	c.t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
@@ -203,7 +203,7 @@ func TestDelay(t *testing.T) {
 	c.say("one")
 	c.hear("one")
 	if took := time.Since(began); took < 40*time.Millisecond {
-		t.Errorf("there and back in %v, want a delay each way", took)
+		t.Errorf("the reply took %v, want a delay in each direction", took)
 	}
 }
 

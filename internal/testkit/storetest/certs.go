@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// Certs are paths of PEM files that are made for one test: an authority of its own, and a
-// certificate for 127.0.0.1 that a server shows as well as its clients.
+// Certs are paths of PEM files for one test: a new authority, and a certificate for 127.0.0.1 that
+// both the server and its clients use.
 type Certs struct{ CA, Cert, Key string }
 
-// MakeCerts makes certificates that end with the test.
+// MakeCerts makes certificates that are removed when the test ends.
 func MakeCerts(t testing.TB) Certs {
 	t.Helper()
 	authority := &x509.Certificate{
@@ -68,8 +68,8 @@ func write(t testing.TB, dir, name, kind string, der []byte) string {
 	return path
 }
 
-// StartTLSRedis is StartRedis, for a server that also speaks TLS, at the address that it returns,
-// with clients that have a certificate.
+// StartTLSRedis is [StartRedis] for a server that also speaks TLS at addr, with clients that have a
+// certificate of c.
 func StartTLSRedis(t testing.TB, c Certs, args ...string) (r *Redis, addr string) {
 	t.Helper()
 	addr = freeAddr(t)

@@ -10,12 +10,12 @@ import (
 // slots is the number of slots of a cluster.
 const slots = 16384
 
-// Cluster is a Redis cluster of a test's own: masters that share the keys, without replicas.
+// Cluster is a Redis cluster for one test: masters that share the keys, without replicas.
 type Cluster struct {
 	Nodes []*Redis
 }
 
-// StartCluster starts a cluster of that many nodes, which ends with the test; args are further
+// StartCluster starts a cluster with a number of nodes, which ends with the test. args are further
 // options of each node's command line. The test is skipped, or fails, as with [StartRedis].
 func StartCluster(t testing.TB, nodes int, args ...string) *Cluster {
 	t.Helper()
@@ -50,7 +50,7 @@ func (c *Cluster) URL() string {
 	return "redis+cluster://" + strings.Join(addrs, ",")
 }
 
-// AddReplica starts a replica of a node, which replaces it when it fails. It is not among Nodes.
+// AddReplica starts a replica of a node. It replaces the node when that fails. It is not in Nodes.
 func (c *Cluster) AddReplica(of *Redis) *Redis {
 	of.t.Helper()
 	_, bus, _ := net.SplitHostPort(freeAddr(of.t))
@@ -73,8 +73,8 @@ func (c *Cluster) AddReplica(of *Redis) *Redis {
 func (c *Cluster) Move(key string, to *Redis) {
 	slot := strings.TrimPrefix(to.Must("CLUSTER", "KEYSLOT", key), ":")
 	id := to.Must("CLUSTER", "MYID")
-	// A message of the former owner of the slot may still be under way. The nodes believe it, for
-	// ever, unless they know that the new owner has a later epoch.
+	// A message of the former owner of the slot may still arrive. The nodes would believe it from
+	// then on, unless they know that the new owner has a later epoch.
 	to.Must("CLUSTER", "BUMPEPOCH")
 	epoch := to.epoch(id)
 	for _, r := range c.Nodes {

@@ -157,7 +157,7 @@ func (m *Memory) take(l *link) (e event, wait time.Duration) {
 	return e, 0
 }
 
-// Follow is as [store.Log.Follow].
+// Follow does the same as [store.Log.Follow].
 func (m *Memory) Follow(ctx context.Context, f proto.Follower) error {
 	l := &link{wake: make(chan struct{}, 1)}
 	m.mu.Lock()

@@ -1,5 +1,5 @@
-// Package storetest is for tests: a log in memory, the suite that holds it and the log in Redis to
-// the same behaviour, and redis-servers.
+// Package storetest helps tests with logs: it has a log in memory, a suite that checks that this
+// one and the log in Redis behave the same, and Redis servers to start.
 package storetest
 
 import (
@@ -15,8 +15,8 @@ import (
 )
 
 // Memory is one portal's log in memory: the counterpart of [store.Log] and of the statistics of
-// [store.Store], for tests, and in synctest bubbles too. Its methods may be called concurrently.
-// How it can be made to fail is in faults.go.
+// [store.Store], for tests, also in synctest bubbles. Its methods may be called concurrently. The
+// methods that make it fail are in faults.go.
 type Memory struct {
 	cfg store.Config // immutable, with defaults
 
@@ -49,13 +49,13 @@ type list struct {
 
 type birth struct{ at, ends time.Time }
 
-// mark is the newest id of those that a cap has dropped while they were alive.
+// mark is the newest id that a cap has dropped before its message expired.
 type mark struct {
 	id   proto.ID
 	ends time.Time
 }
 
-// keyed is a message by its key.
+// keyed is the message that was appended with a key.
 type keyed struct {
 	id   proto.ID
 	ends time.Time
@@ -71,8 +71,8 @@ type process struct {
 	ends  time.Time
 }
 
-// NewMemory returns an empty log. Of cfg it uses the cap, the write window and the limits of a
-// page.
+// NewMemory returns an empty log. It uses the cap, the write window and the limits of a page in
+// cfg.
 func NewMemory(cfg store.Config) *Memory {
 	m := &Memory{cfg: cfg.WithDefaults(), links: make(map[*link]struct{})}
 	m.clear()
@@ -102,7 +102,7 @@ func (m *Memory) raise(known proto.ID) {
 	}
 }
 
-// Append is as [store.Log.Append].
+// Append does the same as [store.Log.Append].
 func (m *Memory) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +158,7 @@ func (m *Memory) split(receivers []channel.ID, now time.Time) (open, closed []ch
 	return open, closed
 }
 
-// put stores and notifies. m.mu is held.
+// put stores a message and notifies the followers. m.mu is held.
 func (m *Memory) put(id proto.ID, msg *proto.Message, now time.Time) {
 	record := proto.AppendRecord(nil, msg)
 	for _, ch := range msg.Receivers {
@@ -214,7 +214,8 @@ func (m *Memory) push(ch channel.ID, id proto.ID, now time.Time) {
 	}
 }
 
-// alive deletes the body of id if it has expired. m.mu is held.
+// alive reports whether the body of id is there and has not expired. It deletes an expired one.
+// m.mu is held.
 func (m *Memory) alive(id proto.ID, now time.Time) bool {
 	b, ok := m.bodies[id]
 	if ok && !now.Before(b.ends) {
@@ -224,7 +225,7 @@ func (m *Memory) alive(id proto.ID, now time.Time) bool {
 	return ok
 }
 
-// History is as [store.Log.History].
+// History does the same as [store.Log.History].
 func (m *Memory) History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error) {
 	m.mu.Lock()
 	hooks := m.hooks
@@ -239,7 +240,7 @@ func (m *Memory) History(ctx context.Context, channels []channel.ID, after proto
 	return page, err
 }
 
-// Histories is as [store.Log.Histories].
+// Histories does the same as [store.Log.Histories].
 func (m *Memory) Histories(ctx context.Context, questions []proto.Question) []proto.Answer {
 	answers := make([]proto.Answer, len(questions))
 	for i, q := range questions {
@@ -302,7 +303,7 @@ func (m *Memory) history(ctx context.Context, channels []channel.ID, after proto
 	return page, nil
 }
 
-// Head is as [store.Log.Head].
+// Head does the same as [store.Log.Head].
 func (m *Memory) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -312,7 +313,7 @@ func (m *Memory) Head(ctx context.Context, known proto.ID) (proto.ID, error) {
 	return m.headFor(known), nil
 }
 
-// headFor is Head with m.mu held.
+// headFor is Head without the lock. m.mu is held.
 func (m *Memory) headFor(known proto.ID) proto.ID {
 	if known.After(m.head) {
 		m.raise(known)
@@ -323,7 +324,7 @@ func (m *Memory) headFor(known proto.ID) proto.ID {
 	return m.head
 }
 
-// Online is as [store.Log.Online].
+// Online does the same as [store.Log.Online].
 func (m *Memory) Online(ctx context.Context, channels []channel.ID) ([]int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"pushgate/internal/store"
 )
 
-// SetPresence is as [store.Log.SetPresence].
+// SetPresence does the same as [store.Log.SetPresence].
 func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.Presence, replace bool) (moved []proto.Status, kept bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -51,7 +51,8 @@ func (m *Memory) SetPresence(ctx context.Context, edge string, changes []proto.P
 	return m.bury(moved, now), true, nil
 }
 
-// bury removes what edges have left whose lease is over. m.mu is held.
+// bury removes the presence of edges whose lease is over, and appends the users that are offline
+// because of it. m.mu is held.
 func (m *Memory) bury(moved []proto.Status, now time.Time) []proto.Status {
 	for dead, p := range m.presence {
 		if now.Before(p.ends) {
@@ -69,8 +70,8 @@ func (m *Memory) bury(moved []proto.Status, now time.Time) []proto.Status {
 	return moved
 }
 
-// note appends a user that had sessions at an edge and has none, or the other way round, unless
-// there are some elsewhere. m.mu is held.
+// note appends the new status of a user whose sessions at an edge began or ended, unless the user
+// has sessions at another edge. m.mu is held.
 func (m *Memory) note(moved []proto.Status, edge string, id channel.ID, before bool, now time.Time) []proto.Status {
 	user, ok := id.User()
 	after := m.presence[edge].sessions[id] > 0
@@ -97,7 +98,7 @@ func (m *Memory) see(user int64, at, now time.Time) {
 	maps.DeleteFunc(m.seen, func(_ int64, at time.Time) bool { return now.Sub(at) >= store.SeenLife+time.Second })
 }
 
-// LastSeen is as [store.Log.LastSeen].
+// LastSeen does the same as [store.Log.LastSeen].
 func (m *Memory) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
 	channels := make([]channel.ID, len(users))
 	for i, user := range users {
@@ -116,7 +117,7 @@ func (m *Memory) LastSeen(ctx context.Context, users []int64) ([]int, []time.Tim
 	return sessions, times, nil
 }
 
-// SetSeen is as [store.Log.SetSeen].
+// SetSeen does the same as [store.Log.SetSeen].
 func (m *Memory) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

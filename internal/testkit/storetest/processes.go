@@ -9,7 +9,7 @@ import (
 	"pushgate/internal/store"
 )
 
-// PutProcess is as [store.Store.PutProcess].
+// PutProcess does the same as [store.Store.PutProcess].
 func (m *Memory) PutProcess(ctx context.Context, p proto.Process) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -20,7 +20,7 @@ func (m *Memory) PutProcess(ctx context.Context, p proto.Process) error {
 	return nil
 }
 
-// DropProcess is as [store.Store.DropProcess].
+// DropProcess does the same as [store.Store.DropProcess].
 func (m *Memory) DropProcess(ctx context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -31,7 +31,7 @@ func (m *Memory) DropProcess(ctx context.Context, id string) error {
 	return nil
 }
 
-// Processes is as [store.Store.Processes].
+// Processes does the same as [store.Store.Processes].
 func (m *Memory) Processes(ctx context.Context) ([]proto.Process, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// Redis is a redis-server of a test's own, on a free port of the loopback, without persistence.
+// Redis is a redis-server for one test, on a free port of the loopback, without persistence.
 type Redis struct {
 	t    testing.TB
 	addr string
@@ -31,14 +31,15 @@ const (
 	answerTimeout = 5 * time.Second
 )
 
-// StartRedis starts a redis-server that ends with the test; args are further options of its command
-// line. Without the program the test is skipped, or fails if the environment says CI=true.
+// StartRedis starts a redis-server that ends with the test. args are further options of its command
+// line. If the program is not installed, the test is skipped, or fails if the environment has
+// CI=true.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	return startServer(t, append([]string{"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"}, args...)...)
 }
 
-// startServer starts redis-server with a configuration of its own.
+// startServer starts redis-server with these arguments.
 func startServer(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -82,7 +83,8 @@ func (r *Redis) Addr() string { return r.addr }
 // URL returns the server's address in the form that the store opens.
 func (r *Redis) URL() string { return "redis://" + r.addr }
 
-// Stop kills the server at once, as a crash of its machine would. It does nothing to a stopped one.
+// Stop kills the server at once, as a crash of its machine would. It does nothing if the server is
+// not running.
 func (r *Redis) Stop() {
 	if r.cmd == nil {
 		return
@@ -141,7 +143,7 @@ func (r *Redis) Do(words ...string) (string, error) {
 	return line, err
 }
 
-// Must is Do for a command that must not fail, or the test ends.
+// Must is [Redis.Do] for a command that must succeed. If it fails, the test fails and ends.
 func (r *Redis) Must(words ...string) string {
 	r.t.Helper()
 	answer, err := r.Do(words...)
@@ -151,7 +153,7 @@ func (r *Redis) Must(words ...string) string {
 	return answer
 }
 
-// AddReplica starts a server that follows r, and returns it when it does.
+// AddReplica starts a replica of r, and returns it when it follows r.
 func (r *Redis) AddReplica() *Redis {
 	r.t.Helper()
 	host, port, _ := net.SplitHostPort(r.addr)

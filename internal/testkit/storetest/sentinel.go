@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Sentinel is a master and its replica, with a sentinel that watches them, of a test's own.
+// Sentinel is a master and its replica, with a sentinel that watches them, for one test.
 type Sentinel struct {
 	Servers []*Redis // the master at the start, then its replica
 	watch   *Redis
@@ -18,8 +18,8 @@ type Sentinel struct {
 // masterName is what the sentinel calls the master.
 const masterName = "main"
 
-// StartSentinel starts all three, which end with the test. The sentinel takes a master for dead
-// after half a second. The test is skipped, or fails, as with [StartRedis].
+// StartSentinel starts all three, which end with the test. The sentinel considers a
+// master dead after half a second. The test is skipped, or fails, as with [StartRedis].
 func StartSentinel(t testing.TB) *Sentinel {
 	t.Helper()
 	master := StartRedis(t)
@@ -45,8 +45,8 @@ func (s *Sentinel) URL() string { return "redis+sentinel://" + s.watch.Addr() + 
 // repairs that after a while.
 func (s *Sentinel) Detach() { s.Servers[1].Must("REPLICAOF", "127.0.0.1", "1") }
 
-// Switch makes the replica the master although the master is well, and returns when the sentinel
-// says so.
+// Switch makes the replica the master although the master works, and returns when the sentinel
+// reports the new one.
 func (s *Sentinel) Switch() {
 	s.watch.await("a sentinel that trusts the replica", func() bool {
 		answer, err := s.watch.Do("SENTINEL", "FAILOVER", masterName)

@@ -13,7 +13,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// Log is the interface of a log under test.
+// Log is a log under test.
 type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	History(ctx context.Context, channels []channel.ID, after proto.ID) (proto.Page, error)
@@ -26,7 +26,7 @@ type Log interface {
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
 }
 
-// Stats is the interface of the processes' statistics under test.
+// Stats are the statistics of processes under test.
 type Stats interface {
 	PutProcess(ctx context.Context, p proto.Process) error
 	DropProcess(ctx context.Context, id string) error
@@ -50,11 +50,11 @@ type Subject struct {
 	Cut     func()                // cuts the links of notifications; they may be made again
 }
 
-// Factory makes a subject that ends with the test.
+// Factory returns a new subject, which is closed when the test ends.
 type Factory func(t *testing.T, cfg store.Config) Subject
 
-// Run tests the behaviour that all logs share. It does not run in a bubble: followers are waited
-// for in real time.
+// Run tests the behaviour that all logs share. It must not be called in a bubble, because it waits
+// for followers in real time.
 func Run(t *testing.T, factory Factory) {
 	for _, c := range slices.Concat(logCases(), lifeCases(), followCases()) {
 		t.Run(c.name, func(t *testing.T) {
@@ -64,8 +64,8 @@ func Run(t *testing.T, factory Factory) {
 	t.Run("model", func(t *testing.T) { runModel(t, factory) })
 }
 
-// inTime allows appends all the time that they may take on a busy machine: how soon they fail is
-// tested elsewhere.
+// inTime returns cfg with a time-out that is long enough on a busy machine. Time-outs are tested
+// elsewhere.
 func inTime(cfg store.Config) store.Config {
 	cfg.Timeout = testkit.Patience
 	return cfg
@@ -123,7 +123,7 @@ func (b *bench) head(known proto.ID) proto.ID {
 	return head
 }
 
-// page reads one page and checks what every page must satisfy.
+// page reads one page, and checks what is true of every page.
 func (b *bench) page(after proto.ID, channels ...channel.ID) proto.Page {
 	b.Helper()
 	p, err := b.Log.History(b.Context(), channels, after)
@@ -166,7 +166,8 @@ func (b *bench) all(after proto.ID, channels ...channel.ID) (texts []string, gap
 	}
 }
 
-// want wants exactly these messages, given in one string, and no gap.
+// want checks that the log has exactly these messages and no gap. texts are their bodies, separated
+// by spaces.
 func (b *bench) want(texts string, after proto.ID, channels ...channel.ID) {
 	b.Helper()
 	got, gap := b.all(after, channels...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // Recorder is a follower that records its calls and checks the promises of the log: ids rise,
 // Resync comes first and after each Down, and calls do not overlap.
 type Recorder struct {
-	t testing.TB
+	t     testing.TB
+	calls atomic.Int32 // of the log, under way
 
 	mu      sync.Mutex
 	up      bool
@@ -33,15 +35,22 @@ type Recorder struct {
 // NewRecorder returns a recorder that reports faults to t.
 func NewRecorder(t testing.TB) *Recorder { return &Recorder{t: t} }
 
-// alone takes the lock, which only readers may hold, briefly.
-func (r *Recorder) alone() func() {
+// call locks r for a call of the log, and reports one that overlaps with another. It returns the
+// function that ends the call. Readers of r lock only r.mu.
+func (r *Recorder) call() func() {
+	if r.calls.Add(1) > 1 {
+		r.t.Error("two calls of a follower overlap")
+	}
 	r.mu.Lock()
-	return r.mu.Unlock
+	return func() {
+		r.mu.Unlock()
+		r.calls.Add(-1)
+	}
 }
 
-// Resync is as [proto.Follower] says.
+// Resync implements [proto.Follower].
 func (r *Recorder) Resync(head proto.ID) {
-	defer r.alone()()
+	defer r.call()()
 	if r.newest.After(head) {
 		r.t.Errorf("resync at %v, after %v", head, r.newest)
 	}
@@ -49,9 +58,9 @@ func (r *Recorder) Resync(head proto.ID) {
 	r.resyncs++
 }
 
-// Dispatch is as [proto.Follower] says.
+// Dispatch implements [proto.Follower].
 func (r *Recorder) Dispatch(m *proto.Message) {
-	defer r.alone()()
+	defer r.call()()
 	if !r.up {
 		r.t.Errorf("message %v before a resync", m.ID)
 	}
@@ -63,9 +72,9 @@ func (r *Recorder) Dispatch(m *proto.Message) {
 	r.texts = append(r.texts, string(m.Body))
 }
 
-// Down is as [proto.Follower] says.
+// Down implements [proto.Follower].
 func (r *Recorder) Down(err error) {
-	defer r.alone()()
+	defer r.call()()
 	if err == nil {
 		r.t.Error("down without a reason")
 	}
@@ -78,19 +87,22 @@ func (r *Recorder) Down(err error) {
 
 // Texts returns the bodies of all messages that came, in order.
 func (r *Recorder) Texts() []string {
-	defer r.alone()()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Clone(r.texts)
 }
 
 // IDs returns the ids of all messages that came, in order.
 func (r *Recorder) IDs() []proto.ID {
-	defer r.alone()()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Clone(r.ids)
 }
 
 // State returns how often the link was made and lost, whether it is up, and the newest id received.
 func (r *Recorder) State() (resyncs, downs int, up bool, newest proto.ID) {
-	defer r.alone()()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.resyncs, r.downs, r.up, r.newest
 }
 
@@ -131,7 +143,7 @@ func (b *bench) heard(r *Recorder, texts string) {
 // followCases are about notifications.
 func followCases() []testCase {
 	return []testCase{
-		{"followers hear of everything in order", store.Config{}, func(b *bench) {
+		{"followers get everything in order", store.Config{}, func(b *bench) {
 			old := b.post(time.Hour, "before", ch(1))
 			one, two := b.follow(), b.follow()
 			if _, _, _, newest := one.State(); newest != old {
@@ -192,8 +204,8 @@ func followCases() []testCase {
 			}
 			close(stop)
 			appended.Wait()
-			// The recorder has checked the order. What a session does with a resync must bring the
-			// rest: the log after the last id before it.
+			// The recorder has checked the order. A session reads the log after the last id before
+			// a resync. That must return the rest.
 			all, _ := b.all(proto.ID{}, ch(1))
 			testkit.Eventually(b.T, "the end", func() bool {
 				_, _, _, newest := r.State()

@@ -31,7 +31,7 @@ func lifeCases() []testCase {
 		}},
 		{"a list outlives its last message", store.Config{}, func(b *bench) {
 			b.post(time.Minute, "a", ch(1))
-			for range 3 { // each is the last for almost as long as it may be
+			for range 3 { // each is the last one for almost the longest life of a list
 				b.Advance(23 * time.Hour)
 				b.post(24*time.Hour, "b", ch(1))
 			}
@@ -74,7 +74,7 @@ func lifeCases() []testCase {
 				b.Advance(20 * time.Hour)
 			}
 		}},
-		{"a key makes a message one", store.Config{WriteWindow: 12 * time.Hour}, keyCase},
+		{"messages with the same key are stored once", store.Config{WriteWindow: 12 * time.Hour}, keyCase},
 		{"presence is under lease", store.Config{}, presenceCase},
 		{"many channels of presence", store.Config{}, func(b *bench) {
 			changes := make([]proto.Presence, 5000)
@@ -91,8 +91,8 @@ func lifeCases() []testCase {
 	}
 }
 
-// keyCase appends what has been appended before: alone, among others, twice at a time, and to a
-// channel that has closed since.
+// keyCase appends a message with the same key again: alone, among others, twice in one call, and to
+// a channel that has been closed since.
 func keyCase(b *bench) {
 	keyed := func(key, text string, receivers ...channel.ID) *proto.Message {
 		m := msg(24*time.Hour, text, receivers...)

@@ -70,7 +70,7 @@ func logCases() []testCase {
 				}
 			}
 		}},
-		{"what is no message is refused", store.Config{}, func(b *bench) {
+		{"an invalid message is refused", store.Config{}, func(b *bench) {
 			tooMany := make([]channel.ID, proto.MaxReceivers+1)
 			for i := range tooMany {
 				tooMany[i] = channel.FromBytes([16]byte{byte(i), byte(i >> 8)})
@@ -236,7 +236,7 @@ func logCases() []testCase {
 				b.Errorf("after a day: %q, lost %v, want %v", bodies(p), p.Lost, want)
 			}
 			if _, gap := b.all(old, ch(2)); !gap {
-				b.Error("nobody knows what other channels have lost")
+				b.Error("no gap on a channel that may have lost messages")
 			}
 			b.Advance(2 * time.Hour)
 			b.want("", old, ch(1))

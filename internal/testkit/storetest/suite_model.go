@@ -57,8 +57,8 @@ func (m *model) step() {
 	case n < 90:
 		m.presence()
 	case n < 98:
-		// Far from any end that both would have to see in the same millisecond: lives are whole
-		// minutes.
+		// Half a second away from the end of any life, which is whole minutes: the clocks of both
+		// logs differ by milliseconds.
 		d := time.Duration(m.rnd.IntN(90))*time.Minute + 500*time.Millisecond
 		m.real.Advance(d)
 		m.memory.Advance(d)

@@ -13,7 +13,8 @@ func here(user int64, sessions int) proto.Presence {
 	return proto.Presence{Channel: channel.ForUser(user), Sessions: sessions}
 }
 
-// moves changes a presence, by which exactly these users must come (or, with a minus, leave).
+// moves changes a presence, and checks that exactly these users come online or, with a minus, go
+// offline.
 func (b *bench) moves(edge string, replace bool, changes []proto.Presence, want ...int64) {
 	b.Helper()
 	moved, kept, err := b.Log.SetPresence(b.Context(), edge, changes, replace)
@@ -43,23 +44,23 @@ func usersCase(b *bench) {
 	b.moves("e2", false, []proto.Presence{here(5, 0)}, -5)
 	b.moves("e2", false, []proto.Presence{here(5, 1)}, 5)
 
-	// Only what differs from before.
+	// Only the users who were added or removed.
 	b.moves("e2", true, []proto.Presence{here(7, 1), here(5, 2)}, -6, 7)
 	b.moves("e1", true, []proto.Presence{here(5, 1), here(1<<40, 1)})
-	// How an edge leaves; user 5 is at the other one.
+	// This is how an edge leaves. User 5 is also at the other edge.
 	b.moves("e1", true, nil, -(1 << 40))
-	b.Advance(20 * time.Second)                              // in which the other one dies
-	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // removes what that one has left
+	b.Advance(20 * time.Second)                              // the lease of the other edge ends
+	b.moves("e1", true, []proto.Presence{here(5, 1)}, 5, -7) // of the other edge
 	b.online([]int{1, 0}, channel.ForUser(5), channel.ForUser(7))
-	b.moves("e1", false, nil) // once
+	b.moves("e1", false, nil) // only once
 
 	b.moves("e2", true, []proto.Presence{here(9, 1)}, 9)
 	b.Advance(10 * time.Second)
 	b.moves("e1", false, nil)
 	b.Advance(10 * time.Second)
-	b.moves("e2", true, []proto.Presence{here(9, 1)}) // a pause that no call has noticed
+	b.moves("e2", true, []proto.Presence{here(9, 1)}) // a pause that no other edge has noticed
 	b.Advance(10 * time.Second)
-	b.moves("e2", false, nil, -5) // the other one has died
+	b.moves("e2", false, nil, -5) // the lease of the other edge has ended
 }
 
 func manyUsersCase(b *bench) {

@@ -24,21 +24,21 @@ type World struct {
 	Metrics         *prometheus.Registry // of the edge
 }
 
-// Log is what both need of the portal's log.
+// Log is the portal's log, as both use it.
 type Log interface {
 	edge.Log
 	publisher.Log
 }
 
-// Stats is what both need of the statistics.
+// Stats are the statistics of the processes, as both use them.
 type Stats interface {
 	edge.Stats
 	publisher.Stats
 }
 
-// Start runs both over a log until the test ends, and returns when the edge is ready. The portal
-// has that key. Of config, the id and the origins need not be set. Every client of the loopback may
-// post.
+// Start runs an edge and a publisher on a log until the test ends. It returns when the edge is
+// ready. The portal signs with key. Start sets the id and the origins of config. Every client of
+// the loopback may post.
 func Start(t testing.TB, key string, log Log, stats Stats, config edge.Config) *World {
 	t.Helper()
 	config.ID, config.Origins = "edge-1", []string{"*"}
@@ -49,7 +49,7 @@ func Start(t testing.TB, key string, log Log, stats Stats, config edge.Config) *
 	}
 	w, quiet := &World{Metrics: prometheus.NewRegistry()}, slog.New(slog.DiscardHandler)
 	e := edge.New(config, portals, func(string) edge.Log { return log }, stats, quiet, w.Metrics)
-	// Nothing here is about how soon an answer comes.
+	// A long time-out: tests that use this package are not about slow answers.
 	p := publisher.New(publisher.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 20 * time.Second},
 		portals, func(string) publisher.Log { return log }, stats, quiet, prometheus.NewRegistry())
 	ctx, stop := context.WithCancel(context.Background())

@@ -150,7 +150,7 @@ func TestPausedConnectionIsNotRead(t *testing.T) {
 	c.Pause()
 	peer.SetLinger(0)
 	peer.Close()
-	f.until("told of the reset", func() bool { return len(r.ends) == 1 })
+	f.until("the reset is reported", func() bool { return len(r.ends) == 1 })
 }
 
 // A descriptor that is closed and reused within one turn must not get the events of the old
