@@ -14,6 +14,10 @@ import (
 // Default is the name of the personal portal.
 const Default = "default"
 
+// CompareKeys says to an operator what to look at when signatures match no key.
+const CompareKeys = "compare the signature key and the algorithm in the portal (Settings → Push and Pull module, or signature_key and signature_algo in .settings.php) " +
+	"with PUSHGATE_KEYS (or the keys in the file of PUSHGATE_PORTALS) and PUSHGATE_SIGNATURE_ALGO; if they are equal, somebody else than the portal has signed"
+
 // Limits bound what a portal and its clients may ask at a time. None of them is zero, but for Connections and Rate.
 type Limits struct {
 	Payload     int64 // bytes of a message or of a batch
