@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/version"
 )
 
 // Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers that need one set it.
@@ -119,7 +121,7 @@ func (s Service) Serve(ctx context.Context) error {
 		}
 	})
 	parts.Go(func() { s.reload(running, hangups) })
-	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
+	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name(), "build", version.Get())
 	if s.Started != nil {
 		s.Started(listener.Addr(), admin.addr())
 	}

@@ -78,7 +78,7 @@ func TestAdmin(t *testing.T) {
 		t.Error(status, body)
 	}
 	status, body := get(t, admin, "/metrics")
-	for _, metric := range []string{"go_goroutines", "process_open_fds", "go_build_info"} {
+	for _, metric := range []string{"go_goroutines", "process_open_fds", "pushgate_build_info"} {
 		if status != 200 || !strings.Contains(body, "\n"+metric) {
 			t.Error(status, "no", metric)
 		}
