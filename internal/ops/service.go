@@ -65,6 +65,7 @@ type Service struct {
 type Admin struct {
 	Listen   string               // its address, for Bind; "" is no port
 	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
+	Details  func() []string      // lines that /readyz?verbose adds; nil is none
 }
 
 // Leaving is how a service ends.

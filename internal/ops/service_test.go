@@ -35,7 +35,7 @@ func launch(t *testing.T, s Service) (addr, admin net.Addr, cancel func(), serve
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
-	s.Admin = Admin{Listen: "127.0.0.1:0", Registry: NewRegistry()}
+	s.Admin.Listen, s.Admin.Registry = "127.0.0.1:0", NewRegistry()
 	s.Logger = slog.New(slog.DiscardHandler)
 	if s.Port == nil {
 		s.Port = NewPort(http.NotFoundHandler(), s.Admin.Registry, s.Logger)
