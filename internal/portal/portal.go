@@ -36,6 +36,8 @@ type Portal struct {
 	Key      []byte       // the first of the signer's keys, which registration hands out
 	Licence  string       // MD5 of its licence key in hexadecimal digits, by which it registers; empty: it cannot
 	Limits   Limits
+
+	ShortKeys int // how many of the keys are shorter than they should be
 }
 
 // Name is what the log of p is called. It never changes, and no other portal has it.
@@ -94,6 +96,14 @@ func (t *Table) All() []*Portal { return t.all }
 
 // Personal returns the portal that needs no name; nil if there is none.
 func (t *Table) Personal() *Portal { return t.clients[""] }
+
+// ShortKeys returns how many keys of all portals are shorter than they should be.
+func (t *Table) ShortKeys() (n int) {
+	for _, p := range t.all {
+		n += p.ShortKeys
+	}
+	return n
+}
 
 // Shared reports whether there are portals that must be named.
 func (t *Table) Shared() bool { return len(t.all) > 1 || t.Personal() == nil }

@@ -1,4 +1,4 @@
-// Package server puts an edge and a publisher together from what their programs were told.
+// Package server puts the programs together: an edge, a publisher, and both in one process.
 package server
 
 import (
@@ -44,22 +44,22 @@ func RunEdge(environ []string) int {
 	if cfg.Handover != "" {
 		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24)) // for a while there is a successor of the same name
 	}
-	return run(cfg.Common, func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
-		e, err := NewEdge(cfg, st, logger, registry)
+	return run(cfg.Common, func(b base) (ops.Service, error) {
+		e, err := NewEdge(cfg, b.store, b.logger, b.registry)
 		if err != nil {
 			return ops.Service{}, err
 		}
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e, b.keys)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
-		succession, err := handover.Open(cfg.Handover, ops.Listen, logger)
+		succession, err := handover.Open(cfg.Handover, ops.Listen, b.logger)
 		if err != nil {
 			return ops.Service{}, err
 		}
 		service.Bind = succession.Listen
-		service.Run = func(ctx context.Context) error { return runInLine(ctx, e, succession, leave) }
+		service.Run = func(ctx context.Context) error { return runInLine(ctx, e, succession, b.leave) }
 		return service, nil
 	})
 }
@@ -87,13 +87,13 @@ func RunPublisher(environ []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	return run(cfg.Common, func(_ func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
-		p, err := NewPublisher(cfg, st, logger, registry)
+	return run(cfg.Common, func(b base) (ops.Service, error) {
+		p, err := NewPublisher(cfg, b.store, b.logger, b.registry)
 		if err != nil {
 			return ops.Service{}, err
 		}
-		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, registry, logger), Ready: p.Ready, Run: p.Run,
-			Reload: reload(cfg.Portals, p)}, nil
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, b.registry, b.logger), Ready: p.Ready, Run: p.Run,
+			Reload: reload(cfg.Portals, p, b.keys)}, nil
 	})
 }
 
@@ -109,41 +109,81 @@ func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logge
 	return rawPort{ops.NewPort(p.Handler(), registry, logger)}
 }
 
-// run runs the service that build makes over a store, with what every program has around it. The service may end itself by calling leave.
-func run(cfg config.Common, build func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error)) int {
+// base is what the service of a program is built on.
+type base struct {
+	store    *store.Store
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	keys     *shortKeys
+	leave    func(error) // ends the service, with a reason
+}
+
+// run runs the service that build makes over a store, with what every program has around it, and
+// returns the exit code of the program.
+func run(cfg config.Common, build func(base) (ops.Service, error)) int {
 	logger := NewLogger(cfg, os.Stderr)
 	return ops.Main(logger, func(ctx context.Context) error {
 		ctx, leave := context.WithCancelCause(ctx)
 		defer leave(nil)
 		registry := ops.NewRegistry()
+		store.LogTo(logger)
 		st, closeStore, err := Open(cfg, logger, registry)
 		if err != nil {
 			return err
 		}
 		defer closeStore()
-		service, err := build(leave, st, logger, registry)
+		table, err := cfg.Portals()
 		if err != nil {
 			return err
 		}
-		service.Admin, service.Logger = ops.Admin{Listen: cfg.AdminListen, Registry: registry}, logger
+		keys := newShortKeys(registry, logger)
+		keys.SetPortals(table)
+		redis := newWatch(st, cfg.RedisStrict, registry, logger)
+		if cfg.RedisStrict {
+			if err := redis.look(ctx); errors.Is(err, errRisk) {
+				return err
+			}
+		}
+		service, err := build(base{st, logger, registry, keys, leave})
+		if err != nil {
+			return err
+		}
+		service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details}
+		service.Logger = logger
+		service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
 		if err := service.Serve(ctx); err != nil {
 			return err
 		}
-		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) {
+		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) || errors.Is(cause, errRisk) {
 			return cause
 		}
 		return nil
 	})
 }
 
-// reload returns what reads the portals anew and has them served.
-func reload(read func() (*portal.Table, error), server interface{ SetPortals(*portal.Table) }) func() error {
+// beside returns what runs run, and more for as long.
+func beside(run func(context.Context) error, more func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var running sync.WaitGroup
+		defer running.Wait()
+		ctx, end := context.WithCancel(ctx)
+		defer end()
+		running.Go(func() { more(ctx) })
+		return run(ctx)
+	}
+}
+
+// reload returns a function that reads the portals anew and passes them to the servers.
+func reload(read func() (*portal.Table, error), servers ...interface{ SetPortals(*portal.Table) }) func() error {
 	return func() error {
 		table, err := read()
-		if err == nil {
+		if err != nil {
+			return err
+		}
+		for _, server := range servers {
 			server.SetPortals(table)
 		}
-		return err
+		return nil
 	}
 }
 
