@@ -4,7 +4,10 @@ package main
 import (
 	"os"
 
+	"pushgate/internal/ops"
 	"pushgate/internal/server"
 )
 
-func main() { os.Exit(server.RunEdge(os.Environ())) }
+func main() {
+	os.Exit(ops.Program("edge", os.Args[1:], os.Stdout, func() int { return server.RunEdge(os.Environ()) }))
+}

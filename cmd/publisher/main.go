@@ -4,7 +4,10 @@ package main
 import (
 	"os"
 
+	"pushgate/internal/ops"
 	"pushgate/internal/server"
 )
 
-func main() { os.Exit(server.RunPublisher(os.Environ())) }
+func main() {
+	os.Exit(ops.Program("publisher", os.Args[1:], os.Stdout, func() int { return server.RunPublisher(os.Environ()) }))
+}

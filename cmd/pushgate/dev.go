@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,43 +15,53 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/config"
-	"pushgate/internal/edge"
 	"pushgate/internal/ops"
-	"pushgate/internal/publisher"
 	"pushgate/internal/redisurl"
 	"pushgate/internal/server"
+	"pushgate/internal/store"
 	"pushgate/internal/urlpath"
 )
 
 // devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
 const devLeave = 700 * time.Millisecond
 
-// dev runs the whole server in one process until ctx ends.
-func dev(ctx context.Context, w world, args []string) error {
-	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:8893", "`address` for the page, subscribers and publishers")
-	redisURL := flags.String("redis", "", "`URL` of a Redis to use instead of the embedded one, as in PUSHGATE_REDIS_URL")
-	verbose := flags.Bool("v", false, "log everything, not only warnings")
-	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: pushgate dev [flags]\nThe variables of edge and publisher count here too, except for addresses, Redis and logs.")
-		flags.PrintDefaults()
+// newDev returns the command that runs the whole server in one process until ctx ends.
+func newDev(w world) *cobra.Command {
+	var listen, redisURL string
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run publisher, edge and Redis in one process, with a page to try them on",
+		Long: "Run a publisher, an edge and a Redis in memory in one process, with a page to try them on. Nothing is kept when it ends. " +
+			"It is for development, not for a portal in use: that is what serve is for.\n\n" +
+			"The variables of serve count here too, except for addresses, Redis and logs.",
+		Args: cobra.NoArgs,
 	}
-	if err := parse(flags, w, args); err != nil {
-		return err
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8893", "`address` for the page, subscribers and publishers")
+	c.Flags().StringVar(&redisURL, "redis", "", "`URL` of a Redis to use instead of the embedded one, as in PUSHGATE_REDIS_URL")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log everything, not only warnings")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		level := slog.LevelWarn
+		if verbose {
+			level = slog.LevelDebug
+		}
+		return runDev(c.Context(), w, listen, redisURL, ops.NewLogger(w.stderr, "text", level))
 	}
-	level := slog.LevelWarn
-	if *verbose {
-		level = slog.LevelDebug
-	}
-	dev, err := newDevServer(*redisURL, w.environ, ops.NewLogger(w.stderr, "text", level))
+	return c
+}
+
+func runDev(ctx context.Context, w world, listen, redisURL string, logger *slog.Logger) error {
+	store.LogTo(logger)
+	dev, err := newDevServer(redisURL, w.environ, logger)
 	if err != nil {
 		return err
 	}
 	defer dev.close()
-	err = dev.serve(ctx, *listen, func(address string) { banner(w, dev, address, *redisURL) })
+	err = dev.serve(ctx, listen, func(address string) { banner(w, dev, address, redisURL) })
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: is another one running? --listen 127.0.0.1:0 takes any free port", err)
 	}
@@ -84,13 +93,12 @@ func banner(w world, dev *devServer, host, redisURL string) {
 
 // devServer is a publisher and an edge over one log.
 type devServer struct {
-	redis     *embedded // nil if a real one is used
-	edge      *edge.Edge
-	publisher *publisher.Publisher
-	page      *page
-	registry  *prometheus.Registry
-	logger    *slog.Logger
-	closers   []func() // in the order of opening
+	redis    *embedded // nil if a real one is used
+	both     *server.Both
+	page     *page
+	registry *prometheus.Registry
+	logger   *slog.Logger
+	closers  []func() // in the order of opening
 }
 
 var errManyPortals = errors.New("this is for one portal, and " + config.Prefix + "PORTALS names others")
@@ -102,15 +110,11 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 	if set(config.Prefix+"KEYS") == "" && set(config.Prefix+"PORTALS") == "" {
 		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+rand.Text())
 	}
-	edgeConfig, err := config.LoadEdge(environ)
+	cfg, err := config.LoadServe(environ)
 	if err != nil {
 		return nil, err
 	}
-	publisherConfig, err := config.LoadPublisher(environ)
-	if err != nil {
-		return nil, err
-	}
-	portals, err := edgeConfig.Portals()
+	portals, err := cfg.Portals()
 	if err != nil {
 		return nil, err
 	}
@@ -130,27 +134,23 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		d.closers = append(d.closers, d.redis.Close)
 		redisURL = d.redis.URL()
 	}
-	edgeConfig.RedisURL, edgeConfig.Drain = redisURL, devLeave/10
-	publisherConfig.ID += "-publisher" // in the statistics, which tell of both
-	logs, closeLogs, err := server.Open(edgeConfig.Common, logger, d.registry)
+	cfg.RedisURL, cfg.Drain = redisURL, devLeave/10
+	st, closeStore, err := server.Open(cfg.Common, logger, d.registry)
 	if err != nil {
 		return nil, err
 	}
-	d.closers = append(d.closers, closeLogs)
-	if d.edge, err = server.NewEdge(edgeConfig, logs, logger, d.registry); err != nil {
-		return nil, err
-	}
-	if d.publisher, err = server.NewPublisher(publisherConfig, logs, logger, d.registry); err != nil {
+	d.closers = append(d.closers, closeStore)
+	if d.both, err = server.NewBoth(cfg, st, logger, d.registry); err != nil {
 		return nil, err
 	}
 	d.page = &page{
 		signer:   portals.Personal().Signer,
 		private:  channel.Ref{Private: randomID(), Public: randomID()},
 		shared:   channel.Ref{Private: randomID()},
-		ttlRules: publisherConfig.TTLRules.String(),
+		ttlRules: cfg.TTLRules.String(),
 		metrics:  d.registry,
 	}
-	if edgeConfig.Grammar == channel.Alphanumeric {
+	if cfg.Grammar == channel.Alphanumeric {
 		d.page.private.Public = channel.ID{} // which that generation does not know
 	}
 	return d, nil
@@ -164,18 +164,10 @@ func randomID() channel.ID {
 
 func (d *devServer) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, route := range []string{"/bitrix/pub", "/pub", "/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb", "/bitrix/api", "/api", "/server-stat"} {
-		handler := ownPage(d.publisher.Handler())
-		mux.Handle(route, handler)
-		mux.Handle(route+"/", handler)
-	}
-	for _, route := range []string{"/bitrix/sub", "/bitrix/subws", "/bitrix/sse", "/sub", "/subws", "/sse"} {
-		mux.Handle(route, d.edge.Handler())
-		mux.Handle(route+"/", d.edge.Handler())
-	}
+	mux.Handle("/", ownPage(d.both))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := d.ready(); err != nil {
+		if err := d.both.Ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
@@ -191,8 +183,8 @@ func (d *devServer) handler() http.Handler {
 	})
 }
 
-// ownPage has the posts of this server's own page accepted, which publishers take for those of any
-// page. The page must be known by an address or as localhost, which nobody else's name can be made
+// ownPage makes requests of this server's own page look like those of no page, from which publishers
+// take posts without a signature. The page must be known by an address or as localhost, which nobody else's name can be made
 // to resolve to.
 func ownPage(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -210,30 +202,26 @@ func ownPage(handler http.Handler) http.Handler {
 	})
 }
 
-func (d *devServer) ready() error { return errors.Join(d.edge.Ready(), d.publisher.Ready()) }
-
 // serve serves at an address until ctx ends, then tells subscribers to go, and returns within twice devLeave. It calls started
 // with the address that browsers can use. An error means that it ended by itself.
 func (d *devServer) serve(ctx context.Context, listen string, started func(address string)) error {
 	port := ops.NewPort(d.handler(), d.registry, d.logger)
-	drain := func(ctx context.Context) {
-		port.SetKeepAlivesEnabled(false)
-		d.edge.Drain(ctx)
-	}
+	leaving := d.both.Leaving(port, devLeave)
+	leaving.Grace = devLeave
 	return ops.Service{
 		Name:    "dev",
 		Port:    port,
 		Listen:  listen,
-		Ready:   d.ready,
+		Ready:   d.both.Ready,
 		Run:     d.run,
 		Logger:  d.logger,
 		Admin:   ops.Admin{Registry: d.registry},
-		Leaving: ops.Leaving{Drain: drain, Timeout: devLeave, Grace: devLeave},
+		Leaving: leaving,
 		Started: func(address, _ net.Addr) { started(reachable(address.String())) },
 	}.Serve(ctx)
 }
 
-// run lets time pass in the embedded Redis for as long as the edge and the publisher run, and a little longer.
+// run runs the edge and the publisher, and lets time pass in the embedded Redis for as long as they run, and a little longer.
 func (d *devServer) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -242,10 +230,7 @@ func (d *devServer) run(ctx context.Context) error {
 	if d.redis != nil {
 		running.Go(func() { d.redis.Run(clock) })
 	}
-	var publisher sync.WaitGroup
-	defer publisher.Wait()
-	publisher.Go(func() { _ = d.publisher.Run(ctx) }) // it has no error
-	return d.edge.Run(ctx)
+	return d.both.Run(ctx)
 }
 
 // reachable returns the address that a browser on this machine can use of a server that listens at address.

@@ -1,22 +1,35 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // loadProgram is what "pushgate load" runs. It is a module of its own, tools/load, so that what only
 // measures is no part of what ships.
 const loadProgram = "pushgate-load"
 
+// newLoad returns the command that runs [loadProgram], which has flags and help of its own.
+func newLoad(w world) *cobra.Command {
+	return &cobra.Command{
+		Use:   "load SCENARIO --sub URL --pub URL [flags]",
+		Short: "Put a push server under load, and check that it loses nothing",
+		Long: "Put a push server under load, and check that it loses nothing. This runs the program " + loadProgram + ", which lies beside this one or in PATH. " +
+			"pushgate load --help lists its scenarios and flags.",
+		DisableFlagParsing: true,
+		RunE:               func(_ *cobra.Command, args []string) error { return runLoad(w, args) },
+	}
+}
+
 // runLoad replaces this process by [loadProgram], so that signals and the exit code are those of a
 // single program. It returns only if that fails.
-func runLoad(_ context.Context, w world, args []string) error {
+func runLoad(w world, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err

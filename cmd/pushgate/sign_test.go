@@ -25,7 +25,7 @@ func TestSign(t *testing.T) {
 		{"no ids", "PUSHGATE_KEYS=" + exampleKey, "", 1, "", "no channel id"},
 		{"upper case", "PUSHGATE_KEYS=" + exampleKey, strings.ToUpper(exampleIDs), 1, "", "lower-case"},
 		{"short key", "PUSHGATE_KEYS=short", exampleIDs, 1, "", "PUSHGATE_KEYS: key 1"},
-		{"unknown flag", "PUSHGATE_KEYS=" + exampleKey, "--nope", 2, "", "usage:"},
+		{"unknown flag", "PUSHGATE_KEYS=" + exampleKey, "--nope", 2, "", "Usage:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder

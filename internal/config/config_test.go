@@ -173,6 +173,31 @@ func checkFault(t *testing.T, environ string, err error, want string) {
 	}
 }
 
+// TestServe: one process for both sides has the settings of both, and checks them.
+func TestServe(t *testing.T) {
+	s, err := LoadServe([]string{key, "PUSHGATE_ID=here", "PUSHGATE_POLL_TIMEOUT=20s", "PUSHGATE_PUBLISH_ALLOW=10.0.0.0/8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, p := s.Edge(), s.Publisher()
+	if s.Listen != "127.0.0.1:8893" || e.PollTimeout != 20*time.Second || fmt.Sprint(p.Allow) != "[10.0.0.0/8]" || e.ID != "here" || p.ID == e.ID {
+		t.Errorf("%s %v %v %s %s", s.Listen, e.PollTimeout, p.Allow, e.ID, p.ID)
+	}
+	for _, c := range []struct{ environ, want string }{
+		{"PUSHGATE_POLL_TIMEOUT=-40s", "-40s is out of bounds"},
+		{"PUSHGATE_SIGNATURE_WINDOW=100ms", "from 1s to 5m0s"},
+		{"PUSHGATE_LISTEN=x", "PUSHGATE_LISTEN"},
+		{"PUSHGATE_ADMIN_LISTEN=:9100", "PUSHGATE_ADMIN_PUBLIC=true"},
+	} {
+		_, err := LoadServe([]string{key, c.environ})
+		checkFault(t, c.environ, err, c.want)
+	}
+	table, err := e.Portals()
+	if err != nil || table.Personal().Limits.Connections != 100 {
+		t.Errorf("%v, %v", table, err)
+	}
+}
+
 func TestAllFaultsAtOnce(t *testing.T) {
 	_, err := LoadEdge([]string{"PUSHGATE_POLL_TIMEOUT=x", "PUSHGATE_LISTEN=x", "PUSHGATE_NONE=x", "PUSHGATE_LOG_FORMAT=x"})
 	var got []string
@@ -230,7 +255,7 @@ func TestDocs(t *testing.T) {
 
 func TestEveryVariableIsExplained(t *testing.T) {
 	for _, v := range variables() {
-		if v.doc == "" || v.fallback == "" {
+		if v.doc == "" || v.fallback() == "" {
 			t.Errorf("%+v", v)
 		}
 	}

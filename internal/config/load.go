@@ -159,6 +159,9 @@ func (l *loader) common(c *Common) {
 	case c.HostID != "" && c.PortalsFile != "":
 		l.fault(Prefix+"HOST_ID", "it is set, and so is "+Prefix+"PORTALS", "host_id in the file, for each portal")
 	}
+	if problem, hint := checkKeys(c.Keys, c.AllowShortKeys); problem != "" {
+		l.fault(Prefix+"KEYS", problem, hint)
+	}
 	l.redis(c.RedisURL)
 	l.signer(c)
 	within(l, "CHANNEL_CAP", c.ChannelCap, 1, 1_000_000)
@@ -196,7 +199,7 @@ func (l *loader) signer(c *Common) {
 		l.fault(Prefix+"SIGNATURE_ALGO", err.Error(), "sha1, sha256, sha384, sha512 or md5, the same as in the portal's settings")
 		return
 	}
-	// Fails only without keys, which common has noted.
+	// Fails only without keys or with an empty one, which common has noted.
 	c.signer, _ = sign.New(c.SignatureAlgo, c.Keys...)
 }
 

@@ -44,7 +44,7 @@ type portalEntry struct {
 // the file, and none of its secrets.
 func (c *Common) Portals() (*portal.Table, error) {
 	if c.PortalsFile == "" {
-		return portal.NewTable(&portal.Portal{HostID: c.HostID, Signer: c.signer, Key: c.Keys[0], Limits: c.limits})
+		return portal.NewTable(&portal.Portal{HostID: c.HostID, Signer: c.signer, Key: c.Keys[0], ShortKeys: c.Keys.short(), Limits: c.limits})
 	}
 	f, err := os.Open(c.PortalsFile)
 	if err != nil {
@@ -138,16 +138,19 @@ func (c *Common) portal(entry portalEntry) (*portal.Portal, error) {
 	}
 	var keys Keys
 	for i, key := range entry.Keys {
-		if err := checkKey(i, key); err != nil {
-			return nil, err
+		if key != strings.TrimSpace(key) {
+			return nil, fmt.Errorf("key %d has white space around it", i+1)
 		}
 		keys = append(keys, []byte(key))
+	}
+	if problem, hint := checkKeys(keys, c.AllowShortKeys); problem != "" {
+		return nil, fmt.Errorf("%s: %s", problem, hint)
 	}
 	signer, err := sign.New(c.SignatureAlgo, keys...)
 	if err != nil {
 		return nil, err
 	}
-	p := &portal.Portal{ClientID: entry.ClientID, HostID: entry.HostID, Signer: signer, Key: keys[0], Licence: entry.Licence, Limits: c.limits}
+	p := &portal.Portal{ClientID: entry.ClientID, HostID: entry.HostID, Signer: signer, Key: keys[0], ShortKeys: keys.short(), Licence: entry.Licence, Limits: c.limits}
 	return p, errors.Join(
 		limit(&p.Limits.Payload, entry.Limits.Payload, "payload", 1, maxPayload),
 		limit(&p.Limits.Messages, entry.Limits.Messages, "messages", 1, maxMessages),

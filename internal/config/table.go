@@ -9,8 +9,21 @@ import (
 
 // variable is one field of a program's struct, as docs/configuration.md shows it.
 type variable struct {
-	name, fallback, doc string
-	programs            []string
+	name, doc string
+	programs  []string
+	fallbacks []string // one for each program
+}
+
+// fallback returns the default, or those of the programs if they differ.
+func (v variable) fallback() string {
+	if len(slices.Compact(slices.Clone(v.fallbacks))) == 1 {
+		return v.fallbacks[0]
+	}
+	each := make([]string, len(v.programs))
+	for i, program := range v.programs {
+		each[i] = fmt.Sprintf("%s (%s)", v.fallbacks[i], program)
+	}
+	return strings.Join(each, ", ")
 }
 
 // programs returns the structs that declare variables, in the order of the table.
@@ -21,7 +34,7 @@ func programs() []struct {
 	return []struct {
 		name string
 		typ  reflect.Type
-	}{{"edge", reflect.TypeFor[Edge]()}, {"publisher", reflect.TypeFor[Publisher]()}}
+	}{{"edge", reflect.TypeFor[Edge]()}, {"publisher", reflect.TypeFor[Publisher]()}, {"serve", reflect.TypeFor[Serve]()}}
 }
 
 // variables returns the variables of all programs: those that all programs have first, then the
@@ -35,30 +48,42 @@ func variables() []variable {
 			if name == "" || name == "-" {
 				continue
 			}
-			v := variable{name: Prefix + name, fallback: "", doc: field.Tag.Get("doc"), programs: []string{program.name}}
+			fallback := "required"
 			switch {
 			case field.Tag.Get("default") != "":
-				v.fallback = field.Tag.Get("default")
+				fallback = field.Tag.Get("default")
 			case field.Tag.Get("envDefault") != "":
-				v.fallback = "'" + field.Tag.Get("envDefault") + "'"
-			default:
-				v.fallback = "required"
+				fallback = "'" + field.Tag.Get("envDefault") + "'"
 			}
-			i := slices.IndexFunc(all, func(other variable) bool { return other.name == v.name })
-			switch {
-			case i < 0:
-				all = append(all, v)
-			case all[i].fallback == v.fallback:
-				all[i].programs = append(all[i].programs, program.name)
-			default:
-				all[i].fallback = fmt.Sprintf("%s (%s), %s (%s)", all[i].fallback, all[i].programs[0], v.fallback, program.name)
-				all[i].programs = append(all[i].programs, program.name)
+			i := slices.IndexFunc(all, func(v variable) bool { return v.name == Prefix+name })
+			if i < 0 {
+				i = len(all)
+				all = append(all, variable{name: Prefix + name, doc: field.Tag.Get("doc")})
 			}
+			all[i].programs = append(all[i].programs, program.name)
+			all[i].fallbacks = append(all[i].fallbacks, fallback)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b variable) int { return len(b.programs) - len(a.programs) })
 	return all
 }
+
+// Variable is one variable as a program knows it. Its texts are Markdown.
+type Variable struct{ Name, Default, Meaning string }
+
+// Variables returns what a program knows: "edge", "publisher" or "serve".
+func Variables(program string) []Variable {
+	var known []Variable
+	for _, v := range variables() {
+		if i := slices.Index(v.programs, program); i >= 0 {
+			known = append(known, Variable{v.name, asCode.Replace(v.fallbacks[i]), asCode.Replace(v.doc)})
+		}
+	}
+	return known
+}
+
+// asCode makes code of what is quoted.
+var asCode = strings.NewReplacer("'", "`")
 
 func names() []string {
 	var names []string
@@ -80,7 +105,7 @@ func Markdown() string {
 	b.WriteString("| variable | default | used by | meaning |\n| --- | --- | --- | --- |\n")
 	cell := strings.NewReplacer("|", `\|`, "'", "`")
 	for _, v := range variables() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, cell.Replace(v.fallback), strings.Join(v.programs, ", "), cell.Replace(v.doc))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", v.name, cell.Replace(v.fallback()), strings.Join(v.programs, ", "), cell.Replace(v.doc))
 	}
 	return b.String()
 }

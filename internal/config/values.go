@@ -3,48 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path"
 	"strings"
 
 	"pushgate/internal/channel"
 )
-
-// Keys is signature keys as raw bytes. They never show in logs or errors.
-type Keys [][]byte
-
-// UnmarshalText reads keys that are separated by commas; a key cannot contain a comma.
-func (k *Keys) UnmarshalText(text []byte) error {
-	*k = nil
-	for i, key := range strings.Split(string(text), ",") {
-		if err := checkKey(i, key); err != nil {
-			return err
-		}
-		*k = append(*k, []byte(key))
-	}
-	return nil
-}
-
-// checkKey returns what is wrong with the key at index i, without showing it.
-func checkKey(i int, key string) error {
-	switch {
-	case key != strings.TrimSpace(key):
-		return fmt.Errorf("key %d has white space around it", i+1)
-	case len(key) < MinKey:
-		return fmt.Errorf("key %d has %d bytes, fewer than %d", i+1, len(key), MinKey)
-	}
-	return nil
-}
-
-// Format keeps the keys out of whatever is printed, by any verb.
-func (k Keys) Format(s fmt.State, _ rune) { fmt.Fprintf(s, "%d redacted", len(k)) }
-
-// LogValue keeps the keys out of logs.
-func (k Keys) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(k)) }
-
-// MarshalText keeps the keys out of whatever is encoded.
-func (k Keys) MarshalText() ([]byte, error) { return fmt.Append(nil, k), nil }
 
 func parseGrammar(generation string) (any, error) {
 	switch generation {

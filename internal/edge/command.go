@@ -8,6 +8,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/intake"
+	"pushgate/internal/loglimit"
 	"pushgate/internal/proto"
 	"pushgate/internal/rpc"
 	"pushgate/internal/transport"
@@ -74,8 +75,8 @@ func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
 
 // commandFailed logs that a client's request failed, unless the same limiter has logged one shortly
 // before. The metric counts all.
-func (t *tenant) commandFailed(limiter *logLimiter, what string, err error, more ...any) {
-	if failures, due := limiter.count(time.Now()); due {
+func (t *tenant) commandFailed(limiter *loglimit.Limiter, what string, err error, more ...any) {
+	if failures, due := limiter.Count(time.Now()); due {
 		t.edge.logger.Warn(what, append(more, "portal", t.name, "failures", failures, "error", err)...)
 	}
 }

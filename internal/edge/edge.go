@@ -13,14 +13,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/channel"
@@ -33,7 +31,6 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
 	"pushgate/internal/transport"
-	"pushgate/internal/urlpath"
 )
 
 // Log is the part of a portal's log that an edge uses. It is called concurrently.
@@ -158,10 +155,6 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 	return e
 }
 
-// subscribePaths are those for polls and WebSockets, which only the headers of a request tell
-// apart. Whatever follows a slash after them is for proxies.
-var subscribePaths = []string{"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}
-
 // newShared makes what all connections have in common.
 func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSocket) bool, reg prometheus.Registerer) *transport.Shared {
 	pings := max(5, int((config.PingInterval+maxInterval-1)/maxInterval))
@@ -190,57 +183,6 @@ func (e *Edge) accept(conn net.Conn) {
 	}
 	defer e.connections.Done()
 	e.front.Accept(conn)
-}
-
-// Handler serves the public paths on a server of net/http, from which it takes the connections of
-// subscribers over. It is for programs that serve more than subscribers on one port.
-func (e *Edge) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !e.begin() {
-			turnAway(w)
-			return
-		}
-		defer e.connections.Done()
-		e.front.TakeOver(w, r)
-	})
-}
-
-// routes serves the public paths. A path that a proxy may read as another one is not found.
-func (e *Edge) routes() http.Handler {
-	r := chi.NewRouter()
-	handle := func(route string, get http.HandlerFunc) {
-		for _, pattern := range []string{route, route + "/*"} {
-			r.Get(pattern, e.admitted(get))
-			r.Options(pattern, preflight)
-		}
-	}
-	for _, route := range subscribePaths {
-		handle(route, e.subscribe)
-	}
-	for _, route := range []string{"/bitrix/sse", "/sse"} {
-		handle(route, e.stream)
-	}
-	r.NotFound(notFound)
-	r.MethodNotAllowed(notFound)
-	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if urlpath.Ambiguous(request.URL) {
-			notFound(w, request)
-			return
-		}
-		r.ServeHTTP(w, request)
-	})
-}
-
-// admitted calls a handler if the page of a request may subscribe and there is room for one more.
-func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !e.originAllowed(r):
-			e.refuseOrigin(w)
-		case e.hasRoom(w):
-			handler(w, r)
-		}
-	}
 }
 
 // begin makes Run wait until connections.Done is called. It reports false if Run waits no more:

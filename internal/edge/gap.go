@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pushgate/internal/hub"
+	"pushgate/internal/loglimit"
 	"pushgate/internal/proto"
 	"pushgate/internal/wire"
 )
@@ -52,11 +53,11 @@ func gapNote(reader *wire.Reader, gap *hub.Gap, now time.Time) *proto.Message {
 
 // gapLog logs the gaps of one portal, but not each of them: when Redis loses data, every session
 // has one. Its method may be called concurrently.
-type gapLog struct{ limiter logLimiter }
+type gapLog struct{ limiter loglimit.Limiter }
 
 // note counts a gap, and logs it unless the last line is too young. The metric counts all.
 func (g *gapLog) note(logger *slog.Logger, portal string, gap *hub.Gap) {
-	if gaps, due := g.limiter.count(time.Now()); due {
+	if gaps, due := g.limiter.Count(time.Now()); due {
 		logger.Warn("history is incomplete", "portal", portal, "gaps", gaps, "after", gap.After, "before", gap.Before)
 	}
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"time"
@@ -77,9 +78,9 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 		sub.cursor = &id
 	}
 	if token := query.Get("token"); token != "" {
-		refusal = e.parseToken(&sub, token)
+		refusal = e.parseToken(&sub, r, token)
 	} else {
-		refusal = e.parseList(&sub, query.Get("CHANNEL_ID"))
+		refusal = e.parseList(&sub, r, query.Get("CHANNEL_ID"))
 	}
 	if refusal == nil {
 		sub.client = e.replays.client(sub.portal.Name(), clientAddress(r), sub.reader.Channels)
@@ -89,9 +90,12 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 
 // parseToken checks a token of version 5, and reads from it who the client is and what it may
 // watch.
-func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
+func (e *Edge) parseToken(sub *subscription, r *http.Request, text string) *proto.Error {
 	token, err := sub.portal.Signer.ParseToken(text, sub.portal.HostID, time.Now())
 	if err != nil {
+		if errors.Is(err, sign.ErrTokenSignature) {
+			e.logUnmatched(sub.portal, r)
+		}
 		return proto.ErrWrongChannel
 	}
 	sub.reader.User, sub.reader.Channels, sub.expires = token.User, token.Channels, token.Expires
@@ -108,13 +112,14 @@ func (e *Edge) parseToken(sub *subscription, text string) *proto.Error {
 }
 
 // parseList reads a list of channel ids, and checks the signature of each.
-func (e *Edge) parseList(sub *subscription, list string) *proto.Error {
+func (e *Edge) parseList(sub *subscription, r *http.Request, list string) *proto.Error {
 	refs, err := e.config.Grammar.ParseList(list, maxChannels)
 	if err != nil {
 		return e.refusal(err)
 	}
 	for _, ref := range refs {
 		if !sub.portal.Signer.Verify(ref) {
+			e.logUnmatched(sub.portal, r)
 			return e.refusal(sign.ErrSignature)
 		}
 	}

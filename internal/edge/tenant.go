@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"pushgate/internal/hub"
+	"pushgate/internal/loglimit"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
@@ -44,7 +45,7 @@ type tenant struct {
 	gapLog  gapLog
 	asks    *rate.Limiter // immutable: of all its connections
 
-	batchLog, callLog logLimiter                               // of those that failed
+	batchLog, callLog loglimit.Limiter                         // of those that failed
 	numbers           struct{ webSockets, polls atomic.Int64 } // of connections
 
 	// Guarded by edge.mu.
@@ -59,6 +60,8 @@ type tenant struct {
 type serving struct {
 	*portal.Portal
 	commands Commands // carries out what its clients send; nil: it is ignored
+
+	unmatched loglimit.Limiter // of log lines about signatures that match no key
 }
 
 // SetPortals serves the portals of a table from now on. Subscribers of a portal that is not in the
@@ -67,7 +70,7 @@ type serving struct {
 func (e *Edge) SetPortals(table *portal.Table) {
 	next := make(map[*portal.Portal]*serving)
 	for _, p := range table.All() {
-		next[p] = &serving{Portal: p}
+		next[p] = &serving{Portal: p, unmatched: loglimit.Limiter{Interval: unmatchedInterval}}
 		if e.config.Commands != nil {
 			next[p].commands = e.config.Commands(p)
 		}

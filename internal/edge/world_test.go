@@ -75,6 +75,7 @@ type settings struct {
 	Commands Commands         // of the portal
 	Logs     map[string]Log   // of some portals
 	Others   []*portal.Portal // that are served besides, or instead if the portal has no signer
+	Lines    io.Writer        // of the log; nil: they are dropped
 }
 
 // table returns the portals.
@@ -105,7 +106,11 @@ func edgeOn(s settings, log *storetest.Memory, reg prometheus.Registerer, conns 
 		}
 		return log
 	}
-	return newEdge(s.Config, s.table(), logs, log, slog.New(slog.DiscardHandler), reg, conns)
+	logger := slog.New(slog.DiscardHandler)
+	if s.Lines != nil {
+		logger = slog.New(slog.NewTextHandler(s.Lines, nil))
+	}
+	return newEdge(s.Config, s.table(), logs, log, logger, reg, conns)
 }
 
 // personal returns the only tenant of an edge.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -12,17 +13,20 @@ import (
 )
 
 // AdminHandler serves the admin port: GET /livez is answered 200 while the process runs; /readyz is
-// answered 200, or 503 with the error that ready returns; /metrics has the metrics of registry in
-// Prometheus' format.
-func AdminHandler(ready func() error, registry *prometheus.Registry) http.Handler {
+// answered 200, or 503 with the error that ready returns, and with ?verbose the lines of details
+// follow; /metrics has the metrics of registry in Prometheus' format. details may be nil.
+func AdminHandler(ready func() error, details func() []string, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		status, lines := http.StatusOK, []string{"ok"}
 		if err := ready(); err != nil {
-			say(w, http.StatusServiceUnavailable, err.Error())
-			return
+			status, lines = http.StatusServiceUnavailable, []string{err.Error()}
 		}
-		say(w, http.StatusOK, "ok")
+		if r.URL.Query().Has("verbose") && details != nil {
+			lines = append(lines, details()...)
+		}
+		say(w, status, strings.Join(lines, "\n"))
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return mux
@@ -40,17 +44,21 @@ func say(w http.ResponseWriter, status int, text string) {
 // [MaxConnections] leaves free.
 const maxAdminConnections = 64
 
-// boundedTo returns a function for [http.Server.ConnState] that closes each new connection if most
-// others are open.
-func boundedTo(most int64) func(net.Conn, http.ConnState) {
+// Bound makes a server close each new connection while it has most others. A hijacked connection is
+// not counted. It must be called before the server serves.
+func Bound(server *http.Server, most int64) {
 	var open atomic.Int64
-	return func(conn net.Conn, state http.ConnState) {
+	tell := server.ConnState
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if tell != nil {
+			tell(conn, state)
+		}
 		switch state {
 		case http.StateNew:
 			if open.Add(1) > most {
 				conn.Close()
 			}
-		case http.StateClosed:
+		case http.StateHijacked, http.StateClosed:
 			open.Add(-1)
 		}
 	}
@@ -81,8 +89,8 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	server := newServer(AdminHandler(ready, s.Admin.Registry), s.Logger)
-	server.ConnState = boundedTo(maxAdminConnections)
+	server := newServer(AdminHandler(ready, s.Admin.Details, s.Admin.Registry), s.Logger)
+	Bound(server, maxAdminConnections)
 	return &adminPort{listener: listener, server: server}, nil
 }
 

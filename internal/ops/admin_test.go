@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/testkit"
 )
@@ -83,6 +86,73 @@ func TestAdminPortHasABoundOfItsOwn(t *testing.T) {
 		return resp.Body.Close() == nil && resp.StatusCode == 200
 	})
 	http.DefaultClient.CloseIdleConnections()
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBound: connections beyond the bound are closed, and one that a handler has taken over does
+// not count.
+func TestBound(t *testing.T) {
+	taken := make(chan net.Conn, 1)
+	port := NewPort(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/take" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			taken <- conn
+		}
+	}), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	Bound(port, 1)
+	addr, _, leave := start(t, Service{Port: port})
+	dial := func(path string) (net.Conn, error) {
+		conn, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		if path == "/take" {
+			return conn, nil
+		}
+		_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+		return conn, err
+	}
+	first, _ := dial("/take")
+	defer first.Close()
+	defer (<-taken).Close()
+	second, err := dial("/")
+	if err != nil {
+		t.Errorf("a connection that was taken over counts: %v", err)
+	}
+	defer second.Close()
+	third, err := dial("/")
+	if err == nil {
+		t.Error("there is no bound")
+	}
+	third.Close()
+	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestVerbose: what is known beside the readiness is shown to those who ask for it, ready or not.
+func TestVerbose(t *testing.T) {
+	ready := make(chan error, 1)
+	_, admin, leave := start(t, Service{Ready: func() error { return <-ready }, Admin: Admin{Details: func() []string { return []string{"a: b", "c: d"} }}})
+	for _, c := range []struct {
+		path   string
+		err    error
+		status int
+		want   string
+	}{
+		{"/readyz", nil, 200, "ok\n"}, {"/readyz?verbose", nil, 200, "ok\na: b\nc: d\n"}, {"/readyz?verbose=1", errors.New("full"), 503, "full\na: b\nc: d\n"},
+	} {
+		ready <- c.err
+		if status, body := get(t, admin, c.path); status != c.status || body != c.want {
+			t.Errorf("%s: %d %q", c.path, status, body)
+		}
+	}
 	if err := leave(); err != nil {
 		t.Error(err)
 	}

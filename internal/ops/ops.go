@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/version"
 )
 
 // NewLogger makes a logger that writes lines to w from level on: as JSON if format is "json", else
@@ -35,7 +36,7 @@ func NewRegistry() *prometheus.Registry {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector(),
+		version.Get().Collector(),
 	)
 	return registry
 }

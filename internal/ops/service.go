@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/version"
 )
 
 // Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers
@@ -71,6 +73,7 @@ type Service struct {
 type Admin struct {
 	Listen   string               // its address, for Bind; "" for no admin port
 	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
+	Details  func() []string      // lines that /readyz?verbose adds; nil is none
 }
 
 // Leaving is how a service ends.
@@ -133,7 +136,7 @@ func (s Service) Serve(ctx context.Context) error {
 		}
 	})
 	parts.Go(func() { s.reload(running, hangups) })
-	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name())
+	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name(), "build", version.Get())
 	if s.Started != nil {
 		s.Started(listener.Addr(), admin.addr())
 	}

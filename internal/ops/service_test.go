@@ -36,7 +36,7 @@ func launch(t *testing.T, s Service) (addr, admin net.Addr, cancel func(), serve
 	if s.Listen == "" {
 		s.Listen = "127.0.0.1:0"
 	}
-	s.Admin = Admin{Listen: "127.0.0.1:0", Registry: NewRegistry()}
+	s.Admin.Listen, s.Admin.Registry = "127.0.0.1:0", NewRegistry()
 	s.Logger = slog.New(slog.DiscardHandler)
 	if s.Port == nil {
 		s.Port = NewPort(http.NotFoundHandler(), s.Admin.Registry, s.Logger)
@@ -73,7 +73,7 @@ func TestAdmin(t *testing.T) {
 		t.Error(status, body)
 	}
 	status, body := get(t, admin, "/metrics")
-	for _, metric := range []string{"go_goroutines", "process_open_fds", "go_build_info"} {
+	for _, metric := range []string{"go_goroutines", "process_open_fds", "pushgate_build_info"} {
 		if status != 200 || !strings.Contains(body, "\n"+metric) {
 			t.Error(status, "no", metric)
 		}

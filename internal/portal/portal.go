@@ -14,6 +14,10 @@ import (
 // Default is the name of the personal portal.
 const Default = "default"
 
+// CompareKeys says to an operator what to look at when signatures match no key.
+const CompareKeys = "compare the signature key and the algorithm in the portal (Settings → Push and Pull module, or signature_key and signature_algo in .settings.php) " +
+	"with PUSHGATE_KEYS (or the keys in the file of PUSHGATE_PORTALS) and PUSHGATE_SIGNATURE_ALGO; if they are equal, another sender than the portal has signed"
+
 // Limits bound what a portal and its clients may do at a time. Only Connections and Rate may be
 // zero.
 type Limits struct {
@@ -34,6 +38,8 @@ type Portal struct {
 	Key      []byte       // the first of the signer's keys, which registration hands out
 	Licence  string       // hexadecimal MD5 of its licence key, to register; empty: it cannot
 	Limits   Limits
+
+	ShortKeys int // how many of the keys are shorter than they should be
 }
 
 // Name returns the name of p's log. It never changes, and no other portal has it.
@@ -93,6 +99,14 @@ func (t *Table) All() []*Portal { return t.all }
 
 // Personal returns the portal without a client id, or nil if there is none.
 func (t *Table) Personal() *Portal { return t.clients[""] }
+
+// ShortKeys returns how many keys of all portals are shorter than they should be.
+func (t *Table) ShortKeys() (n int) {
+	for _, p := range t.all {
+		n += p.ShortKeys
+	}
+	return n
+}
 
 // Shared reports whether requests must have a client id, because there is any portal but the
 // personal one.

@@ -32,7 +32,7 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	t, _ := p.tenant(q)
 	var public channel.ID
 	if t != nil {
-		public = t.ownPublic(q.channels)
+		public = t.ownPublic(r, q.channels)
 	}
 	if public.IsZero() {
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
@@ -52,15 +52,16 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	p.batchDone(w, reply, err)
 }
 
-// ownPublic returns the first public id of a list, which identifies the client. All parts of the
-// list must be signed. It returns zero if there is none.
-func (t *tenant) ownPublic(list string) (public channel.ID) {
+// ownPublic returns the first public id of a request's list, which identifies the client. All parts
+// of the list must be signed. It returns zero if there is none.
+func (t *tenant) ownPublic(r *http.Request, list string) (public channel.ID) {
 	refs, err := t.publisher.config.Grammar.ParseList(list, maxOwnChannels)
 	if err != nil {
 		return channel.ID{}
 	}
 	for _, ref := range refs {
 		if !t.Signer.Verify(ref) {
+			t.logUnmatched(&t.unmatched.clients, r)
 			return channel.ID{}
 		}
 		if public.IsZero() {

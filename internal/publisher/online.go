@@ -24,7 +24,11 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		plain := func() bool { return t.Signer.VerifyQuestion(q.channels, q.signature) }
-		if no := t.authenticate(q, plain, nil, t.wrongSignature(query{client: q.client})); no != nil {
+		wrong := t.wrongSignature(query{client: q.client})
+		if no := t.authenticate(q, plain, nil, wrong); no != nil {
+			if no == wrong {
+				t.logUnmatched(&t.unmatched.questions, r)
+			}
 			p.refuse(w, no)
 			return
 		}

@@ -72,6 +72,7 @@ func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []b
 // the refusal no. What cannot be a signature is refused before any of the body is read.
 func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, limit int64, no *refusal) (body []byte, owner string, fault *refusal) {
 	if !t.Signer.WellFormed(q.signature) {
+		t.logUnmatched(&t.unmatched.posts, r)
 		leaveUnread(w)
 		return nil, "", no
 	}
@@ -82,6 +83,9 @@ func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, lim
 	}
 	plain := func() bool { return t.Signer.VerifyBody(body, q.signature) }
 	if fault = t.authenticate(q, plain, body, no); fault != nil {
+		if fault == no {
+			t.logUnmatched(&t.unmatched.posts, r)
+		}
 		return nil, "", fault
 	}
 	return body, once(r, q), nil

@@ -23,6 +23,7 @@ type tenant struct {
 	log       measured
 	batches   *command.Executor
 	tally     *tally.Tally
+	unmatched *unmatched
 }
 
 // tenants is the set of portals that are served at a time. It is immutable.
@@ -39,7 +40,8 @@ func (p *Publisher) SetPortals(table *portal.Table) {
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
 	for _, served := range table.All() {
 		name := served.Name()
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name)}
+		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name),
+			unmatched: newUnmatched()}
 		told := view{stats: p.stats}
 		if table.Shared() { // a portal must not see the others
 			told.portal = name

@@ -1,4 +1,4 @@
-// Package server builds and runs an edge or a publisher from its settings.
+// Package server builds and runs an edge, a publisher, or both in one process from their settings.
 package server
 
 import (
@@ -34,7 +34,9 @@ const closeHandshake = 6 * time.Second
 
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
 // program.
-func RunEdge(environ []string) int {
+func RunEdge(environ []string) int { return runEdge(environ, nil) }
+
+func runEdge(environ, notes []string) int {
 	cfg, err := config.LoadEdge(environ)
 	if err != nil {
 		return ops.Refuse(err)
@@ -46,22 +48,22 @@ func RunEdge(environ []string) int {
 		// The successor runs at the same time with the same setting.
 		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24))
 	}
-	return run(cfg.Common, func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
-		e, err := NewEdge(cfg, st, logger, registry)
+	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+		e, err := NewEdge(cfg, b.store, b.logger, b.registry)
 		if err != nil {
 			return ops.Service{}, err
 		}
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e, b.keys)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
-		succession, err := handover.Open(cfg.Handover, ops.Listen, logger)
+		succession, err := handover.Open(cfg.Handover, ops.Listen, b.logger)
 		if err != nil {
 			return ops.Service{}, err
 		}
 		service.Bind = succession.Listen
-		service.Run = func(ctx context.Context) error { return runSuccession(ctx, e, succession, leave) }
+		service.Run = func(ctx context.Context) error { return runSuccession(ctx, e, succession, b.leave) }
 		return service, nil
 	})
 }
@@ -85,18 +87,20 @@ var errSucceeded = errors.New("another process has taken over")
 
 // RunPublisher runs a publisher with the settings of environ until SIGTERM, and returns the exit
 // code of its program.
-func RunPublisher(environ []string) int {
+func RunPublisher(environ []string) int { return runPublisher(environ, nil) }
+
+func runPublisher(environ, notes []string) int {
 	cfg, err := config.LoadPublisher(environ)
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	return run(cfg.Common, func(_ func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error) {
-		p, err := NewPublisher(cfg, st, logger, registry)
+	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+		p, err := NewPublisher(cfg, b.store, b.logger, b.registry)
 		if err != nil {
 			return ops.Service{}, err
 		}
-		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, registry, logger), Ready: p.Ready, Run: p.Run,
-			Reload: reload(cfg.Portals, p)}, nil
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, b.registry, b.logger), Ready: p.Ready, Run: p.Run,
+			Reload: reload(cfg.Portals, p, b.keys)}, nil
 	})
 }
 
@@ -112,42 +116,85 @@ func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logge
 	return rawPort{ops.NewPort(p.Handler(), registry, logger)}
 }
 
-// run opens the store, and runs the service that build makes with it. The service may call leave to
-// end. run returns the exit code.
-func run(cfg config.Common, build func(leave func(error), st *store.Store, logger *slog.Logger, registry *prometheus.Registry) (ops.Service, error)) int {
+// base is what the service of a program is built on.
+type base struct {
+	store    *store.Store
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	keys     *shortKeys
+	leave    func(error) // ends the service, with a reason
+}
+
+// run runs the service that build makes over a store, with what every program has around it, and
+// returns the exit code of the program. It logs notes first: what the operator should know about
+// the settings.
+func run(cfg config.Common, notes []string, build func(base) (ops.Service, error)) int {
 	logger := NewLogger(cfg, os.Stderr)
+	for _, note := range notes {
+		logger.Info("settings of the original server", "note", note)
+	}
 	return ops.Main(logger, func(ctx context.Context) error {
 		ctx, leave := context.WithCancelCause(ctx)
 		defer leave(nil)
 		registry := ops.NewRegistry()
+		store.LogTo(logger)
 		st, closeStore, err := Open(cfg, logger, registry)
 		if err != nil {
 			return err
 		}
 		defer closeStore()
-		service, err := build(leave, st, logger, registry)
+		table, err := cfg.Portals()
 		if err != nil {
 			return err
 		}
-		service.Admin, service.Logger = ops.Admin{Listen: cfg.AdminListen, Registry: registry}, logger
+		keys := newShortKeys(registry, logger)
+		keys.SetPortals(table)
+		redis := newWatch(st, cfg.RedisStrict, registry, logger)
+		if cfg.RedisStrict {
+			if err := redis.look(ctx); errors.Is(err, errRisk) {
+				return err
+			}
+		}
+		service, err := build(base{st, logger, registry, keys, leave})
+		if err != nil {
+			return err
+		}
+		service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details}
+		service.Logger = logger
+		service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
 		if err := service.Serve(ctx); err != nil {
 			return err
 		}
-		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) {
+		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) || errors.Is(cause, errRisk) {
 			return cause
 		}
 		return nil
 	})
 }
 
-// reload returns a function that reads the portals again and passes them to server.
-func reload(read func() (*portal.Table, error), server interface{ SetPortals(*portal.Table) }) func() error {
+// beside returns a function that runs run, and more as long as run runs.
+func beside(run func(context.Context) error, more func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var running sync.WaitGroup
+		defer running.Wait()
+		ctx, end := context.WithCancel(ctx)
+		defer end()
+		running.Go(func() { more(ctx) })
+		return run(ctx)
+	}
+}
+
+// reload returns a function that reads the portals again and passes them to the servers.
+func reload(read func() (*portal.Table, error), servers ...interface{ SetPortals(*portal.Table) }) func() error {
 	return func() error {
 		table, err := read()
-		if err == nil {
+		if err != nil {
+			return err
+		}
+		for _, server := range servers {
 			server.SetPortals(table)
 		}
-		return err
+		return nil
 	}
 }
 

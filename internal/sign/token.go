@@ -59,6 +59,9 @@ func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) 
 	return c.token()
 }
 
+// ErrTokenSignature says that no key of the signer has signed a token.
+var ErrTokenSignature = jwt.ErrTokenSignatureInvalid
+
 // tokenFaults are the errors of the library that are safe to pass on: its others quote claims.
 var tokenFaults = []error{
 	jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid,

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -90,6 +91,8 @@ type Store struct {
 	rdb        redis.UniversalClient // immutable
 	cfg        Config                // immutable
 	subscriber *pubsub.Subscriber    // immutable
+
+	noConfig atomic.Bool // a server has refused CONFIG GET
 
 	mu   sync.Mutex
 	logs map[string]*Log

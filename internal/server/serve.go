@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/config"
+	"pushgate/internal/edge"
+	"pushgate/internal/ops"
+	"pushgate/internal/original"
+	"pushgate/internal/portal"
+	"pushgate/internal/publisher"
+	"pushgate/internal/store"
+)
+
+// Both is an edge and a publisher in one process, over one store and on one port. Its methods may
+// be called concurrently, but for Run.
+type Both struct {
+	edge      *edge.Edge
+	publisher *publisher.Publisher
+
+	subscribers, publishers http.Handler // of the two
+}
+
+// NewBoth makes both over a store. The error is about the portals.
+func NewBoth(cfg config.Serve, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*Both, error) {
+	e, err := NewEdge(cfg.Edge(), st, logger, registry)
+	if err != nil {
+		return nil, err
+	}
+	p, err := NewPublisher(cfg.Publisher(), st, logger, registry)
+	if err != nil {
+		return nil, err
+	}
+	return &Both{e, p, e.Handler(), p.Handler()}, nil
+}
+
+// ServeHTTP serves the public paths of an edge and of a publisher. The edge takes the connections
+// of its requests over.
+func (b *Both) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if edge.Serves(r.URL) {
+		b.subscribers.ServeHTTP(w, r)
+		return
+	}
+	b.publishers.ServeHTTP(w, r)
+}
+
+// Ready returns why one of the two cannot do its work; nil if both can.
+func (b *Both) Ready() error { return errors.Join(b.edge.Ready(), b.publisher.Ready()) }
+
+// SetPortals replaces the portals that are served.
+func (b *Both) SetPortals(table *portal.Table) {
+	b.edge.SetPortals(table)
+	b.publisher.SetPortals(table)
+}
+
+// Run works until ctx ends. It must be called once.
+func (b *Both) Run(ctx context.Context) error {
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() { _ = b.publisher.Run(ctx) }) // it has no error
+	return b.edge.Run(ctx)
+}
+
+// Leaving returns how a service ends that serves b at a port: as an edge does. No connection is
+// kept after its answer.
+func (b *Both) Leaving(port *http.Server, timeout time.Duration) ops.Leaving {
+	drain := func(ctx context.Context) {
+		port.SetKeepAlivesEnabled(false)
+		b.edge.Drain(ctx)
+	}
+	return ops.Leaving{Drain: drain, Timeout: timeout}
+}
+
+// RunServe runs an edge and a publisher on one port with the settings of environ until SIGTERM, and
+// returns the exit code of the program. If environ has the variables of the original server's
+// images, RunServe follows them: they may ask for an edge or for a publisher alone.
+func RunServe(environ []string) int {
+	settings, err := original.Translate(environ)
+	if err != nil {
+		return ops.Refuse(err)
+	}
+	environ, notes := settings.Environ, settings.Notes
+	switch settings.Role {
+	case original.Edge:
+		return runEdge(environ, notes)
+	case original.Publisher:
+		return runPublisher(environ, notes)
+	}
+	cfg, err := config.LoadServe(environ)
+	if err != nil {
+		return ops.Refuse(err)
+	}
+	var unheld int
+	cfg.Connections, unheld = divide(ops.MaxConnections(0), cfg.Connections)
+	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
+	ops.CollectAt(edge.GCPercent)
+	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+		both, err := NewBoth(cfg, b.store, b.logger, b.registry)
+		if err != nil {
+			return ops.Service{}, err
+		}
+		port := ops.NewPort(both, b.registry, b.logger)
+		ops.Bound(port, int64(unheld))
+		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
+			Leaving: both.Leaving(port, cfg.Drain+closeHandshake), Reload: reload(cfg.Portals, both, b.keys)}, nil
+	})
+}
+
+// divide divides the connections of a process between the edge, which wants a number of them (0 is
+// as many as it can get), and all others: posts, and connections on which no request has come yet.
+// These get a quarter, so that neither side can take the other's.
+func divide(most, wanted int) (held, unheld int) {
+	unheld = most / 4
+	held = most - unheld
+	if wanted > 0 {
+		held = min(held, wanted)
+	}
+	return held, unheld
+}
