@@ -33,6 +33,7 @@ func newRoot(w world) *cobra.Command {
 		newSign(w),
 		newLoad(w),
 		newAdopt(w),
+		newMirror(w),
 		newVersion(w),
 		newMan(w),
 	)

@@ -68,6 +68,11 @@ func rules() []forbidden {
 	not(log, "internal/publisher", "pushgate/internal/store/...", redis)
 	not("they meet in the log only, and run in different processes", "internal/edge", "pushgate/internal/publisher")
 	not("they meet in the log only, and run in different processes", "internal/publisher", "pushgate/internal/edge", "pushgate/internal/hub")
+	not("copies are made of accepted posts, whoever accepted them", "internal/mirror", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
+	not("the mirror is an interface of the publisher: posts do not depend on how copies are sent", "internal/publisher", "pushgate/internal/mirror")
+	not("servers are compared from outside, by what they send", "internal/compare", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/wire")
 	not("the log must not depend on its users", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("notifications are the same whatever they say", "internal/store/pubsub", "net/http", "pushgate/internal/store", "pushgate/internal/proto",

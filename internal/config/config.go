@@ -88,6 +88,7 @@ type Publishing struct {
 	Unproven int64         `env:"MAX_UNPROVEN_BYTES" envDefault:"67108864" doc:"most bytes of bodies that a publisher holds of posts from outside 'PUSHGATE_PUBLISH_ALLOW' before it has checked their signatures. Beyond it, it answers such posts 429 with 'Retry-After'"`
 	Signed   bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"require a signature for every post, from every network"`
 	Hosts    Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses and 'localhost' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
+	Mirror   ServerURL     `env:"MIRROR_URL" default:"none" doc:"another push server, such as 'http://127.0.0.1:9020', that gets [a copy of each accepted post](mirror.md)"`
 }
 
 // Serve is the environment of a process that is an edge and a publisher on one port. A loaded one

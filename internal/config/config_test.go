@@ -152,6 +152,11 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_MAX_UNPROVEN_BYTES=1000", "PUSHGATE_MAX_UNPROVEN_BYTES"},
 		{"PUSHGATE_PUBLISH_SIGNED=perhaps", "PUSHGATE_PUBLISH_SIGNED"},
 		{"PUSHGATE_LISTEN=x", "PUSHGATE_LISTEN"},
+		{"PUSHGATE_MIRROR_URL=127.0.0.1:9020", "PUSHGATE_MIRROR_URL: "},
+		{"PUSHGATE_MIRROR_URL=ftp://me:secret@h", "the scheme is neither http nor https (http://HOST:PORT or"},
+		{"PUSHGATE_MIRROR_URL=http://me:secret@:80", "there is no host"},
+		{"PUSHGATE_MIRROR_URL=http://me:secret@h/bitrix/pub/", "there is more than a host: posts keep their paths"},
+		{"PUSHGATE_MIRROR_URL=http://me:secret@h:port/", "invalid address of a server"},
 	} {
 		_, err := LoadPublisher(append([]string{key}, strings.Fields(c.environ)...))
 		checkFault(t, c.environ, err, c.want)
@@ -227,6 +232,26 @@ func TestKeysStaySecret(t *testing.T) {
 	_, err = LoadPublisher([]string{"PUSHGATE_KEYS=" + secret + ",short-secret"})
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
+	}
+}
+
+// TestMirrorPasswordStaysSecret: the address of a mirror may be shown, but not who calls it.
+func TestMirrorPasswordStaysSecret(t *testing.T) {
+	p, err := LoadPublisher([]string{key, "PUSHGATE_MIRROR_URL=https://me:secret@other.example.com/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Mirror.URL().String(); got != "https://me:secret@other.example.com" {
+		t.Error(got)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "mirror", p.Mirror, "config", p)
+	text := log.String() + fmt.Sprint(p) + fmt.Sprintf("%v %+v %#v %s %q %x", p.Mirror, p, p, p.Mirror, p.Mirror, p.Mirror)
+	if strings.Contains(text, "secret") || strings.Contains(text, "me:") || !strings.Contains(text, "other.example.com") {
+		t.Error(text)
+	}
+	if none := ServerURL("").URL(); none != nil {
+		t.Error(none)
 	}
 }
 

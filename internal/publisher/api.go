@@ -43,8 +43,8 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages are published all the same.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
-	defer cancel()
+	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	defer end()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {
 		no := failure(err)
@@ -53,6 +53,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		answerJSON(w, no.status, rpc.Fault(rpc.ErrInternal))
 		return
 	}
+	p.copied(ctx, w, r, body)
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 }
 

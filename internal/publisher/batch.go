@@ -15,13 +15,17 @@ const allowOrigin = "Access-Control-Allow-Origin"
 const maxOwnChannels = 128
 
 // portalBatch carries out a batch of an authorized post. owner owns its idempotency key.
-func (t *tenant) portalBatch(w http.ResponseWriter, h http.Header, owner string, batch []byte) {
+func (t *tenant) portalBatch(w http.ResponseWriter, r *http.Request, owner string, batch []byte) {
+	p := t.publisher
 	// As with any post, the portal may hang up.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), h, owner), t.publisher.config.Timeout)
-	defer cancel()
+	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	defer end()
 	reply, err := t.batches.Portal(ctx, batch)
 	w.Header().Set(allowOrigin, "*")
-	t.publisher.batchDone(w, reply, err)
+	if err == nil {
+		p.copied(ctx, w, r, batch)
+	}
+	p.batchDone(w, reply, err)
 }
 
 // clientBatch carries out a batch of a browser. It is open to the world: the portal's signatures
@@ -43,12 +47,15 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
-	ctx, cancel := context.WithTimeout(withKey(context.WithoutCancel(r.Context()), r.Header, public.String()), p.config.Timeout)
-	defer cancel()
-	if t.clientText(ctx, w, public, batch) {
+	ctx, end := p.begin(withKey(context.WithoutCancel(r.Context()), r.Header, public.String()))
+	defer end()
+	if t.clientText(ctx, w, r, public, batch) {
 		return
 	}
 	reply, err := t.batches.Client(ctx, public, batch)
+	if err == nil {
+		p.copied(ctx, w, r, batch)
+	}
 	p.batchDone(w, reply, err)
 }
 

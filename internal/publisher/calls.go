@@ -22,7 +22,7 @@ const ackPrefix = "mack:"
 // begins with none of these characters.
 //
 // The list of ids identifies the client, so it has at most a public id and is not a user.
-func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public channel.ID, body []byte) bool {
+func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, r *http.Request, public channel.ID, body []byte) bool {
 	p := t.publisher
 	if mid, ok := bytes.CutPrefix(body, []byte(ackPrefix)); ok {
 		if _, err := proto.ParseID(string(mid)); err == nil {
@@ -50,6 +50,7 @@ func (t *tenant) clientText(ctx context.Context, w http.ResponseWriter, public c
 			p.metrics.refused[badCall].Inc()
 		}
 	}
+	p.copied(ctx, w, r, body)
 	answerJSON(w, http.StatusOK, batch.AppendAll(nil, replies))
 	return true
 }

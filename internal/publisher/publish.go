@@ -27,7 +27,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.binary {
-		t.portalBatch(w, r.Header, owner, body)
+		t.portalBatch(w, r, owner, body)
 		return
 	}
 	m, no := t.message(r.Header, query, body)
@@ -36,8 +36,8 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its message is published all the same.
-	ctx, cancel := context.WithTimeout(withKey(context.Background(), r.Header, owner), p.config.Timeout)
-	defer cancel()
+	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	defer end()
 	receipts, err := t.log.Append(ctx, m)
 	switch {
 	case err != nil:
@@ -49,6 +49,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		if !receipts[0].Repeated {
 			t.tally.Message(m.Type)
 		}
+		p.copied(ctx, w, r, body)
 		answer(w, http.StatusOK, "")
 	}
 }

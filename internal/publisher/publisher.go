@@ -66,6 +66,7 @@ type Config struct {
 	Book *tally.Book
 	// Most time from a request that has been read to its answer; 800 ms, as PHP waits for a second.
 	Timeout time.Duration
+	Mirror  Mirror // gets a copy of each accepted post; nil: none
 }
 
 // withDefaults returns c with its zero sizes and times set to their defaults.
@@ -174,9 +175,14 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 	p.router.ServeHTTP(w, r)
 }
 
-// Run publishes the process's statistics until ctx ends, and then removes them. Posts are served
-// with or without it. It must be called once.
+// Run publishes the process's statistics until ctx ends, and then removes them; beside it, the
+// mirror runs. Posts are served with or without it. It must be called once.
 func (p *Publisher) Run(ctx context.Context) error {
+	if p.config.Mirror != nil {
+		var mirror sync.WaitGroup
+		mirror.Go(func() { p.config.Mirror.Run(ctx) })
+		defer mirror.Wait()
+	}
 	now := func() proto.Process { return p.config.Book.Process(p.tenants.Load().table, nil) }
 	err := p.config.Book.Keep(ctx, p.stats, now, func(err error) {
 		if err != nil && ctx.Err() == nil {

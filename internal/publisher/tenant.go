@@ -150,6 +150,7 @@ func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.R
 	if err != nil {
 		return nil, err
 	}
+	noteStored(ctx, msgs, receipts)
 	for i, receipt := range receipts {
 		m.metrics.closed.Add(float64(len(receipt.Closed)))
 		switch {
@@ -174,6 +175,9 @@ func (m measured) LastSeen(ctx context.Context, users []int64) ([]int, []time.Ti
 func (m measured) SetSeen(ctx context.Context, seen ...proto.Seen) error {
 	err := m.log.SetSeen(ctx, seen...)
 	m.note(err)
+	if err == nil {
+		noteSeen(ctx)
+	}
 	return err
 }
 

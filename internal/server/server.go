@@ -21,6 +21,7 @@ import (
 	"pushgate/internal/edge"
 	"pushgate/internal/handover"
 	"pushgate/internal/intake"
+	"pushgate/internal/mirror"
 	"pushgate/internal/netpoll/socket"
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
@@ -269,5 +270,15 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		MaxPosts:      int64(cfg.MaxPosts),
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
+		Mirror:        newMirror(cfg, logger, registry),
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry), nil
+}
+
+// newMirror returns the mirror of a publisher; nil if it has none.
+func newMirror(cfg config.Publisher, logger *slog.Logger, registry prometheus.Registerer) publisher.Mirror {
+	address := cfg.Mirror.URL()
+	if address == nil {
+		return nil
+	}
+	return mirror.New(mirror.Config{URL: address, Logger: logger}, registry)
 }
