@@ -1,4 +1,6 @@
-package e2e
+// Package release makes releases, in two places, and compares them. It has its own time to run in,
+// because it builds everything.
+package release
 
 import (
 	"bytes"
@@ -7,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pushgate/e2e"
 )
 
 // TestReleaseTwice: a release of the same commit is the same to the byte, whoever makes it where;
@@ -74,7 +78,7 @@ cd "$2"
 git init --quiet
 git add --all
 git -c user.name=test -c user.email=test commit --quiet --message test`
-	c := exec.Command("sh", "-c", script, "sh", Repository(), dir)
+	c := exec.Command("sh", "-c", script, "sh", e2e.Repository(), dir)
 	c.Env = append(os.Environ(), "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z")
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
