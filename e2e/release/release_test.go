@@ -1,4 +1,4 @@
-// Package release makes releases, in two places, and compares them. It has its own time to run in,
+// Package release makes releases in two places and compares them, apart from the other tests,
 // because it builds everything.
 package release
 
