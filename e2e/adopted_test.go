@@ -88,7 +88,7 @@ func adopted(t *testing.T, name, dir string) {
 }
 
 // isolate gives the test the addresses of the installation, and directories of its own in the place
-// of /etc and /var/lib.
+// of /etc, /var/lib and /run.
 func (site adoptedSite) isolate(t *testing.T, dir string) {
 	t.Helper()
 	hosts := "127.0.0.1 localhost\n"
@@ -103,7 +103,8 @@ func (site adoptedSite) isolate(t *testing.T, dir string) {
 	}
 	etc := dir + "/etc"
 	commands = append(commands, []string{"mkdir", "-p", etc + "/pushgate"}, []string{"cp", "/etc/passwd", "/etc/group", etc},
-		[]string{"mount", "--bind", etc, "/etc"}, []string{"mount", "-t", "tmpfs", "none", "/var/lib"}, []string{"mkdir", "/var/lib/pushgate-redis"})
+		[]string{"mount", "--bind", etc, "/etc"}, []string{"mount", "-t", "tmpfs", "none", "/var/lib"}, []string{"mkdir", "/var/lib/pushgate-redis"},
+		[]string{"mount", "-t", "tmpfs", "none", "/run"})
 	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v %s", c, err, out)
@@ -190,7 +191,8 @@ func (w *World) installed(t *testing.T) {
 		program     string
 		first, last int
 	}{{"edge", 8010, 8015}, {"publisher", 9010, 9011}} {
-		environment := unit(t, c.program+"@.service")["Environment"]
+		settings := unit(t, c.program+"@.service")
+		environment := settings["Environment"]
 		dropIn, err := os.ReadFile(filepath.Join(out, "systemd", c.program+"@.service.d/adopt.conf"))
 		if err != nil {
 			t.Fatal(err)
@@ -201,6 +203,11 @@ func (w *World) installed(t *testing.T) {
 			}
 		}
 		for port := c.first; port <= c.last; port++ {
+			for _, directory := range settings["RuntimeDirectory"] {
+				if err := os.Mkdir("/run/"+strings.ReplaceAll(directory, "%i", fmt.Sprint(port)), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
 			var env []string
 			for _, line := range environment {
 				env = append(env, strings.Fields(strings.NewReplacer("%i", fmt.Sprint(port), "%H", "host").Replace(line))...)

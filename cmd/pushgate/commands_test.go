@@ -29,8 +29,8 @@ func each(root *cobra.Command, f func(c *cobra.Command)) {
 	}
 }
 
-// TestManual: there is a page for the program and each sub-command, which names every flag and every
-// environment variable, and is made the same twice.
+// TestManual: there is a page for the program and each sub-command, which names every flag and
+// every environment variable, and is made the same twice.
 func TestManual(t *testing.T) {
 	dirs := []string{t.TempDir(), filepath.Join(t.TempDir(), "new")}
 	for _, dir := range dirs {

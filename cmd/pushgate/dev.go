@@ -26,7 +26,8 @@ import (
 	"pushgate/internal/urlpath"
 )
 
-// devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that browsers hold in reserve.
+// devLeave is how long subscribers may keep Ctrl-C waiting, and then requests and connections that
+// browsers hold in reserve.
 const devLeave = 700 * time.Millisecond
 
 // newDev returns the command that runs the whole server in one process until ctx ends.
@@ -103,8 +104,8 @@ type devServer struct {
 
 var errManyPortals = errors.New("this is for one portal, and " + config.Prefix + "PORTALS names others")
 
-// newDevServer makes a server over the Redis at redisURL, or over an embedded one if that is empty, with the settings of
-// environ. Without a key there it makes one up. The server must be closed.
+// newDevServer makes a server over the Redis at redisURL, or over an embedded one if that is empty,
+// with the settings of environ. Without a key there it makes one up. The server must be closed.
 func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *devServer, err error) {
 	set := world{environ: environ}.getenv
 	if set(config.Prefix+"KEYS") == "" && set(config.Prefix+"PORTALS") == "" {
@@ -183,9 +184,9 @@ func (d *devServer) handler() http.Handler {
 	})
 }
 
-// ownPage makes requests of this server's own page look like those of no page, from which publishers
-// take posts without a signature. The page must be known by an address or as localhost, which nobody else's name can be made
-// to resolve to.
+// ownPage makes requests of this server's own page look like those of no page, from which
+// publishers take posts without a signature. The page must be known by an address or as localhost,
+// which nobody else's name can be made to resolve to.
 func ownPage(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.Host
@@ -202,8 +203,9 @@ func ownPage(handler http.Handler) http.Handler {
 	})
 }
 
-// serve serves at an address until ctx ends, then tells subscribers to go, and returns within twice devLeave. It calls started
-// with the address that browsers can use. An error means that it ended by itself.
+// serve serves at an address until ctx ends, then tells subscribers to go, and returns within twice
+// devLeave. It calls started with the address that browsers can use. An error means that it ended
+// by itself.
 func (d *devServer) serve(ctx context.Context, listen string, started func(address string)) error {
 	port := ops.NewPort(d.handler(), d.registry, d.logger)
 	leaving := d.both.Leaving(port, devLeave)
@@ -221,7 +223,8 @@ func (d *devServer) serve(ctx context.Context, listen string, started func(addre
 	}.Serve(ctx)
 }
 
-// run runs the edge and the publisher, and lets time pass in the embedded Redis for as long as they run, and a little longer.
+// run runs the edge and the publisher, and lets time pass in the embedded Redis for as long as they
+// run, and a little longer.
 func (d *devServer) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -233,7 +236,8 @@ func (d *devServer) run(ctx context.Context) error {
 	return d.both.Run(ctx)
 }
 
-// reachable returns the address that a browser on this machine can use of a server that listens at address.
+// reachable returns the address that a browser on this machine can use of a server that listens at
+// address.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

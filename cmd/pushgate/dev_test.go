@@ -78,7 +78,8 @@ func TestPagePolicy(t *testing.T) {
 	}
 }
 
-// TestInterrupt starts the program as a process of its own, with subscribers on both transports, and presses Ctrl-C.
+// TestInterrupt starts the program as a process of its own, with subscribers on both transports,
+// and presses Ctrl-C.
 func TestInterrupt(t *testing.T) {
 	for try := 1; ; try++ {
 		took, err := interrupt(t)
@@ -133,7 +134,8 @@ func interrupt(t *testing.T) (took time.Duration, ended error) {
 		return err == nil && status.WebSockets == 1 && status.Polls == 1
 	})
 
-	spare, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")) // browsers open one ahead of its use
+	// Browsers open one ahead of its use.
+	spare, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +163,8 @@ func TestMessagesExpire(t *testing.T) {
 	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3", `{"n":"short"}`)
 	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "3600", `{"n":"long"}`)
 	history := config.Poll + "?CHANNEL_ID=" + config.ChannelID + "&mid=" + strings.Repeat("0", 26)
-	// The answer to a post says that it is in the log: the edge, which keeps what is recent, may hear of it a moment later.
+	// The answer to a post says that it is in the log: the edge, which keeps what is recent, may
+	// hear of it a moment later.
 	testkit.Eventually(t, "both in the log", func() bool {
 		body := testkit.Get(t, history).Body
 		return strings.Contains(body, "short") && strings.Contains(body, "long")
@@ -172,7 +175,8 @@ func TestMessagesExpire(t *testing.T) {
 	}
 }
 
-// TestStatisticsTellOfBoth: of the edge and of the publisher, which are one process here and two elsewhere.
+// TestStatisticsTellOfBoth: of the edge and of the publisher, which are one process here and two
+// elsewhere.
 func TestStatisticsTellOfBoth(t *testing.T) {
 	url, _ := startDev(t, "127.0.0.1:0", "PUSHGATE_ID=here")
 	testkit.Eventually(t, "in the statistics", func() bool {

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// loadProgram is what "pushgate load" runs. It is a module of its own, tools/load, so that what only
-// measures is no part of what ships.
+// loadProgram is what "pushgate load" runs. It is a module of its own, tools/load, so that what
+// only measures is no part of what ships.
 const loadProgram = "pushgate-load"
 
 // newLoad returns the command that runs [loadProgram], which has flags and help of its own.

@@ -25,8 +25,8 @@ func main() {
 	os.Exit(run(ctx, world{os.Environ(), os.Stdout, os.Stderr}, os.Args[1:]))
 }
 
-// run returns the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way. A program
-// that serves may have others.
+// run returns the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way. A
+// program that serves may have others.
 func run(ctx context.Context, w world, args []string) int {
 	root := newRoot(w)
 	root.SetArgs(args)

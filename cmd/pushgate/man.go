@@ -28,8 +28,8 @@ func newMan(w world) *cobra.Command {
 	}
 }
 
-// writeManual writes a page for a command and each of its sub-commands. A build that knows its commit
-// writes the same bytes every time.
+// writeManual writes a page for a command and each of its sub-commands. A build that knows its
+// commit writes the same bytes every time.
 func writeManual(root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -42,7 +42,8 @@ func writeManual(root *cobra.Command, dir string) error {
 		}
 	}
 	build := version.Get()
-	header := &doc.GenManHeader{Section: "1", Source: "pushgate " + build.Version, Manual: "pushgate"} // of this month
+	// Of this month.
+	header := &doc.GenManHeader{Section: "1", Source: "pushgate " + build.Version, Manual: "pushgate"}
 	if date, err := time.Parse(time.RFC3339, build.Date); err == nil {
 		header.Date = &date
 	}

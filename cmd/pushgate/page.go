@@ -15,7 +15,8 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// pagePolicy lets the page load its own files and talk to its own server, and nothing else. It shows what anybody publishes.
+// pagePolicy lets the page load its own files and talk to its own server, and nothing else. It
+// shows what anybody publishes.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

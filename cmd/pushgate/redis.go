@@ -25,7 +25,8 @@ func startEmbedded() (*embedded, error) {
 // URL returns the address of e in the form of PUSHGATE_REDIS_URL.
 func (e *embedded) URL() string { return "redis://" + e.server.Addr() }
 
-// Run makes time pass in e until ctx ends: miniredis has no clock of its own, so nothing would ever expire.
+// Run makes time pass in e until ctx ends: miniredis has no clock of its own, so nothing would ever
+// expire.
 func (e *embedded) Run(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

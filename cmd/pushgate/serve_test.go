@@ -177,8 +177,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestStrictDoesNotStart: a program that is told so does not serve over a Redis that evicts, and says
-// what to set.
+// TestStrictDoesNotStart: a program that is told so does not serve over a Redis that evicts, and
+// says what to set.
 func TestStrictDoesNotStart(t *testing.T) {
 	redis := storetest.StartRedis(t, "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes")
 	for _, command := range []string{"serve", "edge", "publisher"} {

@@ -72,4 +72,7 @@ func TestOwnNameOnLoopback(t *testing.T) {
 		!strings.Contains(files["pushgate.env"], "PUSHGATE_PUBLISH_ALLOW=127.0.0.0/8,::1/128\n") {
 		t.Errorf("%v\n%s\n%s\n%s", err, plan, dropIn, files["pushgate.env"])
 	}
+	if next := files["systemd/edge-next@.service.d/adopt.conf"]; next != dropIn {
+		t.Errorf("an edge listens elsewhere than its successor:\n%s", next)
+	}
 }

@@ -80,6 +80,9 @@ func (p *plan) planMachine() {
 			}
 		}
 		p.add("systemd/"+c.unit+"@.service.d/adopt.conf", dropIn)
+		if c.unit == "edge" { // its successor listens where it does, or could not take over
+			p.add("systemd/edge-next@.service.d/adopt.conf", dropIn)
+		}
 	}
 	if p.open {
 		p.runs = append(p.runs, "They listen on every address, because nginx or the portal calls them at "+host+". The units let in "+strings.Join(p.allow, ", ")+" only.")

@@ -52,7 +52,7 @@ func (p *plan) machineSteps() {
 		"systemctl enable --now pushgate-redis",
 		"systemctl disable --now push-server && systemctl enable --now " + ours,
 	}
-	p.back = []string{"systemctl disable --now " + ours + " && systemctl enable --now push-server"}
+	p.back = []string{"systemctl disable --now " + ours + " && systemctl stop 'edge-next@*' && systemctl enable --now push-server"}
 	for name := range p.rollback {
 		if strings.Contains(name, "logrotate.d/") {
 			p.change = append(p.change, "rm "+shellQuote("/"+name))

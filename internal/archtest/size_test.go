@@ -6,7 +6,6 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -29,12 +28,6 @@ func TestFilesAreShort(t *testing.T) {
 	})
 }
 
-// wide are the directories that still have comments of more than [maxComment] columns. A directory
-// is removed from the list when its comments have been rewritten.
-var wide = []string{
-	"cmd",
-}
-
 const (
 	maxComment = 100 // columns of a line that holds a comment
 	tabWidth   = 4
@@ -42,18 +35,7 @@ const (
 
 // TestCommentsAreNarrow: comments are easier to read in short lines.
 func TestCommentsAreNarrow(t *testing.T) {
-	walk(t, func(name string) error {
-		relative, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		for _, dir := range wide {
-			if strings.HasPrefix(filepath.ToSlash(relative), dir+"/") {
-				return nil
-			}
-		}
-		return checkComments(t, name)
-	})
+	walk(t, func(name string) error { return checkComments(t, name) })
 }
 
 // checkComments reports the lines of a file that are too wide because of a comment. Lines whose

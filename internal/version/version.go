@@ -18,7 +18,8 @@ var version string
 
 // Build says what a program was built of.
 type Build struct {
-	Version string // of the release, else as Go derives it from the repository; "devel" if neither is known
+	// Of the release, else as Go derives it from the repository; "devel" if neither is known.
+	Version string
 	Commit  string // whole, with "+dirty" if files had been changed; "unknown" outside a repository
 	Date    string // of the commit, as in RFC 3339; "unknown" outside a repository
 	Go      string // version of the compiler
