@@ -14,7 +14,6 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
-	"pushgate/internal/testkit/faulty"
 	"pushgate/internal/testkit/storetest"
 )
 
@@ -37,17 +36,6 @@ func open(t testing.TB, url string) redis.UniversalClient {
 	}
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
-}
-
-// through puts a proxy, which ends with the test, in front of a server.
-func through(t testing.TB, addr string) *faulty.Proxy {
-	t.Helper()
-	p, err := faulty.New(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
 }
 
 func ch(n byte) channel.ID { return testkit.Channel(n) }
