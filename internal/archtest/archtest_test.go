@@ -1,5 +1,5 @@
-// Package archtest checks imports between packages, their doc comments, sizes of files and widths
-// of comments.
+// Package archtest checks imports between packages, their doc comments, sizes of files, widths of
+// comments, and that what documents name exists.
 package archtest
 
 import (

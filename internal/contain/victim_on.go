@@ -12,7 +12,7 @@ import (
 // has no prefix because programs do not start with a prefixed variable that they do not know.
 var oneIn, _ = strconv.Atoi(os.Getenv("FAULT_ONE_IN"))
 
-var places = []string{"turn", "read", "tick"}
+var places = []string{"deliver", "read", "tick"}
 
 // Victim is a connection that may panic at one place. Only builds with the tag faultinject have it.
 type Victim struct{ place string }

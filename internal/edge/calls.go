@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -70,20 +69,6 @@ func (s *subscriber) receiveCalls(ctx context.Context, c *transport.WebSocket, t
 	}
 	answer := batch.Append(nil, replies)
 	return answer == nil || c.Reply(answer)
-}
-
-// acknowledge notes that the client has processed a message. Clients acknowledge in order; a
-// repeated or older id changes nothing.
-func (s *subscriber) acknowledge(text string) {
-	id, err := proto.ParseID(text)
-	if err != nil || !id.After(s.calls.acked) {
-		return
-	}
-	s.calls.acked = id
-	s.edge.metrics.acks.Inc()
-	if created, ok := s.tenant.recent.created(id); ok {
-		s.edge.metrics.publishToAck.Observe(time.Since(created).Seconds())
-	}
 }
 
 // call carries out one call: itself if the call is about the connection, else by [Commands].
@@ -186,43 +171,4 @@ func (s *subscriber) unwatchStatus(params json.RawMessage) *rpc.Error {
 	delete(s.calls.statuses, user)
 	s.session.Unwatch(channel.StatusOf(user))
 	return nil
-}
-
-// recent remembers for a while when messages were published, until clients acknowledge them. It
-// forgets the older half when the younger one is full. Its methods may be called concurrently.
-type recent struct {
-	mu         sync.Mutex
-	young, old map[proto.ID]time.Time
-}
-
-// rememberedMessages is how many messages are remembered, at least.
-const rememberedMessages = 4096
-
-// note remembers messages that have just been sent. Those of a replay are too old to be measured.
-func (r *recent) note(batch []*proto.Message) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, m := range batch {
-		if time.Since(m.Received) > time.Minute {
-			continue
-		}
-		if _, ok := r.young[m.ID]; ok {
-			continue
-		}
-		if r.young == nil || len(r.young) >= rememberedMessages {
-			r.old, r.young = r.young, make(map[proto.ID]time.Time)
-		}
-		r.young[m.ID] = m.Created
-	}
-}
-
-// created returns when a message was published, if it is remembered.
-func (r *recent) created(id proto.ID) (time.Time, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if at, ok := r.young[id]; ok {
-		return at, true
-	}
-	at, ok := r.old[id]
-	return at, ok
 }

@@ -103,7 +103,7 @@ func (s *subscriber) Over(now time.Time) *transport.Reason {
 // Messages implements [transport.Owner].
 func (s *subscriber) Messages(batch hub.Batch) []*proto.Message {
 	if s.calls != nil {
-		s.tenant.recent.note(batch.Messages)
+		s.tenant.published.note(batch.Messages)
 	}
 	return s.tenant.withNote(&s.reader, batch)
 }

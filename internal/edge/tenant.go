@@ -39,11 +39,11 @@ type tenant struct {
 	before   <-chan struct{} // closed when the tenant before it has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
 
-	serving atomic.Pointer[serving] // at present, or the last time
-	removed atomic.Bool             // the portal is not served any more
-	recent  recent
-	gapLog  gapLog
-	asks    *rate.Limiter // immutable: of all its connections
+	serving   atomic.Pointer[serving] // at present, or the last time
+	removed   atomic.Bool             // the portal is not served any more
+	published publishTimes
+	gapLog    gapLog
+	asks      *rate.Limiter // immutable: of all its connections
 
 	batchLog, callLog loglimit.Limiter                         // of those that failed
 	numbers           struct{ webSockets, polls atomic.Int64 } // of connections

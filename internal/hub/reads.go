@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -38,102 +36,6 @@ type read struct {
 	taken  bool // it has left the queue
 }
 
-// reading is a session's question to the log. It is retried until there is a page or the session is
-// detached. Only the caller of Next moves the cursor, so that the question stays valid until then.
-type reading struct {
-	session  *Session
-	question proto.Question
-
-	// Guarded by session.mu.
-	pause time.Duration // before the next attempt
-	timer *time.Timer   // of the next attempt; nil if there was no pause yet
-	asked *read         // nil before and between the attempts
-	page  *proto.Page   // nil until there is one
-}
-
-// The pauses between two attempts to read a log that has failed.
-const (
-	firstPause = 50 * time.Millisecond
-	mostPause  = 2 * time.Second
-)
-
-// start makes the first attempt, at once or when the meter allows it. Only Next calls it.
-func (r *reading) start() {
-	s := r.session
-	var pause time.Duration
-	if s.meter != nil {
-		pause = s.meter.Pause(r.question.After)
-	}
-	if pause == 0 {
-		r.attempt()
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reading == r {
-		r.timer = time.AfterFunc(pause, r.attemptLater)
-	}
-}
-
-// attempt asks for the page, unless the session has given it up. Reads of the log are paced: in a
-// storm a session waits in the queue and holds nothing else.
-func (r *reading) attempt() {
-	h := r.session.hub
-	if page, ok := h.recall(r.question); ok {
-		r.answered(proto.Answer{Page: page})
-		return
-	}
-	s := r.session
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.reading == r {
-		r.asked = h.ask(r.question, r)
-	}
-}
-
-// attemptLater runs attempt in a timer's goroutine, and recovers its panics.
-func (r *reading) attemptLater() {
-	defer r.session.hub.config.Panics.Recover("replay", func() { r.answered(proto.Answer{Err: errPanic}) })
-	r.attempt()
-}
-
-// answered handles the answer to an attempt. It does not block.
-func (r *reading) answered(a proto.Answer) {
-	s := r.session
-	s.mu.Lock()
-	if s.reading != r { // it has been given up
-		s.mu.Unlock()
-		return
-	}
-	r.asked = nil
-	if a.Err == nil {
-		r.page = &a.Page
-		wake := s.wakeLocked()
-		s.mu.Unlock()
-		if wake {
-			s.wake()
-		}
-		return
-	}
-	pause := r.pause/2 + rand.N(r.pause) // jitter, so that sessions do not retry all at once
-	r.pause = min(2*r.pause, mostPause)  // set before the timer can start the next attempt
-	r.timer = time.AfterFunc(pause, r.attemptLater)
-	s.mu.Unlock()
-	s.hub.stats.ReplayErrors.Add(1)
-}
-
-// errPanic is the error of an attempt that panicked. The panic has been reported.
-var errPanic = errors.New("panic while the log was read")
-
-// recall answers a question from the cache of recent messages, if that holds the answer.
-func (h *Hub) recall(q proto.Question) (proto.Page, bool) {
-	page, ok := h.recent.page(q, h.config.InboxMessages, h.config.InboxBytes)
-	if ok {
-		h.stats.Recalled.Add(1)
-	}
-	return page, ok
-}
-
 // ask queues a question and starts a worker if one is needed.
 func (h *Hub) ask(q proto.Question, a *reading) *read {
 	r, start := h.reads.enqueue(q, a, cap(h.pace.trips))
@@ -141,25 +43,6 @@ func (h *Hub) ask(q proto.Question, a *reading) *read {
 		go h.work()
 	}
 	return r
-}
-
-// histories asks the log. After a panic every answer is an error, so that all questions are retried
-// after a pause.
-func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
-	defer h.config.Panics.Recover("history", func() {
-		answers = make([]proto.Answer, len(questions))
-		for i := range answers {
-			answers[i].Err = errPanic
-		}
-	})
-	return h.log.Histories(h.life, questions)
-}
-
-// answer passes an answer to one of those who asked. A panic in one must not keep it from the
-// others.
-func (h *Hub) answer(a *reading, answer proto.Answer) {
-	defer h.config.Panics.Recover("replay", nil)
-	a.answered(answer)
 }
 
 // enqueue queues a question, or joins an equal one that is queued. It does not join one that has
@@ -190,15 +73,110 @@ func (rs *reads) enqueue(q proto.Question, a *reading, most int) (r *read, start
 	return r, start
 }
 
-// close empties the queue for good: no worker starts any more, and none finds a question.
-func (rs *reads) close() {
+// startLocked reports whether the caller must start one more worker, and counts it. rs.mu is held.
+func (rs *reads) startLocked(most int) bool {
+	if rs.closed || rs.waiting || len(rs.queue) == 0 || rs.working >= rs.mostLocked(most) {
+		return false
+	}
+	rs.waiting = true
+	rs.working++
+	rs.workers.Add(1) // under the lock, so that it happens before close waits
+	return true
+}
+
+// mostLocked returns the largest number of workers: one while the log does not answer. rs.mu is
+// held.
+func (rs *reads) mostLocked(most int) int {
+	if rs.late > 0 || rs.hangs {
+		return 1
+	}
+	return most
+}
+
+// work is a worker: it sends batches from the head of the queue to the log, at the rate that the
+// pace allows. It ends when the queue is empty or another worker already waits for a slot.
+func (h *Hub) work() {
+	defer h.reads.workers.Done()
+	for more := true; more; more = h.reads.again(cap(h.pace.trips)) {
+		slot := h.slot()
+		if slot == nil {
+			return
+		}
+		some, start := h.reads.take(h.pace.questions, cap(h.pace.trips))
+		if start {
+			go h.work()
+		}
+		if len(some) == 0 {
+			<-slot
+			continue
+		}
+		h.roundTrip(some, slot)
+	}
+}
+
+// take removes at most that many questions from the head of the queue, for a worker that has got a
+// slot, and reports whether the caller must start the next worker.
+func (rs *reads) take(questions, most int) (some []*read, start bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.closed = true
-	for _, r := range rs.queue {
+	rs.waiting = false
+	some = slices.Clone(rs.queue[:min(questions, len(rs.queue))])
+	rs.queue = slices.Delete(rs.queue, 0, len(some))
+	for _, r := range some {
 		r.taken = true
+		delete(rs.open, r.name)
 	}
-	rs.queue, rs.open = nil, nil
+	return some, rs.startLocked(most)
+}
+
+// roundTrip sends questions to the log and passes the answers on.
+func (h *Hub) roundTrip(some []*read, slot chan struct{}) {
+	questions := make([]proto.Question, len(some))
+	for i, r := range some {
+		questions[i] = r.Question
+	}
+	h.stats.Trips.Add(1)
+	t := &trip{slot: slot}
+	timer := time.AfterFunc(slotPatience, func() { h.reads.overdue(t) })
+	answers := h.histories(questions)
+	timer.Stop()
+	h.reads.arrive(t, !slices.ContainsFunc(answers, func(a proto.Answer) bool { return a.Err == nil }))
+	for i, r := range some {
+		for _, a := range r.askers {
+			h.answer(a, answers[i])
+		}
+	}
+}
+
+// histories asks the log. After a panic every answer is an error, so that all questions are retried
+// after a pause.
+func (h *Hub) histories(questions []proto.Question) (answers []proto.Answer) {
+	defer h.config.Panics.Recover("history", func() {
+		answers = make([]proto.Answer, len(questions))
+		for i := range answers {
+			answers[i].Err = errPanic
+		}
+	})
+	return h.log.Histories(h.life, questions)
+}
+
+// answer passes an answer to one of those who asked. A panic in one must not keep it from the
+// others.
+func (h *Hub) answer(a *reading, answer proto.Answer) {
+	defer h.config.Panics.Recover("replay", nil)
+	a.answered(answer)
+}
+
+// again reports whether a worker must wait for its next slot. If not, it must end.
+func (rs *reads) again(most int) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if len(rs.queue) == 0 || rs.waiting || rs.working > rs.mostLocked(most) {
+		rs.working--
+		return false
+	}
+	rs.waiting = true
+	return true
 }
 
 // abandon removes an asker from a question, and with the last asker the question from the queue. A
@@ -216,4 +194,15 @@ func (rs *reads) abandon(r *read, a *reading) {
 	delete(rs.open, r.name)
 	i = slices.Index(rs.queue, r)
 	rs.queue = slices.Delete(rs.queue, i, i+1)
+}
+
+// close empties the queue for good: no worker starts any more, and none finds a question.
+func (rs *reads) close() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.closed = true
+	for _, r := range rs.queue {
+		r.taken = true
+	}
+	rs.queue, rs.open = nil, nil
 }

@@ -82,9 +82,8 @@ const (
 )
 
 // Conn is a connection of a set. Its methods may be called concurrently where they do not say
-// otherwise. It must be closed by its
-// own Close, not by that of the connection inside: the kernel drops a closed descriptor from the
-// set without an event, and the reader would never learn of it.
+// otherwise. It must be closed by its own Close, not by that of the connection inside: the kernel
+// drops a closed descriptor from the set without an event, and the reader would never learn of it.
 type Conn struct {
 	net.Conn
 	set     *Set

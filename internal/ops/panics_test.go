@@ -15,11 +15,11 @@ func TestPanics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	for _, value := range []any{"a text", errors.New("a secret")} {
 		func() {
-			defer Panics(registry, logger).Recover("turn", nil)
+			defer Panics(registry, logger).Recover("deliver", nil)
 			panic(value)
 		}()
 	}
-	for _, want := range []string{"panic=\"a text\"", "panic=*errors.errorString", "where=turn", "TestPanics"} {
+	for _, want := range []string{"panic=\"a text\"", "panic=*errors.errorString", "where=deliver", "TestPanics"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s", want)
 		}

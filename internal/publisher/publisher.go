@@ -206,16 +206,3 @@ func (p *Publisher) Ready() error {
 	}
 	return nil
 }
-
-// note writes to the process's log when the log in Redis begins to fail and when it works again: a
-// line for each request would hide everything else. Metrics count the requests.
-func (p *Publisher) note(err error) {
-	if failing := err != nil; p.failing.Load() == failing || p.failing.Swap(failing) == failing {
-		return
-	}
-	if err != nil {
-		p.logger.Warn("the log in Redis does not answer; posts are refused with 503", "error", err)
-	} else {
-		p.logger.Info("the log in Redis answers again")
-	}
-}

@@ -3,12 +3,9 @@ package publisher
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -60,60 +57,6 @@ func unescape(s string) string {
 		return decoded
 	}
 	return s
-}
-
-// loopback is the address that a peer on a unix socket counts as.
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-
-// allowed reports whether a request comes from an allowed network: both its peer and the address
-// that the peer names in a header. The header matters for a proxy on an allowed host that forwards
-// requests from anywhere. Forging it gains nothing: it can only take the permission away.
-func (p *Publisher) allowed(r *http.Request) bool {
-	if !p.within(peer(r)) {
-		return false
-	}
-	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip"} {
-		if values, present := r.Header[name]; present && !p.within(forwarded(values)) {
-			return false
-		}
-	}
-	return true
-}
-
-func (p *Publisher) within(addr netip.Addr) bool {
-	return slices.ContainsFunc(p.config.Allow, func(network netip.Prefix) bool { return network.Contains(addr) })
-}
-
-// peer returns the address at the other end of the connection; the zero Addr if it is not known.
-func peer(r *http.Request) netip.Addr {
-	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return addr.Addr().Unmap().WithZone("")
-	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
-		return loopback
-	}
-	return netip.Addr{}
-}
-
-// forwarded returns the last address that proxies have added, which the nearest of them has
-// written; the zero Addr if it is not an address.
-func forwarded(values []string) netip.Addr {
-	if len(values) == 0 {
-		return netip.Addr{}
-	}
-	last := values[len(values)-1]
-	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
-	if last == "unix:" { // nginx's word for a client on a unix socket
-		return loopback
-	}
-	if addr, err := netip.ParseAddrPort(last); err == nil {
-		return addr.Addr().Unmap().WithZone("")
-	}
-	addr, err := netip.ParseAddr(strings.Trim(last, "[]"))
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
 }
 
 // firstRead is the most memory, in bytes, that an announced body gets before any of it has come.
@@ -176,25 +119,4 @@ func answerAs(w http.ResponseWriter, contentType []string, status int, text stri
 	if text != "" {
 		_, _ = io.WriteString(w, text) // an error means that the client has hung up
 	}
-}
-
-// refuse answers with the refusal no and counts it. It is a 400 only if the portal is at fault.
-func (p *Publisher) refuse(w http.ResponseWriter, no *refusal) {
-	p.metrics.refused[no].Inc()
-	h := w.Header()
-	switch {
-	case no == unavailable, no == busy, no == tooManyUnproven:
-		h.Set("Retry-After", "1")
-	case no == tooLarge:
-		h.Set("Access-Control-Allow-Origin", "*")
-	}
-	if no.closes {
-		h.Set("Connection", "close")
-	}
-	answer(w, no.status, no.text)
-}
-
-func notFound(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	answer(w, http.StatusNotFound, "")
 }

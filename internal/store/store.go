@@ -1,12 +1,7 @@
 // Package store is the log in Redis: messages that live until they expire, lists of them by
 // channel, notifications of them, presence, and the statistics of processes.
 //
-// Locks are taken in this order:
-//
-//	whatever lock a follower holds, then Log.mu, links.mu or link.mu
-//	link.mu, then listener.mu
-//
-// Log.mu, links.mu and link.mu are never held together, and none is held while a follower is
+// No lock of this package is held while another one is taken, Redis is asked or a follower is
 // called.
 package store
 

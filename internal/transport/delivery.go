@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pushgate/internal/contain"
 	"pushgate/internal/hub"
 	"pushgate/internal/netpoll"
@@ -114,8 +112,8 @@ func (d *Delivery) start() {
 // run calls deliver. After a panic it ends the connection and reports false: then the encoder must
 // not be used any more.
 func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
-	defer d.shared.Panics.Recover("turn", d.conn.abandon)
-	d.victim.Strike("turn")
+	defer d.shared.Panics.Recover("deliver", d.conn.abandon)
+	d.victim.Strike("deliver")
 	return d.deliver(e), true
 }
 
@@ -196,69 +194,3 @@ const writeTimeout = 10 * time.Second
 
 // wholeBatch as the size of a packet puts all messages of a batch into one.
 const wholeBatch = math.MaxInt
-
-// Kind is how a session is delivered, as a label of metrics.
-type Kind string
-
-// The kinds.
-const (
-	KindWebSocket Kind = "websocket"
-	KindPoll      Kind = "longpoll"
-	KindStream    Kind = "sse"
-)
-
-// Metrics counts what is delivered. It may be used concurrently.
-type Metrics struct {
-	ends          map[*Reason]prometheus.Counter
-	delivered     map[Kind]prometheus.Counter
-	sentBytes     prometheus.Counter
-	publishToSend prometheus.Histogram
-	received      prometheus.Counter
-	readsPaused   prometheus.Counter
-}
-
-// NewMetrics makes the metrics of a process and registers them.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_" + name, Help: help})
-		reg.MustRegister(c)
-		return c
-	}
-	delivered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_delivered_total",
-		Help: "Messages written to subscribers, by transport."}, []string{"transport"})
-	ends := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_session_ends_total",
-		Help: "Sessions that ended, by reason."}, []string{"reason"})
-	m := &Metrics{
-		ends:      make(map[*Reason]prometheus.Counter),
-		delivered: make(map[Kind]prometheus.Counter),
-		sentBytes: counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
-		publishToSend: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
-			Help:    "Time from a publisher's acceptance of a message until it is written to a live subscriber, by the clocks of both machines.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}),
-		received:    counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
-		readsPaused: counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
-	}
-	reg.MustRegister(delivered, ends, m.publishToSend)
-	for _, kind := range []Kind{KindWebSocket, KindPoll, KindStream} {
-		m.delivered[kind] = delivered.WithLabelValues(string(kind))
-	}
-	for _, reason := range reasons() {
-		m.ends[reason] = ends.WithLabelValues(reason.Label)
-	}
-	return m
-}
-
-// Ended counts the end of a session, or of a connection that never had one.
-func (m *Metrics) Ended(reason *Reason) { m.ends[reason].Inc() }
-
-// sent counts a packet that has been sent, and how long its newest message took.
-func (m *Metrics) sent(kind Kind, p wire.Packet) {
-	if p.Messages == 0 {
-		return
-	}
-	m.delivered[kind].Add(float64(p.Messages))
-	m.sentBytes.Add(float64(len(p.Frame)))
-	if p.Newest != nil {
-		m.publishToSend.Observe(time.Since(p.Newest.Created).Seconds())
-	}
-}

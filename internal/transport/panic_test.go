@@ -62,7 +62,7 @@ func TestPanicInATurn(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				closed()
 				synctest.Wait()
-				if !slices.Equal(where, []string{"turn"}) || o.ended != 1 {
+				if !slices.Equal(where, []string{"deliver"}) || o.ended != 1 {
 					t.Errorf("recovered at %q, ended %d times", where, o.ended)
 				}
 				if open, all := shared.Conns.Open(), len(shared.Heartbeats.Members()); open != 0 || all != 0 || h.Channels() != 0 {

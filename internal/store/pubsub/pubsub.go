@@ -1,5 +1,8 @@
 // Package pubsub subscribes to topics of Redis over one connection to each node, for all listeners
 // of the process.
+//
+// link.mu may be held when Listener.mu is taken. No other lock is held while another one is taken,
+// and none while Redis is asked.
 package pubsub
 
 import (

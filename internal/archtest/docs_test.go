@@ -1,0 +1,50 @@
+package archtest
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fileName matches a file of code as CONTRIBUTING.md names it: `hub/reads.go`, or only `reads.go`.
+var fileName = regexp.MustCompile("`([a-z0-9_./]+\\.(?:go|lua|conf))`")
+
+// TestContributingNamesFiles: the files that CONTRIBUTING.md sends a reader to exist. A name with a
+// directory is below the root or below internal, in one place.
+func TestContributingNamesFiles(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	err = fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git") {
+			return fs.SkipDir
+		}
+		files = append(files, name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := fileName.FindAllStringSubmatch(string(page), -1)
+	for _, match := range named {
+		name := match[1]
+		if !slices.ContainsFunc(files, func(file string) bool {
+			if strings.Contains(name, "/") {
+				return file == name || file == "internal/"+name
+			}
+			return path.Base(file) == name
+		}) {
+			t.Errorf("CONTRIBUTING.md names %s, which does not exist", name)
+		}
+	}
+	if len(named) < 60 {
+		t.Errorf("CONTRIBUTING.md names %d files", len(named))
+	}
+}
