@@ -109,10 +109,9 @@ func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto
 	e.metrics.paused.Inc()
 	p := &pausedRefusal{edge: e, refusal: refusal}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.held = front.Hold(w, p)
-	p.mu.Unlock()
-	p.timer = time.AfterFunc(time.Hour, p.answer)
-	p.timer.Reset(pause)
+	p.timer = time.AfterFunc(pause, p.answer)
 }
 
 // pausedRefusal is a poll or a stream that is refused after a pause. It holds no goroutine.
@@ -120,10 +119,11 @@ type pausedRefusal struct {
 	edge    *Edge
 	refusal *proto.Error
 	over    atomic.Bool
-	timer   *time.Timer
 
-	mu   sync.Mutex
-	held *front.Conn // set under mu, because Leave may be called before Hold has returned
+	// Set under mu, because Leave may be called before Hold has returned.
+	mu    sync.Mutex
+	held  *front.Conn
+	timer *time.Timer // stopped when the pause ends early: it would keep the connection in memory
 }
 
 // answer ends the pause, once.
@@ -134,6 +134,7 @@ func (p *pausedRefusal) answer() {
 	p.edge.pacer.resume()
 	p.mu.Lock()
 	held := p.held
+	p.timer.Stop()
 	p.mu.Unlock()
 	recorder := refusalHeader()
 	if wait := held.Answer(p.refusal.Status(), recorder, []byte(p.refusal.Text)); wait != nil {
@@ -143,9 +144,14 @@ func (p *pausedRefusal) answer() {
 
 // Gone implements [front.Holder].
 func (p *pausedRefusal) Gone() {
-	if !p.over.Swap(true) {
-		p.edge.pacer.resume()
+	if p.over.Swap(true) {
+		return
 	}
+	p.edge.pacer.resume()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer.Stop()
+	p.held = nil // the runtime may hold a stopped timer for a while
 }
 
 // Leave implements [front.Holder].

@@ -3,6 +3,7 @@ package front
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"net"
 	"net/http"
 	"strconv"
@@ -73,24 +74,34 @@ func (w *response) finish() {
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.conn
 	c.mu.Lock()
-	if c.phase != handling {
+	if c.phase != handling || w.taken {
 		c.mu.Unlock()
 		return nil, nil, http.ErrHijacked
 	}
-	c.phase, w.taken = owned, true
-	ahead := bytes.Clone(c.pending)
-	c.dropPendingLocked()
+	w.taken = true
 	minor := c.minor
 	c.mu.Unlock()
-	c.server.config.Heartbeats.Remove(c, c.slot)
+	var err error
 	if w.status != 0 {
+		// While the connection is still ours, so that Cut ends a write that nobody reads.
 		if wait := c.net.TryWrite(AppendHead(nil, minor, w.status, w.header)); wait != nil {
-			if err := c.finish(wait); err != nil {
-				c.net.Close()
-				return nil, nil, err
-			}
+			err = c.finish(wait)
 		}
 	}
+	c.mu.Lock()
+	if c.phase == handling && (err != nil || c.cut) {
+		c.closeLocked()
+		return nil, nil, cmp.Or(err, net.ErrClosed)
+	}
+	if c.phase != handling {
+		c.mu.Unlock()
+		return nil, nil, net.ErrClosed
+	}
+	c.phase = owned
+	ahead := bytes.Clone(c.pending)
+	c.dropPendingLocked()
+	c.mu.Unlock()
+	c.server.config.Heartbeats.Remove(c, c.slot)
 	var conn net.Conn = c.net
 	reader := bufio.NewReaderSize(conn, max(hijackBuffer, len(ahead)))
 	if len(ahead) > 0 { // from a client that did not wait for the answer
