@@ -32,6 +32,7 @@ func newRoot(w world) *cobra.Command {
 		newDev(w),
 		newSign(w),
 		newLoad(w),
+		newHealth(w),
 		newVersion(w),
 		newMan(w),
 	)
