@@ -36,7 +36,9 @@ type compose struct {
 		Command     []string
 		Environment map[string]string
 		Ports       []string
-		DependsOn   []string `yaml:"depends_on"`
+		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+		Healthcheck struct{ Test []string }
+		Volumes     []string
 		Networks    map[string]struct {
 			Address string `yaml:"ipv4_address"`
 		}
@@ -72,9 +74,9 @@ func TestCompose(t *testing.T) {
 			}
 			addresses[at.Address] = name
 		}
-		for _, other := range s.DependsOn {
-			if _, ok := c.Services[other]; !ok {
-				t.Errorf("%s depends on %s, which there is not", name, other)
+		for other, on := range s.DependsOn {
+			if _, ok := c.Services[other]; !ok || on.Condition != "service_healthy" {
+				t.Errorf("%s depends on %s, which there is not, or not until it is healthy", name, other)
 			}
 		}
 		if s.Build == "" {
@@ -115,9 +117,7 @@ func TestCompose(t *testing.T) {
 	if !slices.Equal(listed, running) || len(running) != 8 {
 		t.Errorf("nginx knows %v; there are %v", listed, running)
 	}
-	if !slices.Contains(c.Services["redis"].Command, "noeviction") {
-		t.Error("Redis may throw messages away")
-	}
+	keepsMessages(t, c, "redis")
 	if want := []string{"8893:8893", "127.0.0.1:8895:8895"}; !slices.Equal(c.Services["nginx"].Ports, want) {
 		t.Errorf("ports %v, want %v: publishing is for this machine only", c.Services["nginx"].Ports, want)
 	}

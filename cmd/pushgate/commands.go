@@ -34,6 +34,7 @@ func newRoot(w world) *cobra.Command {
 		newLoad(w),
 		newAdopt(w),
 		newMirror(w),
+		newHealth(w),
 		newVersion(w),
 		newMan(w),
 	)

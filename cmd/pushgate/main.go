@@ -22,7 +22,7 @@ type world struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(run(ctx, world{os.Environ(), os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(run(ctx, world{os.Environ(), os.Stdout, os.Stderr}, arguments(os.Args)))
 }
 
 // run returns the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way. A
