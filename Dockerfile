@@ -11,6 +11,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY cmd cmd
 COPY internal internal
+COPY nginx nginx
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X pushgate/internal/version.version=$VERSION" -o /out/pushgate ./cmd/pushgate \
     && ln -s pushgate /out/edge && ln -s pushgate /out/publisher
 

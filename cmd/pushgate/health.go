@@ -18,8 +18,8 @@ const (
 	healthTimeout = 3 * time.Second
 )
 
-// newHealth returns the command that a container's health check runs: there is no shell in the image
-// and no HTTP client.
+// newHealth returns the command that a container's health check runs: there is no shell in the
+// image and no HTTP client.
 func newHealth(w world) *cobra.Command {
 	return &cobra.Command{
 		Use:   "health",
