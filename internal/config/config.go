@@ -63,14 +63,14 @@ type Edge struct {
 // Subscribing is how subscribers are served, by an edge or by a process that is one among other
 // things.
 type Subscribing struct {
-	PollTimeout    time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll is held before it is answered with 304"`
-	PingInterval   time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket. After two pings without an answer the connection is closed"`
-	MaxConnections int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"most connections of one user (one public id) on this edge. One more closes the oldest; '0' is no limit"`
-	Connections    int           `env:"MAX_CONNECTIONS" envDefault:"0" doc:"most connections of this edge. Beyond it the answer is 503, and nginx tries another edge. '0' means nine tenths of the descriptors that the process may open, two thirds in 'pushgate serve'"`
-	MaxMemory      int64         `env:"MAX_MEMORY" envDefault:"0" doc:"most bytes of memory of this edge. When three quarters are in use, new subscribers get 503. '0' means 'GOMEMLIMIT', or no limit if that is not set"`
-	Rebalance      int           `env:"REBALANCE" envDefault:"0" doc:"percentage of its WebSockets that an edge asks to reconnect each minute while it has more than the other edges. '0' switches it off"`
-	RecentBytes    int           `env:"RECENT_BYTES" envDefault:"8388608" doc:"bytes of the newest messages that an edge keeps in memory. Clients that return soon are served from it without a read from Redis; '0' keeps none"`
-	Origins        Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
+	PollTimeout           time.Duration `env:"POLL_TIMEOUT" envDefault:"40s" doc:"how long a long poll is held before it is answered with 304"`
+	PingInterval          time.Duration `env:"PING_INTERVAL" envDefault:"25s" doc:"time between pings on a WebSocket. After two pings without an answer the connection is closed"`
+	MaxConnectionsPerUser int           `env:"MAX_CONNECTIONS_PER_CHANNEL" envDefault:"100" doc:"most connections of one user (one public id) on this edge. One more closes the oldest; '0' is no limit"`
+	MaxConnections        int           `env:"MAX_CONNECTIONS" envDefault:"0" doc:"most connections of this edge. Beyond it the answer is 503, and nginx tries another edge. '0' means nine tenths of the descriptors that the process may open, two thirds in 'pushgate serve'"`
+	MaxMemory             int64         `env:"MAX_MEMORY" envDefault:"0" doc:"most bytes of memory of this edge. When three quarters are in use, new subscribers get 503. '0' means 'GOMEMLIMIT', or no limit if that is not set"`
+	Rebalance             int           `env:"REBALANCE" envDefault:"0" doc:"percentage of its WebSockets that an edge asks to reconnect each minute while it has more than the other edges. '0' switches it off"`
+	RecentBytes           int           `env:"RECENT_BYTES" envDefault:"8388608" doc:"bytes of the newest messages that an edge keeps in memory. Clients that return soon are served from it without a read from Redis; '0' keeps none"`
+	Origins               Origins       `env:"ORIGINS" envDefault:"*" doc:"hosts of the pages that may subscribe, separated by commas, such as '*.example.com'; '*' is any"`
 }
 
 // Publisher has the settings of a publisher. [LoadPublisher] returns it complete and within bounds.
@@ -124,7 +124,7 @@ func LoadEdge(environ []string) (Edge, error) {
 	if e.Handover != "" && (!filepath.IsAbs(e.Handover) || len(e.Handover) > maxSocketPath) {
 		l.fault(Prefix+"HANDOVER", fmt.Sprintf("invalid path %q of a socket", e.Handover), fmt.Sprintf("/run/pushgate/edge.sock: absolute, at most %d bytes", maxSocketPath))
 	}
-	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnections, Posts: e.MaxPosts})
+	l.portals(&e.Common, portal.Limits{Payload: e.MaxPayload, Messages: e.MaxMessages, Channels: e.MaxChannels, Connections: e.MaxConnectionsPerUser, Posts: e.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Edge{}, err
 	}
@@ -155,7 +155,7 @@ func LoadServe(environ []string) (Serve, error) {
 	l.address("LISTEN", s.Listen)
 	l.subscribing(s.Subscribing)
 	l.publishing(s.Publishing)
-	l.portals(&s.Common, portal.Limits{Payload: s.MaxPayload, Messages: s.MaxMessages, Channels: s.MaxChannels, Connections: s.MaxConnections, Posts: s.MaxPosts})
+	l.portals(&s.Common, portal.Limits{Payload: s.MaxPayload, Messages: s.MaxMessages, Channels: s.MaxChannels, Connections: s.MaxConnectionsPerUser, Posts: s.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Serve{}, err
 	}
@@ -166,8 +166,8 @@ func LoadServe(environ []string) (Serve, error) {
 func (l *loader) subscribing(s Subscribing) {
 	within(l, "POLL_TIMEOUT", s.PollTimeout, 100*time.Millisecond, time.Hour)
 	within(l, "PING_INTERVAL", s.PingInterval, 100*time.Millisecond, time.Hour)
-	within(l, "MAX_CONNECTIONS_PER_CHANNEL", s.MaxConnections, 0, maxConnections)
-	within(l, "MAX_CONNECTIONS", s.Connections, 0, 100*maxConnections)
+	within(l, "MAX_CONNECTIONS_PER_CHANNEL", s.MaxConnectionsPerUser, 0, maxConnections)
+	within(l, "MAX_CONNECTIONS", s.MaxConnections, 0, 100*maxConnections)
 	within(l, "MAX_MEMORY", s.MaxMemory, 0, 1<<50)
 	within(l, "REBALANCE", s.Rebalance, 0, 5)
 	within(l, "RECENT_BYTES", s.RecentBytes, 0, 1<<40)

@@ -22,7 +22,7 @@ func (e *Edge) Drain(ctx context.Context) {
 		if len(all) == 0 {
 			return
 		}
-		if time.Now().After(end.Add(drainGrace)) {
+		if time.Now().After(end.Add(CloseGrace)) {
 			_ = e.Close()
 			return
 		}
@@ -33,12 +33,11 @@ func (e *Edge) Drain(ctx context.Context) {
 	}
 }
 
-const (
-	// drainGrace is how long after the window the connections that were asked last may take: a
-	// client has 5 s to answer a close frame.
-	drainGrace    = 6 * time.Second
-	drainInterval = 20 * time.Millisecond // between two looks at what is left
-)
+// CloseGrace is how long after the window of a drain the connections that were asked last may take:
+// a client has 5 s to answer a close frame.
+const CloseGrace = 6 * time.Second
+
+const drainInterval = 20 * time.Millisecond // between two looks at what is left
 
 // stillAsked returns the connections of all that have been asked to leave, and forgets the others.
 func stillAsked(asked map[netpoll.Member]struct{}, all []netpoll.Member) map[netpoll.Member]struct{} {

@@ -36,7 +36,7 @@ func TestDrainAsksOnce(t *testing.T) {
 		start := time.Now()
 		w.edge.Drain(t.Context())
 		window := w.edge.config.Drain
-		if took := time.Since(start); took < window+closeTimeout || took > window+drainGrace+time.Second {
+		if took := time.Since(start); took < window+closeTimeout || took > window+CloseGrace+time.Second {
 			t.Errorf("drained in %v", took)
 		}
 		for _, m := range all {

@@ -98,7 +98,7 @@ func RunServe(environ []string) int {
 		return ops.Refuse(err)
 	}
 	var unheld int
-	cfg.Connections, unheld = divide(ops.MaxConnections(0), cfg.Connections)
+	cfg.MaxConnections, unheld = divide(ops.MaxConnections(0), cfg.MaxConnections)
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
@@ -109,7 +109,7 @@ func RunServe(environ []string) int {
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
-			Leaving: both.Leaving(port, cfg.Drain+closeHandshake), Reload: reload(cfg.Portals, both, b.keys)}, nil
+			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys)}, nil
 	})
 }
 

@@ -30,9 +30,6 @@ import (
 	"pushgate/internal/tally"
 )
 
-// closeHandshake is how long a client may take to answer the close frame of an edge that leaves.
-const closeHandshake = 6 * time.Second
-
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
 // program.
 func RunEdge(environ []string) int { return runEdge(environ, nil) }
@@ -42,7 +39,7 @@ func runEdge(environ, notes []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	cfg.Connections = ops.MaxConnections(cfg.Connections)
+	cfg.MaxConnections = ops.MaxConnections(cfg.MaxConnections)
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	if cfg.Handover != "" {
@@ -55,7 +52,7 @@ func runEdge(environ, notes []string) int {
 			return ops.Service{}, err
 		}
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + closeHandshake}, Reload: reload(cfg.Portals, e, b.keys)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -223,7 +220,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		return nil, err
 	}
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
-		Connections: cfg.MaxConnections}, time.Local)
+		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
@@ -240,7 +237,7 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		Book:         book,
 		RecentBytes:  cfg.RecentBytes,
 
-		MaxConnections: cfg.Connections,
+		MaxConnections: cfg.MaxConnections,
 		MaxMemory:      cfg.MaxMemory,
 		Rebalance:      cfg.Rebalance,
 
