@@ -7,10 +7,11 @@ import (
 )
 
 // JSONFrame returns m in the array of records that "format=json" asks for (docs/protocol.md, JSON
-// records), for a reader that has it by m.Receivers[via], or nil if via is negative. It is cached
-// on the message.
+// records), for a reader that has it by m.Receivers[via], or nil if via is negative. It may be
+// cached on the message.
 func JSONFrame(m *proto.Message, via int) *Frame {
-	return encodingsOf(m).json.frame(m, via, appendJSON)
+	e := encodingsOf(m)
+	return e.frame(&e.json, m, via, appendJSON)
 }
 
 // appendJSON appends the record of a text reader as an array of one, with a text that always
