@@ -43,6 +43,8 @@ type encodings struct {
 	text, json perReceiver
 	binary     atomic.Pointer[Frame]
 	rpc        atomic.Pointer[Frame] // for all readers without parameters of their own
+
+	others atomic.Int64 // bytes of the frames of text and json that are not for the first receiver
 }
 
 // encodingsOf returns the cache of m.
@@ -86,13 +88,28 @@ func (p *perReceiver) slot(m *proto.Message, via int) *atomic.Pointer[Frame] {
 	return &(*slots)[via-1]
 }
 
-// frame returns the form for a reader that gets m through m.Receivers[via]. It returns nil if via
-// is negative: the log may hold a record in the list of a channel that is not one of its receivers.
-func (p *perReceiver) frame(m *proto.Message, via int, appendTo func(b []byte, m *proto.Message, via int) []byte) *Frame {
+// mostOthers bounds encodings.others. It is close to what hub counts for a message that it keeps:
+// with a frame for each receiver, a large message to many would take many times as much.
+func mostOthers(m *proto.Message) int64 { return int64(1<<10 + 2*len(m.Body) + 64*len(m.Receivers)) }
+
+// frame returns a form of m for a reader that gets m through m.Receivers[via]. It returns nil if
+// via is negative: the log may hold a record in the list of a channel that is not one of its
+// receivers.
+func (e *encodings) frame(p *perReceiver, m *proto.Message, via int, appendTo func(b []byte, m *proto.Message, via int) []byte) *Frame {
 	if via < 0 {
 		return nil
 	}
-	return cached(p.slot(m, via), func() *Frame {
-		return seal(frame.OpText, appendTo(unsealed(len(m.Body)+aroundBody), m, via))
-	})
+	slot := p.slot(m, via)
+	f := slot.Load()
+	if f != nil {
+		return f
+	}
+	f = seal(frame.OpText, appendTo(unsealed(len(m.Body)+aroundBody), m, via))
+	switch size := int64(cap(f.bytes)); {
+	case via == 0:
+		slot.Store(f) // two readers may do so at the same time; both frames are equal
+	case e.others.Add(size) > mostOthers(m) || !slot.CompareAndSwap(nil, f):
+		e.others.Add(-size)
+	}
+	return f
 }

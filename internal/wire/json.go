@@ -7,10 +7,11 @@ import (
 )
 
 // JSONFrame returns m in the array of records that "format=json" asks for (docs/protocol.md, JSON
-// records), for a reader that gets it through m.Receivers[via], or nil if via is negative. The
-// frame is cached on the message.
+// records), for a reader that gets it through m.Receivers[via], or nil if via is negative. It may
+// be cached on the message.
 func JSONFrame(m *proto.Message, via int) *Frame {
-	return encodingsOf(m).json.frame(m, via, appendJSON)
+	e := encodingsOf(m)
+	return e.frame(&e.json, m, via, appendJSON)
 }
 
 // appendJSON appends an array of one record. It has the fields of a text record, but its text

@@ -18,7 +18,8 @@ const (
 // TextFrame returns the text record of m for a reader that gets it through m.Receivers[via]
 // (docs/protocol.md, Text records), or nil if via is negative. The frame is cached on the message.
 func TextFrame(m *proto.Message, via int) *Frame {
-	return encodingsOf(m).text.frame(m, via, appendText)
+	e := encodingsOf(m)
+	return e.frame(&e.text, m, via, appendText)
 }
 
 // timeFormat is the date of HTTP (RFC 9110, 5.6.7), for times in UTC.

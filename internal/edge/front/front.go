@@ -102,8 +102,11 @@ func (s *Server) TakeOver(w http.ResponseWriter, r *http.Request) {
 	_ = conn.SetDeadline(time.Time{}) // that of the other server
 	head := fmt.Appendf(nil, "%s %s HTTP/1.%d\r\nHost: %s\r\n", r.Method, r.RequestURI, min(r.ProtoMinor, 1), r.Host)
 	head = append(head, headerText(r.Header)...)
-	if r.ContentLength > 0 {
+	switch { // net/http takes both fields out of the header
+	case r.ContentLength > 0:
 		head = fmt.Appendf(head, "Content-Length: %d\r\n", r.ContentLength)
+	case r.ContentLength < 0:
+		head = append(head, "Transfer-Encoding: chunked\r\n"...)
 	}
 	head = append(head, "\r\n"...)
 	ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
