@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ type workload struct {
 // TestChart: the programs take the settings of the rendered chart, run with them, and leave within
 // the grace period. scripts/chart-test renders it.
 func TestChart(t *testing.T) {
-	file := os.Getenv("PUSHGATE_TEST_CHART")
+	file := os.Getenv("TEST_CHART")
 	if file == "" {
 		t.Skip("scripts/chart-test renders the chart")
 	}
@@ -95,5 +96,44 @@ func TestChart(t *testing.T) {
 	}
 	if len(settings) != 2 || t.Failed() {
 		t.Fatalf("programs %v", settings)
+	}
+	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: settings["edge"]})
+	p := w.Publishers[0]
+	p.Setenv(settings["publisher"]...)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := NewChannel()
+	posted := false
+	for range 5 { // a poll begins at what comes after it
+		done := make(chan string, 1)
+		go func() {
+			_, answer, err := w.Do(t.Context(), http.MethodGet, "http://"+w.Edges[0].Addr+"/bitrix/sub/?CHANNEL_ID="+w.Signed(id), "")
+			if err != nil {
+				answer = err.Error()
+			}
+			done <- answer
+		}()
+		if status, err := w.Post(t.Context(), "\"from the chart\"", false, id); err != nil || status != http.StatusOK {
+			t.Fatalf("status %d, %v", status, err)
+		}
+		if posted = strings.Contains(<-done, "from the chart"); posted {
+			break
+		}
+	}
+	if !posted {
+		t.Error("the message did not arrive")
+	}
+	for _, p := range []*Process{w.Edges[0], p} {
+		began := time.Now()
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > left {
+			t.Errorf("%s left after %v, and has %v", p.Name, took, left)
+		}
 	}
 }
