@@ -89,8 +89,8 @@ func TestChart(t *testing.T) {
 		if left < drain+10*time.Second {
 			t.Errorf("%v has %v to leave, and its drain is %v", c.Command, left, drain)
 		}
-		settings[c.Command[1]] = slices.DeleteFunc(environ, func(pair string) bool { // the world's own
-			name, _, _ := strings.Cut(pair, "=")
+		settings[c.Command[1]] = slices.DeleteFunc(environ, func(pair string) bool {
+			name, _, _ := strings.Cut(pair, "=") // the world has its own of these
 			return slices.Contains([]string{"PUSHGATE_KEYS", "PUSHGATE_ID", "PUSHGATE_LISTEN", "PUSHGATE_ADMIN_LISTEN", "PUSHGATE_REDIS_URL"}, name)
 		})
 	}
