@@ -35,7 +35,7 @@ func TestNamesEachFault(t *testing.T) {
 			"docker-compose.yml:23: Redis is older than 7.0",
 		},
 		"rmn-lux": {
-			"docker-compose.yml:10: the signature key must be replaced: everybody knows it",
+			"docker-compose.yml:10: the signature key must be replaced: it is published",
 			"docker-compose.yml:22: IP_LIST:",
 			"docker-compose.yml:19: REDIS_DB: no image of the original knows it.",
 			"options.tsv:5: path_to_json_rpc has a placeholder",

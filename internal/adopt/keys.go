@@ -1,8 +1,6 @@
 package adopt
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -10,19 +8,10 @@ import (
 	"pushgate/internal/config"
 )
 
-// published are keys that everybody can read in a public project, by their SHA-256.
-var published = map[string]string{
-	"ba0d8ec8e12a40083ef829275d23406ac7f8e7f23791d6a83f84db453a5da07c": "it is the default of a public image",
-	"a2c96d518f1099a3b6afe29e443340f9f5fdf1289853fc034908444f2bcb8982": "it is the example of several public projects",
-	"2a5fab9001302f65feb448faed369e40063e0845db4ad9ded97f49c2e36043a1": "it is the placeholder of a public project",
-	"d13d21e4a88a523d8b6ce8d0e4ef7580f5a701ec888097b1025ddb9717b76ce5": "it is in the repository of a public project",
-}
-
 // unfit says why a key must be replaced, empty if it need not.
 func (s *survey) unfit(key string) string {
-	digest := sha256.Sum256([]byte(key))
-	if where, ok := published[hex.EncodeToString(digest[:])]; ok {
-		return "everybody knows it, " + where
+	if where := config.PublishedWhere([]byte(key)); where != "" {
+		return "it is published " + where
 	}
 	if len(key) < config.MinKey {
 		return fmt.Sprintf("it has %d bytes, fewer than %d", len(key), config.MinKey)

@@ -40,11 +40,15 @@ var published = map[string]string{
 const ChangeKey = "choose a long random one and enter the same in the portal: Settings → Push and Pull module → signature key, " +
 	"or signature_key of the section pull (or pull_s1) in .settings.php"
 
+// PublishedWhere returns where a key was published, as the end of a sentence; "" if it is not known
+// to be. Such a key protects nothing.
+func PublishedWhere(key []byte) string { return published[string(key)] }
+
 // checkKeys says what is wrong with keys, without showing any but published ones. hint says how to
 // put it right.
 func checkKeys(keys Keys, short bool) (problem, hint string) {
 	for i, key := range keys {
-		where := published[string(key)]
+		where := PublishedWhere(key)
 		switch {
 		case where != "":
 			return fmt.Sprintf("key %d is %.28s, which is published %s, so that it protects nothing", i+1, key, where), ChangeKey
