@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -23,6 +24,12 @@ import (
 	"pushgate/internal/vectors"
 )
 
+// vectorPrograms builds programs that accept the vectors' key, which is a published one.
+var vectorPrograms = sync.OnceValues(func() (dir string, err error) {
+	dir = filepath.Join(bin, "vectors") // which TestMain removes
+	return dir, BuildTags(dir+"/", "testvectors", ".", "./cmd/edge", "./cmd/publisher")
+})
+
 // badWorld is a world whose signer has the vectors' key. Its second edge answers in the texts of
 // the first generation, and gets its requests directly.
 func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
@@ -31,8 +38,12 @@ func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 	env := func(grammar, key string) []string {
 		return []string{"PUSHGATE_CHANNEL_GRAMMAR=" + grammar, "PUSHGATE_KEYS=" + key, "PUSHGATE_LOG_LEVEL=debug"}
 	}
+	programs, err := vectorPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
 	edgeEnv := []string{"PUSHGATE_POLL_TIMEOUT=500ms", "PUSHGATE_DRAIN=100ms"}
-	w = Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: env("2", v.Parsing.Generation2.Key), EdgeEnv: edgeEnv})
+	w = Start(t, Options{Bin: programs, Edges: 1, Publishers: 1, Env: env("2", v.Parsing.Generation2.Key), EdgeEnv: edgeEnv})
 	// The first generation's vectors have a key that is too short to be accepted; the signature is
 	// the only thing that depends on it.
 	old = Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, Env: env("1", Key), EdgeEnv: edgeEnv})
