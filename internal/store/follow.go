@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"pushgate/internal/proto"
@@ -38,20 +37,10 @@ func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}
-		if err := pause(ctx, backoff); err != nil {
+		if err := pubsub.Pause(ctx, backoff); err != nil {
 			return err
 		}
 		backoff = min(2*backoff, maxBackoff)
-	}
-}
-
-// pause waits for a random time between d/2 and 3d/2, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d/2 + rand.N(d)):
-		return nil
 	}
 }
 

@@ -129,15 +129,16 @@ func (k *link) run(ctx context.Context) {
 		if time.Since(began) > steady {
 			backoff = minBackoff
 		}
-		if pause(ctx, backoff) != nil {
+		if Pause(ctx, backoff) != nil {
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// pause waits for a random time between d/2 and 3d/2, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for a random time between d/2 and 3d/2 before another attempt. If ctx ends, it
+// returns its error.
+func Pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
