@@ -28,17 +28,11 @@ type Both struct {
 	subscribers, publishers http.Handler // of the two
 }
 
-// NewBoth makes both over a store. The error is about the portals.
-func NewBoth(cfg config.Serve, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*Both, error) {
-	e, err := NewEdge(cfg.Edge(), st, logger, registry)
-	if err != nil {
-		return nil, err
-	}
-	p, err := NewPublisher(cfg.Publisher(), st, logger, registry)
-	if err != nil {
-		return nil, err
-	}
-	return &Both{e, p, e.Handler(), p.Handler()}, nil
+// NewBoth makes both for the portals of a table, over a store.
+func NewBoth(cfg config.Serve, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *Both {
+	e := NewEdge(cfg.Edge(), table, st, logger, registry)
+	p := NewPublisher(cfg.Publisher(), table, st, logger, registry)
+	return &Both{e, p, e.Handler(), p.Handler()}
 }
 
 // ServeHTTP serves the public paths of an edge and of a publisher. The edge takes the connections
@@ -102,10 +96,7 @@ func RunServe(environ []string) int {
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
-		both, err := NewBoth(cfg, b.store, b.logger, b.registry)
-		if err != nil {
-			return ops.Service{}, err
-		}
+		both := NewBoth(cfg, b.portals, b.store, b.logger, b.registry)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,

@@ -47,10 +47,7 @@ func runEdge(environ, notes []string) int {
 		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24))
 	}
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
-		e, err := NewEdge(cfg, b.store, b.logger, b.registry)
-		if err != nil {
-			return ops.Service{}, err
-		}
+		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
 		if cfg.Handover == "" {
@@ -93,10 +90,7 @@ func runPublisher(environ, notes []string) int {
 		return ops.Refuse(err)
 	}
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
-		p, err := NewPublisher(cfg, b.store, b.logger, b.registry)
-		if err != nil {
-			return ops.Service{}, err
-		}
+		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, b.registry, b.logger), Ready: p.Ready, Run: p.Run,
 			Reload: reload(cfg.Portals, p, b.keys)}, nil
 	})
@@ -117,6 +111,7 @@ func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logge
 // base is what the service of a program is built on.
 type base struct {
 	store    *store.Store
+	portals  *portal.Table
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *shortKeys
@@ -153,7 +148,7 @@ func run(cfg config.Common, notes []string, build func(base) (ops.Service, error
 				return err
 			}
 		}
-		service, err := build(base{st, logger, registry, keys, leave})
+		service, err := build(base{st, table, logger, registry, keys, leave})
 		if err != nil {
 			return err
 		}
@@ -213,12 +208,8 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	return st, func() { _ = rdb.Close() }, nil
 }
 
-// NewEdge makes an edge over a store. It fails only if the portals cannot be read.
-func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*edge.Edge, error) {
-	table, err := cfg.Portals()
-	if err != nil {
-		return nil, err
-	}
+// NewEdge makes an edge for the portals of a table, over a store.
+func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
@@ -245,15 +236,11 @@ func NewEdge(cfg config.Edge, st *store.Store, logger *slog.Logger, registry pro
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
-	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry), nil
+	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry)
 }
 
-// NewPublisher makes a publisher over a store. It fails only if the portals cannot be read.
-func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) (*publisher.Publisher, error) {
-	table, err := cfg.Portals()
-	if err != nil {
-		return nil, err
-	}
+// NewPublisher makes a publisher for the portals of a table, over a store.
+func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
 	return publisher.New(publisher.Config{
 		Grammar: cfg.Grammar,
 		Rules:   cfg.TTLRules,
@@ -268,7 +255,7 @@ func NewPublisher(cfg config.Publisher, st *store.Store, logger *slog.Logger, re
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
-	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry), nil
+	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }
 
 // newMirror returns the mirror of a publisher; nil if it has none.

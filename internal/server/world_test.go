@@ -91,8 +91,9 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	st, closeStore, err := Open(edgeConfig.Common, logger, registry)
 	w.must(err)
 	t.Cleanup(closeStore)
-	e, err := NewEdge(edgeConfig, st, logger, registry)
+	table, err := edgeConfig.Portals()
 	w.must(err)
+	e := NewEdge(edgeConfig, table, st, logger, registry)
 	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, Admin: ops.Admin{Listen: edgeConfig.AdminListen, Registry: registry}, Port: e, Ready: e.Ready,
 		Run: e.Run, Leaving: ops.Leaving{Drain: e.Drain, Timeout: time.Second}, Reload: reload(edgeConfig.Portals, e), Logger: logger})
 
@@ -102,8 +103,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	st, closeStore, err = Open(publisherConfig.Common, logger, registry)
 	w.must(err)
 	t.Cleanup(closeStore)
-	p, err := NewPublisher(publisherConfig, st, logger, registry)
-	w.must(err)
+	p := NewPublisher(publisherConfig, table, st, logger, registry)
 	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: publisherPort(p, registry, logger),
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
 	testkit.Eventually(w.t, "ready", func() bool {
