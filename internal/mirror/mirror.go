@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"pushgate/internal/channel"
+	"pushgate/internal/loglimit"
 	"pushgate/internal/proto"
 )
 
@@ -73,7 +73,7 @@ type Mirror struct {
 	exact   atomic.Bool // the other server recognizes a copy that is sent again
 	failing atomic.Bool // the last attempt got no answer, or one that asks for another attempt
 
-	full, refusing, unanswered rate.Sometimes // limit lines of the log
+	full, refusing, unanswered loglimit.Limiter
 }
 
 // New returns a mirror, and registers its metrics with reg.
@@ -85,8 +85,8 @@ func New(config Config, reg prometheus.Registerer) *Mirror {
 	}
 	m.transport = newTransport(config.Width)
 	m.metrics = newMetrics(reg, m.queue)
-	for _, s := range []*rate.Sometimes{&m.full, &m.refusing, &m.unanswered} {
-		s.First, s.Interval = 1, time.Minute
+	for _, l := range []*loglimit.Limiter{&m.full, &m.refusing, &m.unanswered} {
+		l.Interval = time.Minute
 	}
 	return m
 }
@@ -121,9 +121,7 @@ func (m *Mirror) Copy(number uint64, r *http.Request, body []byte, id proto.ID, 
 	})
 	if dropped > 0 {
 		m.metrics.dropped.Add(float64(dropped))
-		m.full.Do(func() {
-			m.config.Logger.Warn("the queue of the mirror is full; the oldest copies are dropped", "mirror", m.config.URL.Host)
-		})
+		m.warn(&m.full, "the queue of the mirror is full; the oldest copies are dropped")
 	}
 }
 
@@ -161,6 +159,13 @@ func (m *Mirror) Run(ctx context.Context) {
 	if lost := m.queue.clear(); lost > 0 {
 		m.metrics.dropped.Add(float64(lost))
 		m.config.Logger.Warn("copies for the mirror dropped at the end", "mirror", m.config.URL.Host, "posts", lost)
+	}
+}
+
+// warn logs a line about the mirror, unless there was one lately.
+func (m *Mirror) warn(limiter *loglimit.Limiter, text string, more ...any) {
+	if _, due := limiter.Count(time.Now()); due {
+		m.config.Logger.Warn(text, append([]any{"mirror", m.config.URL.Host}, more...)...)
 	}
 }
 

@@ -115,9 +115,7 @@ func (m *Mirror) attempt(ctx context.Context, p *post) result {
 	case status == http.StatusGatewayTimeout:
 		return uncertain
 	default:
-		m.refusing.Do(func() {
-			m.config.Logger.Warn("the mirror refuses copies of posts", "mirror", m.config.URL.Host, "status", status)
-		})
+		m.warn(&m.refusing, "the mirror refuses copies of posts", "status", status)
 		return refused
 	}
 }
@@ -125,7 +123,5 @@ func (m *Mirror) attempt(ctx context.Context, p *post) result {
 // noAnswer logs why the other server takes nothing. The errors of a transport hold no query.
 func (m *Mirror) noAnswer(err error) {
 	m.failing.Store(true)
-	m.unanswered.Do(func() {
-		m.config.Logger.Warn("the mirror does not answer; copies wait or are lost", "mirror", m.config.URL.Host, "error", err)
-	})
+	m.warn(&m.unanswered, "the mirror does not answer; copies wait or are lost", "error", err)
 }
