@@ -234,14 +234,14 @@ func (d *devServer) run(ctx context.Context) error {
 	return d.both.Run(ctx)
 }
 
-// reachable returns the address that a browser on this machine can use of a server that listens at
+// reachable returns the address that a client on this machine can use of a server that listens at
 // address.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return address
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, port)

@@ -40,13 +40,11 @@ func health(ctx context.Context, address string) error {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, target = "unix", path
 	} else {
-		host, port, err := net.SplitHostPort(address)
+		_, port, err := net.SplitHostPort(address)
 		if err != nil || port == "" || port == "0" {
 			return fmt.Errorf("%s is %q: set it to an address with a port, such as 127.0.0.1:9090", adminVariable, address)
 		}
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			target = net.JoinHostPort("localhost", port)
-		}
+		target = reachable(address)
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
