@@ -10,17 +10,10 @@ import (
 	"unicode/utf8"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/vectors"
 )
 
 const marker = "#!NGINXNM"
-
-// bodies are unusual bodies, seeds of the fuzz targets.
-var bodies = []string{
-	`{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`,
-	"{\n \"a\": 1,\r\n\t\"b\": [\n]}\n", "{\"a\":\"x\u2028y\u2029z\"}", `{"a":"#!NGINXNMS!#{}#!NGINXNME!#"}`, `{"a":"\\#!NGINXNME!#"}`,
-	`{"#!NGINXNM":"#!NGINXN"}`, "5f4dcc3b5aa765d61d8327deb882cf99", "#!NGINXNME!#", "#!NGINXN", "two\nlines", "\u2028", "{\"a\":\"\xff\xfe\"}", "\xe2\x80", "\xe2\x80\xa8",
-	`"a string"`, `17`, `null`, ``, ` `, `{"a":1}{"b":2}`, "\ufeff{}", `{"a":"\ud800"}`, `{"module_id":5,"command":"x"}`, "[\"\u00e2\u0080\"]", "{\"a\":\"\xed\xa0\x80\"}",
-}
 
 func TestCheckBody(t *testing.T) {
 	for _, c := range []struct{ name, body, want, typ string }{
@@ -78,7 +71,7 @@ func TestMessageType(t *testing.T) {
 
 // FuzzCheckBody: an accepted body harms no reader, and means what was published.
 func FuzzCheckBody(f *testing.F) {
-	for _, body := range bodies {
+	for _, body := range vectors.Bodies {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

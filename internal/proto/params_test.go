@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/proto"
 	"pushgate/internal/testkit"
+	"pushgate/internal/vectors"
 )
 
 func TestCompose(t *testing.T) {
@@ -73,7 +74,7 @@ func TestObject(t *testing.T) {
 
 // FuzzObject: exactly objects are accepted, and an object that is written again means the same.
 func FuzzObject(f *testing.F) {
-	for _, body := range bodies {
+	for _, body := range vectors.Bodies {
 		f.Add(body)
 	}
 	f.Add(`{"a":{"a":[{}]},"A":1,"a":"\ud800"}`)

@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
 	"pushgate/internal/testkit"
+	"pushgate/internal/vectors"
 )
 
 // fields are the parts of a message that its record holds.
@@ -187,7 +188,7 @@ func TestExpired(t *testing.T) {
 
 // FuzzDecodeRecord: no input panics, and an accepted record that is written again means the same.
 func FuzzDecodeRecord(f *testing.F) {
-	for i, body := range bodies {
+	for i, body := range vectors.Bodies {
 		f.Add(proto.AppendRecord(nil, message(body, i%3)))
 	}
 	old := message("x", 1)

@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/frame"
 	"pushgate/internal/proto"
 	"pushgate/internal/testkit"
+	"pushgate/internal/vectors"
 	"pushgate/internal/wire"
 )
 
@@ -69,7 +70,7 @@ var record = regexp.MustCompile("#!NGINXNMS!#([^\n\r\u2028\u2029]*?)#!NGINXNME!#
 // FuzzTextFrame: the clients' expression finds what was framed, also with several records in one
 // frame.
 func FuzzTextFrame(f *testing.F) {
-	for _, body := range bodies {
+	for _, body := range vectors.Bodies {
 		f.Add([]byte(body), []byte(`{"b":2}`), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte, sequence uint64) {
@@ -126,12 +127,4 @@ func message(body string, receivers int) *proto.Message {
 		m.Receivers = append(m.Receivers, testkit.Channel(byte(i+1)))
 	}
 	return m
-}
-
-// bodies are unusual bodies, seeds of the fuzz target.
-var bodies = []string{
-	`{"module_id":"im","command":"message","params":{"text":"привет"},"extra":{"server_time_unix":1700000000.5}}`,
-	"{\n \"a\": 1,\r\n\t\"b\": [\n]}\n", "{\"a\":\"x\u2028y\u2029z\"}", `{"a":"#!NGINXNMS!#{}#!NGINXNME!#"}`, `{"a":"\\#!NGINXNME!#"}`,
-	`{"#!NGINXNM":"#!NGINXN"}`, "5f4dcc3b5aa765d61d8327deb882cf99", "#!NGINXNME!#", "#!NGINXN", "two\nlines", "\u2028", "{\"a\":\"\xff\xfe\"}", "\xe2\x80", "\xe2\x80\xa8",
-	`"a string"`, `17`, `null`, ``, ` `, `{"a":1}{"b":2}`, "\ufeff{}", `{"a":"\ud800"}`, `{"module_id":5,"command":"x"}`, "[\"\u00e2\u0080\"]", "{\"a\":\"\xed\xa0\x80\"}",
 }
