@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
@@ -118,7 +118,15 @@ func TestInspectCluster(t *testing.T) {
 // TestInspectOfWhatDoesNotSay: nothing is known of a server that hides its settings, and nothing is
 // claimed.
 func TestInspectOfWhatDoesNotSay(t *testing.T) {
-	n := inspect(t, "redis://"+miniredis.RunT(t).Addr())[0]
+	silent, err := server.NewServer("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(silent.Close)
+	if err := silent.Register("INFO", func(c *server.Peer, _ string, _ []string) { c.WriteBulk("# Server\r\n") }); err != nil {
+		t.Fatal(err)
+	}
+	n := inspect(t, "redis://"+silent.Addr().String())[0]
 	if got := found(n); got != "" || strings.Count(n.String(), "unknown") != 6 {
 		t.Errorf("%s: %s", n, got)
 	}
