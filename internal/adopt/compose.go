@@ -225,7 +225,8 @@ func (s *survey) composeProcess(v service) {
 		s.redisImage(v)
 		return
 	}
-	push := pushImage.MatchString(v.image) || v.mounts("push-server")
+	looks := pushImage.MatchString(v.image) || v.mounts("push-server")
+	push := looks
 	own := slices.ContainsFunc(v.environ, func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		push = push || original.Known(name)
@@ -237,23 +238,27 @@ func (s *survey) composeProcess(v service) {
 		}
 	}
 	if !own {
-		if pushImage.MatchString(v.image) || v.mounts("push-server") {
+		if looks {
 			s.contained = append(s.contained, v)
 			s.note(v.at, "service %s runs the original with settings from files", v.name)
 		}
 		return
 	}
-	got := s.translate(v.at, v.lines, v.environ)
-	p := process{name: v.name, role: got.Role, at: v.at}
-	for _, entry := range got.Environ {
+	s.container(v.name, "service "+v.name, v.at, s.translate(v.at, v.lines, v.environ))
+}
+
+// container notes the process of the original that a container runs, if its settings say which one
+// and where it listens. title names it in the plan.
+func (s *survey) container(name, title string, at place, settings original.Settings) {
+	p := process{name: name, role: settings.Role, at: at}
+	for _, entry := range settings.Environ {
 		if address, ok := strings.CutPrefix(entry, "PUSHGATE_LISTEN="); ok {
 			host, port, _ := net.SplitHostPort(address)
-			n, _ := strconv.Atoi(port)
-			p.host, p.ports = host, []int{n}
+			p.host, p.ports = host, []int{number(port)}
 		}
 	}
 	if len(p.ports) > 0 && p.role != original.Unset {
-		s.note(v.at, "service %s: the %s of the original on %s", v.name, p.role, portList(p.ports))
+		s.note(at, "%s: the %s of the original on %s", title, p.role, portList(p.ports))
 		s.processes = append(s.processes, p)
 	}
 }

@@ -2,13 +2,8 @@ package adopt
 
 import (
 	"bytes"
-	"net"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
-
-	"pushgate/internal/original"
 )
 
 // readManifest reads manifests of Kubernetes, and the values of a chart: wherever there is an
@@ -85,17 +80,6 @@ func (s *survey) podEnv(file, owner string, key, env *yaml.Node) {
 		return
 	}
 	s.rollback[file], _ = s.load(file)
-	got := s.translate(place{file, key.Line}, at, environ)
-	p := process{name: owner, role: got.Role, at: place{file, key.Line}}
-	for _, entry := range got.Environ {
-		if address, ok := strings.CutPrefix(entry, "PUSHGATE_LISTEN="); ok {
-			host, port, _ := net.SplitHostPort(address)
-			n, _ := strconv.Atoi(port)
-			p.host, p.ports = host, []int{n}
-		}
-	}
-	if len(p.ports) > 0 && p.role != original.Unset {
-		s.note(p.at, "%s: the %s of the original on %s", owner, p.role, portList(p.ports))
-		s.processes = append(s.processes, p)
-	}
+	here := place{file, key.Line}
+	s.container(owner, owner, here, s.translate(here, at, environ))
 }

@@ -19,13 +19,13 @@ func (p *plan) planSteps() {
 		p.back = []string{"kubectl delete -f " + p.shellOut + "/kubernetes/pushgate.yaml -f " + p.shellOut + "/kubernetes/secret.yaml"}
 	}
 	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
-		p.change = append(p.change, "# nginx, as above; then: nginx -t && nginx -s reload")
-		p.back = append([]string{"# nginx: the files of " + p.shellOut + "/rollback/files, back to their places; then: nginx -t && nginx -s reload"}, p.back...)
-	}
-	if p.kind == kubernetes {
-		p.change[len(p.change)-1] = strings.ReplaceAll(p.change[len(p.change)-1], "# nginx, as above; then: nginx -t && nginx -s reload", "# the Ingress, as above")
-		p.back[0] = strings.ReplaceAll(p.back[0], "# nginx: the files of "+p.shellOut+"/rollback/files, back to their places; then: nginx -t && nginx -s reload",
-			"# the Ingress: the paths that it has in "+p.shellOut+"/rollback/files")
+		change := "# nginx, as above; then: nginx -t && nginx -s reload"
+		back := "# nginx: the files of " + p.shellOut + "/rollback/files, back to their places; then: nginx -t && nginx -s reload"
+		if p.kind == kubernetes {
+			change, back = "# the Ingress, as above", "# the Ingress: the paths that it has in "+p.shellOut+"/rollback/files"
+		}
+		p.change = append(p.change, change)
+		p.back = append([]string{back}, p.back...)
 	}
 	p.change = append(p.change, "# the portal's own self-test of the push server")
 	if p.portalChanges {
