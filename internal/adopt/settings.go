@@ -153,9 +153,9 @@ var reasons = map[string]string{
 
 // paths of config.json's routes that pushgate serves.
 var routes = map[string][]string{
-	"sub":  {"/bitrix/subws", "/bitrix/sub", "/subws", "/sub"},
-	"pub":  {"/bitrix/pub", "/pub"},
-	"rest": {"/bitrix/rest", "/bitrix/pubweb", "/rest", "/pubweb"},
+	"sub":  original.SubPaths,
+	"pub":  original.PubPaths,
+	"rest": original.RestPaths,
 	"stat": {"/server-stat"},
 }
 

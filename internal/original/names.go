@@ -7,16 +7,23 @@ import (
 	"strings"
 )
 
-// pathVariables are the variables that hold a path, with the paths that pushgate serves for them,
-// without the last slash. The first one is what a portal uses.
+// The paths that pushgate serves for each route of the original, without the last slash. The first
+// one is what a portal uses. They must not be changed.
+var (
+	PubPaths  = []string{"/bitrix/pub", "/pub"}
+	RestPaths = []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"}
+	SubPaths  = []string{"/bitrix/subws", "/bitrix/sub", "/subws", "/sub"}
+)
+
+// pathVariables are the variables that hold a path, with the paths that pushgate serves for them.
 var pathVariables = map[string][]string{
-	"PUB_URI":   {"/bitrix/pub", "/pub"},
-	"PUBPATH":   {"/bitrix/pub", "/pub"},
-	"REST_URI":  {"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"},
-	"RESTPATH":  {"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"},
-	"SUB_URI":   {"/bitrix/subws", "/bitrix/sub", "/subws", "/sub"},
-	"SUBPATH":   {"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"},
-	"SUBWSPATH": {"/bitrix/subws", "/bitrix/sub", "/subws", "/sub"},
+	"PUB_URI":   PubPaths,
+	"PUBPATH":   PubPaths,
+	"REST_URI":  RestPaths,
+	"RESTPATH":  RestPaths,
+	"SUB_URI":   SubPaths,
+	"SUBPATH":   {"/bitrix/sub", "/bitrix/subws", "/sub", "/subws"}, // of polls
+	"SUBWSPATH": SubPaths,
 }
 
 func pathNames() []string { return slices.Sorted(maps.Keys(pathVariables)) }
