@@ -88,7 +88,7 @@ func adopted(t *testing.T, name, dir string) {
 }
 
 // isolate gives the test the addresses of the installation, and directories of its own in the place
-// of /etc, /var/lib and /run.
+// of /etc, /var/lib, /var/log and /run.
 func (site adoptedSite) isolate(t *testing.T, dir string) {
 	t.Helper()
 	hosts := "127.0.0.1 localhost\n"
@@ -104,7 +104,8 @@ func (site adoptedSite) isolate(t *testing.T, dir string) {
 	etc := dir + "/etc"
 	commands = append(commands, []string{"mkdir", "-p", etc + "/pushgate"}, []string{"cp", "/etc/passwd", "/etc/group", etc},
 		[]string{"mount", "--bind", etc, "/etc"}, []string{"mount", "-t", "tmpfs", "none", "/var/lib"}, []string{"mkdir", "/var/lib/pushgate-redis"},
-		[]string{"mount", "-t", "tmpfs", "none", "/run"})
+		[]string{"mount", "-t", "tmpfs", "none", "/run"},
+		[]string{"mount", "-t", "tmpfs", "none", "/var/log"}, []string{"mkdir", "/var/log/nginx"})
 	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v %s", c, err, out)
