@@ -15,7 +15,10 @@ func (p *plan) planSteps() {
 	case compose:
 		p.composeSteps()
 	case kubernetes:
-		p.change = []string{"kubectl apply -f " + p.shellOut + "/kubernetes/secret.yaml -f " + p.shellOut + "/kubernetes/pushgate.yaml"}
+		p.change = []string{
+			"# build the image first and push it to your registry (docs/install/docker.md); name it in " + p.shellOut + "/kubernetes/pushgate.yaml instead of pushgate",
+			"kubectl apply -f " + p.shellOut + "/kubernetes/secret.yaml -f " + p.shellOut + "/kubernetes/pushgate.yaml",
+		}
 		p.back = []string{"kubectl delete -f " + p.shellOut + "/kubernetes/pushgate.yaml -f " + p.shellOut + "/kubernetes/secret.yaml"}
 	}
 	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
@@ -106,7 +109,7 @@ func (p *plan) composeSteps() {
 	}
 	today := strings.Join(append(append([]string{"docker compose"}, envs...), "-f "+strings.Join(files, " -f ")), " ")
 	p.change = []string{
-		"# build or pull the image first (docs/install.md): docker build -t pushgate .",
+		"# build the image first, in a copy of the source (docs/install/docker.md): docker build -t pushgate .",
 		today + " -f " + p.shellOut + "/compose.pushgate.yml up -d",
 	}
 	p.back = []string{
