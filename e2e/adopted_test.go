@@ -88,7 +88,7 @@ func adopted(t *testing.T, name, dir string) {
 }
 
 // isolate gives the test the addresses of the installation, and directories of its own in the place
-// of /etc, /var/lib and /run.
+// of /etc, /var/lib, /var/log and /run.
 func (site adoptedSite) isolate(t *testing.T, dir string) {
 	t.Helper()
 	hosts := "127.0.0.1 localhost\n"
@@ -104,7 +104,8 @@ func (site adoptedSite) isolate(t *testing.T, dir string) {
 	etc := dir + "/etc"
 	commands = append(commands, []string{"mkdir", "-p", etc + "/pushgate"}, []string{"cp", "/etc/passwd", "/etc/group", etc},
 		[]string{"mount", "--bind", etc, "/etc"}, []string{"mount", "-t", "tmpfs", "none", "/var/lib"}, []string{"mkdir", "/var/lib/pushgate-redis"},
-		[]string{"mount", "-t", "tmpfs", "none", "/run"})
+		[]string{"mount", "-t", "tmpfs", "none", "/run"},
+		[]string{"mount", "-t", "tmpfs", "none", "/var/log"}, []string{"mkdir", "/var/log/nginx"})
 	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v %s", c, err, out)
@@ -173,16 +174,23 @@ func (w *World) composed(t *testing.T, site adoptedSite) {
 func (w *World) installed(t *testing.T) {
 	t.Helper()
 	out := w.dir + "/out"
-	for _, name := range []string{"portals.json", "pushgate.env", "redis/pushgate-redis.conf"} {
-		text, err := os.ReadFile(filepath.Join(out, name))
+	// Redis and its settings are those of the package.
+	for _, path := range []string{out + "/portals.json", out + "/pushgate.env", Repository() + "/deploy/redis.conf"} {
+		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile("/etc/pushgate/"+filepath.Base(name), text, 0o600); err != nil {
+		if err := os.WriteFile("/etc/pushgate/"+filepath.Base(path), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.adoptedRedis(t, []string{"redis-server", "/etc/pushgate/pushgate-redis.conf"}, "127.0.0.1:6380")
+	redis := unit(t, "pushgate-redis.service")
+	for _, directory := range redis["RuntimeDirectory"] {
+		if err := os.Mkdir("/run/"+directory, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.adoptedRedis(t, strings.Fields(redis["ExecStart"][0]), "/run/pushgate-redis/redis.sock")
 	file, err := os.ReadFile("/etc/pushgate/pushgate.env")
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,20 +12,6 @@ import (
 
 	"pushgate/internal/config"
 )
-
-// TestNginxFiles lets nginx read every configuration that is to be installed.
-func TestNginxFiles(t *testing.T) {
-	for _, name := range []string{"nginx.conf", "compose.conf"} {
-		dir := t.TempDir()
-		if err := os.CopyFS(dir, os.DirFS(filepath.Join(Repository(), "nginx"))); err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.Command("nginx", "-t", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, name), "-g", "error_log stderr;").CombinedOutput()
-		if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
-		}
-	}
-}
 
 // compose is the part of docker-compose.yml that is checked here.
 type compose struct {

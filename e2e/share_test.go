@@ -17,7 +17,7 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// share has the nginx of a world share subscribers with another server, as nginx/share.conf says:
+// share has the nginx of a world share subscribers with another server, as share.conf says:
 // percent of them, such as "30%", are the edges'; "" is as it is installed.
 func (w *World) share(t *testing.T, other, percent string) {
 	t.Helper()
@@ -41,11 +41,11 @@ func (w *World) share(t *testing.T, other, percent string) {
 		pairs = append(pairs, "#10% ", percent+" ")
 	}
 	files := filepath.Join(Repository(), "nginx")
-	edit(filepath.Join(files, "share.conf"), "share.conf", pairs...)
-	edit(filepath.Join(files, "sub.conf"), "sub.conf", "http://pushgate_edges", "http://$pushgate_side")
+	edit(filepath.Join(files, "pushgate/share.conf"), "pushgate/share.conf", pairs...)
+	edit(filepath.Join(files, "pushgate/sub.conf"), "pushgate/sub.conf", "http://pushgate_edges", "http://$pushgate_side")
 	// A path that exists only after the reload.
 	generation := fmt.Sprint("generation-", rand.Uint64())
-	f, err := os.OpenFile(filepath.Join(dir, "sub.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, "pushgate/sub.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func (w *World) share(t *testing.T, other, percent string) {
 	}
 	config := filepath.Join(dir, "nginx.conf")
 	if text, err := os.ReadFile(config); err != nil || !strings.Contains(string(text), "share.conf") {
-		edit(config, "nginx.conf", "include upstreams.conf;", "include upstreams.conf; include share.conf;")
+		edit(config, "nginx.conf", "include pushgate/upstreams.conf;", "include pushgate/upstreams.conf; include pushgate/share.conf;")
 	}
 	if err := w.Nginx.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func (w *World) share(t *testing.T, other, percent string) {
 	})
 }
 
-// TestShareOfSubscribers moves a share of the clients between two servers by nginx/share.conf: the
+// TestShareOfSubscribers moves a share of the clients between two servers by share.conf: the
 // share is what it says, a client is always served by the same side however it writes its list, a
 // larger share takes more clients and gives none back, and without the line nobody is moved.
 func TestShareOfSubscribers(t *testing.T) {

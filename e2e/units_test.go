@@ -50,7 +50,7 @@ func TestUnits(t *testing.T) {
 	if err := os.WriteFile(portals, []byte(`{"portals": [{"keys": ["0123456789abcdef"]}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	upstreams, err := os.ReadFile(filepath.Join(Repository(), "nginx/upstreams.conf"))
+	upstreams, err := os.ReadFile(filepath.Join(Repository(), "nginx/pushgate/upstreams.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}

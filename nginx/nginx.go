@@ -4,7 +4,7 @@ package nginx
 
 import "embed"
 
-// Files are the files of this directory.
+// Files has the folder pushgate.
 //
-//go:embed *.conf
+//go:embed pushgate/*.conf
 var Files embed.FS

@@ -55,7 +55,8 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 	s.judgePortals()
 	s.judgeKeys()
 	if s.centos7.file != "" {
-		s.wrong(s.centos7, "this system is CentOS 7, whose Redis is 6.0 or 6.2", "pushgate needs Redis 7.0", "a Redis 7.0 or later of its own for pushgate, from another source or on another machine")
+		s.wrong(s.centos7, "this system is CentOS 7, whose Redis is 6.0 or 6.2 and whose systemd is 219",
+			"pushgate needs Redis 7.0, and its package EL 9 or Debian 12", "BitrixVM 9, or pushgate on another machine (docs/migrate.md, A system that is too old)")
 	}
 	p := &plan{survey: s, out: out, shellOut: shellQuote(out)}
 	p.merge()

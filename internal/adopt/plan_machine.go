@@ -11,42 +11,8 @@ import (
 	"pushgate/internal/original"
 )
 
-// ownRedis is the address of pushgate's Redis on a machine: beside the one that is there.
-const ownRedis = "127.0.0.1:6380"
-
-// redisConf is the configuration of pushgate's own Redis.
-const redisConf = `# Redis for pushgate alone: nothing is thrown away, and what was accepted is on disk within a second.
-bind 127.0.0.1
-port 6380
-protected-mode yes
-dir /var/lib/pushgate-redis
-appendonly yes
-appendfsync everysec
-save ""
-maxmemory 512mb
-maxmemory-policy noeviction
-client-output-buffer-limit pubsub 256mb 64mb 60
-`
-
-const redisUnit = `[Unit]
-Description=Redis of pushgate
-After=network.target
-
-[Service]
-ExecStart=/usr/bin/redis-server /etc/pushgate/pushgate-redis.conf
-Restart=always
-User=pushgate-redis
-DynamicUser=yes
-StateDirectory=pushgate-redis
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateDevices=yes
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-`
+// packageRedis is where the package's pushgate-redis serves, as deploy/pushgate.env has it.
+const packageRedis = "unix:///run/pushgate-redis/redis.sock?db=0"
 
 // planMachine plans units in the place of the original's processes, on the same ports.
 func (p *plan) planMachine() {
@@ -56,13 +22,11 @@ func (p *plan) planMachine() {
 	}
 	p.open = host != "" && !local(host)
 	p.machineAllow(host)
-	p.env = append([]string{"PUSHGATE_REDIS_URL=redis://" + ownRedis + "/0", "PUSHGATE_PORTALS=/etc/pushgate/portals.json", "PUSHGATE_LOG_FORMAT=text",
+	p.env = append([]string{"PUSHGATE_REDIS_URL=" + packageRedis, "PUSHGATE_PORTALS=/etc/pushgate/portals.json", "PUSHGATE_LOG_FORMAT=text",
 		"PUSHGATE_PUBLISH_ALLOW=" + strings.Join(p.allow, ",")}, p.env...)
 	p.addSecret("portals.json", p.portalsFile())
 	p.add("pushgate.env", strings.Join(p.env, "\n")+"\n")
-	p.add("redis/pushgate-redis.conf", redisConf)
-	p.add("systemd/pushgate-redis.service", redisUnit)
-	p.runs = append(p.runs, "pushgate-redis: a Redis of pushgate's own at "+ownRedis+" (noeviction, append-only file). One that is there stays as it is. It needs a redis-server of version 7.0 or later.")
+	p.runs = append(p.runs, "pushgate-redis: a Redis of pushgate's own, with a socket, from its package (noeviction, append-only file). One that is there stays as it is. It needs a redis-server of version 7.0 or later.")
 	for _, c := range []struct {
 		unit  string
 		ports []int
@@ -71,13 +35,13 @@ func (p *plan) planMachine() {
 			continue
 		}
 		p.runs = append(p.runs, fmt.Sprintf("%s: %d %s, the same as today.", units(c.unit, c.ports), len(c.ports), plural(len(c.ports), "process, on "+portList(c.ports), "processes, on "+portList(c.ports))))
-		dropIn := "[Unit]\nWants=pushgate-redis.service\nAfter=pushgate-redis.service\n"
-		if p.open {
-			dropIn += fmt.Sprintf("\n[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", host)
-			// An empty list would shut out loopback, too.
-			if networks := p.reach(); len(networks) > 0 {
-				dropIn += "IPAddressAllow=" + strings.Join(networks, " ") + "\n"
-			}
+		if !p.open {
+			continue // the package's units listen on loopback
+		}
+		dropIn := fmt.Sprintf("[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", host)
+		// An empty list would shut out loopback, too.
+		if networks := p.reach(); len(networks) > 0 {
+			dropIn += "IPAddressAllow=" + strings.Join(networks, " ") + "\n"
 		}
 		p.add("systemd/"+c.unit+"@.service.d/adopt.conf", dropIn)
 		if c.unit == "edge" { // its successor listens where it does, or could not take over

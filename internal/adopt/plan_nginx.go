@@ -2,7 +2,6 @@ package adopt
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -56,10 +55,7 @@ func (p *plan) planNginx() {
 	}
 }
 
-// ownFolder matches the includes of one file by another.
-var ownFolder = regexp.MustCompile(`(?m)^(\s*include )(\w+\.conf;)`)
-
-// nginxFiles adds the files to include, in a folder of their own.
+// nginxFiles adds the files to include, in the folder by which they name each other.
 func (p *plan) nginxFiles(include []string) {
 	http := "include pushgate/log.conf;\ninclude pushgate/upstreams.conf;\n"
 	files := append([]string{"proxy.conf", "log.conf"}, include...)
@@ -67,8 +63,8 @@ func (p *plan) nginxFiles(include []string) {
 		files, http = append(files, "maps.conf"), "include pushgate/maps.conf;\n"+http
 	}
 	for _, name := range files {
-		text, _ := nginx.Files.ReadFile(name) // it is embedded
-		p.add("nginx/pushgate/"+name, ownFolder.ReplaceAllString(string(text), "${1}pushgate/${2}"))
+		text, _ := nginx.Files.ReadFile("pushgate/" + name) // it is embedded
+		p.add("nginx/pushgate/"+name, string(text))
 	}
 	p.add("nginx/pushgate/http.conf", http)
 	var b strings.Builder

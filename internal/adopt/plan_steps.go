@@ -15,7 +15,10 @@ func (p *plan) planSteps() {
 	case compose:
 		p.composeSteps()
 	case kubernetes:
-		p.change = []string{"kubectl apply -f " + p.shellOut + "/kubernetes/secret.yaml -f " + p.shellOut + "/kubernetes/pushgate.yaml"}
+		p.change = []string{
+			"# build the image first and push it to your registry (docs/install/docker.md); name it in " + p.shellOut + "/kubernetes/pushgate.yaml instead of pushgate",
+			"kubectl apply -f " + p.shellOut + "/kubernetes/secret.yaml -f " + p.shellOut + "/kubernetes/pushgate.yaml",
+		}
 		p.back = []string{"kubectl delete -f " + p.shellOut + "/kubernetes/pushgate.yaml -f " + p.shellOut + "/kubernetes/secret.yaml"}
 	}
 	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
@@ -43,22 +46,41 @@ func (p *plan) machineSteps() {
 		all = append(all, units("publisher", some))
 	}
 	ours := strings.Join(all, " ")
+	check := "redis-server --version # if it is older than 7.0: another one for the unit pushgate-redis, or on another machine (docs/migrate.md, A system that is too old)"
+	if p.centos7.file != "" {
+		check = "# these steps need EL 9 or Debian 12: this system's Redis and systemd are too old (docs/migrate.md, A system that is too old)"
+	}
 	p.change = []string{
-		"# install pushgate first (docs/install.md): the units edge@ and publisher@, and the group pushgate",
+		check,
+		"# install pushgate's package first (docs/install.md): it brings the units edge@, publisher@ and pushgate-redis",
 		"install -m 640 -g pushgate " + p.shellOut + "/portals.json /etc/pushgate/portals.json",
 		"install -m 600 " + p.shellOut + "/pushgate.env /etc/pushgate/pushgate.env",
-		"install -m 644 " + p.shellOut + "/redis/pushgate-redis.conf /etc/pushgate/pushgate-redis.conf",
-		"cp -r " + p.shellOut + "/systemd/. /etc/systemd/system/ && systemctl daemon-reload",
-		"systemctl enable --now pushgate-redis",
-		"systemctl disable --now push-server && systemctl enable --now " + ours,
 	}
-	p.back = []string{"systemctl disable --now " + ours + " && systemctl stop 'edge-next@*' && systemctl enable --now push-server"}
+	p.back = []string{
+		"systemctl disable --now " + ours + " && systemctl stop 'edge-next@*' && systemctl enable --now push-server",
+		"systemctl disable --now pushgate-redis",
+	}
+	if dropIns := p.dropIns(); len(dropIns) > 0 {
+		p.change = append(p.change, "cp -r "+p.shellOut+"/systemd/. /etc/systemd/system/ && systemctl daemon-reload")
+		p.back = append(p.back, "rm "+strings.Join(dropIns, " ")+" && systemctl daemon-reload")
+	}
+	p.change = append(p.change, "systemctl enable --now pushgate-redis", "systemctl disable --now push-server && systemctl enable --now "+ours)
 	for name := range p.rollback {
 		if strings.Contains(name, "logrotate.d/") {
 			p.change = append(p.change, "rm "+shellQuote("/"+name))
 			p.back = append(p.back, "cp "+p.shellOut+"/rollback/files/"+shellQuote(name)+" "+shellQuote("/"+name))
 		}
 	}
+}
+
+// dropIns returns where the drop-ins of the plan are installed.
+func (p *plan) dropIns() (paths []string) {
+	for _, f := range p.files {
+		if name, ok := strings.CutPrefix(f.name, "systemd/"); ok {
+			paths = append(paths, "/etc/systemd/system/"+name)
+		}
+	}
+	return paths
 }
 
 func (p *plan) composeSteps() {
@@ -87,7 +109,7 @@ func (p *plan) composeSteps() {
 	}
 	today := strings.Join(append(append([]string{"docker compose"}, envs...), "-f "+strings.Join(files, " -f ")), " ")
 	p.change = []string{
-		"# build or pull the image first (docs/install.md): docker build -t pushgate .",
+		"# build the image first, in a copy of the source (docs/install/docker.md): docker build -t pushgate .",
 		today + " -f " + p.shellOut + "/compose.pushgate.yml up -d",
 	}
 	p.back = []string{

@@ -194,3 +194,39 @@ func TestPortalScripts(t *testing.T) {
 		t.Error("the portal and pushgate do not get the same key")
 	}
 }
+
+// TestMachineGoesBack: on a machine, the plan brings no unit beside those of the package, and the
+// way back stops each unit that is started and removes each drop-in.
+func TestMachineGoesBack(t *testing.T) {
+	enabled := regexp.MustCompile(`systemctl enable --now ((?:edge|publisher|pushgate).*)\n`)
+	for _, name := range []string{"bitrixvm7", "bitrixvm9", "several-machines"} {
+		out := filepath.Join(t.TempDir(), "out")
+		plan, err := run(t, Options{Root: filepath.Join("testdata", name), Out: out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files := written(t, out)
+		back := files["ROLLBACK.md"]
+		starts := enabled.FindAllStringSubmatch(plan, -1)
+		if len(starts) != 2 {
+			t.Errorf("%s: %d commands start units", name, len(starts))
+		}
+		for _, units := range starts {
+			if !strings.Contains(back, "systemctl disable --now "+units[1]) {
+				t.Errorf("%s: %s stay in\n%s", name, units[1], back)
+			}
+		}
+		for file := range files {
+			at, ok := strings.CutPrefix(file, "systemd/")
+			if !ok {
+				continue
+			}
+			if filepath.Base(at) != "adopt.conf" {
+				t.Errorf("%s: %s is a unit of its own", name, file)
+			}
+			if !strings.Contains(back, "/etc/systemd/system/"+at) {
+				t.Errorf("%s: %s stays in\n%s", name, at, back)
+			}
+		}
+	}
+}
