@@ -27,22 +27,22 @@ import (
 type Portal struct {
 	ClientID string // empty if it has the installation for itself
 	HostID   string
+	Licence  string       // key, of which the service knows a digest; empty as above
 	Keys     []string     // the first signs, all of them verify
 	Signer   *sign.Signer // with the key that it had first
 	// A post that is answered 503 is repeated, with the same idempotency key: on a busy machine
 	// Redis may be late.
 	Repeats bool
 
-	world   *World
-	licence string // key, of which the service knows a digest
+	world *World
 }
 
 // newPortal makes the personal portal, or one of several.
 func newPortal(w *World, number int) (*Portal, error) {
 	p := &Portal{HostID: "HostIdOfThePersonalPortal0123456", Keys: []string{Key}, world: w}
 	if number > 0 {
-		p.licence = fmt.Sprintf("licence-of-portal-%d", number)
-		id := md5.Sum([]byte("BITRIX" + p.licence + "LICENCE"))
+		p.Licence = fmt.Sprintf("licence-of-portal-%d", number)
+		id := md5.Sum([]byte("BITRIX" + p.Licence + "LICENCE"))
 		p.ClientID, p.Keys[0] = hex.EncodeToString(id[:]), fmt.Sprintf("%s: portal %d", Key, number)
 		p.HostID = fmt.Sprintf("HostIdOfPortal%018d", number)
 	}
@@ -70,7 +70,7 @@ func writePortals(dir string, portals []*Portal) (path string, err error) {
 		Portals []entry `json:"portals"`
 	}
 	for _, p := range portals {
-		digest := md5.Sum([]byte(p.licence))
+		digest := md5.Sum([]byte(p.Licence))
 		file.Portals = append(file.Portals, entry{p.ClientID, p.Keys, p.HostID, hex.EncodeToString(digest[:]), limits{1 << 20, 100, 100, 100}})
 	}
 	text, err := json.MarshalIndent(file, "", "  ")

@@ -43,7 +43,7 @@ func TestSharedMode(t *testing.T) {
 	if got := register("CP", "another licence"); got.Status != "error" || got.Error != "WRONG_SIGN" || got.SecurityKey != "" {
 		t.Errorf("%+v", got)
 	}
-	registered := register("CP", p.licence)
+	registered := register("CP", p.Licence)
 	if registered.Status != "success" {
 		t.Fatalf("%+v", registered)
 	}
@@ -90,6 +90,20 @@ func TestSharedMode(t *testing.T) {
 		if status, text, err := w.Do(t.Context(), http.MethodPost, address, body); err != nil || status != http.StatusBadRequest || string(text) != what {
 			t.Errorf("%v %d %s, want %s", err, status, text, what)
 		}
+	}
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{
+		{"GET", "/hostname", 200}, {"GET", "/servers", 200}, {"HEAD", "/hostname", 404}, {"POST", "/servers", 404}, {"GET", "/hostname/", 404},
+		{"GET", "/servers/x", 404}, {"GET", "/%73ervers", 404}, {"GET", "/x/../hostname", 404}, {"GET", "/bitrix/hostname", 404},
+	} {
+		if status := askRaw(t, w.Public, c.method, c.path, "", ""); status != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, status, c.want)
+		}
+	}
+	if asked, err := w.Publishers[0].Metric(t.Context(), "pushgate_shared_host_questions_total"); err != nil || asked != 2 {
+		t.Errorf("%v questions are counted, %v", asked, err)
 	}
 	conn := dial(t, w.Public)
 	fmt.Fprintf(conn, "GET /subws/?CHANNEL_ID=%s&clientId=%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+

@@ -112,6 +112,10 @@ func (w *World) start(ctx context.Context, o Options) error {
 				"PUSHGATE_ADMIN_LISTEN=" + admin, "PUSHGATE_ID=" + name, "PUSHGATE_LOG_FORMAT=text"}, o.Env...), env...),
 			ready: func(ctx context.Context) error { _, err := get(ctx, "http://"+admin+"/readyz"); return err }}
 	}
+	public, internal := next(), next()
+	if o.Portals > 0 {
+		o.Env = append([]string{"PUSHGATE_SHARED_HOST=" + public}, o.Env...)
+	}
 	var edges, publishers []string
 	for i := range o.Edges {
 		redis := url
@@ -138,7 +142,7 @@ func (w *World) start(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	return w.startNginx(ctx, next(), next(), edges, publishers, o.Shutdown)
+	return w.startNginx(ctx, public, internal, edges, publishers, o.Shutdown)
 }
 
 // portals makes the portals, and returns the environment variable that names them to the programs.

@@ -10,6 +10,7 @@ require __DIR__ . '/http.php';
 require __DIR__ . '/protobuf.php';
 require __DIR__ . '/transports.php';
 require __DIR__ . '/selftest.php';
+require __DIR__ . '/settings.php';
 
 $task = json_decode(stream_get_contents(STDIN), true, flags: JSON_THROW_ON_ERROR);
 $result = match ($task['do']) {
@@ -21,5 +22,6 @@ $result = match ($task['do']) {
     'json-rpc call' => JsonRpc::call($task),
     'token' => Token::make($task),
     'self-test' => selfTest($task),
+    'settings page' => SettingsPage::register($task),
 };
 echo json_encode($result, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE), "\n";

@@ -61,7 +61,7 @@ func (p *plan) planPortals() {
 		}
 		where := "run " + p.out + "/" + name + ".php in the portal's PHP command line, or " + name + ".sql in its database (and clear the managed cache)"
 		if one.php {
-			where = "change these lines in section pull, which win over the database"
+			where = "change these lines in section pull (what was saved on the portal's settings page wins over them)"
 		}
 		p.portalChanges = true
 		p.portalSteps = append(p.portalSteps, one.at.String()+": "+where+":")

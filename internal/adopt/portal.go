@@ -19,7 +19,7 @@ import (
 // portal is what one portal's settings say about the push server.
 type portal struct {
 	at      place // of section pull, or of the dump
-	php     bool  // the options are in .settings.php, which win over the database
+	php     bool  // the options are in .settings.php, and hold unless the database has others
 	options map[string]secret
 }
 

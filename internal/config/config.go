@@ -83,12 +83,13 @@ type Publisher struct {
 // Publishing is how posts are served, by a publisher or by a process that is one among other
 // things.
 type Publishing struct {
-	Allow    Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that may post without a signature; a unix socket counts as loopback"`
-	Window   time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"require that signatures of posts and questions [contain a time](protocol.md#signatures-with-a-time) at most this far from now. PHP portals cannot do that; '0' leaves the choice to the sender"`
-	Unproven int64         `env:"MAX_UNPROVEN_BYTES" envDefault:"67108864" doc:"most bytes of bodies that a publisher holds of posts from outside 'PUSHGATE_PUBLISH_ALLOW' before it has checked their signatures. Beyond it, it answers such posts 429 with 'Retry-After'"`
-	Signed   bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"require a signature for every post, from every network"`
-	Hosts    Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses and 'localhost' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
-	Mirror   ServerURL     `env:"MIRROR_URL" default:"none" doc:"another push server, such as 'http://127.0.0.1:9020', that gets [a copy of each accepted post](mirror.md)"`
+	Allow      Networks      `env:"PUBLISH_ALLOW" envDefault:"127.0.0.0/8,::1/128" doc:"networks that may post without a signature; a unix socket counts as loopback"`
+	Window     time.Duration `env:"SIGNATURE_WINDOW" envDefault:"0" doc:"require that signatures of posts and questions [contain a time](protocol.md#signatures-with-a-time) at most this far from now. PHP portals cannot do that; '0' leaves the choice to the sender"`
+	Unproven   int64         `env:"MAX_UNPROVEN_BYTES" envDefault:"67108864" doc:"most bytes of bodies that a publisher holds of posts from outside 'PUSHGATE_PUBLISH_ALLOW' before it has checked their signatures. Beyond it, it answers such posts 429 with 'Retry-After'"`
+	Signed     bool          `env:"PUBLISH_SIGNED" envDefault:"false" doc:"require a signature for every post, from every network"`
+	Hosts      Origins       `env:"HOSTS" default:"any" doc:"host names by which the program may be asked, as the 'Host' header has them, without ports and separated by commas, such as 'push.example.com'. Addresses, 'localhost' and 'PUSHGATE_SHARED_HOST' are always allowed. This keeps a page whose name resolves to this machine from reading statistics"`
+	SharedHost SharedHost    `env:"SHARED_HOST" default:"none" doc:"host, with its port if that is not 443, by which portals on other machines reach this installation with TLS, such as 'push.example.com'. [Their settings page](#a-portal-in-shared-mode) asks for it before it registers"`
+	Mirror     ServerURL     `env:"MIRROR_URL" default:"none" doc:"another push server, such as 'http://127.0.0.1:9020', that gets [a copy of each accepted post](mirror.md)"`
 }
 
 // Serve is the environment of a process that is an edge and a publisher on one port. A loaded one
@@ -138,7 +139,7 @@ func LoadPublisher(environ []string) (Publisher, error) {
 	p := parse[Publisher](l)
 	l.common(&p.Common)
 	l.address("LISTEN", p.Listen)
-	l.publishing(p.Publishing)
+	l.publishing(p.Publishing, p.PortalsFile)
 	l.portals(&p.Common, portal.Limits{Payload: p.MaxPayload, Messages: p.MaxMessages, Channels: p.MaxChannels, Posts: p.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Publisher{}, err
@@ -154,7 +155,7 @@ func LoadServe(environ []string) (Serve, error) {
 	l.common(&s.Common)
 	l.address("LISTEN", s.Listen)
 	l.subscribing(s.Subscribing)
-	l.publishing(s.Publishing)
+	l.publishing(s.Publishing, s.PortalsFile)
 	l.portals(&s.Common, portal.Limits{Payload: s.MaxPayload, Messages: s.MaxMessages, Channels: s.MaxChannels, Connections: s.MaxConnectionsPerUser, Posts: s.MaxPosts})
 	if err := l.faults(); err != nil {
 		return Serve{}, err
@@ -174,9 +175,12 @@ func (l *loader) subscribing(s Subscribing) {
 }
 
 // publishing checks what the types of the fields do not.
-func (l *loader) publishing(p Publishing) {
+func (l *loader) publishing(p Publishing, portalsFile string) {
 	if p.Window != 0 {
 		within(l, "SIGNATURE_WINDOW", p.Window, time.Second, maxWindow)
 	}
 	within(l, "MAX_UNPROVEN_BYTES", p.Unproven, 1<<20, 1<<40)
+	if p.SharedHost != "" && portalsFile == "" {
+		l.fault(Prefix+"SHARED_HOST", "it is set, and "+Prefix+"PORTALS is not", "only portals in the file of "+Prefix+"PORTALS can register")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -157,6 +158,14 @@ func TestFaults(t *testing.T) {
 		{"PUSHGATE_MIRROR_URL=http://me:secret@:80", "there is no host"},
 		{"PUSHGATE_MIRROR_URL=http://me:secret@h/bitrix/pub/", "there is more than a host: posts keep their paths"},
 		{"PUSHGATE_MIRROR_URL=http://me:secret@h:port/", "invalid address of a server"},
+		{"PUSHGATE_SHARED_HOST=push.example.com", "PUSHGATE_SHARED_HOST: it is set, and PUSHGATE_PORTALS is not"},
+		{"PUSHGATE_SHARED_HOST=https://push.example.com", `PUSHGATE_SHARED_HOST: invalid host "https://push.example.com" (push.example.com or push.example.com:8443: portals`},
+		{"PUSHGATE_SHARED_HOST=push.example.com/", "invalid host"},
+		{"PUSHGATE_SHARED_HOST=a;b", "invalid host"},
+		{"PUSHGATE_SHARED_HOST=me@push.example.com", "invalid host"},
+		{"PUSHGATE_SHARED_HOST=*.example.com", "invalid host"},
+		{"PUSHGATE_SHARED_HOST=::1", "invalid host"},
+		{"PUSHGATE_SHARED_HOST=push.example.com:65536", `invalid port "65536"`},
 	} {
 		_, err := LoadPublisher(append([]string{key}, strings.Fields(c.environ)...))
 		checkFault(t, c.environ, err, c.want)
@@ -252,6 +261,22 @@ func TestMirrorPasswordStaysSecret(t *testing.T) {
 	}
 	if none := ServerURL("").URL(); none != nil {
 		t.Error(none)
+	}
+}
+
+// TestSharedHost: portals in shared mode are sent to a host that is written as they store it.
+func TestSharedHost(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "portals.json")
+	if err := os.WriteFile(file, []byte(`{"portals": [{"keys": ["0123456789abcdef"]}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]SharedHost{
+		"": "", "push.example.com": "push.example.com", "Push.Example.COM:8443": "push.example.com:8443", "192.0.2.1": "192.0.2.1", "[2001:db8::1]:443": "[2001:db8::1]:443",
+	} {
+		p, err := LoadPublisher([]string{"PUSHGATE_PORTALS=" + file, "PUSHGATE_SHARED_HOST=" + given})
+		if err != nil || p.SharedHost != want {
+			t.Errorf("%q: %q, %v", given, p.SharedHost, err)
+		}
 	}
 }
 

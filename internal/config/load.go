@@ -132,6 +132,7 @@ var hints = map[reflect.Type]string{
 	reflect.TypeFor[policy.ReplicaRules](): "rules such as im_message=1,im_*=0",
 	reflect.TypeFor[Networks]():            "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
 	reflect.TypeFor[ServerURL]():           "http://HOST:PORT or https://USER:PASSWORD@HOST, without a path",
+	reflect.TypeFor[SharedHost]():          "push.example.com or push.example.com:8443: portals write https:// before it themselves",
 	reflect.TypeFor[Origins]():             "comma-separated hosts such as portal.example.com,*.example.org",
 }
 

@@ -27,6 +27,9 @@ func (p *Publisher) hostAllowed(r *http.Request) bool {
 	if _, err := netip.ParseAddr(name); err == nil || name == "localhost" {
 		return true
 	}
+	if p.config.SharedHost != "" && name == hostName(p.config.SharedHost) {
+		return true
+	}
 	for _, pattern := range p.config.Hosts {
 		if ok, _ := path.Match(strings.ToLower(pattern), name); ok {
 			return true

@@ -17,6 +17,7 @@ type metrics struct {
 	seconds    prometheus.Histogram
 	questions  prometheus.Counter
 	acks       prometheus.Counter
+	hosts      prometheus.Counter
 	registered prometheus.Counter
 	refused    map[*refusal]prometheus.Counter // immutable
 }
@@ -61,11 +62,13 @@ func newMetrics(reg prometheus.Registerer, gates *intake.Gates, u *unproven) *me
 		questions: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_online_questions_total",
 			Help: "Answered requests of portals for who is online."}),
 		acks: acknowledgements(reg),
+		hosts: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_shared_host_questions_total",
+			Help: "Answers to portals in shared mode that asked which server to use."}),
 		registered: prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_registrations_total",
 			Help: "Registrations that returned a portal's key."}),
 		refused: make(map[*refusal]prometheus.Counter),
 	}
-	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.registered, refused)
+	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.hosts, m.registered, refused)
 	for _, r := range []*refusal{forbidden, crossSite, unknownHost, tooLarge, tooManyUnproven, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
 		emptyPost, frameMarker, closed, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)

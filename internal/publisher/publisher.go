@@ -51,8 +51,11 @@ type Config struct {
 	// Networks from which the personal portal posts without a signature.
 	Allow  []netip.Prefix
 	Signed bool // posts need a signature wherever they come from
-	// Patterns of the hosts that requests may name, beside addresses and localhost; nil: any.
+	// Patterns of the hosts that requests may name, beside addresses, localhost and SharedHost.
+	// nil: any.
 	Hosts []string
+	// Host, perhaps with a port, that portals in shared mode are to use; empty: they cannot ask.
+	SharedHost string
 	// Signatures need a time, at most this far from now; 0: they may lack one, else five minutes
 	// hold.
 	Window time.Duration
@@ -140,6 +143,10 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	}
 	handle(r, http.MethodGet, "/server-stat", p.processes)
 	handle(r, http.MethodPost, "/register-client", p.register)
+	if config.SharedHost != "" {
+		r.Get("/hostname", p.answerHost(config.SharedHost))
+		r.Get("/servers", p.answerHost(config.SharedHost+";"+region))
+	}
 	r.NotFound(notFound)
 	r.MethodNotAllowed(notFound)
 	p.router = r

@@ -61,3 +61,18 @@ func verificationQuery(contentType string, body []byte) string {
 	}
 	return form.Get("verificationQuery")
 }
+
+// region is what the settings page of a portal shows behind the host of this installation, where
+// the vendor's servers have theirs.
+const region = "pushgate"
+
+// answerHost returns a handler that answers portals with a text, in which the only host is the
+// configured one. The Host of the request may be anybody's: a portal that stored it would post
+// there. There is no newline at the end, which portals would store as a part of the host.
+func (p *Publisher) answerHost(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		p.metrics.hosts.Inc()
+		w.Header().Set("Cache-Control", "no-store")
+		answer(w, http.StatusOK, text)
+	}
+}

@@ -248,6 +248,8 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, lo
 		Signed:  cfg.Signed,
 		Hosts:   cfg.Hosts,
 		Window:  cfg.Window,
+
+		SharedHost: string(cfg.SharedHost),
 		Book: tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels},
 			time.Local),
 
