@@ -167,3 +167,25 @@ func TestOutputStaysInItsDirectory(t *testing.T) {
 		t.Errorf("%v, the files are %v", err, files)
 	}
 }
+
+// TestPublishedPublisher: Docker opens a port that compose publishes to everybody, and what comes
+// to it over its proxy comes from a private network.
+func TestPublishedPublisher(t *testing.T) {
+	for mapping, want := range map[string]string{ // what the plan writes; empty: it says nothing
+		`"9010:80"`: `"127.0.0.1:9010:80"`, `"80"`: `"127.0.0.1::80"`, `"0.0.0.0:9010:80"`: `"127.0.0.1:9010:80"`, `"[::]:9010:80"`: `"127.0.0.1:9010:80"`,
+		"{target: 80, published: 9010}": `"127.0.0.1:9010:80"`, `"9009-9010:79-80"`: `"127.0.0.1:9009-9010:79-80"`,
+		`"127.0.0.1:9010:80"`: "", `"[::1]:9010:80"`: "", "{target: 80, published: 9010, host_ip: 127.0.0.1}": "",
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		plan, err := run(t, Options{Root: site(t, map[string]string{
+			"compose.yml": "services:\n push:\n  environment: {MODE: pub, LISTEN_PORT: 80, SECURITY_KEY: " + goodKey + "}\n  ports: [" + mapping + "]\n",
+		}), Out: out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := written(t, out)["compose.pushgate.yml"]
+		if said := strings.Contains(plan, "compose.yml:4: service push publishes the publisher's port"); said != (want != "") || want != "" && !strings.Contains(text, "    ports: !override\n      - "+want+"\n") || want == "" && strings.Contains(text, "ports:") {
+			t.Errorf("%s: said %v, want %s in\n%s", mapping, said, want, text)
+		}
+	}
+}

@@ -59,6 +59,7 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 	}
 	p := &plan{survey: s, out: out, shellOut: shellQuote(out)}
 	p.merge()
+	p.judgePorts()
 	if len(s.broken) == 0 && len(p.edges)+len(p.publishers) == 0 {
 		s.unreadable(place{file: "."}, "no push server was found here",
 			"name the root of the machine (--root /), or the directory of its compose file, or of manifests as \"helm template\" prints them")
