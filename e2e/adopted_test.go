@@ -104,7 +104,7 @@ func (site adoptedSite) isolate(t *testing.T, dir string) {
 	etc := dir + "/etc"
 	commands = append(commands, []string{"mkdir", "-p", etc + "/pushgate"}, []string{"cp", "/etc/passwd", "/etc/group", etc},
 		[]string{"mount", "--bind", etc, "/etc"}, []string{"mount", "-t", "tmpfs", "none", "/var/lib"}, []string{"mkdir", "/var/lib/pushgate-redis"},
-		[]string{"mount", "-t", "tmpfs", "none", "/run"})
+		[]string{"mount", "-t", "tmpfs", "none", "/run"}, []string{"mkdir", "/run/pushgate-redis"})
 	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v %s", c, err, out)
@@ -182,7 +182,7 @@ func (w *World) installed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.adoptedRedis(t, []string{"redis-server", "/etc/pushgate/pushgate-redis.conf"}, "127.0.0.1:6380")
+	w.adoptedRedis(t, []string{"redis-server", "/etc/pushgate/pushgate-redis.conf"}, "/run/pushgate-redis/redis.sock")
 	file, err := os.ReadFile("/etc/pushgate/pushgate.env")
 	if err != nil {
 		t.Fatal(err)

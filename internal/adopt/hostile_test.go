@@ -168,6 +168,31 @@ func TestOutputStaysInItsDirectory(t *testing.T) {
 	}
 }
 
+// TestRedisForEveryUser: pushgate's Redis has no password, so nobody but its group may reach it.
+func TestRedisForEveryUser(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	if _, err := run(t, Options{Root: site(t, map[string]string{sysconf: sound}), Out: out}); err != nil {
+		t.Fatal(err)
+	}
+	files := written(t, out)
+	for name, lines := range map[string]string{
+		"redis/pushgate-redis.conf":      "port 0\nunixsocket /run/pushgate-redis/redis.sock\nunixsocketperm 770\n",
+		"systemd/pushgate-redis.service": "Group=pushgate\nUMask=0007\n",
+		"pushgate.env":                   "PUSHGATE_REDIS_URL=unix:///run/pushgate-redis/redis.sock?db=0\n",
+	} {
+		if !strings.Contains(files[name], lines) {
+			t.Errorf("%s is\n%s", name, files[name])
+		}
+	}
+	out = filepath.Join(t.TempDir(), "out")
+	if _, err := run(t, Options{Root: filepath.Join("testdata", "helm"), Out: out}); err != nil {
+		t.Fatal(err)
+	}
+	if text := written(t, out)["kubernetes/pushgate.yaml"]; !strings.Contains(text, "kind: NetworkPolicy\nmetadata: { name: pushgate-redis }") {
+		t.Errorf("every pod reaches Redis:\n%s", text)
+	}
+}
+
 // TestPublishedPublisher: Docker opens a port that compose publishes to everybody, and what comes
 // to it over its proxy comes from a private network.
 func TestPublishedPublisher(t *testing.T) {

@@ -296,6 +296,18 @@ metadata: { name: pushgate-redis }
 spec:
   selector: { app: pushgate-redis }
   ports: [{ port: 6379 }]
+---
+# It has no password.
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: pushgate-redis }
+spec:
+  podSelector: { matchLabels: { app: pushgate-redis } }
+  policyTypes: [Ingress]
+  ingress:
+    - ports: [{ port: 6379 }]
+      from:
+        - podSelector: { matchExpressions: [{ key: app, operator: In, values: [pushgate-edge, pushgate-publisher] }] }
 `
 
 // ingressPaths are for the rule of the portal's host.

@@ -12,14 +12,16 @@ import (
 	"pushgate/internal/original"
 )
 
-// ownRedis is the address of pushgate's Redis on a machine: beside the one that is there.
-const ownRedis = "127.0.0.1:6380"
+// ownRedis is the socket of pushgate's Redis on a machine, that of the package: beside the Redis
+// that is there. A port would be open to every user and every script of the machine.
+const ownRedis = "/run/pushgate-redis/redis.sock"
 
 // redisConf is the configuration of pushgate's own Redis.
 const redisConf = `# Redis for pushgate alone: nothing is thrown away, and what was accepted is on disk within a second.
-bind 127.0.0.1
-port 6380
-protected-mode yes
+# A socket for the group pushgate, and no port.
+port 0
+unixsocket ` + ownRedis + `
+unixsocketperm 770
 dir /var/lib/pushgate-redis
 appendonly yes
 appendfsync everysec
@@ -38,7 +40,13 @@ ExecStart=/usr/bin/redis-server /etc/pushgate/pushgate-redis.conf
 Restart=always
 User=pushgate-redis
 DynamicUser=yes
+# The group that may use its socket.
+Group=pushgate
+UMask=0007
 StateDirectory=pushgate-redis
+StateDirectoryMode=0700
+RuntimeDirectory=pushgate-redis
+RuntimeDirectoryMode=0750
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -57,7 +65,7 @@ func (p *plan) planMachine() {
 	}
 	p.open = host != "" && !local(host)
 	p.machineAllow(host)
-	p.env = append([]string{"PUSHGATE_REDIS_URL=redis://" + ownRedis + "/0", "PUSHGATE_PORTALS=/etc/pushgate/portals.json", "PUSHGATE_LOG_FORMAT=text",
+	p.env = append([]string{"PUSHGATE_REDIS_URL=unix://" + ownRedis + "?db=0", "PUSHGATE_PORTALS=/etc/pushgate/portals.json", "PUSHGATE_LOG_FORMAT=text",
 		"PUSHGATE_PUBLISH_ALLOW=" + strings.Join(p.allow, ",")}, p.env...)
 	p.addSecret("portals.json", p.portalsFile())
 	p.add("pushgate.env", strings.Join(p.env, "\n")+"\n")
