@@ -116,8 +116,8 @@ func (p *plan) merge() {
 	}
 }
 
-// chooseKeys takes the key that the portal signs with, if it may speak for the push server. One that cannot stay is replaced: by the one
-// that was made before, if there is any.
+// chooseKeys takes the key that the portal signs with, if it may speak for the push server. One
+// that cannot stay is replaced: by the one that was made before, if there is any.
 func (p *plan) chooseKeys(random io.Reader, before string) (err error) {
 	all := []string{}
 	for _, one := range p.portals {
