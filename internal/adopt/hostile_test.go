@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,6 +166,18 @@ func TestOutputStaysInItsDirectory(t *testing.T) {
 	_, err = run(t, Options{Root: root, Out: filepath.Join(top, "out"), OptionsFile: "../../../.settings.php"})
 	if files := written(t, top); err != nil || files[".settings.php"] != "" || files["out/rollback/files/.settings.php"] == "" {
 		t.Errorf("%v, the files are %v", err, files)
+	}
+}
+
+// TestIncludesOfEachOther: files that include all others do not keep adopt busy for ever.
+func TestIncludesOfEachOther(t *testing.T) {
+	files := map[string]string{sysconf: sound, "etc/nginx/nginx.conf": "http { server { listen 80; include conf.d/*.conf; } }"}
+	for i := range 12 {
+		files[fmt.Sprintf("etc/nginx/conf.d/%d.conf", i)] = fmt.Sprintf("include conf.d/*.conf; location /bitrix/sub/ { proxy_pass http://%d; }", i)
+	}
+	plan, err := run(t, Options{Root: site(t, files)})
+	if want := "nginx's files include one another again and again"; err != nil || strings.Count(plan, want) != 1 {
+		t.Errorf("%v, no %q, or more, in\n%s", err, want, plan)
 	}
 }
 
