@@ -21,7 +21,8 @@ type workload struct {
 	Kind string
 	Spec struct {
 		Template struct {
-			Spec struct {
+			Metadata struct{ Annotations map[string]string }
+			Spec     struct {
 				Grace      int `yaml:"terminationGracePeriodSeconds"`
 				Containers []struct {
 					Command   []string
@@ -57,6 +58,10 @@ func TestChart(t *testing.T) {
 		}
 		if w.Kind != "Deployment" {
 			continue
+		}
+		// A key of 16 letters must not be found by its sum, which more people can read.
+		if sum := w.Spec.Template.Metadata.Annotations["checksum/keys"]; len(sum) < 4 || len(sum) > 8 {
+			t.Errorf("the sum of the keys is %q", sum)
 		}
 		pod := w.Spec.Template.Spec
 		c := pod.Containers[0]

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -53,19 +52,22 @@ func health(ctx context.Context, address string) error {
 		return err
 	}
 	var dialer net.Dialer
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, target)
+	client := http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, target)
+			},
 		},
-	}}
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return errors.New("not ready: " + response.Status)
+		return fmt.Errorf("not ready: status %d", response.StatusCode)
 	}
 	return nil
 }

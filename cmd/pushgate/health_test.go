@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -49,6 +52,37 @@ func TestHealth(t *testing.T) {
 	server.Close()
 	if err := health(t.Context(), address); err == nil {
 		t.Error("nobody listens, and it is healthy")
+	}
+}
+
+// TestHealthOfAnotherProgram: what listens at the address and is not pushgate is not ready, and
+// does not write to the terminal.
+func TestHealthOfAnotherProgram(t *testing.T) {
+	for _, answer := range []string{"302 Found\r\nLocation: /elsewhere", "503 \x1b[2J"} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				now := answer
+				if head, _ := bufio.NewReader(conn).ReadString('\n'); strings.Contains(head, "elsewhere") {
+					now = "200 OK"
+				}
+				_, _ = io.WriteString(conn, "HTTP/1.1 "+now+"\r\nContent-Length: 0\r\n\r\n")
+				conn.Close()
+			}
+		})
+		if err := health(t.Context(), listener.Addr().String()); err == nil || strings.ContainsRune(err.Error(), 0x1b) {
+			t.Errorf("%q: %v", answer, err)
+		}
+		listener.Close()
+		serving.Wait()
 	}
 }
 

@@ -25,7 +25,8 @@ type service struct {
 	volumes  []string
 	networks []string
 	names    []string // by which others reach it
-	ports    []string // that are published
+	ports    []string // that are published, in the short form
+	portsAt  place
 	profiles []string
 	envFiles []string
 	builds   bool
@@ -107,9 +108,15 @@ func (s *survey) service(file string, key, node *yaml.Node) service {
 	v.command = texts(command)
 	_, volumes := child(node, "volumes")
 	v.volumes = texts(volumes)
-	_, published := child(node, "ports")
-	for _, port := range texts(published) {
-		v.ports = append(v.ports, s.expand(port))
+	if at, published := child(node, "ports"); published != nil && published.Kind == yaml.SequenceNode {
+		v.portsAt = place{file, at.Line}
+		for _, item := range published.Content {
+			port := text(item)
+			if _, target := child(item, "target"); target != nil {
+				port = longPort(item)
+			}
+			v.ports = append(v.ports, s.expand(port))
+		}
 	}
 	_, profiles := child(node, "profiles")
 	v.profiles = texts(profiles)
@@ -132,6 +139,22 @@ func (s *survey) service(file string, key, node *yaml.Node) service {
 	})
 	s.serviceEnv(&v, file, node)
 	return v
+}
+
+// longPort returns the short form of a port that is written as a mapping.
+func longPort(node *yaml.Node) string {
+	field := func(name string) string { _, value := child(node, name); return text(value) }
+	port := field("target")
+	if protocol := field("protocol"); protocol != "" && protocol != "tcp" {
+		port += "/" + protocol
+	}
+	if host := field("host_ip"); host != "" {
+		return host + ":" + field("published") + ":" + port
+	}
+	if on := field("published"); on != "" {
+		return on + ":" + port
+	}
+	return port
 }
 
 // serviceEnv reads the variables of a service: those of its env files, and then its own.

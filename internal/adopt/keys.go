@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"pushgate/internal/config"
 )
@@ -15,6 +16,9 @@ func (s *survey) unfit(key string) string {
 	}
 	if len(key) < config.MinKey {
 		return fmt.Sprintf("it has %d bytes, fewer than %d", len(key), config.MinKey)
+	}
+	if strings.ContainsFunc(key, unicode.IsControl) {
+		return "it has a line break or another control character, behind which a file of variables could have more of them"
 	}
 	if s.kind != machine && strings.ContainsAny(key, ",'\"\\$#` \t") || key != strings.TrimSpace(key) {
 		return "it has a comma, a quotation mark or another character that environment variables of containers cannot hold safely"

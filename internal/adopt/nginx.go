@@ -19,6 +19,7 @@ type nginxSurvey struct {
 	locations []location
 	upstreams []upstream
 	ports     []string // of listen directives
+	included  int      // files that directives have included, as often as they have
 	open      []place  // listen directives for the portal's posts that are not restricted
 }
 
@@ -167,6 +168,12 @@ func (s *survey) inServer(file string, directives []nginxconf.Directive, server 
 			s.inServer(file, d.Block, server, seen, depth-1)
 		case "include":
 			for _, included := range s.included(file, d.Arg(0)) {
+				if s.nginx.included++; s.nginx.included == maxEntries {
+					s.wrong(place{file, d.Line}, "nginx's files include one another again and again", "this plan does not know all of what is in them", "compare it with them by hand")
+				}
+				if s.nginx.included >= maxEntries {
+					return
+				}
 				seen[included] = true
 				s.inServer(included, s.nginx.files[included], server, seen, depth-1)
 			}

@@ -60,6 +60,7 @@ func makePlan(s *survey, out string, random io.Reader, before string) (*plan, er
 	}
 	p := &plan{survey: s, out: out, shellOut: shellQuote(out)}
 	p.merge()
+	p.judgePorts()
 	if len(s.broken) == 0 && len(p.edges)+len(p.publishers) == 0 {
 		s.unreadable(place{file: "."}, "no push server was found here",
 			"name the root of the machine (--root /), or the directory of its compose file, or of manifests as \"helm template\" prints them")
@@ -116,12 +117,14 @@ func (p *plan) merge() {
 	}
 }
 
-// chooseKeys takes the key that the portal signs with. One that cannot stay is replaced: by the one
-// that was made before, if there is any.
+// chooseKeys takes the key that the portal signs with, if it may speak for the push server. One
+// that cannot stay is replaced: by the one that was made before, if there is any.
 func (p *plan) chooseKeys(random io.Reader, before string) (err error) {
 	all := []string{}
 	for _, one := range p.portals {
-		all = append(all, one.options["signature_key"].value)
+		if p.speaksFor(one) {
+			all = append(all, one.options["signature_key"].value)
+		}
 	}
 	for _, key := range p.survey.keys {
 		all = append(all, key.value)
@@ -225,10 +228,11 @@ func (p *plan) name(one process) string {
 	return one.name
 }
 
-// printable replaces what a terminal would obey: the names and values are those of others.
-func printable(text string) string {
+// oneLine replaces what a terminal would obey or not show, and what would begin another line: the
+// names and values are those of others, and must not look like a part of the plan.
+func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
@@ -238,32 +242,35 @@ func printable(text string) string {
 // text returns the plan in plain words.
 func (p *plan) text() string {
 	w := &strings.Builder{}
-	fmt.Fprintln(w, "pushgate adopt: what is here, and how pushgate takes its place. Nothing is changed by reading this.")
+	line := func(format string, args ...any) { w.WriteString(oneLine(fmt.Sprintf(format, args...)) + "\n") }
 	section := func(title string, n int) {
 		if n > 0 {
-			fmt.Fprintf(w, "\n%s\n", title)
+			w.WriteString("\n")
+			line("%s", title)
 		}
 	}
-	if len(p.broken) > 0 {
-		section("THERE IS NO PLAN YET. Put this right first, and run adopt again:", 1)
-		for i, f := range p.broken {
-			fmt.Fprintf(w, "  %d. %s: %s.\n     Remedy: %s.\n", i+1, f.at, f.problem, f.remedy)
-		}
+	line("pushgate adopt: what is here, and how pushgate takes its place. Nothing is changed by reading this.")
+	section("THERE IS NO PLAN YET. Put this right first, and run adopt again:", len(p.broken))
+	for i, f := range p.broken {
+		line("  %d. %s: %s.", i+1, f.at, f.problem)
+		line("     Remedy: %s.", f.remedy)
 	}
 	section("WHAT WAS FOUND ("+[...]string{"services of this machine", "Docker compose", "Kubernetes"}[p.kind]+")", len(p.found))
 	for _, f := range p.found {
-		fmt.Fprintf(w, "  %s: %s\n", f.at, f.text)
+		line("  %s: %s", f.at, f.text)
 	}
 	section("WHAT IS WRONG TODAY", len(p.faults))
 	for i, f := range p.faults {
-		fmt.Fprintf(w, "  %d. %s: %s.\n     Consequence: %s.\n     Remedy: %s.\n", i+1, f.at, f.problem, f.consequence, f.remedy)
+		line("  %d. %s: %s.", i+1, f.at, f.problem)
+		line("     Consequence: %s.", f.consequence)
+		line("     Remedy: %s.", f.remedy)
 	}
 	section("WHAT IS NOT CARRIED OVER", len(p.dropped))
 	for _, f := range p.dropped {
-		fmt.Fprintf(w, "  %s: %s.\n", f.at, f.text)
+		line("  %s: %s.", f.at, f.text)
 	}
 	if len(p.broken) > 0 {
-		return printable(w.String())
+		return w.String()
 	}
 	for _, part := range []struct {
 		title string
@@ -273,9 +280,9 @@ func (p *plan) text() string {
 		{"TO CHANGE", p.change}, {"TO GO BACK", p.back},
 	} {
 		section(part.title, len(part.lines))
-		for _, line := range part.lines {
-			fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(line, "\n", "\n  "))
+		for _, one := range part.lines {
+			line("  %s", one)
 		}
 	}
-	return printable(w.String())
+	return w.String()
 }

@@ -46,8 +46,16 @@ func (p *plan) planCompose() {
 	} else {
 		for _, one := range append(slices.Clone(p.edges), p.publishers...) {
 			more := ""
-			if slices.ContainsFunc(p.services, func(v service) bool { return v.name == one.name && v.builds }) {
-				more = "    build: !reset null\n"
+			for _, v := range p.services {
+				if v.name != one.name {
+					continue
+				}
+				if v.builds {
+					more += "    build: !reset null\n"
+				}
+				if one.role == original.Publisher && slices.ContainsFunc(v.ports, published) {
+					more += portsOf(v.ports, "!override ", p.onlyHere)
+				}
 			}
 			p.composeService(&b, one, more)
 		}
@@ -111,18 +119,23 @@ func (p *plan) splitContained(b *strings.Builder, networks string) {
 		all  []process
 		list *[]process
 	}{{"push-edge", p.edges, &edges}, {"push-publisher", p.publishers, &publishers}} {
-		published := ""
+		var mappings []string
 		for _, one := range c.all {
 			for _, port := range one.ports {
 				for _, mapping := range v.ports {
 					if strings.HasSuffix(mapping, ":"+strconv.Itoa(port)) || mapping == strconv.Itoa(port) {
-						published += fmt.Sprintf("      - %q\n", mapping)
+						mappings = append(mappings, mapping)
 					}
 				}
 			}
 		}
-		if published != "" {
-			published = "    ports:\n" + published
+		change := func(mapping string) string { return mapping }
+		if c.list == &publishers {
+			change = p.onlyHere
+		}
+		published := ""
+		if len(mappings) > 0 {
+			published = portsOf(mappings, "", change)
 		}
 		if len(c.all) > 0 {
 			one := process{name: c.name, role: c.all[0].role, ports: c.all[0].ports[:1], at: c.all[0].at}
@@ -138,6 +151,58 @@ func (p *plan) splitContained(b *strings.Builder, networks string) {
 	}
 	p.edges, p.publishers = edges, publishers
 	p.runs = append(p.runs, "service "+v.name+" does not start any more.")
+}
+
+// portsOf returns the ports of a service, as lines of compose.
+func portsOf(mappings []string, tag string, change func(mapping string) string) string {
+	text := strings.TrimSuffix("    ports: "+tag, " ") + "\n"
+	for _, mapping := range mappings {
+		text += fmt.Sprintf("      - %q\n", change(mapping))
+	}
+	return text
+}
+
+// published reports whether other machines reach a port that compose publishes: unless the mapping
+// has an address, Docker opens it in the firewall.
+func published(mapping string) bool {
+	parts := strings.Split(mapping, ":")
+	return len(parts) < 3 || reachable(strings.Join(parts[:len(parts)-2], ":"))
+}
+
+// onlyHere returns the mapping of a publisher's port that this machine alone reaches.
+func (p *plan) onlyHere(mapping string) string {
+	if !published(mapping) {
+		return mapping
+	}
+	parts := strings.Split(mapping, ":")
+	parts = parts[max(0, len(parts)-2):]
+	if len(parts) == 1 {
+		return "127.0.0.1::" + parts[0]
+	}
+	return "127.0.0.1:" + strings.Join(parts, ":")
+}
+
+// judgePorts notes publishers that other machines reach.
+func (p *plan) judgePorts() {
+	for _, one := range p.publishers {
+		for _, v := range p.services {
+			contained := slices.ContainsFunc(p.contained, func(c service) bool { return c.name == v.name })
+			for _, mapping := range v.ports {
+				parts := strings.Split(mapping, ":")
+				inside, _, _ := strings.Cut(parts[len(parts)-1], "/")
+				first, last, ranged := strings.Cut(inside, "-")
+				if !ranged {
+					last = first
+				}
+				ours := func(port int) bool { return number(first) <= port && port <= number(last) }
+				if (v.name == one.name || contained) && published(mapping) && slices.ContainsFunc(one.ports, ours) {
+					p.wrong(v.portsAt, "service "+v.name+" publishes the publisher's port ("+mapping+") on every address of this machine",
+						"what comes to such a port over Docker's own proxy, as all of IPv6 often does, comes from a private network: everybody can post as the portal",
+						"this plan publishes it for this machine only. If the portal is on another one, name the address in its network")
+				}
+			}
+		}
+	}
 }
 
 // planKubernetes plans manifests beside those that are there.
@@ -231,6 +296,18 @@ metadata: { name: pushgate-redis }
 spec:
   selector: { app: pushgate-redis }
   ports: [{ port: 6379 }]
+---
+# It has no password.
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: { name: pushgate-redis }
+spec:
+  podSelector: { matchLabels: { app: pushgate-redis } }
+  policyTypes: [Ingress]
+  ingress:
+    - ports: [{ port: 6379 }]
+      from:
+        - podSelector: { matchExpressions: [{ key: app, operator: In, values: [pushgate-edge, pushgate-publisher] }] }
 `
 
 // ingressPaths are for the rule of the portal's host.

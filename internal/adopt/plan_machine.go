@@ -3,6 +3,7 @@ package adopt
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -38,7 +39,7 @@ func (p *plan) planMachine() {
 		if !p.open {
 			continue // the package's units listen on loopback
 		}
-		dropIn := fmt.Sprintf("[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", host)
+		dropIn := fmt.Sprintf("[Service]\n# nginx, or the portal, calls these programs at %s.\nEnvironment=PUSHGATE_LISTEN=0.0.0.0:%%i\n", oneLine(host))
 		// An empty list would shut out loopback, too.
 		if networks := p.reach(); len(networks) > 0 {
 			dropIn += "IPAddressAllow=" + strings.Join(networks, " ") + "\n"
@@ -88,15 +89,24 @@ func (p *plan) reach() []string {
 	})
 }
 
-// portalPosts returns where the portal posts today, without the path: nginx's own address if
-// nothing says it.
+// portalPosts returns where portals post today, without the path: nginx's own address if nothing
+// says it. Of portals that the operator has not named, it is an address of this machine.
 func (p *plan) portalPosts() string {
 	for _, one := range p.portals {
-		if u, err := url.Parse(one.options["path_to_publish"].value); err == nil && u.Host != "" {
+		u, err := url.Parse(posts(one))
+		if err == nil && u.Host != "" && (one.named || local(u.Hostname()) || p.hosts[u.Hostname()] != "" || slices.Contains(slices.Collect(maps.Values(p.hosts)), u.Hostname())) {
 			return "http://" + u.Host
 		}
 	}
 	return "http://127.0.0.1:8895"
+}
+
+// posts returns where a portal posts today, without the path; empty if it does not say.
+func posts(one portal) string {
+	if u, err := url.Parse(one.options["path_to_publish"].value); err == nil && u.Host != "" {
+		return "http://" + u.Host
+	}
+	return ""
 }
 
 // portalsFile returns the file that PUSHGATE_PORTALS names.

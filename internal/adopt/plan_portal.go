@@ -3,7 +3,7 @@ package adopt
 import (
 	"fmt"
 	"maps"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,7 +16,11 @@ func (p *plan) wanted(one portal) map[string]string {
 			want[name] = value
 		}
 	}
-	set("path_to_publish", p.publish+"/bitrix/pub/")
+	publish := p.publish
+	if own := posts(one); own != "" && p.kind == machine {
+		publish = own // its own, not what another portal has
+	}
+	set("path_to_publish", publish+"/bitrix/pub/")
 	if rpc := one.options["path_to_json_rpc"].value; rpc != "" {
 		set("path_to_json_rpc", p.publish+"/bitrix/api/")
 	}
@@ -88,13 +92,19 @@ func (p *plan) planPortals() {
 
 func before(one portal, option string) string {
 	was := one.options[option].value
-	if u, err := url.Parse(was); err == nil && u.User != nil {
-		was = u.Redacted()
-	}
 	if was == "" {
 		return ""
 	}
-	return "   // was " + was
+	return "   // was " + withoutPassword(was)
+}
+
+// passwordOfURL matches what stands between the scheme and the host of an address. It may be one
+// that package url does not understand.
+var passwordOfURL = regexp.MustCompile(`(//[^/@:]*:)[^/]*@`)
+
+// withoutPassword returns an address for the plan.
+func withoutPassword(address string) string {
+	return passwordOfURL.ReplaceAllString(address, "${1}xxxxx@")
 }
 
 func phpQuote(text string) string {
@@ -108,7 +118,8 @@ func phpLine(name, value string) string { return phpQuote(name) + " => " + phpQu
 func phpScript(one portal, options map[string]string) string {
 	var b strings.Builder
 	if one.php {
-		b.WriteString("// Lines of section pull in " + one.at.file + ".\n")
+		// A closing tag would end the comment.
+		b.WriteString("// Lines of section pull in " + strings.ReplaceAll(oneLine(one.at.file), "?>", "? >") + ".\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		switch value := options[name]; {

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -125,8 +126,9 @@ func (p *plan) planRollback() {
 	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
 	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
 	for _, name := range sortedKeys(p.rollback) {
-		b.WriteString("* `/" + strings.TrimPrefix(name, "/") + "`\n")
-		p.addSecret("rollback/files/"+name, string(p.rollback[name]))
+		below := path.Clean("/" + name) // of --options it may be a path such as ../.settings.php
+		b.WriteString("* `" + oneLine(below) + "`\n")
+		p.addSecret("rollback/files"+below, string(p.rollback[name]))
 	}
 	p.add("ROLLBACK.md", b.String())
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -20,6 +21,7 @@ import (
 type portal struct {
 	at      place // of section pull, or of the dump
 	php     bool  // the options are in .settings.php, and hold unless the database has others
+	named   bool  // the operator has named it, so it is one that pushgate is to serve
 	options map[string]secret
 }
 
@@ -107,18 +109,27 @@ var tuple = regexp.MustCompile(`\(\s*'pull'\s*,\s*'((?:[^'\\]|\\.|'')*)'\s*,\s*(
 // "mysql -B" prints (the columns NAME and VALUE, or MODULE_ID, NAME and VALUE), or INSERT
 // statements.
 func (s *survey) readOptions(name string) error {
-	text, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return fmt.Errorf("the dump of the options: %w", err)
 	}
-	if strings.HasSuffix(name, ".php") {
-		s.readPortal(name, text)
-		return nil
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return fmt.Errorf("the dump of the options: %w", err)
 	}
 	if len(text) > maxFile {
 		return fmt.Errorf("the dump of the options: %s has more than %d bytes: dump the rows of module pull only", name, maxFile)
 	}
-	p := portal{at: place{file: name}, options: map[string]secret{}}
+	if strings.HasSuffix(name, ".php") {
+		before := len(s.portals)
+		s.readPortal(name, text)
+		for i := range s.portals[before:] {
+			s.portals[before+i].named = true
+		}
+		return nil
+	}
+	p := portal{at: place{file: name}, named: true, options: map[string]secret{}}
 	scanner := bufio.NewScanner(bytes.NewReader(text))
 	scanner.Buffer(nil, maxFile+1)
 	columns := []string{"NAME", "VALUE"}
@@ -180,10 +191,18 @@ func (s *survey) judgePortals() {
 					"who administers one portal can read the messages of the other; pushgate serves both as one portal, as the original does",
 					"a key for each: shared mode with client ids, docs/configuration.md, Many portals")
 			}
-			signs[key.value] = key.at
+			if signs[key.value] = key.at; len(signs) == 2 && len(s.keys) == 0 {
+				s.wrong(key.at, "this portal signs with another key than the first one, and pushgate accepts both for either",
+					"who administers one portal can read the messages of the other",
+					"shared mode with client ids, docs/configuration.md, Many portals; or take the key out that is not of this push server's portal")
+			}
+			remedy := "the same key in both; the plan takes the portal's"
+			if !s.speaksFor(p) {
+				remedy = "the push server's key in the portal, if it is to use this push server. The plan takes the push server's alone: whoever can write a portal's settings could choose the other"
+			}
 			if len(s.keys) > 0 && !slices.ContainsFunc(s.keys, func(k secret) bool { return k.value == key.value }) {
 				s.wrong(key.at, "the portal's signature_key is not the push server's, which is in "+s.keys[0].at.String(),
-					"every subscriber of this portal is refused", "the same key in both; the plan takes the portal's")
+					"every subscriber of this portal is refused", remedy)
 			}
 		}
 		if nginx := o["nginx"]; nginx.value != "" && nginx.value != "Y" {
@@ -199,6 +218,14 @@ func (s *survey) judgePortals() {
 	}
 }
 
+// speaksFor reports whether the key of a portal is to be accepted. On a machine, any user may have
+// a portal, or a file like one; there the push server's own settings count, if they have a key.
+func (s *survey) speaksFor(p portal) bool {
+	theirs := p.options["signature_key"].value
+	return s.kind != machine || p.named || len(s.keys) == 0 ||
+		slices.ContainsFunc(s.keys, func(k secret) bool { return k.value == theirs })
+}
+
 // judgeAddresses notes what is wrong with the addresses that the portal calls itself, and hands
 // out.
 func (s *survey) judgeAddresses(o map[string]secret) {
@@ -208,7 +235,7 @@ func (s *survey) judgeAddresses(o map[string]secret) {
 		case err != nil || u.Host == "":
 			s.wrong(publish.at, "path_to_publish is not an address", "nothing is published", "see below")
 		case s.kind != machine && s.direct(u.Hostname()) == nil:
-			s.wrong(publish.at, "the portal posts through "+u.Hostname()+" ("+publish.value+"), which is not the push server",
+			s.wrong(publish.at, "the portal posts through "+u.Hostname()+" ("+withoutPassword(publish.value)+"), which is not the push server",
 				"the publisher sees the address of that server, not of the portal: either every post is refused, or everybody's is accepted",
 				"the address of the publisher itself, see below")
 		}

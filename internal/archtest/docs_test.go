@@ -48,3 +48,33 @@ func TestContributingNamesFiles(t *testing.T) {
 		t.Errorf("CONTRIBUTING.md names %d files", len(named))
 	}
 }
+
+// TestNothingIsInstalledFromASharedDirectory: no command that an administrator is to paste takes a
+// file from /tmp, where another user may have made it, or its directory, before.
+func TestNothingIsInstalledFromASharedDirectory(t *testing.T) {
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git" || entry.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if path.Ext(name) != ".md" {
+			return nil
+		}
+		page, err := os.ReadFile(filepath.Join(root, name))
+		commands := false
+		for i, line := range strings.Split(string(page), "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				commands = !commands
+			}
+			if commands && strings.Contains(line, "/tmp/") {
+				t.Errorf("%s:%d: %s", name, i+1, line)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

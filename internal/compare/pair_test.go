@@ -308,6 +308,17 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestHostileMID: an id with which a server would fill the memory, or write to the terminal, counts
+// as none.
+func TestHostileMID(t *testing.T) {
+	for _, mid := range []string{strings.Repeat("1", 1<<20), `\u001b[2J`, "1 2", "\u202e1"} {
+		records := parse([]byte(`#!NGINXNMS!#{"id":1,"mid":"`+mid+`","text":{}}#!NGINXNME!#`), time.Now())
+		if len(records) != 1 || records[0].mid != "" {
+			t.Errorf("%.20q: %+v", mid, records)
+		}
+	}
+}
+
 // FuzzParse: whatever a server sends is taken apart without harm.
 func FuzzParse(f *testing.F) {
 	f.Add(frame(1, "{}", `"x"`))

@@ -181,7 +181,7 @@ func (r *reader) pollOnce(ctx context.Context) (worked bool, err error) {
 	case answer.StatusCode == http.StatusOK && len(body) <= maxFrame:
 		r.received(body)
 	case answer.StatusCode == http.StatusNotModified:
-		if mid := answer.Header.Get("Last-Message-Id"); mid != "" {
+		if mid := answer.Header.Get("Last-Message-Id"); mid != "" && fitMID(mid) {
 			r.mid = mid
 		}
 	case answer.StatusCode == http.StatusBadRequest:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"hash/maphash"
+	"strings"
 	"time"
 )
 
@@ -43,11 +44,20 @@ func parse(payload []byte, now time.Time) (records []record) {
 		body = bytes.Clone(bytes.TrimSuffix(body, []byte("}")))
 		r := record{body: body, sum: maphash.Bytes(seed, body), at: now}
 		var members struct{ MID string }
-		if json.Unmarshal(append(bytes.TrimSuffix(bytes.Clone(head), []byte(",")), '}'), &members) == nil {
+		if json.Unmarshal(append(bytes.TrimSuffix(bytes.Clone(head), []byte(",")), '}'), &members) == nil && fitMID(members.MID) {
 			r.mid = members.MID
 		}
 		records = append(records, r)
 	}
+}
+
+// maxMID bounds the id of a message, in bytes. Those of the known servers have 26 digits.
+const maxMID = 64
+
+// fitMID reports whether an id of a message can be kept and shown: it is a server's, and both
+// memory and terminal are not.
+func fitMID(mid string) bool {
+	return len(mid) <= maxMID && !strings.ContainsFunc(mid, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // equal reports whether two records have the same body.

@@ -23,8 +23,9 @@ func (m *Mirror) target(of *url.URL) *url.URL {
 	return &u
 }
 
-// header returns the header of a copy: that of the post without what means its connection, marked
-// as a copy, and with a key by which a server recognizes it if it is sent again.
+// header returns the header of a copy: that of the post without what means its connection and
+// without cookies, which are a user's session at the portal; marked as a copy, and with a key by
+// which a server recognizes it if it is sent again.
 func (m *Mirror) header(r *http.Request) http.Header {
 	h := r.Header.Clone()
 	for _, list := range r.Header["Connection"] {
@@ -35,6 +36,7 @@ func (m *Mirror) header(r *http.Request) http.Header {
 	for _, name := range hopByHop {
 		delete(h, name)
 	}
+	delete(h, "Cookie")
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = nil // else the transport adds its own
 	}

@@ -116,7 +116,7 @@ func TestCopyIsThePost(t *testing.T) {
 		r := incoming(query, body)
 		for name, value := range map[string]string{"Message-Expiry": "60", "Content-Type": "application/x-www-form-urlencoded", "Accept-Language": "en",
 			"Connection": "close, X-Hop", "X-Hop": "1", "Te": "trailers", "Keep-Alive": "1", "Expect": "100-continue", "Authorization": "Basic other",
-			"X-Forwarded-For": "10.0.0.1"} {
+			"X-Forwarded-For": "10.0.0.1", "Cookie": "PHPSESSID=a-session-of-a-user"} {
 			r.Header.Set(name, value)
 		}
 		before := fmt.Sprint(r.Header)

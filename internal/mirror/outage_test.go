@@ -155,3 +155,18 @@ func TestLogsOfAMirror(t *testing.T) {
 		}
 	})
 }
+
+// TestAnswerWithAHugeHeader: what the other server answers does not fill the memory.
+func TestAnswerWithAHugeHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _, stop := start(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Filler", strings.Repeat("x", 1<<20))
+		})
+		m.put("post")
+		synctest.Wait()
+		stop()
+		if got := m.counts(); got != "uncertain 1" {
+			t.Error(got)
+		}
+	})
+}

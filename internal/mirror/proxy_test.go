@@ -331,10 +331,14 @@ func FuzzChannelsOfAPost(f *testing.F) {
 	})
 }
 
-// TestProxyOfOneServer: a proxy whose mirror is its primary would double every post.
+// TestProxyOfOneServer: a proxy whose mirror is its primary, or itself, would double every post.
 func TestProxyOfOneServer(t *testing.T) {
-	same := address(t, "http://127.0.0.1:1")
-	if err := Run(t.Context(), Options{Primary: same, Mirror: same}); err == nil {
-		t.Error("started")
+	ended, end := context.WithCancel(t.Context())
+	end() // a proxy that starts ends at once
+	one, other := address(t, "http://127.0.0.1:9"), address(t, "http://127.0.0.1:1")
+	for _, o := range []Options{{Primary: one, Mirror: one}, {Listen: "127.0.0.1:9", Primary: other, Mirror: one}, {Primary: other, Mirror: address(t, "http://"+DefaultListen)}} {
+		if err := Run(ended, o); err == nil {
+			t.Errorf("started with %+v", o)
+		}
 	}
 }

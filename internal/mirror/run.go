@@ -39,6 +39,9 @@ func Run(ctx context.Context, o Options) error {
 	if o.Primary.Host == o.Mirror.Host {
 		return errors.New("primary and mirror are the same server")
 	}
+	if listen := cmp.Or(o.Listen, DefaultListen); o.Primary.Host == listen || o.Mirror.Host == listen {
+		return errors.New("the proxy listens at the address of the primary or of the mirror: it would send posts to itself")
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -23,6 +23,9 @@ const (
 	// maxAnswer is how much of an answer is read, in bytes, so that its connection can be used
 	// again.
 	maxAnswer = 64 << 10
+	// maxHeader bounds the header of an answer, in bytes. Without a bound of its own, a transport
+	// keeps 10 MiB of each.
+	maxHeader = 64 << 10
 
 	minPause = 50 * time.Millisecond // before a copy is sent again
 	maxPause = time.Second
@@ -38,6 +41,8 @@ func newTransport(width int) *http.Transport {
 		MaxIdleConnsPerHost: width,
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
+
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }
 

@@ -234,6 +234,7 @@ func (t *translator) allow(host string) {
 	t.set(name, PrivateNetworks)
 	t.note("%s is not set: posts are accepted from private networks, where the original accepts them from everywhere. "+
 		"Remove any public location for /bitrix/pub/ from nginx: what comes through it comes from a private network, too. "+
+		"So does what comes to a port that Docker publishes, over its own proxy: publish the port of a publisher on an address of the portal's network only. "+
 		"Set the variable to the networks of PHP to be stricter.", name)
 }
 

@@ -42,14 +42,16 @@ func TestWhoMayPost(t *testing.T) {
 		{"127.0.0.1:5000", header{xff: {"[::1]:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1:5000"}}, true},
 		{"127.0.0.1:5000", header{xff: {"unix:"}}, true},
-		// An address that the client claims does not count.
-		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, true},
+		// Behind two proxies on allowed hosts, the last address is that of the first one.
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1, ::1"}}, true},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1, 192.0.2.1"}}, false},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1,192.0.2.1 "}}, false},
-		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 192.0.2.2, 127.0.0.1"}}, true},
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1, 192.0.2.2, 127.0.0.1"}}, false},
 		{"127.0.0.1:5000", header{xff: {"192.0.2.1"}}, false},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1", "192.0.2.1"}}, false},
-		{"127.0.0.1:5000", header{xff: {"192.0.2.1", "127.0.0.1"}}, true},
+		{"127.0.0.1:5000", header{xff: {"192.0.2.1", "127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{xff: {"127.0.0.1", "127.0.0.2"}}, true},
 		{"127.0.0.1:5000", header{xff: {""}}, false},
 		{"127.0.0.1:5000", header{xff: {"127.0.0.1,"}}, false},
 		{"127.0.0.1:5000", header{xff: {"unknown"}}, false},
@@ -58,6 +60,12 @@ func TestWhoMayPost(t *testing.T) {
 		{"127.0.0.1:5000", header{real: {"127.0.0.1"}}, true},
 		{"127.0.0.1:5000", header{real: {"192.0.2.1"}}, false},
 		{"127.0.0.1:5000", header{real: {"127.0.0.1"}, xff: {"192.0.2.1"}}, false},
+		{"127.0.0.1:5000", header{"Forwarded": {"for=127.0.0.1;proto=http"}}, true},
+		{"127.0.0.1:5000", header{"Forwarded": {`proto=http; For="[::1]:5000", for=127.0.0.1`}}, true},
+		{"127.0.0.1:5000", header{"Forwarded": {"for=192.0.2.1;by=127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{"Forwarded": {"for=192.0.2.1, for=127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{"Forwarded": {"for=unknown"}}, false},
+		{"127.0.0.1:5000", header{"Forwarded": {"by=127.0.0.1"}}, false},
 	} {
 		for _, method := range []string{"POST", "GET"} {
 			f := &fake{}

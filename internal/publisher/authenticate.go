@@ -26,19 +26,45 @@ func (t *tenant) allows(r *http.Request) bool {
 // loopback is the address that a peer on a unix socket counts as.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// allowed reports whether a request comes from an allowed network: both its peer and the address
-// that the peer names in a header. The header matters for a proxy on an allowed host that forwards
-// requests from anywhere. Forging it gains nothing: it can only take the permission away.
+// allowed reports whether a request comes from an allowed network: both its peer and each address
+// that a header names. The headers matter for proxies on allowed hosts that forward requests from
+// anywhere: behind two of them, the last address is that of the first proxy. Forging them gains
+// nothing: they can only take the permission away.
 func (p *Publisher) allowed(r *http.Request) bool {
 	if !p.within(peer(r)) {
 		return false
 	}
-	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip"} {
-		if values, present := r.Header[name]; present && !p.within(forwarded(values)) {
+	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
+		if values, present := r.Header[name]; present && !p.allWithin(values) {
 			return false
 		}
 	}
 	return true
+}
+
+// allWithin reports whether all addresses that the values of a header name are in an allowed
+// network, and there is one.
+func (p *Publisher) allWithin(values []string) bool {
+	for _, list := range values {
+		for one := range strings.SplitSeq(list, ",") {
+			if !p.within(forwarded([]string{sender(one)})) {
+				return false
+			}
+		}
+	}
+	return len(values) > 0
+}
+
+// sender returns whom an element of a header names: itself, or in the header Forwarded (RFC 7239)
+// its parameter "for".
+func sender(element string) string {
+	for pair := range strings.SplitSeq(element, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if ok && strings.EqualFold(name, "for") {
+			return strings.Trim(value, `"`)
+		}
+	}
+	return element
 }
 
 func (p *Publisher) within(addr netip.Addr) bool {

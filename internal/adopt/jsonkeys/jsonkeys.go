@@ -54,11 +54,16 @@ type parser struct {
 	decoder *json.Decoder
 	text    []byte
 	entries []Entry
+
+	at, lines int // how far the lines are counted, and how many there are
 }
 
 // line returns the line of the token that was read last.
 func (p *parser) line() int {
-	return 1 + bytes.Count(p.text[:min(int(p.decoder.InputOffset()), len(p.text))], []byte("\n"))
+	end := min(int(p.decoder.InputOffset()), len(p.text)) // it never goes back
+	p.lines += bytes.Count(p.text[p.at:end], []byte("\n"))
+	p.at = end
+	return 1 + p.lines
 }
 
 func (p *parser) fail(err error) error {

@@ -40,3 +40,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"a": [1, {"b": null}], "c": "d"}`))
 	f.Fuzz(func(t *testing.T, text []byte) { _, _ = Parse(text) })
 }
+
+// TestManyValues: lines are counted once, not from the start for each value.
+func TestManyValues(t *testing.T) {
+	const n = 20_000
+	all, err := Parse([]byte(`{"a":[` + strings.Repeat("1\n,", n) + "1]}"))
+	if err != nil || len(all) != n+1 || all[n].Line != n+1 {
+		t.Errorf("%d values, the last one in line %d, %v", len(all), all[len(all)-1].Line, err)
+	}
+}

@@ -22,7 +22,8 @@ metadata:
     {{- include "pushgate.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .kind }}
   {{- if $v.keys }}
-  annotations: { checksum/keys: {{ join "," $v.keys | sha256sum }} }
+  # Not the whole sum: who can read pods, and not Secrets, could try keys with it.
+  annotations: { checksum/keys: {{ join "," $v.keys | sha256sum | trunc 6 | quote }} }
   {{- end }}
 spec:
   automountServiceAccountToken: false
