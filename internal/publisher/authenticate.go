@@ -26,6 +26,9 @@ func (t *tenant) allows(r *http.Request) bool {
 // loopback is the address that a peer on a unix socket counts as.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
+// forwardingHeaders are where a proxy says from which address a request came.
+var forwardingHeaders = [...]string{"X-Forwarded-For", "X-Real-Ip"}
+
 // allowed reports whether a request comes from an allowed network: both its peer and the address
 // that the peer names in a header. The header matters for a proxy on an allowed host that forwards
 // requests from anywhere. Forging it gains nothing: it can only take the permission away.
@@ -33,7 +36,7 @@ func (p *Publisher) allowed(r *http.Request) bool {
 	if !p.within(peer(r)) {
 		return false
 	}
-	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip"} {
+	for _, name := range forwardingHeaders {
 		if values, present := r.Header[name]; present && !p.within(forwarded(values)) {
 			return false
 		}
