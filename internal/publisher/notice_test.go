@@ -3,7 +3,6 @@ package publisher
 import (
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,7 +72,7 @@ func TestRefusedPortalLeavesALine(t *testing.T) {
 				time.Sleep(unmatchedInterval)
 				ask()
 				text := lines.String()
-				for _, want := range append(c.want, "level=WARN", "times="+strconv.Itoa(3)) {
+				for _, want := range append(c.want, "level=WARN", `msg="request refused"`, "times=3") {
 					if !strings.Contains(text, want) {
 						t.Errorf("no %q in %s", want, text)
 					}
