@@ -82,8 +82,8 @@ func TestWrongFormIsNoWrongKey(t *testing.T) {
 	}
 }
 
-// TestRefusedPageLeavesALine: the browser of a page that PUSHGATE_ORIGINS does not list shows only a
-// failed request, so the edge says which page it was.
+// TestRefusedPageLeavesALine: the browser of a page that PUSHGATE_ORIGINS does not list shows only
+// a failed request, so the edge says which page it was.
 func TestRefusedPageLeavesALine(t *testing.T) {
 	var lines strings.Builder
 	inWorldOf(t, newPipe, func(s *settings) { s.Lines, s.Origins = &lines, []string{"portal.example.com"} }, func(t *testing.T, w *world) {

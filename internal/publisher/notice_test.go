@@ -11,9 +11,9 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestRefusedPortalLeavesALine: what a portal cannot know and only an operator can mend leaves a line
-// a minute, with the addresses that decide and the setting to change. It holds no secret, and does
-// not say that a key is wrong.
+// TestRefusedPortalLeavesALine: what a portal cannot know and only an operator can mend leaves a
+// line a minute, with the addresses that decide and the setting to change. It holds no secret, and
+// does not say that a key is wrong.
 func TestRefusedPortalLeavesALine(t *testing.T) {
 	const outside, signed = "192.0.2.1:5000", "&signature=SIGNATURE"
 	for name, c := range map[string]struct {
