@@ -189,9 +189,7 @@ func TestRedisForEveryUser(t *testing.T) {
 	}
 	files := written(t, out)
 	for name, lines := range map[string]string{
-		"redis/pushgate-redis.conf":      "port 0\nunixsocket /run/pushgate-redis/redis.sock\nunixsocketperm 770\n",
-		"systemd/pushgate-redis.service": "Group=pushgate\nUMask=0007\n",
-		"pushgate.env":                   "PUSHGATE_REDIS_URL=unix:///run/pushgate-redis/redis.sock?db=0\n",
+		"pushgate.env": "PUSHGATE_REDIS_URL=unix:///run/pushgate-redis/redis.sock?db=0\n",
 	} {
 		if !strings.Contains(files[name], lines) {
 			t.Errorf("%s is\n%s", name, files[name])

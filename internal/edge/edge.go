@@ -26,6 +26,7 @@ import (
 	"pushgate/internal/edge/front"
 	"pushgate/internal/handover"
 	"pushgate/internal/hub"
+	"pushgate/internal/loglimit"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -100,6 +101,7 @@ type Edge struct {
 	front   *front.Server
 	pacer   *pacer
 	replays *replays
+	origins loglimit.Limiter // of log lines about pages of other sites
 
 	portals  atomic.Pointer[portals]
 	hubStats hub.Stats // of all tenants
@@ -141,6 +143,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 		pacer:   newPacer(),
 		replays: newReplays(),
 		hubPace: hub.DefaultPace(),
+		origins: loglimit.Limiter{Interval: unmatchedInterval},
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
 	}

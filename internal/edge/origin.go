@@ -39,8 +39,9 @@ func (e *Edge) originAllowed(r *http.Request) bool {
 
 // refuseOrigin answers 403 without leave to read it, and before the upgrade: the page is to learn
 // nothing.
-func (e *Edge) refuseOrigin(w http.ResponseWriter) {
+func (e *Edge) refuseOrigin(w http.ResponseWriter, r *http.Request) {
 	e.metrics.origins.Inc()
+	e.logOrigin(r)
 	w.Header().Set("Content-Type", wire.PlainText)
 	w.WriteHeader(http.StatusForbidden)
 }

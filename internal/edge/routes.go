@@ -67,7 +67,7 @@ func (e *Edge) admitted(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !e.originAllowed(r):
-			e.refuseOrigin(w)
+			e.refuseOrigin(w, r)
 		case e.hasRoom(w):
 			handler(w, r)
 		}

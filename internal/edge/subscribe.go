@@ -95,6 +95,8 @@ func (e *Edge) parseToken(sub *subscription, r *http.Request, text string) *prot
 	if err != nil {
 		if errors.Is(err, sign.ErrTokenSignature) {
 			e.logUnmatched(sub.portal, r)
+		} else {
+			e.logMalformed(sub.portal, r, err)
 		}
 		return proto.ErrWrongChannel
 	}
@@ -115,6 +117,7 @@ func (e *Edge) parseToken(sub *subscription, r *http.Request, text string) *prot
 func (e *Edge) parseList(sub *subscription, r *http.Request, list string) *proto.Error {
 	refs, err := e.config.Grammar.ParseList(list, maxChannels)
 	if err != nil {
+		e.logMalformed(sub.portal, r, err)
 		return e.refusal(err)
 	}
 	for _, ref := range refs {

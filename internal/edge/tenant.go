@@ -62,6 +62,7 @@ type serving struct {
 	commands Commands // carries out what its clients send; nil: it is ignored
 
 	unmatched loglimit.Limiter // of log lines about signatures that match no key
+	malformed loglimit.Limiter // of those about other wrong lists and tokens
 }
 
 // SetPortals serves the portals of a table from now on. Subscribers of a portal that is not in the
@@ -70,7 +71,7 @@ type serving struct {
 func (e *Edge) SetPortals(table *portal.Table) {
 	next := make(map[*portal.Portal]*serving)
 	for _, p := range table.All() {
-		next[p] = &serving{Portal: p, unmatched: loglimit.Limiter{Interval: unmatchedInterval}}
+		next[p] = &serving{Portal: p, unmatched: loglimit.Limiter{Interval: unmatchedInterval}, malformed: loglimit.Limiter{Interval: unmatchedInterval}}
 		if e.config.Commands != nil {
 			next[p].commands = e.config.Commands(p)
 		}

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,15 +55,53 @@ func TestWrongKeyOfThePortalLeavesALine(t *testing.T) {
 	}
 }
 
-// TestWrongFormIsNoWrongKey: a list that no portal makes says nothing about keys.
+// TestWrongFormIsNoWrongKey: a list that no portal makes says nothing about keys. It leaves a line
+// with what is wrong.
 func TestWrongFormIsNoWrongKey(t *testing.T) {
+	expired := signer.SignToken(sign.Token{User: 7, Expires: time.Unix(1, 0)}, "", time.Unix(0, 0))
+	for _, c := range []struct{ list, token, want string }{
+		{"letters-of-the-first-generation", "", "malformed channel id"},
+		{"letters-of-the-first-generation", "", "PUSHGATE_CHANNEL_GRAMMAR=1"},
+		{"", "", "no channel id"},
+		{"", "not.a.token", "wrong token"},
+		{"", expired, "expired"},
+	} {
+		var lines strings.Builder
+		inWorldOf(t, newPipe, func(s *settings) { s.Lines = &lines }, func(t *testing.T, w *world) {
+			for range 2 {
+				<-w.get(w.url("/bitrix/sub/", c.list, "token", c.token))
+			}
+			text := lines.String()
+			if strings.Count(text, "subscription refused") != 1 || !strings.Contains(text, c.want) || !strings.Contains(text, "route=/bitrix/sub ") {
+				t.Errorf("list %q, token %q: no %q in %s", c.list, c.token, c.want, text)
+			}
+			if strings.Contains(text, "no key") || strings.Contains(text, expired) || strings.Contains(text, "letters-of") {
+				t.Error(text)
+			}
+		})
+	}
+}
+
+// TestRefusedPageLeavesALine: the browser of a page that PUSHGATE_ORIGINS does not list shows only
+// a failed request, so the edge says which page it was.
+func TestRefusedPageLeavesALine(t *testing.T) {
 	var lines strings.Builder
-	inWorldOf(t, newPipe, func(s *settings) { s.Lines = &lines }, func(t *testing.T, w *world) {
-		for _, query := range [][2]string{{"wrong", ""}, {"", "not.a.token"}} {
-			<-w.get(w.url("/bitrix/sub/", query[0], "token", query[1]))
+	inWorldOf(t, newPipe, func(s *settings) { s.Lines, s.Origins = &lines, []string{"portal.example.com"} }, func(t *testing.T, w *world) {
+		for range 2 {
+			r, _ := http.NewRequestWithContext(t.Context(), "GET", w.url("/bitrix/sub/", signed(alice)), nil)
+			r.Header.Set("Origin", "https://other.example.com")
+			answer, err := w.http.Do(r)
+			if err != nil || answer.StatusCode != 403 {
+				t.Fatal(answer, err)
+			}
+			answer.Body.Close()
 		}
-		if strings.Contains(lines.String(), "signature") {
-			t.Error(lines.String())
+		text := lines.String()
+		if strings.Count(text, "page refused") != 1 || !strings.Contains(text, "origin=https://other.example.com ") || !strings.Contains(text, "PUSHGATE_ORIGINS") {
+			t.Error(text)
+		}
+		if strings.Contains(text, alice.String()) {
+			t.Errorf("the log tells secrets: %s", text)
 		}
 	})
 }

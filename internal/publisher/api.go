@@ -28,6 +28,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
 	t, no := p.tenantOfCall(q)
 	if no != nil {
+		p.logRefused(p.notices, r, no, clientRemedy)
 		p.refuse(w, no)
 		return
 	}

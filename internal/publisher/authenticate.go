@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"cmp"
+	"iter"
 	"net"
 	"net/http"
 	"net/netip"
@@ -26,6 +27,9 @@ func (t *tenant) allows(r *http.Request) bool {
 // loopback is the address that a peer on a unix socket counts as.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
+// forwardingHeaders are where proxies say from which address a request came.
+var forwardingHeaders = [...]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"}
+
 // allowed reports whether a request comes from an allowed network: both its peer and each address
 // that a header names. The headers matter for proxies on allowed hosts that forward requests from
 // anywhere: behind two of them, the last address is that of the first proxy. Forging them gains
@@ -34,7 +38,7 @@ func (p *Publisher) allowed(r *http.Request) bool {
 	if !p.within(peer(r)) {
 		return false
 	}
-	for _, name := range [...]string{"X-Forwarded-For", "X-Real-Ip", "Forwarded"} {
+	for _, name := range forwardingHeaders {
 		if values, present := r.Header[name]; present && !p.allWithin(values) {
 			return false
 		}
@@ -45,14 +49,26 @@ func (p *Publisher) allowed(r *http.Request) bool {
 // allWithin reports whether all addresses that the values of a header name are in an allowed
 // network, and there is one.
 func (p *Publisher) allWithin(values []string) bool {
-	for _, list := range values {
-		for one := range strings.SplitSeq(list, ",") {
-			if !p.within(forwarded([]string{sender(one)})) {
-				return false
-			}
+	for address := range forwarded(values) {
+		if !p.within(address) {
+			return false
 		}
 	}
 	return len(values) > 0
+}
+
+// forwarded returns the addresses that the values of a header name, from the first proxy to the
+// nearest. One that is no address is the zero Addr.
+func forwarded(values []string) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, list := range values {
+			for element := range strings.SplitSeq(list, ",") {
+				if !yield(address(sender(element))) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // sender returns whom an element of a header names: itself, or in the header Forwarded (RFC 7239)
@@ -82,21 +98,16 @@ func peer(r *http.Request) netip.Addr {
 	return netip.Addr{}
 }
 
-// forwarded returns the last address that proxies have added, which the nearest of them has
-// written; the zero Addr if it is not an address.
-func forwarded(values []string) netip.Addr {
-	if len(values) == 0 {
-		return netip.Addr{}
-	}
-	last := values[len(values)-1]
-	last = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
-	if last == "unix:" { // nginx's word for a client on a unix socket
+// address returns the address that a proxy has written; the zero Addr if it is none.
+func address(text string) netip.Addr {
+	text = strings.TrimSpace(text)
+	if text == "unix:" { // nginx's word for a client on a unix socket
 		return loopback
 	}
-	if addr, err := netip.ParseAddrPort(last); err == nil {
+	if addr, err := netip.ParseAddrPort(text); err == nil {
 		return addr.Addr().Unmap().WithZone("")
 	}
-	addr, err := netip.ParseAddr(strings.Trim(last, "[]"))
+	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
 	if err != nil {
 		return netip.Addr{}
 	}

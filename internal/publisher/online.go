@@ -15,12 +15,13 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
 	t, no := p.tenant(q)
 	if no != nil {
+		p.logRefused(p.notices, r, no, clientRemedy)
 		p.refuse(w, no)
 		return
 	}
 	if !t.trusts(r) {
 		if q.signature == "" {
-			p.refuse(w, t.unsigned(r, q))
+			p.refuse(w, t.refuseUnsigned(r, q))
 			return
 		}
 		plain := func() bool { return t.Signer.VerifyQuestion(q.channels, q.signature) }
@@ -28,6 +29,8 @@ func (p *Publisher) online(w http.ResponseWriter, r *http.Request) {
 		if no := t.authenticate(q, plain, nil, wrong); no != nil {
 			if no == wrong {
 				t.logUnmatched(&t.unmatched.questions, r)
+			} else {
+				t.logRefused(r, no, clockRemedy)
 			}
 			p.refuse(w, no)
 			return

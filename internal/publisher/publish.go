@@ -18,6 +18,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 	query := parseQuery(r.URL.RawQuery)
 	t, no := p.tenant(query)
 	if no != nil {
+		p.logRefused(p.notices, r, no, clientRemedy)
 		p.refuse(w, no)
 		return
 	}
@@ -63,7 +64,7 @@ func (t *tenant) read(w http.ResponseWriter, r *http.Request, q query) (body []b
 		return body, unsignedSender, no
 	case q.signature == "":
 		leaveUnread(w)
-		return nil, "", t.unsigned(r, q)
+		return nil, "", t.refuseUnsigned(r, q)
 	default:
 		return t.readSigned(w, r, q, t.Limits.Payload, t.wrongSignature(q))
 	}
@@ -86,6 +87,8 @@ func (t *tenant) readSigned(w http.ResponseWriter, r *http.Request, q query, lim
 	if fault = t.authenticate(q, plain, body, no); fault != nil {
 		if fault == no {
 			t.logUnmatched(&t.unmatched.posts, r)
+		} else {
+			t.logRefused(r, fault, clockRemedy)
 		}
 		return nil, "", fault
 	}

@@ -103,6 +103,7 @@ type Publisher struct {
 	stats   Stats
 	logger  *slog.Logger
 	metrics *metrics
+	notices notices // about requests of no portal
 	router  http.Handler
 
 	tenants atomic.Pointer[tenants]
@@ -120,11 +121,12 @@ type Publisher struct {
 func New(config Config, table *portal.Table, logs func(portal string) Log, stats Stats, logger *slog.Logger, reg prometheus.Registerer) *Publisher {
 	config = config.withDefaults()
 	p := &Publisher{
-		config: config,
-		logs:   logs,
-		stats:  stats,
-		logger: logger,
-		gates:  intake.New(config.MaxPosts, config.MaxPostsBytes),
+		config:  config,
+		logs:    logs,
+		stats:   stats,
+		logger:  logger,
+		gates:   intake.New(config.MaxPosts, config.MaxPostsBytes),
+		notices: newNotices(),
 	}
 	p.unproven.limit = p.config.MaxUnproven
 	p.metrics = newMetrics(reg, p.gates, &p.unproven)
@@ -176,6 +178,7 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !p.hostAllowed(r) {
+		p.logRefused(p.notices, r, unknownHost, hostRemedy, "host", fmt.Sprintf("%.100s", hostName(r.Host)))
 		p.refuse(w, unknownHost)
 		return
 	}

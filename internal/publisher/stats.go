@@ -12,10 +12,12 @@ import (
 // operators, who have nothing to sign: their address decides.
 func (p *Publisher) processes(w http.ResponseWriter, r *http.Request) {
 	if !p.allowed(r) {
+		p.logRefused(p.notices, r, forbidden, allowRemedy)
 		p.refuse(w, forbidden)
 		return
 	}
 	if byPage(r) {
+		p.logRefused(p.notices, r, crossSite, pageRemedy)
 		p.refuse(w, crossSite)
 		return
 	}

@@ -15,6 +15,7 @@ type tenant struct {
 	batches   *command.Executor
 	tally     *tally.Tally
 	unmatched *unmatched
+	notices   notices
 }
 
 // tenants is the set of portals that are served at a time. It is immutable.
@@ -32,7 +33,7 @@ func (p *Publisher) SetPortals(table *portal.Table) {
 	for _, served := range table.All() {
 		name := served.Name()
 		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name),
-			unmatched: newUnmatched()}
+			unmatched: newUnmatched(), notices: newNotices()}
 		told := view{stats: p.stats}
 		if table.Shared() { // a portal must not see the others
 			told.portal = name

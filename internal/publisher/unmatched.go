@@ -2,10 +2,7 @@ package publisher
 
 import (
 	"net/http"
-	"strings"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 
 	"pushgate/internal/loglimit"
 	"pushgate/internal/portal"
@@ -30,7 +27,6 @@ func (t *tenant) logUnmatched(limiter *loglimit.Limiter, r *http.Request) {
 	if !due {
 		return
 	}
-	route := strings.TrimSuffix(chi.RouteContext(r.Context()).RoutePattern(), "/*")
-	t.publisher.logger.Warn("signature matches no key of the portal", "portal", t.Name(), "method", r.Method, "route", route,
+	t.publisher.logger.Warn("signature matches no key of the portal", "portal", t.Name(), "method", r.Method, "route", route(r),
 		"times", times, "remedy", portal.CompareKeys)
 }

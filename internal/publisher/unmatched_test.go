@@ -51,14 +51,3 @@ func TestWrongKeyOfThePortalLeavesALine(t *testing.T) {
 		})
 	}
 }
-
-// TestNoSignatureIsNoWrongKey: an outsider who signs nothing says nothing about keys.
-func TestNoSignatureIsNoWrongKey(t *testing.T) {
-	var lines strings.Builder
-	p := newLogging(config(t), &fake{}, slog.New(slog.NewTextHandler(&lines, nil)))
-	r := request("POST", "/bitrix/pub/?CHANNEL_ID="+idA, "hello")
-	r.RemoteAddr = "192.0.2.1:5000"
-	if w := p.do(r); w.Code != 403 || lines.Len() != 0 {
-		t.Errorf("%d, %s", w.Code, lines.String())
-	}
-}

@@ -25,7 +25,8 @@ type Node struct {
 	AOF       string // "on" or "off"
 	Replicas  int    // that are connected
 	// The output buffer of subscribers: hard and soft limit in bytes, and the latter's seconds.
-	PubSub string
+	PubSub  string
+	Evicted int64 // keys that it has evicted since it was started
 }
 
 // Inspect asks every server that holds portals about itself: the server, the master that sentinels
@@ -69,6 +70,7 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	info := parseInfo(text)
 	n := Node{Address: server.Options().Addr, Version: info["redis_version"], Eviction: info["maxmemory_policy"],
 		MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"]))}
+	n.Evicted = natural(info["evicted_keys"])
 	if n.Address == failoverAddr {
 		id := info["run_id"]
 		n.Address = "master " + id[:min(8, len(id))]

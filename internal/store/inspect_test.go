@@ -146,3 +146,22 @@ func TestOldVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestEvictionIsReported: a reader cannot tell an evicted message from one that has expired, so
+// the risk says that Redis does not only threaten to evict.
+func TestEvictionIsReported(t *testing.T) {
+	server := storetest.StartRedis(t, "--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru")
+	problem := func() string { return inspect(t, server.URL())[0].Risks()[0].Problem }
+	if got := problem(); strings.Contains(got, "already") || !strings.Contains(got, "allkeys-lru") {
+		t.Error(got)
+	}
+	rdb := open(t, server.URL())
+	for i := range 100 {
+		if err := rdb.Set(t.Context(), fmt.Sprint(i), strings.Repeat("x", 60_000), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := problem(); !strings.Contains(got, "already") {
+		t.Error(got)
+	}
+}

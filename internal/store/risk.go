@@ -36,8 +36,12 @@ func (n Node) Risks() []Risk {
 		risks = append(risks, risk)
 	}
 	if n.Eviction != "" {
-		know(RiskEviction, n.Eviction != "noeviction", "maxmemory-policy is %s, so Redis evicts messages when maxmemory is reached: "+
-			"set noeviction, in a Redis that is used for nothing else", n.Eviction)
+		already := ""
+		if n.Evicted > 0 { // without the number, which would be news at each look
+			already = ", and has evicted keys already"
+		}
+		know(RiskEviction, n.Eviction != "noeviction", "maxmemory-policy is %s, so Redis evicts messages when maxmemory is reached%s: "+
+			"set noeviction, in a Redis that is used for nothing else", n.Eviction, already)
 	}
 	if n.AOF == "on" || n.AOF == "off" && n.Replicas >= 0 {
 		know(RiskPersistence, n.AOF == "off" && n.Replicas == 0, "appendonly is off and there is no replica, so a restart of Redis "+
