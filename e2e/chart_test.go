@@ -23,7 +23,8 @@ type workload struct {
 		Template struct {
 			Metadata struct{ Annotations map[string]string }
 			Spec     struct {
-				Grace      int `yaml:"terminationGracePeriodSeconds"`
+				Grace      int   `yaml:"terminationGracePeriodSeconds"`
+				Links      *bool `yaml:"enableServiceLinks"`
 				Containers []struct {
 					Command   []string
 					Env       []struct{ Name, Value string }
@@ -64,6 +65,10 @@ func TestChart(t *testing.T) {
 			t.Errorf("the sum of the keys is %q", sum)
 		}
 		pod := w.Spec.Template.Spec
+		// A release that is called pushgate has Services whose variables would be unknown settings.
+		if pod.Links == nil || *pod.Links {
+			t.Error("Kubernetes puts variables such as PUSHGATE_SUB_PORT into the environment")
+		}
 		c := pod.Containers[0]
 		var environ []string
 		for _, e := range c.Env {

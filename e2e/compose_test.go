@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,8 +31,20 @@ func keepsMessages(t *testing.T, c compose, name string) {
 	}
 }
 
+// portalsOf has, for each override file, where the portal's posts come from: from the network that
+// the compose file of that deployment makes, or from those that Docker makes by itself.
+var portalsOf = map[string][]string{
+	"awwehdev.yml":    {"172.17.0.1", "192.168.16.1"},
+	"bitrixdock.yml":  {"172.18.0.5"},
+	"bitrixvm.yml":    {"172.19.0.4", "192.168.16.4"},
+	"env-docker.yml":  {"10.10.10.5"},
+	"ikarpovich.yml":  {"172.19.0.4", "192.168.16.4"},
+	"matveynator.yml": {"10.100.0.5"},
+	"rmn-lux.yml":     {"172.19.0.4", "192.168.16.4"},
+}
+
 // TestComposeOverrides: each override file starts programs with settings that they accept, over a
-// Redis that keeps messages, and says at its top what to paste.
+// Redis that keeps messages, takes the posts of its portal, and says at its top what to paste.
 func TestComposeOverrides(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(Repository(), "deploy/compose/*.yml"))
 	if err != nil || len(files) != 7 {
@@ -51,6 +64,10 @@ func TestComposeOverrides(t *testing.T) {
 			if err := yaml.Unmarshal(raw, &c); err != nil {
 				t.Fatal(err)
 			}
+			portals := portalsOf[filepath.Base(file)]
+			if len(portals) == 0 {
+				t.Error("no portal is known to post there")
+			}
 			programs := 0
 			for name, s := range c.Services {
 				if s.Image != "pushgate" {
@@ -69,7 +86,13 @@ func TestComposeOverrides(t *testing.T) {
 				case slices.Equal(s.Command, []string{"/edge"}):
 					_, err = config.LoadEdge(environ)
 				case slices.Equal(s.Command, []string{"/publisher"}):
-					_, err = config.LoadPublisher(environ)
+					var publisher config.Publisher
+					publisher, err = config.LoadPublisher(environ)
+					for _, address := range portals {
+						if !slices.ContainsFunc(publisher.Allow, func(n netip.Prefix) bool { return n.Contains(netip.MustParseAddr(address)) }) {
+							t.Errorf("%s refuses the posts of a portal at %s", name, address)
+						}
+					}
 				default:
 					t.Errorf("%s runs %v", name, s.Command)
 				}

@@ -27,6 +27,7 @@ metadata:
   {{- end }}
 spec:
   automountServiceAccountToken: false
+  enableServiceLinks: false # variables such as PUSHGATE_SUB_PORT would be refused
   terminationGracePeriodSeconds: {{ add $v.drainSeconds $v.preStopSeconds 20 }}
   {{- with $v.imagePullSecrets }}
   imagePullSecrets: {{ toJson . }}
