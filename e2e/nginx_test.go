@@ -54,7 +54,7 @@ func TestNginxFiles(t *testing.T) {
 	}
 }
 
-// TestBehindYourNginx includes the folder as docs/install.md says, in the nginx of a portal. Its
+// TestBehindYourNginx includes the folder as docs/install/linux.md says, in the nginx of a portal. Its
 // prefix is not the directory of its nginx.conf, which includes another file for the portal: so are
 // the packages of Debian and EL. A subscriber polls what was posted through it, and the portal's
 // pages are where they were.
@@ -63,13 +63,13 @@ func TestBehindYourNginx(t *testing.T) {
 	if err := w.Nginx.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	document, err := os.ReadFile(filepath.Join(Repository(), "docs/install.md"))
+	document, err := os.ReadFile(filepath.Join(Repository(), "docs/install/linux.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?s)\n## Behind your nginx\n.*?\n```nginx\n(.*?)```").FindSubmatch(document)
 	if block == nil {
-		t.Fatal("docs/install.md does not say what to include")
+		t.Fatal("docs/install/linux.md does not say what to include")
 	}
 	dir := t.TempDir()
 	portal := string(block[1])

@@ -75,7 +75,7 @@ func TestServeAsTheOriginalIsStarted(t *testing.T) {
 	w.servesAndLeaves(t, "http://"+w.Public, http.DefaultClient)
 }
 
-// TestServeBehindNginx: the portal's nginx, with TLS and the files that docs/install.md names,
+// TestServeBehindNginx: the portal's nginx, with TLS and the files that docs/install/serve.md names,
 // passes the paths of browsers on to one process, and nothing else. The portal posts to the process
 // itself.
 func TestServeBehindNginx(t *testing.T) {
