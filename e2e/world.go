@@ -201,6 +201,7 @@ func (w *World) close(tb testing.TB) {
 			tb.Error(err)
 		}
 	}
+	w.http.CloseIdleConnections() // publishers wait for them
 	var leaving sync.WaitGroup
 	for _, p := range append(w.Edges, w.Publishers...) {
 		leaving.Go(func() {
@@ -219,7 +220,6 @@ func (w *World) close(tb testing.TB) {
 	}
 	w.waiting.Wait()
 	w.launcher.close()
-	w.http.CloseIdleConnections()
 	if w.ports != nil {
 		w.ports.Close()
 	}
