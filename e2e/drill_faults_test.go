@@ -21,6 +21,8 @@ func faults() []row {
 		{name: "edge leaves", act: func(d *drill) error { return d.roll(d.Edges[1]) }},
 		{name: "all edges rolled, one by one", act: func(d *drill) error { return d.roll(d.Edges...) }},
 		{name: "all edges succeeded, one by one", short: true, act: func(d *drill) error { return d.succeed(d.Edges...) }},
+		// Publishers of the previous version may refuse a post when they leave.
+		{name: "two versions side by side", short: true, stays: true, previous: true, refuses: true, act: twoVersions},
 		{name: "edge frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Edges[2], 3*time.Second) }},
 		{name: "edge with hundreds of sessions killed", short: true, clients: 600, rate: 60, act: func(d *drill) error { return d.crash(d.Edges[0], 3*time.Second) }},
 		{name: "edge killed, 2000 sessions come back at once", act: storm},
@@ -30,7 +32,7 @@ func faults() []row {
 		}},
 		{name: "publisher frozen for 3 s", act: func(d *drill) error { return d.freeze(d.Publishers[1], 3*time.Second) }},
 		{name: "publisher killed", refuses: true, act: func(d *drill) error { return d.crash(d.Publishers[0], time.Second) }},
-		{name: "publishers rolled, one by one", refuses: true, act: func(d *drill) error { return d.roll(d.Publishers...) }},
+		{name: "publishers rolled, one by one", act: func(d *drill) error { return d.roll(d.Publishers...) }},
 		{name: "nginx reloaded", act: func(d *drill) error { return errors.Join(d.Nginx.Signal(syscall.SIGHUP), d.pause(2*time.Second)) }},
 		{name: "nginx killed", refuses: true, short: true, act: func(d *drill) error { return d.crash(d.Nginx, time.Second) }},
 		{name: "keys of all portals changed", act: func(d *drill) error { return d.ChangeKeys(d.ctx) }},

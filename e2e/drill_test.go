@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -32,6 +33,10 @@ type row struct {
 	act     func(*drill) error
 	after   func(*drill) error // when the clients have gone; may be nil
 
+	// Two of three clients stay with one WebSocket, which must not end.
+	stays    bool
+	previous bool // programs of the previous version are built for it
+
 	again bool // the machine was too busy the first time
 }
 
@@ -44,6 +49,8 @@ type drill struct {
 	beside sync.WaitGroup // who makes noise beside the crowd
 	quiet  context.CancelFunc
 	noise  context.Context // ends when the row's traffic does
+
+	previous string // directory with programs of the previous version, if the row wants them
 }
 
 // pause waits, and fails if the test ends meanwhile.
@@ -70,6 +77,7 @@ type outcome struct {
 	accepted, unknown int
 	slowest           time.Duration // answer to a post
 	report            Report
+	closed            int64 // WebSockets that should have stayed
 	edge, publisher   int64 // bytes at most
 	err               error
 	verdict           string
@@ -89,6 +97,7 @@ func TestDrill(t *testing.T) {
 		t.Fatal(err)
 	}
 	var table []outcome
+	found := false
 	for _, shape := range []Shape{Single, Sentinels, Cluster, ClusterReplicas} {
 		var rows []row
 		for _, r := range faults() {
@@ -97,10 +106,11 @@ func TestDrill(t *testing.T) {
 			}
 		}
 		if len(rows) > 0 {
+			found = true
 			t.Run(shape.String(), func(t *testing.T) { table = append(table, runRows(t, rows)...) })
 		}
 	}
-	if len(table) == 0 {
+	if !found {
 		t.Fatalf("no row is called %q", pattern)
 	}
 	fmt.Print(format(table))
@@ -144,7 +154,11 @@ func (w *World) run(t *testing.T, r row) outcome {
 		r.rate = 200
 	}
 	o := outcome{row: r}
-	d := &drill{World: w, ctx: t.Context(), crowd: newCrowd(t, w, r.clients, 8)}
+	d := &drill{World: w, ctx: t.Context()}
+	if r.previous {
+		d.previous = previous(t)
+	}
+	d.crowd = newCrowd(t, w, r.clients, 8)
 	d.noise, d.quiet = context.WithCancel(d.ctx)
 	defer d.beside.Wait()
 	defer d.quiet()
@@ -163,7 +177,12 @@ func (w *World) run(t *testing.T, r row) outcome {
 			t.Fatal(err)
 		}
 	}
-	d.crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
+	ended := new(atomic.Int64)
+	if r.stays {
+		_, ended = d.crowd.stay(t)
+	} else {
+		d.crowd.live(Habits{Polls: 0.5, Life: 6 * time.Second, Pause: 200 * time.Millisecond})
+	}
 	defer d.crowd.stop()
 	peaks := w.watchPeaks()
 	defer peaks.stop()
@@ -185,6 +204,7 @@ func (w *World) run(t *testing.T, r row) outcome {
 	if o.err == nil {
 		o.err = d.crowd.closing(d.ctx)
 	}
+	o.closed = ended.Load()
 	d.crowd.stop()
 	d.crowd.comeBack(d.ctx)
 	if o.err == nil && r.after != nil {
@@ -214,6 +234,9 @@ func (o *outcome) judge(t *testing.T, c *crowd) {
 	}
 	if o.accepted == 0 || r.Arrivals == 0 {
 		t.Errorf("%d messages, %d arrivals", o.accepted, r.Arrivals)
+	}
+	if o.closed > 0 {
+		t.Errorf("%d WebSockets ended", o.closed)
 	}
 	if o.unknown > 0 && !o.refuses {
 		t.Errorf("%d messages were not accepted", o.unknown)

@@ -42,12 +42,17 @@ func Build(dir, module string, packages ...string) error {
 
 // BuildTags is [Build] with build tags, separated by commas.
 func BuildTags(dir, tags, module string, packages ...string) error {
+	return buildAt(filepath.Join(Repository(), module), dir, tags, packages...)
+}
+
+// buildAt is [BuildTags] for a module at any place.
+func buildAt(module, dir, tags string, packages ...string) error {
 	args := []string{"build", "-o", dir, "-tags", tags}
 	if raceBuilt() {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, packages...)...)
-	build.Dir = filepath.Join(Repository(), module)
+	build.Dir = module
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build in %s: %w\n%s", build.Dir, err, out)
 	}

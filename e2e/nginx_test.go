@@ -54,10 +54,10 @@ func TestNginxFiles(t *testing.T) {
 	}
 }
 
-// TestBehindYourNginx includes the folder as docs/install/linux.md says, in the nginx of a portal. Its
-// prefix is not the directory of its nginx.conf, which includes another file for the portal: so are
-// the packages of Debian and EL. A subscriber polls what was posted through it, and the portal's
-// pages are where they were.
+// TestBehindYourNginx includes the folder as docs/install/linux.md says, in the nginx of a portal.
+// Its prefix is not the directory of its nginx.conf, which includes another file for the portal: so
+// are the packages of Debian and EL. A subscriber polls what was posted through it, and the
+// portal's pages are where they were.
 func TestBehindYourNginx(t *testing.T) {
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1})
 	if err := w.Nginx.Stop(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -41,6 +42,9 @@ type Process struct {
 // Setenv returns the program variables, in the form of [os.Environ], from its next start on. They
 // come before those it has.
 func (p *Process) Setenv(pairs ...string) { p.env = append(p.env, pairs...) }
+
+// Use makes the program that of another directory, from its next start on.
+func (p *Process) Use(bin string) { p.argv[0] = filepath.Join(bin, filepath.Base(p.argv[0])) }
 
 // Start runs the program and waits until it is ready.
 func (p *Process) Start(ctx context.Context) error {

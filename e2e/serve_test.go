@@ -75,9 +75,9 @@ func TestServeAsTheOriginalIsStarted(t *testing.T) {
 	w.servesAndLeaves(t, "http://"+w.Public, http.DefaultClient)
 }
 
-// TestServeBehindNginx: the portal's nginx, with TLS and the files that docs/install/serve.md names,
-// passes the paths of browsers on to one process, and nothing else. The portal posts to the process
-// itself.
+// TestServeBehindNginx: the portal's nginx, with TLS and the files that docs/install/serve.md
+// names, passes the paths of browsers on to one process, and nothing else. The portal posts to the
+// process itself.
 func TestServeBehindNginx(t *testing.T) {
 	w, public := startServing(t, func(redis, serve string) []string {
 		return []string{"PUSHGATE_KEYS=" + Key, "PUSHGATE_REDIS_URL=redis://" + redis + "/0", "PUSHGATE_LISTEN=" + serve}

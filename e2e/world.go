@@ -205,6 +205,7 @@ func (w *World) close(tb testing.TB) {
 			tb.Error(err)
 		}
 	}
+	w.http.CloseIdleConnections() // publishers wait for them
 	var leaving sync.WaitGroup
 	for _, p := range append(w.Edges, w.Publishers...) {
 		leaving.Go(func() {
@@ -223,7 +224,6 @@ func (w *World) close(tb testing.TB) {
 	}
 	w.waiting.Wait()
 	w.launcher.close()
-	w.http.CloseIdleConnections()
 	if w.ports != nil {
 		w.ports.Close()
 	}

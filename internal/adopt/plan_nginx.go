@@ -71,12 +71,13 @@ func (p *plan) nginxFiles(include []string) {
 	for _, u := range []struct {
 		name  string
 		where []string
-	}{{"pushgate_edges", p.where(p.edges)}, {"pushgate_publishers", p.where(p.publishers)}} {
+		keep  string // as in upstreams.conf, which has the reasons
+	}{{"pushgate_edges", p.where(p.edges), "30s"}, {"pushgate_publishers", p.where(p.publishers), "2s"}} {
 		fmt.Fprintf(&b, "upstream %s {\n    zone %s 256k;\n    least_conn;\n", u.name, u.name)
 		for _, address := range u.where {
 			fmt.Fprintf(&b, "    server %s max_fails=1 fail_timeout=1s;\n", address)
 		}
-		b.WriteString("    keepalive 64;\n    keepalive_requests 10000;\n    keepalive_timeout 30s;\n}\n")
+		fmt.Fprintf(&b, "    keepalive 64;\n    keepalive_requests 10000;\n    keepalive_timeout %s;\n}\n", u.keep)
 	}
 	p.add("nginx/pushgate/upstreams.conf", b.String())
 }

@@ -43,7 +43,7 @@ type Common struct {
 	RedisStrict    bool                `env:"REDIS_STRICT" envDefault:"false" doc:"do not start over a Redis whose settings endanger messages, instead of logging a warning; see [Redis](operations.md#redis)"`
 	AdminListen    string              `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'. Port 0 takes any free port; the log names it"`
 	AdminPublic    bool                `env:"ADMIN_PUBLIC" envDefault:"false" doc:"allow 'PUSHGATE_ADMIN_LISTEN' to be an address that other machines can reach"`
-	Drain          time.Duration       `env:"DRAIN" envDefault:"10s" doc:"when the program leaves, it asks its sessions to reconnect, spread over this time"`
+	Drain          time.Duration       `env:"DRAIN" envDefault:"10s" doc:"when an edge leaves, it asks its sessions to reconnect, spread over this time; when a publisher leaves, it waits so long for connections that are kept for more posts"`
 	ID             string              `env:"ID" default:"host name and process number" doc:"name of this process; no other edge or publisher may have the same"`
 	LogLevel       slog.Level          `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat      string              `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`

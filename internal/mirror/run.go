@@ -49,16 +49,17 @@ func Run(ctx context.Context, o Options) error {
 	m := New(Config{URL: o.Mirror, Logger: o.Logger}, registry)
 	p := newProxy(o.Primary, cmp.Or(o.MaxPayload, defaultMaxPayload), m, registry)
 	defer p.close()
+	port := ops.NewPort(p, registry, o.Logger)
 	return ops.Service{
 		Name:   "mirror",
 		Listen: cmp.Or(o.Listen, DefaultListen),
-		Port:   ops.NewPort(p, registry, o.Logger),
+		Port:   port,
 		Run: func(ctx context.Context) error {
 			m.Run(ctx)
 			return nil
 		},
 		Admin:   ops.Admin{Listen: o.AdminListen, Registry: registry},
-		Leaving: ops.Leaving{Grace: 10 * time.Second},
+		Leaving: ops.Leaving{Retire: port.Retire, Timeout: 10 * time.Second, Grace: 10 * time.Second},
 		Logger:  o.Logger,
 		Started: func(addr, _ net.Addr) {
 			if o.Started != nil {

@@ -104,7 +104,7 @@ func TestBound(t *testing.T) {
 			taken <- conn
 		}
 	}), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	Bound(port, 1)
+	Bound(port.Server, 1)
 	addr, _, leave := start(t, Service{Port: port})
 	dial := func(path string) (net.Conn, error) {
 		conn, err := net.Dial("tcp", addr.String())

@@ -18,7 +18,14 @@ const socketMode = 0o660
 // seconds, which is nearly seven thousand probes a second for a hundred thousand connections at
 // rest. A dead connection is noticed without them: the client always has a deadline, to send
 // something, to answer a ping, or to take what is sent.
-var withoutProbes = net.ListenConfig{KeepAlive: -1}
+//
+// Nor with Multipath TCP, which package net would use: nginx has no second path, and such a socket
+// cannot be closed without resetting connections (see closeEmpty).
+var withoutProbes = func() (c net.ListenConfig) {
+	c.KeepAlive = -1
+	c.SetMultipathTCP(false)
+	return c
+}()
 
 // Listen listens at "host:port" or "unix:/path". It replaces a socket file that a dead process
 // left. It is an error if a process listens at the file, or if the file is not a socket. Closing

@@ -1,15 +1,12 @@
 package ops
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -22,19 +19,10 @@ import (
 	"pushgate/internal/version"
 )
 
-// Bounds of a connection. There is no time limit for an answer: a long poll rests, and handlers
-// that need one set it.
-const (
-	readHeaderTimeout = 10 * time.Second
-	// idleTimeout is above nginx's keepalive_timeout of 60 s, so that nginx closes first.
-	idleTimeout    = 75 * time.Second
-	maxHeaderBytes = 64 << 10
-)
-
 // defaultGrace is how long a part may take to end after the drain.
 const defaultGrace = 5 * time.Second
 
-// Port serves the connections of a listener; an [http.Server] is one.
+// Port serves the connections of a listener; an [HTTPPort] is one.
 type Port interface {
 	// Serve serves connections until the listener is closed, and returns a non-nil error.
 	Serve(net.Listener) error
@@ -78,18 +66,22 @@ type Admin struct {
 
 // Leaving is how a service ends.
 type Leaving struct {
+	// Retire is called while the service still accepts connections. It returns when the service
+	// can stop that without losing a request, or when its context ends. It may be nil.
+	Retire func(context.Context)
 	// Drain asks sessions to leave, and returns when they have left or its context ends. It may be
 	// nil.
 	Drain   func(context.Context)
-	Timeout time.Duration // bound of Drain
+	Timeout time.Duration // bound of Retire, and of Drain
 	// Grace is how long requests, and then Run, may take to end after Drain; 0 is 5 s.
 	Grace time.Duration
 }
 
 // Serve works until ctx ends or a part fails, and then leaves in this order: readiness says
-// "draining"; the listener is closed; sessions are drained; requests that are still being answered
-// have a grace period; Run's context ends, and Serve waits for Run; the admin port is closed. Serve
-// returns nil if ctx ended, and otherwise the first failure.
+// "draining"; the port retires; the listener is closed, when what has connected is accepted;
+// sessions are drained; requests that are still being answered have a grace period; Run's context
+// ends, and Serve waits for Run; the admin port is closed. Serve returns nil if ctx ended, and
+// otherwise the first failure.
 func (s Service) Serve(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	// Also without a Reload, and already while the service starts: by default SIGHUP ends the
@@ -114,9 +106,10 @@ func (s Service) Serve(ctx context.Context) error {
 	defer fail(nil)
 	running, endRun := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRun()
-	ended := make(chan struct{})
+	ended, accepted := make(chan struct{}), make(chan struct{})
 	var parts sync.WaitGroup
 	parts.Go(func() {
+		defer close(accepted)
 		if err := s.Port.Serve(listener); !draining.Load() {
 			fail(fmt.Errorf("%s: serve: %w", s.Name, err))
 		}
@@ -145,8 +138,10 @@ func (s Service) Serve(ctx context.Context) error {
 	cause := context.Cause(alive)
 	s.Logger.Info("leaving", "service", s.Name, "cause", cause.Error())
 	draining.Store(true)
-	listener.Close()
-	s.drain(context.WithoutCancel(ctx))
+	s.bounded(context.WithoutCancel(ctx), s.Leaving.Retire)
+	_ = closeEmpty(listener)
+	<-accepted // so that the port knows of all connections
+	s.bounded(context.WithoutCancel(ctx), s.Leaving.Drain)
 	s.shutdown(context.WithoutCancel(ctx))
 	endRun()
 	late := s.await(ended)
@@ -167,47 +162,14 @@ var (
 	errDraining = errors.New("draining")
 )
 
-// NewPort makes a port for handler: a server with limits, whose refused heads are counted with
-// registry, and whose errors are logged.
-func NewPort(handler http.Handler, registry prometheus.Registerer, logger *slog.Logger) *http.Server {
-	server := newServer(handler, logger)
-	newRefused(registry).watch(server)
-	return server
-}
-
-func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(complaints{logger}, "", 0),
-
-		DisableGeneralOptionsHandler: true, // to the handler, OPTIONS * is one more unknown path
-	}
-}
-
-// complaints takes the lines that net/http logs. What clients do wrong is logged at debug level; a
-// panic of a handler is an error.
-type complaints struct{ logger *slog.Logger }
-
-// Write implements [io.Writer]; each call is one line.
-func (c complaints) Write(line []byte) (int, error) {
-	level := slog.LevelDebug
-	if bytes.HasPrefix(line, []byte("http: panic serving")) {
-		level = slog.LevelError
-	}
-	c.logger.Log(context.Background(), level, string(bytes.TrimSpace(line)))
-	return len(line), nil
-}
-
-func (s Service) drain(ctx context.Context) {
-	if s.Leaving.Drain == nil {
+// bounded calls a step of leaving, which may be nil, with a context that ends in time.
+func (s Service) bounded(ctx context.Context, step func(context.Context)) {
+	if step == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Leaving.Timeout)
 	defer cancel()
-	s.Leaving.Drain(ctx)
+	step(ctx)
 }
 
 // shutdown waits for requests that are being answered, and cuts them off after a grace period.

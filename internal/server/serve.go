@@ -64,9 +64,9 @@ func (b *Both) Run(ctx context.Context) error {
 
 // Leaving returns how a service ends that serves b at a port: as an edge does. No connection is
 // kept after its answer.
-func (b *Both) Leaving(port *http.Server, timeout time.Duration) ops.Leaving {
+func (b *Both) Leaving(port *ops.HTTPPort, timeout time.Duration) ops.Leaving {
 	drain := func(ctx context.Context) {
-		port.SetKeepAlivesEnabled(false)
+		port.CloseAfterAnswers()
 		b.edge.Drain(ctx)
 	}
 	return ops.Leaving{Drain: drain, Timeout: timeout}
@@ -98,7 +98,7 @@ func RunServe(environ []string) int {
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.logger, b.registry)
 		port := ops.NewPort(both, b.registry, b.logger)
-		ops.Bound(port, int64(unheld))
+		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
 			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys)}, nil
 	})

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -91,21 +90,18 @@ func runPublisher(environ, notes []string) int {
 	}
 	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
-		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: publisherPort(p, b.registry, b.logger), Ready: p.Ready, Run: p.Run,
-			Reload: reload(cfg.Portals, p, b.keys)}, nil
+		port := ops.NewPort(p.Handler(), b.registry, b.logger)
+		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
 	})
 }
 
 // rawPort serves connections of package socket, which save a part of the cost of a post.
-type rawPort struct{ *http.Server }
+type rawPort struct{ *ops.HTTPPort }
 
 // Serve implements [ops.Port].
 func (p rawPort) Serve(listener net.Listener) error {
 	return p.Server.Serve(socket.Listener{Listener: listener})
-}
-
-func publisherPort(p *publisher.Publisher, registry prometheus.Registerer, logger *slog.Logger) ops.Port {
-	return rawPort{ops.NewPort(p.Handler(), registry, logger)}
 }
 
 // base is what the service of a program is built on.

@@ -104,7 +104,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	w.must(err)
 	t.Cleanup(closeStore)
 	p := NewPublisher(publisherConfig, table, st, logger, registry)
-	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: publisherPort(p, registry, logger),
+	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: rawPort{ops.NewPort(p.Handler(), registry, logger)},
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
 	testkit.Eventually(w.t, "ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
