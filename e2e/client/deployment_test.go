@@ -42,11 +42,10 @@ func TestDeployments(t *testing.T) {
 	dir := os.Getenv("E2E_DEPLOYMENTS")
 	if dir == "" {
 		dir = t.TempDir()
-		lenient := filepath.Join(dir, "lenient") + "/"
+		image, lenient := filepath.Join(dir, "image")+"/", filepath.Join(dir, "lenient")+"/"
 		for _, err := range []error{
-			e2e.Build(bin, ".", "./cmd/pushgate"), os.Remove(bin + "/edge"), os.Remove(bin + "/publisher"),
 			// As in the image.
-			os.Symlink("pushgate", bin+"/edge"), os.Symlink("pushgate", bin+"/publisher"),
+			e2e.Build(image, ".", "./cmd/pushgate"), os.Symlink("pushgate", image+"edge"), os.Symlink("pushgate", image+"publisher"),
 			// Accepts the keys that are published.
 			e2e.BuildTags(lenient, "testvectors", ".", "./cmd/pushgate"),
 		} {
@@ -58,7 +57,7 @@ func TestDeployments(t *testing.T) {
 		if _, rows, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok {
 			pattern += "/" + rows
 		}
-		e2e.Unshared(t, pattern, "E2E_DEPLOYMENTS="+dir, "E2E_BIN="+bin)
+		e2e.Unshared(t, pattern, "E2E_DEPLOYMENTS="+dir, "E2E_BIN="+filepath.Clean(image))
 		return
 	}
 	isolate(t, dir)
