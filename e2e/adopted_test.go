@@ -20,7 +20,6 @@ import (
 
 	"pushgate/internal/adopt"
 	"pushgate/internal/channel"
-	"pushgate/internal/sign"
 )
 
 // outsider is an address that no installation knows.
@@ -35,13 +34,6 @@ func TestAdopted(t *testing.T) {
 		adopted(t, name, os.Getenv("E2E_ADOPTED_DIR"))
 		return
 	}
-	flags := []string{"--net", "--mount", "--propagation", "private"}
-	if os.Getuid() != 0 {
-		flags = append(flags, "--map-root-user")
-	}
-	if out, err := exec.Command("unshare", append(flags, "ip", "link", "set", "lo", "up")...).CombinedOutput(); err != nil {
-		Missing(t, fmt.Sprintf("no network of one's own can be made (Debian: util-linux, iproute2): %v %s", err, out))
-	}
 	for _, name := range slices.Sorted(maps.Keys(adoptedSites)) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -53,11 +45,7 @@ func TestAdopted(t *testing.T) {
 			if err := adopt.Run(t.Context(), o, io.Discard); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "unshare", append(flags, os.Args[0], "-test.run=^TestAdopted$", "-test.v", "-test.timeout=3m")...)
-			cmd.Env = append(os.Environ(), "E2E_ADOPTED="+name, "E2E_ADOPTED_DIR="+dir, "E2E_BIN="+bin)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
-			}
+			Unshared(t, "^TestAdopted$", "E2E_ADOPTED="+name, "E2E_ADOPTED_DIR="+dir, "E2E_BIN="+bin)
 		})
 	}
 }
@@ -76,13 +64,11 @@ func adopted(t *testing.T, name, dir string) {
 	}
 	site.startNginx(t, w, filepath.Join(Repository(), "internal/adopt/testdata", name))
 	w.Public, w.Internal = site.public, site.internal
-	var err error
-	if w.Signer, err = sign.New("sha1", []byte(key)); err != nil {
+	if err := w.SetKey(key); err != nil {
 		t.Fatal(err)
 	}
-	w.Portals = []*Portal{{Keys: []string{key}, Signer: w.Signer, world: w}}
 	for range 3 {
-		selfTest(t, w)
+		SelfTest(t, w)
 	}
 	site.roundTrip(t, w)
 }
@@ -191,36 +177,15 @@ func (w *World) installed(t *testing.T) {
 		}
 	}
 	w.adoptedRedis(t, strings.Fields(redis["ExecStart"][0]), "/run/pushgate-redis/redis.sock")
-	file, err := os.ReadFile("/etc/pushgate/pushgate.env")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		program     string
 		first, last int
 	}{{"edge", 8010, 8015}, {"publisher", 9010, 9011}} {
-		settings := unit(t, c.program+"@.service")
-		environment := settings["Environment"]
-		dropIn, err := os.ReadFile(filepath.Join(out, "systemd", c.program+"@.service.d/adopt.conf"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(dropIn)) {
-			if value, ok := strings.CutPrefix(strings.TrimSpace(line), "Environment="); ok {
-				environment = append(environment, value)
-			}
-		}
 		for port := c.first; port <= c.last; port++ {
-			for _, directory := range settings["RuntimeDirectory"] {
-				if err := os.Mkdir("/run/"+strings.ReplaceAll(directory, "%i", fmt.Sprint(port)), 0o700); err != nil {
-					t.Fatal(err)
-				}
+			env, err := UnitEnv(c.program, port, filepath.Join(out, "systemd", c.program+"@.service.d/adopt.conf"))
+			if err != nil {
+				t.Fatal(err)
 			}
-			var env []string
-			for _, line := range environment {
-				env = append(env, strings.Fields(strings.NewReplacer("%i", fmt.Sprint(port), "%H", "host").Replace(line))...)
-			}
-			env = append(env, strings.Fields(string(file))...) // files win over Environment
 			w.adoptedProgram(t, fmt.Sprintf("%s-%d", c.program, port), c.program, fmt.Sprintf("127.0.0.1:%d", port), env)
 		}
 	}
@@ -310,7 +275,7 @@ func (site adoptedSite) roundTrip(t *testing.T, w *World) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("no WebSocket")
 	}
-	w.await(t, `pushgate_connections{transport="websocket"}`)
+	w.await(t, webSockets, 1)
 	if status := site.post(t, w, site.from, id, `"by the portal"`, false); status != http.StatusOK {
 		t.Errorf("the portal's post: %d", status)
 	}

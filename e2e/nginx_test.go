@@ -122,7 +122,7 @@ func TestBehindYourNginx(t *testing.T) {
 		}
 		polled <- err
 	}()
-	w.await(t, `pushgate_connections{transport="longpoll"}`)
+	w.await(t, longPolls, 1)
 	if status, err := w.Post(t.Context(), `"posted"`, false, id); err != nil || status != http.StatusOK {
 		t.Fatalf("the portal's post: %d, %v", status, err)
 	}

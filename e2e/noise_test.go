@@ -77,7 +77,7 @@ func TestNoise(t *testing.T) {
 		t.Error("hardly any noise reached the WebSockets")
 	}
 	// The service still works.
-	selfTest(t, w)
+	SelfTest(t, w)
 }
 
 type use struct{ goroutines, resident float64 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -33,6 +34,7 @@ type Portal struct {
 	// A post that is answered 503 is repeated, with the same idempotency key: on a busy machine
 	// Redis may be late.
 	Repeats bool
+	PubPath string // the path of path_to_publish; "/bitrix/pub/" if empty
 
 	world *World
 }
@@ -148,6 +150,8 @@ func (p *Portal) Token(user int64, channels ...channel.ID) string {
 	return p.Signer.SignToken(sign.Token{User: user, Channels: channels, Expires: now.Add(24 * time.Hour)}, p.HostID, now)
 }
 
+func (p *Portal) pubPath() string { return cmp.Or(p.PubPath, "/bitrix/pub/") }
+
 // Post publishes a body to channels as a portal does: through nginx's internal address, unsigned
 // ids, form content type. The error is nil for status 200 only.
 func (p *Portal) Post(ctx context.Context, body string, hangUp bool, channels ...channel.ID) (status int, err error) {
@@ -155,7 +159,7 @@ func (p *Portal) Post(ctx context.Context, body string, hangUp bool, channels ..
 	for i, id := range channels {
 		list[i] = id.String()
 	}
-	status, text, err := p.send(ctx, "/bitrix/pub/?CHANNEL_ID="+strings.Join(list, "/"), []byte(body), hangUp)
+	status, text, err := p.send(ctx, p.pubPath()+"?CHANNEL_ID="+strings.Join(list, "/"), []byte(body), hangUp)
 	if err == nil && len(text) != 0 {
 		err = fmt.Errorf("an answer of %q, which the portal would take for JSON", text)
 	}
@@ -182,7 +186,7 @@ func (p *Portal) PostBinary(ctx context.Context, hangUp bool, letters ...Letter)
 	if err != nil {
 		return err
 	}
-	_, text, err := p.send(ctx, "/bitrix/pub/?binaryMode=true&hostname=portal.example.com", batch, hangUp)
+	_, text, err := p.send(ctx, p.pubPath()+"?binaryMode=true&hostname=portal.example.com", batch, hangUp)
 	if err == nil && len(text) != 0 {
 		err = fmt.Errorf("unexpected answer %q", text)
 	}

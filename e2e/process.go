@@ -111,12 +111,15 @@ func (p *Process) Await(ctx context.Context, cond func(context.Context) error) e
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
+// SignalGroup sends a signal to the program and to those that it has started.
+func (p *Process) SignalGroup(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
+
 // Kill kills the program and those that it has started, and waits until it has ended.
 func (p *Process) Kill() {
 	if p.cmd == nil {
 		return
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // it is the leader of a group of its own
+	_ = p.SignalGroup(syscall.SIGKILL) // it is the leader of a group of its own
 	p.exit <- <-p.exit
 	p.cmd = nil
 }

@@ -71,7 +71,7 @@ func TestServeAsTheOriginalIsStarted(t *testing.T) {
 		return []string{"MODE=all", "LISTEN_HOSTNAME=" + host, "LISTEN_PORT=" + port, "REDIS_HOST=" + redisHost, "REDIS_PORT=" + redisPort,
 			"SECURITY_KEY=" + Key, "PUB_URI=/bitrix/pub", "SUB_URI=/bitrix/subws/", "REST_URI=/bitrix/rest/"}
 	})
-	selfTest(t, w)
+	SelfTest(t, w)
 	w.servesAndLeaves(t, "http://"+w.Public, http.DefaultClient)
 }
 
@@ -202,8 +202,8 @@ func (w *World) servesAndLeaves(t *testing.T, site string, client *http.Client) 
 		polled <- fmt.Sprint(answer.StatusCode, " ", string(text), err)
 	}
 	go poll()
-	w.await(t, `pushgate_connections{transport="websocket"}`)
-	w.await(t, `pushgate_connections{transport="longpoll"}`)
+	w.await(t, webSockets, 1)
+	w.await(t, longPolls, 1)
 	const body = `{"module_id":"im","command":"message","params":{"text":"served"}}`
 	if status, err := w.Post(t.Context(), body, true, id); err != nil {
 		t.Fatalf("%d %v", status, err)
@@ -216,7 +216,7 @@ func (w *World) servesAndLeaves(t *testing.T, site string, client *http.Client) 
 	}
 
 	go poll()
-	w.await(t, `pushgate_connections{transport="longpoll"}`)
+	w.await(t, longPolls, 1)
 	closed := make(chan error, 1)
 	go func() {
 		_, _, err := socket.Read(context.WithoutCancel(t.Context()))

@@ -19,15 +19,9 @@ import (
 // unit returns the settings of one of the units of deploy/, each with its values in their order.
 func unit(t *testing.T, name string) map[string][]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(Repository(), "deploy", name))
+	settings, err := readUnit(filepath.Join(Repository(), "deploy", name))
 	if err != nil {
 		t.Fatal(err)
-	}
-	settings := map[string][]string{}
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
-			settings[key] = append(settings[key], value)
-		}
 	}
 	return settings
 }

@@ -71,6 +71,17 @@ type World struct {
 // it was stopped. After a failure the logs are kept.
 func Start(tb testing.TB, o Options) *World {
 	tb.Helper()
+	w := Empty(tb)
+	if err := w.start(tb.Context(), o); err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+// Empty returns a world without programs, whose directory is removed with it. The caller starts
+// them and sets the exported fields. They end as those of [Start] do.
+func Empty(tb testing.TB) *World {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "pushgate-e2e-")
 	if err != nil {
 		tb.Fatal(err)
@@ -80,10 +91,23 @@ func Start(tb testing.TB, o Options) *World {
 		http: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	tb.Cleanup(func() { w.close(tb) })
-	if err := w.start(tb.Context(), o); err != nil {
-		tb.Fatal(err)
-	}
 	return w
+}
+
+// Dir returns the directory of the world's files.
+func (w *World) Dir() string { return w.dir }
+
+// SetKey makes a portal that has the installation for itself, and signs with a key.
+func (w *World) SetKey(key string) (err error) {
+	w.Signer, err = sign.New("sha1", []byte(key))
+	w.Portals = []*Portal{{HostID: "HostIdOfThePersonalPortal0123456", Keys: []string{key}, Signer: w.Signer, world: w}}
+	return err
+}
+
+// Program makes a process that is not started yet, and puts it nowhere. ready returns nil when the
+// program can do its work.
+func (w *World) Program(name string, argv, env []string, ready func(context.Context) error) *Process {
+	return &Process{Name: name, world: w, argv: argv, env: env, ready: ready}
 }
 
 func (w *World) start(ctx context.Context, o Options) error {

@@ -20,6 +20,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if os.Getenv("E2E_DEPLOYMENTS") != "" { // TestDeployments, inside: the programs have been built
+		bin = os.Getenv("E2E_BIN")
+		os.Exit(m.Run())
+	}
 	// The scenarios mostly wait: for a client's own delays.
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)

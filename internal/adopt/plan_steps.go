@@ -23,8 +23,14 @@ func (p *plan) planSteps() {
 		p.back = []string{"kubectl delete -f " + p.shellOut + "/kubernetes/pushgate.yaml -f " + p.shellOut + "/kubernetes/secret.yaml"}
 	}
 	if len(p.nginxSteps) > 0 && !strings.HasPrefix(p.nginxSteps[0], "Nothing") {
-		change := "# nginx, as above; then: nginx -t && nginx -s reload"
-		back := "# nginx: the files of " + p.shellOut + "/rollback/files, back to their places; then: nginx -t && nginx -s reload"
+		apply := "nginx -t && nginx -s reload"
+		if len(p.nginx.open) > 0 {
+			// A reload does not bind one address of a port that is open on all, nor the other way
+			// round: it goes on with the old configuration, and nginx -t does not notice.
+			apply = "nginx -t && systemctl restart nginx (a reload cannot change that address)"
+		}
+		change := "# nginx, as above; then: " + apply
+		back := "# nginx: the files of " + p.shellOut + "/rollback/files, back to their places; then: " + apply
 		if p.kind == kubernetes {
 			change, back = "# the Ingress, as above", "# the Ingress: the paths that it has in "+p.shellOut+"/rollback/files"
 		}

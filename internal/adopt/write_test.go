@@ -170,6 +170,23 @@ func TestOutputDirectory(t *testing.T) {
 	}
 }
 
+// TestNginxIsRestartedForAnotherAddress: a reload cannot replace "listen 8895" by one address, and
+// nothing says so but the error log. Everything else is reloaded.
+func TestNginxIsRestartedForAnotherAddress(t *testing.T) {
+	for name, restart := range map[string]bool{"bitrixvm9": true, "env-docker": false} {
+		out := filepath.Join(t.TempDir(), "out")
+		plan, err := run(t, Options{Root: filepath.Join("testdata", name), Out: out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for where, text := range map[string]string{"the plan": plan, "ROLLBACK.md": written(t, out)["ROLLBACK.md"]} {
+			if strings.Contains(text, "systemctl restart nginx") != restart || strings.Contains(text, "nginx -s reload") == restart {
+				t.Errorf("%s: %s says:\n%s", name, where, text)
+			}
+		}
+	}
+}
+
 // TestPortalScripts: what is to be run in the portal sets the options, and what is to be run to go
 // back sets them to what they were.
 func TestPortalScripts(t *testing.T) {

@@ -51,7 +51,7 @@ func checkKeys(keys Keys, short bool) (problem, hint string) {
 		where := PublishedWhere(key)
 		switch {
 		case where != "":
-			return fmt.Sprintf("key %d is %.28s, which is published %s, so that it protects nothing", i+1, key, where), ChangeKey
+			return fmt.Sprintf("key %d is %.32s, which is published %s, so that it protects nothing", i+1, key, where), ChangeKey
 		case len(key) == 0:
 			return fmt.Sprintf("key %d has 0 bytes", i+1), ChangeKey
 		case len(key) < MinKey && !short:
