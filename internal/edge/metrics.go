@@ -18,6 +18,7 @@ type metrics struct {
 	acks              prometheus.Counter
 	publishToAck      prometheus.Histogram
 	replaysPaused     prometheus.Counter
+	portalCalls       *portalCalls
 }
 
 func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
@@ -48,6 +49,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		streams:        connections.WithLabelValues(string(transport.KindStream)),
 		acks:           counter("acknowledged_total", "Messages that clients of version 5 acknowledged."),
 		publishToAck:   ackLatency,
+		portalCalls:    newPortalCalls(reg),
 		replaysPaused:  counter("replays_paused_total", "Pages of history that were delayed because the same client had received them many times."),
 	}
 	for _, what := range []string{fullConnections, fullMemory} {
