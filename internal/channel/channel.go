@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"regexp"
 )
 
 // IDLen is the length of a channel id on the wire, in characters.
@@ -75,4 +76,17 @@ func (id ID) LogValue() slog.Value {
 		return slog.StringValue("")
 	}
 	return slog.StringValue(string(id.text[:6]) + "…")
+}
+
+// maxQuoted is how many bytes of a foreign text a log line quotes.
+const maxQuoted = 100
+
+// secretLike matches what may be an id, a key or a signature.
+var secretLike = regexp.MustCompile(`[0-9A-Za-z]{24,}`)
+
+// Quote returns a text that a client wrote, such as a host name, for a log line: without what may
+// be an id or a signature, and at most 100 bytes of it.
+func Quote(text string) string {
+	text = secretLike.ReplaceAllStringFunc(text, func(secret string) string { return secret[:6] + "…" })
+	return text[:min(len(text), maxQuoted)]
 }

@@ -178,3 +178,21 @@ func FuzzParseList(f *testing.F) {
 		}
 	})
 }
+
+// TestQuote: what a client wrote is in a log line, but not an id or a signature that is hidden in
+// it.
+func TestQuote(t *testing.T) {
+	const id = "0f9e8d7c6b5a49382716051423324150"
+	for text, want := range map[string]string{
+		"":                                  "",
+		"push.example.com:8893":             "push.example.com:8893",
+		id + ".example.com":                 "0f9e8d….example.com",
+		"https://" + id + "." + id:          "https://0f9e8d….0f9e8d…",
+		strings.Repeat("a.", 100) + id:      strings.Repeat("a.", 50),
+		strings.Repeat("a.", 42) + id + "b": strings.Repeat("a.", 42) + "0f9e8d…",
+	} {
+		if got := channel.Quote(text); got != want {
+			t.Errorf("Quote(%q) is %q, want %q", text, got, want)
+		}
+	}
+}

@@ -25,6 +25,7 @@ func (t *tenant) withNote(reader *wire.Reader, batch hub.Batch) []*proto.Message
 		return batch.Messages
 	}
 	t.gapLog.note(t.edge.logger, t.name, batch.Gap)
+	t.edge.metrics.portalCalls.add(t.serving.Load(), callGapNote, 1)
 	all := slices.Clone(batch.Messages) // the session's memory is its own
 	return slices.Insert(all, batch.Gap.Index, gapNote(reader, batch.Gap, time.Now()))
 }

@@ -72,10 +72,17 @@ func (p *pacer) resume() {
 	p.pausing--
 }
 
+// countRefused counts a client that is refused and will call its portal; nil is one that is not
+// served.
+func (e *Edge) countRefused(portal *serving) {
+	e.metrics.refused.Inc()
+	e.metrics.portalCalls.add(portal, callRefused, 1)
+}
+
 // refuseWebSocket completes the handshake and then closes with 4010: after a refused handshake a
 // browser would only try again with the same ids. A client that was refused before waits for it.
-func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request) {
-	e.metrics.refused.Inc()
+func (e *Edge) refuseWebSocket(w http.ResponseWriter, r *http.Request, portal *serving) {
+	e.countRefused(portal)
 	conn := handshake(w, r)
 	if conn == nil {
 		return
@@ -96,8 +103,8 @@ func saidBy(r *http.Request) string {
 
 // refusePoll answers with a refusal. A client whose ids were refused before waits for it, as over
 // WebSocket.
-func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, refusal *proto.Error) {
-	e.metrics.refused.Inc()
+func (e *Edge) refusePoll(w http.ResponseWriter, r *http.Request, portal *serving, refusal *proto.Error) {
+	e.countRefused(portal)
 	pause := time.Duration(0)
 	if refusal != proto.ErrWrongClientID {
 		pause = e.pacer.pause(saidBy(r), clientAddress(r), time.Now())
@@ -161,7 +168,7 @@ func (p *pausedRefusal) Leave() { p.edge.shared.Conns.Start(p.answer) }
 // a blank line and the text, without a header. A browser takes it for a lost connection; the mobile
 // client reads the status.
 func (e *Edge) refuseUpgrade(w http.ResponseWriter, refusal *proto.Error) {
-	e.metrics.refused.Inc()
+	e.countRefused(nil)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return

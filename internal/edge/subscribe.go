@@ -47,9 +47,9 @@ func (e *Edge) subscribe(w http.ResponseWriter, r *http.Request) {
 	case refusal == proto.ErrWrongClientID && upgrade:
 		e.refuseUpgrade(w, refusal)
 	case refusal != nil && upgrade:
-		e.refuseWebSocket(w, r)
+		e.refuseWebSocket(w, r, sub.portal)
 	case refusal != nil:
-		e.refusePoll(w, r, refusal)
+		e.refusePoll(w, r, sub.portal, refusal)
 	case upgrade:
 		e.serveWebSocket(w, r, sub)
 	default:
@@ -153,7 +153,7 @@ func (e *Edge) refusal(err error) *proto.Error {
 func (e *Edge) stream(w http.ResponseWriter, r *http.Request) {
 	sub, refusal := e.parse(r)
 	if refusal != nil {
-		e.refusePoll(w, r, refusal)
+		e.refusePoll(w, r, sub.portal, refusal)
 		return
 	}
 	sub.reader.Codec = wire.Events

@@ -14,7 +14,6 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
-	"pushgate/internal/transport"
 )
 
 const (
@@ -126,6 +125,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 	t.serving.Store(s)
 	t.pin(s.ClientID == "")
 	e.tenants[name] = t
+	e.metrics.portalCalls.expect(name)
 	e.shareMemory()
 	if e.running != nil && !e.closed {
 		t.start()
@@ -234,18 +234,18 @@ func (t *tenant) run(ctx context.Context) {
 	var running sync.WaitGroup
 	logger := e.logger.With("portal", t.name)
 	running.Go(func() {
-		_ = t.log.Follow(ctx, follower{t.hub, e.shared.Queue, logger}) // its error is that of ctx
+		_ = t.log.Follow(ctx, follower{t.hub, t, logger}) // its error is that of ctx
 	})
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
 	t.hub.Close()
 }
 
-// follower is the hub as the log calls it. It also logs whether the log notifies, and defers
-// wake-ups.
+// follower is the hub as the log calls it. It also logs whether the log notifies, defers wake-ups,
+// and counts the messages that make clients call the portal.
 type follower struct {
 	*hub.Hub
-	queue  *transport.Queue
+	tenant *tenant
 	logger *slog.Logger
 }
 
@@ -263,7 +263,11 @@ func (f follower) Down(err error) {
 
 // Dispatch implements [proto.Follower].
 func (f follower) Dispatch(m *proto.Message) {
-	f.queue.Defer()
-	defer f.queue.Resume()
+	queue := f.tenant.edge.shared.Queue
+	queue.Defer()
+	defer queue.Resume()
 	f.Hub.Dispatch(m)
+	if outdates(m) {
+		f.tenant.edge.metrics.portalCalls.add(f.tenant.serving.Load(), callConfigNote, f.Hub.Watchers(m.Receivers))
+	}
 }

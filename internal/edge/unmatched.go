@@ -2,7 +2,6 @@ package edge
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -47,7 +46,7 @@ func (e *Edge) logOrigin(r *http.Request) {
 	if !due {
 		return
 	}
-	e.logger.Warn("page refused", "origin", fmt.Sprintf("%.100s", r.Header.Get("Origin")), "times", times,
+	e.logger.Warn("page refused", "origin", channel.Quote(r.Header.Get("Origin")), "times", times,
 		"remedy", "if this is a page of the portal, add its host to PUSHGATE_ORIGINS")
 }
 

@@ -367,31 +367,3 @@ func (h *Hub) unwatch(s *Session, id channel.ID) {
 		h.topics[s.watched[i]].watchers[s.positions[i]].index = i
 	}
 }
-
-// TakeChanges returns the channels whose number of sessions changed since the last call, with the
-// present number.
-func (h *Hub) TakeChanges() []proto.Presence {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	changes := make([]proto.Presence, 0, len(h.changed))
-	for id := range h.changed {
-		var sessions int
-		if t := h.topics[id]; t != nil {
-			sessions = len(t.watchers)
-		}
-		changes = append(changes, proto.Presence{Channel: id, Sessions: sessions})
-	}
-	clear(h.changed)
-	return changes
-}
-
-// Presence returns all channels that have sessions, with their number.
-func (h *Hub) Presence() []proto.Presence {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]proto.Presence, 0, len(h.topics))
-	for id, t := range h.topics {
-		all = append(all, proto.Presence{Channel: id, Sessions: len(t.watchers)})
-	}
-	return all
-}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pushgate/internal/ops"
 )
 
@@ -29,7 +31,8 @@ type Options struct {
 	// Most bytes of a post's body; 0 is 1 MiB. Posts of version 5 may have four times as many.
 	MaxPayload int64
 	Logger     *slog.Logger
-	Started    func(addr net.Addr) // called once, when the proxy listens; nil is nothing
+	Registry   *prometheus.Registry // of the metrics; nil is a new one
+	Started    func(addr net.Addr)  // called once, when the proxy listens; nil is nothing
 }
 
 // Run runs a proxy for posts until ctx ends: it passes each request on to the primary server,
@@ -45,7 +48,10 @@ func Run(ctx context.Context, o Options) error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	registry := ops.NewRegistry()
+	registry := o.Registry
+	if registry == nil {
+		registry = ops.NewRegistry()
+	}
 	m := New(Config{URL: o.Mirror, Logger: o.Logger}, registry)
 	p := newProxy(o.Primary, cmp.Or(o.MaxPayload, defaultMaxPayload), m, registry)
 	defer p.close()

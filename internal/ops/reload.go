@@ -13,12 +13,17 @@ const (
 	reloadFailed = "failed"
 )
 
-// reload calls Reload at each SIGHUP until ctx ends.
-func (s Service) reload(ctx context.Context, hangups <-chan os.Signal) {
+// newReloads makes the counter of reloads.
+func newReloads() *prometheus.CounterVec {
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_reloads_total",
-		Help: "Reloads of the portals after a SIGHUP, by outcome; after a failed one the old portals stay in use."}, []string{"outcome"})
-	s.Admin.Registry.MustRegister(reloads)
-	defer s.Admin.Registry.Unregister(reloads)
+		Help: "Reloads of the file of portals after a SIGHUP, by outcome; after a failed one the old portals stay in use."}, []string{"outcome"})
+	reloads.WithLabelValues(reloadDone)
+	reloads.WithLabelValues(reloadFailed)
+	return reloads
+}
+
+// reload calls Reload at each SIGHUP until ctx ends.
+func (s Service) reload(ctx context.Context, hangups <-chan os.Signal, reloads *prometheus.CounterVec) {
 	done, failed := reloads.WithLabelValues(reloadDone), reloads.WithLabelValues(reloadFailed)
 	for {
 		select {

@@ -88,6 +88,9 @@ func (s Service) Serve(ctx context.Context) error {
 	// process.
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	reloads := newReloads()
+	s.Admin.Registry.MustRegister(reloads)
+	defer s.Admin.Registry.Unregister(reloads)
 	if s.Bind == nil {
 		s.Bind = Listen
 	}
@@ -128,7 +131,7 @@ func (s Service) Serve(ctx context.Context) error {
 			s.Logger.Warn("shutdown error", "service", s.Name, "error", err)
 		}
 	})
-	parts.Go(func() { s.reload(running, hangups) })
+	parts.Go(func() { s.reload(running, hangups, reloads) })
 	s.Logger.Info("serving", "service", s.Name, "address", listener.Addr().String(), "admin", admin.name(), "build", version.Get())
 	if s.Started != nil {
 		s.Started(listener.Addr(), admin.addr())

@@ -178,7 +178,7 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !p.hostAllowed(r) {
-		p.logRefused(p.notices, r, unknownHost, hostRemedy, "host", fmt.Sprintf("%.100s", hostName(r.Host)))
+		p.logRefused(p.notices, r, unknownHost, hostRemedy, "host", channel.Quote(hostName(r.Host)))
 		p.refuse(w, unknownHost)
 		return
 	}

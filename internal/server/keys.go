@@ -20,7 +20,7 @@ type shortKeys struct {
 func newShortKeys(registry prometheus.Registerer, logger *slog.Logger) *shortKeys {
 	k := &shortKeys{logger: logger}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_short_keys",
-		Help: "Signature keys that are shorter than they should be."}, func() float64 { return float64(k.count.Load()) }))
+		Help: "Signature keys of fewer than 16 bytes, which PUSHGATE_ALLOW_SHORT_KEYS accepts: anybody can find them out."}, func() float64 { return float64(k.count.Load()) }))
 	return k
 }
 

@@ -35,6 +35,8 @@ type watch struct {
 	strict bool // the first look must find nothing
 	logger *slog.Logger
 	risk   *prometheus.GaugeVec
+	memory *prometheus.GaugeVec // used, by node
+	limit  *prometheus.GaugeVec // likewise, of nodes that have one
 
 	mu    sync.Mutex
 	seen  bool // there has been a look that did not fail
@@ -49,8 +51,12 @@ type finding struct{ node, risk string }
 func newWatch(redis inspector, strict bool, registry prometheus.Registerer, logger *slog.Logger) *watch {
 	risk := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_redis_risk",
 		Help: "1 if the settings of a Redis server endanger messages, by how; absent while that is not known."}, []string{"risk"})
-	registry.MustRegister(risk)
-	return &watch{redis: redis, strict: strict, logger: logger, risk: risk, lines: []string{"redis: not looked at yet"}}
+	memory := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_redis_memory_bytes",
+		Help: "Memory that a Redis server uses, by server; asked every two minutes, and absent while that is not known."}, []string{"node"})
+	limit := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pushgate_redis_memory_limit_bytes",
+		Help: "The maxmemory of a Redis server, by server; beyond it posts are refused. Absent if there is no limit."}, []string{"node"})
+	registry.MustRegister(risk, memory, limit)
+	return &watch{redis: redis, strict: strict, logger: logger, risk: risk, memory: memory, limit: limit, lines: []string{"redis: not looked at yet"}}
 }
 
 // run looks until ctx ends. If the first look finds what it must not, run calls leave with the
@@ -76,6 +82,8 @@ func (w *watch) look(ctx context.Context) error {
 	nodes, err := w.redis.Inspect(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.memory.Reset() // a new master has another name
+	w.limit.Reset()
 	if err != nil {
 		w.lines = []string{"redis: " + err.Error()}
 		return err
@@ -87,6 +95,12 @@ func (w *watch) look(ctx context.Context) error {
 	known, found := make(map[string]bool), make(map[string]bool)
 	for _, n := range nodes {
 		w.lines = append(w.lines, n.String())
+		if n.Memory >= 0 {
+			w.memory.WithLabelValues(n.Address).Set(float64(n.Memory))
+		}
+		if n.MaxMemory > 0 {
+			w.limit.WithLabelValues(n.Address).Set(float64(n.MaxMemory))
+		}
 		if said[n.String()] = true; !w.nodes[n.String()] {
 			w.logger.Info("looked at Redis", "found", n.String())
 		}

@@ -117,6 +117,33 @@ func TestRisksAreReportedOncePerChange(t *testing.T) {
 	})
 }
 
+// TestMemoryOfRedis: the metrics have what each server says that it uses, and its limit if it has
+// one. They do not keep what a former master said.
+func TestMemoryOfRedis(t *testing.T) {
+	node, other := good, good
+	node.Memory, other.Address, other.Memory, other.MaxMemory = 100, "b:6379", 200, 0
+	redis := &said{nodes: []store.Node{node, other}}
+	inWatch(t, false, redis, func(t *testing.T, w *watch, _ *strings.Builder, _ *error) {
+		check := func(what string, memory, limits int) {
+			t.Helper()
+			synctest.Wait()
+			if m, l := testutil.CollectAndCount(w.memory), testutil.CollectAndCount(w.limit); m != memory || l != limits {
+				t.Errorf("%s: memory of %d servers, limits of %d", what, m, l)
+			}
+		}
+		check("two servers, one without a limit", 2, 1)
+		if m, l := testutil.ToFloat64(w.memory.WithLabelValues("b:6379")), testutil.ToFloat64(w.limit.WithLabelValues("a:6379")); m != 200 || l != 1<<30 {
+			t.Errorf("memory %v, limit %v", m, l)
+		}
+		redis.change(func() { redis.nodes = []store.Node{other} })
+		time.Sleep(lookInterval)
+		check("one of them has gone", 1, 0)
+		redis.change(func() { redis.nodes[0].Memory = -1 })
+		time.Sleep(lookInterval)
+		check("it does not say", 0, 0)
+	})
+}
+
 // TestRedisThatIsAwayIsLookedAtSoon: the time between two looks is for those that succeed.
 func TestRedisThatIsAwayIsLookedAtSoon(t *testing.T) {
 	redis := &said{err: errors.New("connection refused")}

@@ -45,7 +45,12 @@ func runEdge(environ, notes []string) int {
 		// The successor runs at the same time with the same setting.
 		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24))
 	}
-	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+	return run(cfg.Common, notes, edgeService(cfg))
+}
+
+// edgeService returns a function that makes the service of an edge.
+func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
+	return func(b base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
@@ -59,7 +64,7 @@ func runEdge(environ, notes []string) int {
 		service.Bind = succession.Listen
 		service.Run = func(ctx context.Context) error { return runSuccession(ctx, e, succession, b.leave) }
 		return service, nil
-	})
+	}
 }
 
 // runSuccession runs an edge that takes over from a predecessor and hands over to a successor.
@@ -88,12 +93,17 @@ func runPublisher(environ, notes []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+	return run(cfg.Common, notes, publisherService(cfg))
+}
+
+// publisherService returns a function that makes the service of a publisher.
+func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
+	return func(b base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
 			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
-	})
+	}
 }
 
 // rawPort serves connections of package socket, which save a part of the cost of a post.
@@ -122,43 +132,45 @@ func run(cfg config.Common, notes []string, build func(base) (ops.Service, error
 	for _, note := range notes {
 		logger.Info("settings of the original server", "note", note)
 	}
-	return ops.Main(logger, func(ctx context.Context) error {
-		ctx, leave := context.WithCancelCause(ctx)
-		defer leave(nil)
-		registry := ops.NewRegistry()
-		store.LogTo(logger)
-		st, closeStore, err := Open(cfg, logger, registry)
-		if err != nil {
+	return ops.Main(logger, func(ctx context.Context) error { return serve(ctx, cfg, logger, ops.NewRegistry(), build) })
+}
+
+// serve runs the service that build makes until ctx ends. Its metrics are registered with registry.
+func serve(ctx context.Context, cfg config.Common, logger *slog.Logger, registry *prometheus.Registry, build func(base) (ops.Service, error)) error {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	store.LogTo(logger)
+	st, closeStore, err := Open(cfg, logger, registry)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
+	table, err := cfg.Portals()
+	if err != nil {
+		return err
+	}
+	keys := newShortKeys(registry, logger)
+	keys.SetPortals(table)
+	redis := newWatch(st, cfg.RedisStrict, registry, logger)
+	if cfg.RedisStrict {
+		if err := redis.look(ctx); errors.Is(err, errRisk) {
 			return err
 		}
-		defer closeStore()
-		table, err := cfg.Portals()
-		if err != nil {
-			return err
-		}
-		keys := newShortKeys(registry, logger)
-		keys.SetPortals(table)
-		redis := newWatch(st, cfg.RedisStrict, registry, logger)
-		if cfg.RedisStrict {
-			if err := redis.look(ctx); errors.Is(err, errRisk) {
-				return err
-			}
-		}
-		service, err := build(base{st, table, logger, registry, keys, leave})
-		if err != nil {
-			return err
-		}
-		service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details}
-		service.Logger = logger
-		service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
-		if err := service.Serve(ctx); err != nil {
-			return err
-		}
-		if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) || errors.Is(cause, errRisk) {
-			return cause
-		}
-		return nil
-	})
+	}
+	service, err := build(base{st, table, logger, registry, keys, leave})
+	if err != nil {
+		return err
+	}
+	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details}
+	service.Logger = logger
+	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
+	if err := service.Serve(ctx); err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, handover.ErrStays) || errors.Is(cause, errRisk) {
+		return cause
+	}
+	return nil
 }
 
 // beside returns a function that runs run, and more as long as run runs.

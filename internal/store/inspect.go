@@ -21,6 +21,7 @@ type Node struct {
 	Version   string
 	Cluster   bool   // it is one of a cluster
 	Eviction  string // maxmemory-policy
+	Memory    int64  // used, in bytes
 	MaxMemory int64  // in bytes; 0 is no limit
 	AOF       string // "on" or "off"
 	Replicas  int    // that are connected
@@ -69,8 +70,8 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	}
 	info := parseInfo(text)
 	n := Node{Address: server.Options().Addr, Version: info["redis_version"], Eviction: info["maxmemory_policy"],
-		MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"]))}
-	n.Evicted = natural(info["evicted_keys"])
+		Memory: natural(info["used_memory"]), MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"])),
+		Evicted: natural(info["evicted_keys"])}
 	if n.Address == failoverAddr {
 		id := info["run_id"]
 		n.Address = "master " + id[:min(8, len(id))]

@@ -38,10 +38,10 @@ func found(n store.Node) string {
 func TestInspect(t *testing.T) {
 	server := storetest.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--client-output-buffer-limit", "pubsub 64mb 16mb 30")
 	nodes := inspect(t, server.URL())
-	if len(nodes) != 1 || !strings.Contains(nodes[0].Version, ".") {
+	if len(nodes) != 1 || !strings.Contains(nodes[0].Version, ".") || nodes[0].Memory < 1<<16 {
 		t.Fatalf("%+v", nodes)
 	}
-	want := store.Node{Address: server.Addr(), Version: nodes[0].Version, Eviction: "allkeys-lru", MaxMemory: 100 << 20, AOF: "off", PubSub: "67108864 16777216 30"}
+	want := store.Node{Address: server.Addr(), Version: nodes[0].Version, Memory: nodes[0].Memory, Eviction: "allkeys-lru", MaxMemory: 100 << 20, AOF: "off", PubSub: "67108864 16777216 30"}
 	if diff := testkit.Diff(want, nodes[0]); diff != "" {
 		t.Error(diff)
 	}

@@ -36,17 +36,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return c
 	}
 	delivered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_delivered_total",
-		Help: "Messages written to subscribers, by transport."}, []string{"transport"})
+		Help: "Messages written to subscribers, by transport; one counts for each subscriber."}, []string{"transport"})
 	ends := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pushgate_session_ends_total",
-		Help: "Sessions that ended, by reason."}, []string{"reason"})
+		Help: "Connections of subscribers that ended, by reason."}, []string{"reason"})
 	m := &Metrics{
 		ends:      make(map[*Reason]prometheus.Counter),
 		delivered: make(map[Kind]prometheus.Counter),
-		sentBytes: counter("sent_bytes_total", "Bytes of frames and answers written to subscribers."),
+		sentBytes: counter("sent_bytes_total", "Bytes of frames and answers with messages that were written to subscribers."),
 		publishToSend: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_publish_to_send_seconds",
 			Help:    "Time from a publisher's acceptance of a message until it is written to a live subscriber, by the clocks of both machines.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 18)}),
-		received:    counter("received_frames_total", "Data frames that clients sent; text clients' are ignored."),
+		received:    counter("received_frames_total", "Data frames that clients sent over WebSocket; what text clients send is counted and ignored."),
 		readsPaused: counter("received_frames_paused_total", "Frames before which a client that sends too many was made to wait."),
 	}
 	reg.MustRegister(delivered, ends, m.publishToSend)

@@ -70,6 +70,6 @@ func (b Build) LogValue() slog.Value {
 // Collector returns a metric that is always 1 and has the build as labels.
 func (b Build) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_build_info",
-		Help:        "The build of this process; always 1.",
+		Help:        "Always 1; the labels are the build of this process.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go}}, func() float64 { return 1 })
 }
