@@ -165,6 +165,10 @@ func inWorldOf(t *testing.T, pipe func() (net.Conn, net.Conn), change func(*sett
 		// A handler may still be at work on an upgrade whose answer the client has already read.
 		time.Sleep(time.Nanosecond)
 		w.listener.Close()
+		// The end of an idle connection starts a goroutine, and must not meet Run's wait for the
+		// last.
+		transport.CloseIdleConnections()
+		synctest.Wait()
 		stop()
 		transport.CloseIdleConnections()
 		running.Wait()

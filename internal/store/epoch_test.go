@@ -85,6 +85,7 @@ func TestReplicaThatLacksIDs(t *testing.T) {
 
 			edge := recorder(t, portal(t, replica)) // which knows nothing of it
 			id := post(t, next, msg(time.Hour, "b", ch(1)))
+			testkit.Eventually(t, "the edge's sessions have read it", func() bool { _, _, up, newest := edge.State(); return up && newest == id })
 			if id.Epoch <= gone.Epoch {
 				t.Errorf("%v was assigned after %v, which others know", id, gone)
 			}

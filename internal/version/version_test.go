@@ -31,7 +31,7 @@ func TestOf(t *testing.T) {
 func TestCollector(t *testing.T) {
 	b := Build{Version: "v1.2.3", Commit: "abc", Date: "today", Go: "go1.26.0"}
 	const want = `
-# HELP pushgate_build_info The build of this process; always 1.
+# HELP pushgate_build_info Always 1; the labels are the build of this process.
 # TYPE pushgate_build_info gauge
 pushgate_build_info{commit="abc",go="go1.26.0",version="v1.2.3"} 1
 `
