@@ -129,7 +129,8 @@ func (p *plan) composeSteps() {
 func (p *plan) planRollback() {
 	var b strings.Builder
 	b.WriteString("# Back to the original\n\nAs root, or as the user who runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
-	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
+	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves.\n")
+	b.WriteString("Before the original starts, delete a key in its Redis: `redis-cli del server:startdate`. Otherwise its ids are lower than those that clients have, and they miss what is published until they are back.\n")
 	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
 	for _, name := range sortedKeys(p.rollback) {
 		below := path.Clean("/" + name) // of --options it may be a path such as ../.settings.php

@@ -52,6 +52,7 @@ func scenarios() []scenario {
 		{"return", "sleepers who come back at once and must get what they missed", Options{Connections: 2000, Missed: 20, Publishers: 16, Concurrency: 2000}, false, returning},
 		{"slow", "some subscribers do not read, all must get everything at last", Options{Connections: 100, Slow: 10, Volume: 100e6, Size: 10 << 10, Rate: 200, Publishers: 1}, false, slowReaders},
 		{"mixed", "a portal's day: all forms and transports, private, shared and group messages, people who come and go", Options{Connections: 1000, Rate: 500, Duration: time.Minute, Publishers: 8}, true, mixed},
+		{"restart", "people who come and go, half of the posts to all of them; restart the server meanwhile", Options{Connections: 300, Rate: 50, Duration: 40 * time.Second, Publishers: 8}, true, restart},
 	}
 }
 
