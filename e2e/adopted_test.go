@@ -34,6 +34,7 @@ func TestAdopted(t *testing.T) {
 		adopted(t, name, os.Getenv("E2E_ADOPTED_DIR"))
 		return
 	}
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(adoptedSites)) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

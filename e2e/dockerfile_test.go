@@ -21,6 +21,7 @@ import (
 // .dockerignore let in, and checks that the commands of the image are there and run without
 // anything else. It needs no container engine.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(Repository(), "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)

@@ -30,7 +30,8 @@ func (v version) use(p *Process, env []string) {
 	})
 }
 
-// previous builds the edge and the publisher of the previous version, and returns them. E2E_PREVIOUS names a revision to use instead. Without it, the test is skipped where the history
+// previous builds the edge and the publisher of the previous version, and returns them.
+// E2E_PREVIOUS names a revision to use instead. Without it, the test is skipped where the history
 // does not have the version, as in a shallow clone.
 func previous(t *testing.T) version {
 	t.Helper()
