@@ -2,6 +2,8 @@ package ops
 
 import (
 	"net"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,14 +20,20 @@ const (
 // clients have already sent. A socket that another process may have too is closed at once: that
 // resets nothing.
 func closeEmpty(l net.Listener) error {
-	if tcp, ok := l.(*net.TCPListener); ok {
-		emptyQueue(tcp)
+	switch l := l.(type) {
+	case *net.TCPListener:
+		// When it is deaf, no handshake is completed. A client that begins one then tries again
+		// after a second, and is refused: the listener is closed by then.
+		emptyQueue(l, deafen)
+	case *net.UnixListener:
+		emptyQueue(l, func(syscall.RawConn) { unlink(l) })
 	}
 	return l.Close()
 }
 
-// emptyQueue returns when the queue is empty and stays so, or after queuePatience.
-func emptyQueue(l *net.TCPListener) {
+// emptyQueue returns when the queue of l is empty and stays so, or after queuePatience. When hide
+// has returned, no client can connect to l.
+func emptyQueue(l syscall.Conn, hide func(syscall.RawConn)) {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return
@@ -37,16 +45,23 @@ func emptyQueue(l *net.TCPListener) {
 	}
 	deadline := time.Now().Add(queuePatience)
 	awaitEmpty(deadline)
-	// From here on no handshake is completed. A client that begins one now tries again after a
-	// second, and is refused: the listener is closed by then.
-	_ = raw.Control(func(fd uintptr) { _ = deafen(int(fd)) }) // without it, the risk is small
+	hide(raw)
 	awaitEmpty(deadline)
 }
 
-// deafen drops all packets to a listening socket.
-func deafen(fd int) error {
+// unlink removes the socket file of a listener, which must not do so again when it is closed:
+// another process may listen there by then.
+func unlink(l *net.UnixListener) {
+	l.SetUnlinkOnClose(false)
+	_ = os.Remove(l.Addr().String())
+}
+
+// deafen drops all packets to a listening socket. If the system refuses that, the risk is small.
+func deafen(raw syscall.RawConn) {
 	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+	_ = raw.Control(func(fd uintptr) {
+		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+	})
 }
 
 // waiting reports whether a connection waits to be accepted.
