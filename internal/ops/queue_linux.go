@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -13,6 +14,8 @@ const (
 	// queuePatience bounds the wait for connections to be accepted.
 	queuePatience = time.Second
 	queuePause    = time.Millisecond
+	// handshake is how long one that has begun may take until its connection is in the queue.
+	handshake = 50 * time.Millisecond
 )
 
 // closeEmpty closes a listener when all connections in its queue have been accepted by the
@@ -22,8 +25,8 @@ const (
 func closeEmpty(l net.Listener) error {
 	switch l := l.(type) {
 	case *net.TCPListener:
-		// When it is deaf, no handshake is completed. A client that begins one then tries again
-		// after a second, and is refused: the listener is closed by then.
+		// When it is deaf, no handshake begins. A client that tries then does so again after a
+		// second, and is refused: the listener is closed by then.
 		emptyQueue(l, deafen)
 	case *net.UnixListener:
 		emptyQueue(l, func(syscall.RawConn) { unlink(l) })
@@ -32,7 +35,7 @@ func closeEmpty(l net.Listener) error {
 }
 
 // emptyQueue returns when the queue of l is empty and stays so, or after queuePatience. When hide
-// has returned, no client can connect to l.
+// has returned, no client can begin to connect to l.
 func emptyQueue(l syscall.Conn, hide func(syscall.RawConn)) {
 	raw, err := l.SyscallConn()
 	if err != nil {
@@ -46,6 +49,7 @@ func emptyQueue(l syscall.Conn, hide func(syscall.RawConn)) {
 	deadline := time.Now().Add(queuePatience)
 	awaitEmpty(deadline)
 	hide(raw)
+	time.Sleep(handshake)
 	awaitEmpty(deadline)
 }
 
@@ -56,11 +60,19 @@ func unlink(l *net.UnixListener) {
 	_ = os.Remove(l.Addr().String())
 }
 
-// deafen drops all packets to a listening socket. If the system refuses that, the risk is small.
+// deafen drops packets to a listening socket that begin a handshake: those with the flag SYN, in the
+// 14th byte of the header of TCP. It lets pass what completes one: its client believes already that
+// it is connected. Accepted sockets inherit the filter, and get no such packets. If the system
+// refuses the filter, the risk is small.
 func deafen(raw syscall.RawConn) {
-	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},
+		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, K: 0x02, Jt: 0, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: math.MaxUint32},
+	}
 	_ = raw.Control(func(fd uintptr) {
-		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	})
 }
 
