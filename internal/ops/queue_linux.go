@@ -60,9 +60,9 @@ func unlink(l *net.UnixListener) {
 	_ = os.Remove(l.Addr().String())
 }
 
-// deafen drops packets to a listening socket that begin a handshake: those with the flag SYN, in the
-// 14th byte of the header of TCP. It lets pass what completes one: its client believes already that
-// it is connected. Accepted sockets inherit the filter, and get no such packets. If the system
+// deafen drops packets to a listening socket that begin a handshake: those with the flag SYN, in
+// the 14th byte of the header of TCP. It lets pass what completes one: its client believes already
+// that it is connected. Accepted sockets inherit the filter, and get no such packets. If the system
 // refuses the filter, the risk is small.
 func deafen(raw syscall.RawConn) {
 	program := []unix.SockFilter{
