@@ -18,9 +18,11 @@ import (
 type conf struct {
 	top *block
 
+	byName   map[string][]*block // all directives, in their order
 	files    map[string][]nginxconf.Directive
 	names    []string // of files, in their order
 	included int
+	size     int      // directives
 	missing  []string // includes without a file
 	compiled map[string]*regexp.Regexp
 	routes   routes
@@ -39,6 +41,7 @@ type block struct {
 const (
 	nginxTimeout = 8 * time.Second
 	maxIncluded  = 5000
+	maxSize      = 200_000 // directives, those of a file as often as it is included
 	maxNested    = 32
 )
 
@@ -93,7 +96,7 @@ func parseDump(text string) (*conf, error) {
 	if len(marks) == 0 {
 		return nil, errors.New("no line \"# configuration file …:\"")
 	}
-	c := &conf{top: &block{}, files: map[string][]nginxconf.Directive{}, compiled: map[string]*regexp.Regexp{}}
+	c := &conf{top: &block{}, byName: map[string][]*block{}, files: map[string][]nginxconf.Directive{}, compiled: map[string]*regexp.Regexp{}}
 	for i, mark := range marks {
 		end := len(text)
 		if i+1 < len(marks) {
@@ -123,6 +126,9 @@ func (c *conf) include(to *block, file string, directives []nginxconf.Directive,
 		return fmt.Errorf("%s: files and blocks are too deep inside one another", file)
 	}
 	for _, d := range directives {
+		if c.size++; c.size > maxSize {
+			return fmt.Errorf("%s: more than %d directives", file, maxSize)
+		}
 		if d.Name == "include" {
 			if err := c.includeAll(to, d.Arg(0), depth); err != nil {
 				return err
@@ -132,6 +138,7 @@ func (c *conf) include(to *block, file string, directives []nginxconf.Directive,
 		// The text of a file begins in the line after its mark.
 		b := &block{name: d.Name, args: d.Args, file: file, line: d.Line - 1, parent: to}
 		to.inside = append(to.inside, b)
+		c.byName[d.Name] = append(c.byName[d.Name], b)
 		if err := c.include(b, file, d.Block, depth+1); err != nil {
 			return err
 		}
@@ -170,11 +177,14 @@ func (b *block) String() string {
 
 // arg returns an argument, empty if there is none.
 func (b *block) arg(i int) string {
-	if b == nil || i >= len(b.args) {
+	if i >= len(b.args) {
 		return ""
 	}
 	return b.args[i]
 }
+
+// pattern returns what the path of a location must match.
+func (b *block) pattern() string { return b.arg(max(0, len(b.args)-1)) }
 
 // all returns the directives of a name in a block.
 func (b *block) all(name string) (all []*block) {
@@ -205,24 +215,6 @@ func (b *block) value(name, otherwise string) string {
 	return otherwise
 }
 
-// blocks calls f for each directive below b.
-func (b *block) each(f func(*block)) {
-	for _, d := range b.inside {
-		f(d)
-		d.each(f)
-	}
-}
-
-// named returns all directives of a name below b.
-func (b *block) named(name string) (all []*block) {
-	b.each(func(d *block) {
-		if d.name == name {
-			all = append(all, d)
-		}
-	})
-	return all
-}
-
 // locate returns the location that nginx chooses for a path in a server or location, nil if none.
 func (c *conf) locate(in *block, at string) *block {
 	var prefix *block
@@ -236,8 +228,7 @@ func (c *conf) locate(in *block, at string) *block {
 		case "~", "~*":
 			regexps = append(regexps, l)
 		default:
-			name := l.arg(len(l.args) - 1)
-			if strings.HasPrefix(at, name) && (prefix == nil || len(name) > len(prefix.arg(len(prefix.args)-1))) {
+			if strings.HasPrefix(at, l.pattern()) && (prefix == nil || len(l.pattern()) > len(prefix.pattern())) {
 				prefix = l
 			}
 		}

@@ -121,6 +121,7 @@ func TestOddNginx(t *testing.T) {
 		"broken":         mark + "http { server {",
 		"includes":       mark + strings.Repeat("include nginx.conf; ", 40),
 		"deep":           mark + strings.Repeat("a { ", 60) + strings.Repeat("} ", 60),
+		"too many":       mark + strings.Repeat("a;\n", 300_000),
 		"very long line": mark + strings.Repeat("x", 30<<20),
 	} {
 		o := good.options()
@@ -146,6 +147,7 @@ func TestOddNginx(t *testing.T) {
 // FuzzDump: no output of nginx -T ends the program.
 func FuzzDump(f *testing.F) {
 	f.Add("# configuration file /etc/nginx/nginx.conf:\nhttp { include a*; server { location ~* ^/bitrix/sub { proxy_pass http://x; } } }\n# configuration file /etc/nginx/a.conf:\nupstream x { server a; }")
+	f.Add("# configuration file a:\nserver { location { } log_format; access_log; proxy_pass; listen; }")
 	f.Fuzz(func(_ *testing.T, text string) {
 		e := &exam{}
 		c, err := parseDump(text)

@@ -16,6 +16,7 @@ var nginxIDs = []string{"nginx.config", "nginx.websockets", "nginx.polls", "ngin
 	"nginx.next", "nginx.repeat", "nginx.publish", "nginx.body", "nginx.log", "nginx.iphash", "nginx.connections", "nginx.descriptors", "nginx.upstreams"}
 
 const (
+	maxServers      = 1000
 	fewConnections  = 4096 // of a worker, two for each client
 	usualConnection = 512  // connections of a worker
 )
@@ -74,12 +75,13 @@ type routes struct{ websockets, polls, rest, publish, api []*block }
 func (c *conf) findRoutes() (r routes) {
 	to := func(server *block, at, word string) []*block {
 		l := c.locate(server, at)
-		if l == nil || len(l.all("proxy_pass")) == 0 || !strings.Contains(l.arg(len(l.args)-1), word) {
+		if l == nil || len(l.all("proxy_pass")) == 0 || !strings.Contains(l.pattern(), word) {
 			return nil
 		}
 		return []*block{l}
 	}
-	for _, server := range c.top.named("server") {
+	servers := c.byName["server"]
+	for _, server := range servers[:min(len(servers), maxServers)] {
 		if server.parent.name == "upstream" {
 			continue
 		}
@@ -123,7 +125,7 @@ func (e *exam) upgrade(s *sheet, l *block) {
 
 // mapHas reports whether a map makes a value of a variable.
 func (c *conf) mapHas(variable, value string) bool {
-	for _, m := range c.top.named("map") {
+	for _, m := range c.byName["map"] {
 		if m.arg(1) != "$"+variable {
 			continue
 		}
@@ -164,8 +166,8 @@ func (e *exam) subscriberLocation(s *sheet, l *block) {
 
 // format returns a log format.
 func (c *conf) format(name string) string {
-	for _, f := range c.top.named("log_format") {
-		if f.arg(0) == name {
+	for _, f := range c.byName["log_format"] {
+		if f.arg(0) == name && name != "" {
 			return strings.Join(f.args[1:], "")
 		}
 	}
@@ -209,7 +211,7 @@ func reachable(address string) bool {
 // connections checks how many clients nginx can hold.
 func (e *exam) connections(s *sheet) {
 	number := func(name string, otherwise int) int {
-		all := e.nginx.top.named(name)
+		all := e.nginx.byName[name]
 		if len(all) == 0 {
 			return otherwise
 		}

@@ -26,10 +26,11 @@ import (
 var portalIDs = []string{"portal.post", "portal.websocket", "portal.poll", "portal.sse", "portal.closed"}
 
 const (
-	tripTimeout = 15 * time.Second // for a message on one transport
+	tripTimeout = 10 * time.Second // for a message on one transport
 	refusedWait = 3 * time.Second  // in which a post that was taken would have arrived
 	maxStream   = 256 << 10        // bytes that are read of a transport
-	repeatPost  = 2 * time.Second  // a poll may not have been held when the first post came
+	firstPost   = 500 * time.Millisecond
+	repeatPost  = 2 * time.Second // a poll may not have been held when the first post came
 )
 
 // visit is a look at the public addresses.
@@ -102,13 +103,14 @@ func (v *visit) trip(ctx context.Context, receive func(context.Context, channel.
 	id, text := newChannel(), random()
 	received := make(chan error, 1)
 	go func() { received <- receive(ctx, id, text) }()
-	next := time.NewTicker(repeatPost)
+	next := time.NewTimer(firstPost)
 	defer next.Stop()
 	for {
 		select {
 		case err := <-received:
 			return err
 		case <-next.C:
+			next.Reset(repeatPost)
 			if err := v.post(ctx, id, text); err != nil && ctx.Err() == nil {
 				cancel()
 				<-received

@@ -62,7 +62,7 @@ func alive(ctx context.Context, address string) error {
 
 // pools returns the upstream blocks to which locations pass requests on.
 func (c *conf) pools(locations []*block) (all []*block) {
-	for _, u := range c.top.named("upstream") {
+	for _, u := range c.byName["upstream"] {
 		if slices.ContainsFunc(locations, func(l *block) bool { return passedTo(l) == u.arg(0) }) {
 			all = append(all, u)
 		}
