@@ -42,7 +42,7 @@ func machine(t *testing.T) string {
 type examined struct {
 	*World
 	root string
-	key  string // that the doctor has
+	env  []string // that the doctor has, besides the address of Redis
 }
 
 // options writes what nginx runs with, and returns what to look at.
@@ -54,7 +54,7 @@ func (w examined) options(t *testing.T) doctor.Options {
 		t.Fatal(err)
 	}
 	o := doctor.Options{
-		Environ: []string{"PUSHGATE_KEYS=" + w.key, "PUSHGATE_REDIS_URL=unix://" + w.Redis.Addr},
+		Environ: append([]string{"PUSHGATE_REDIS_URL=unix://" + w.Redis.Addr}, w.env...),
 		Nginx:   filepath.Join(w.dir, "nginx-T"), Sample: w.Signed(NewChannel()),
 		Portal: "http://" + w.Public, Publish: "http://" + w.Internal + "/bitrix/pub/", Root: w.root,
 	}
@@ -112,7 +112,7 @@ func (w examined) edit(t *testing.T, file, from, to string) (undo func()) {
 // spoiled in one way at a time, with real programs; what is then wrong is found, also from outside,
 // and nothing else. All is green again when it is undone.
 func TestDoctor(t *testing.T) {
-	w := examined{Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, AOF: true}), machine(t), Key}
+	w := examined{Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, AOF: true}), machine(t), []string{"PUSHGATE_KEYS=" + Key}}
 	if ids, report := w.faults(t); len(ids) > 0 {
 		var text strings.Builder
 		report.Text(&text, doctor.English)
@@ -137,8 +137,9 @@ func TestDoctor(t *testing.T) {
 			return w.edit(t, "pushgate/sub.conf", "proxy_read_timeout 43800s;", "proxy_read_timeout 200ms;")
 		}},
 		{"the doctor has another key", []string{"keys.sample", "keys.algorithm", "keys.encoding", "portal.websocket", "portal.poll", "portal.sse"}, func(_ *testing.T, w *examined) func() {
-			w.key = "a key of another portal"
-			return func() { w.key = Key }
+			right := w.env
+			w.env = []string{"PUSHGATE_KEYS=a key of another portal"}
+			return func() { w.env = right }
 		}},
 		{"Redis evicts", []string{"redis.eviction"}, func(t *testing.T, w *examined) func() {
 			set := func(policy string) {
@@ -161,15 +162,32 @@ func TestDoctor(t *testing.T) {
 		}},
 	} {
 		undo := c.spoil(t, &w)
-		if ids, report := w.faults(t); !slices.Equal(ids, c.want) {
-			var text strings.Builder
-			report.Text(&text, doctor.English)
+		ids, report := w.faults(t)
+		var text strings.Builder
+		report.Text(&text, doctor.English)
+		if !slices.Equal(ids, c.want) {
 			t.Errorf("%s: %v, want %v\n%s", c.name, ids, c.want, text.String())
+		}
+		if strings.Contains(text.String(), "CHANNEL_ID=") {
+			t.Errorf("%s: an address with a signature is printed:\n%s", c.name, text.String())
 		}
 		undo()
 	}
 	if ids, _ := w.faults(t); len(ids) > 0 {
 		t.Errorf("when all is undone: %v", ids)
+	}
+}
+
+// TestDoctorOfManyPortals: the doctor publishes and receives as a portal in shared mode does, also
+// if signatures must have a time.
+func TestDoctorOfManyPortals(t *testing.T) {
+	const window = "PUSHGATE_SIGNATURE_WINDOW=5m"
+	world := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, AOF: true, Portals: 2, Env: []string{window}})
+	w := examined{world, machine(t), []string{"PUSHGATE_PORTALS=" + filepath.Join(world.dir, "portals.json"), window}}
+	if ids, report := w.faults(t); len(ids) > 0 {
+		var text strings.Builder
+		report.Text(&text, doctor.English)
+		t.Fatalf("%v\n%s", ids, text.String())
 	}
 }
 

@@ -121,8 +121,8 @@ func TestOddNginx(t *testing.T) {
 		"broken":         mark + "http { server {",
 		"includes":       mark + strings.Repeat("include nginx.conf; ", 40),
 		"deep":           mark + strings.Repeat("a { ", 60) + strings.Repeat("} ", 60),
-		"too many":       mark + strings.Repeat("a;\n", 300_000),
-		"very long line": mark + strings.Repeat("x", 30<<20),
+		"too many":       mark + strings.Repeat("a;\n", 201_000),
+		"very long line": mark + strings.Repeat("x", 1<<20),
 	} {
 		o := good.options()
 		if err := os.WriteFile(o.Nginx, []byte(text), 0o600); err != nil {

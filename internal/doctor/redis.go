@@ -128,7 +128,8 @@ func latency(ctx context.Context, s *sheet, st *store.Store) {
 func (e *exam) hugePages(s *sheet, nodes []store.Node) {
 	const name = "sys/kernel/mm/transparent_hugepage/enabled"
 	for _, n := range nodes {
-		if host, _, err := net.SplitHostPort(n.Address); err == nil && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		host, _, _ := net.SplitHostPort(n.Address)
+		if !strings.HasPrefix(n.Address, "/") && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 			s.unknown(redisElsewhere, n.Address, "redis.thp")
 			continue
 		}

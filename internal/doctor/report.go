@@ -93,47 +93,86 @@ func printable(text string) string {
 }
 
 // Text writes r for people: a line for each check, and below what is wrong the evidence and the
-// remedy.
+// remedy. Checks of a group that cannot look for the same reason share a line.
 func (r Report) Text(w io.Writer, lang Lang) error {
-	var b strings.Builder
+	p := printer{lang: lang}
 	group := ""
 	counts := map[State]int{}
 	for _, f := range r.Findings {
 		if f.Group != group {
+			p.unknowns()
 			if group != "" {
-				b.WriteByte('\n')
+				p.b.WriteByte('\n')
 			}
 			group = f.Group
-			fmt.Fprintf(&b, "%s\n", groupNames[group].in(lang))
+			fmt.Fprintf(&p.b, "%s\n", groupNames[group].in(lang))
 		}
 		counts[f.State]++
-		t := texts[f.ID]
-		fmt.Fprintf(&b, "  %-9s %s", stateNames[f.State].in(lang), t.looks.in(lang))
-		if f.State == OK {
-			if shown := f.evidence(); len(shown) > 0 {
-				fmt.Fprintf(&b, " (%s)", shown[0])
-			}
-			fmt.Fprintf(&b, "\n")
-			continue
+		p.finding(f)
+	}
+	p.unknowns()
+	fmt.Fprintf(&p.b, "\n%s: %d, %s: %d, %s: %d, %s: %d\n", stateNames[Error].in(lang), counts[Error], stateNames[Warning].in(lang), counts[Warning],
+		stateNames[Unknown].in(lang), counts[Unknown], stateNames[OK].in(lang), counts[OK])
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+// printer writes findings.
+type printer struct {
+	lang Lang
+	b    strings.Builder
+	// Of the group: what is unknown, and the reasons in their order.
+	waiting map[reason][]Finding
+	reasons []reason
+}
+
+func (p *printer) head(state State, text string) {
+	fmt.Fprintf(&p.b, "  %-9s %s\n", stateNames[state].in(p.lang), text)
+}
+
+func (p *printer) below(text string) { fmt.Fprintf(&p.b, "            %s\n", text) }
+
+func (p *printer) finding(f Finding) {
+	t := texts[f.ID]
+	switch f.State {
+	case OK:
+		seen := ""
+		if shown := f.evidence(); len(shown) > 0 {
+			seen = " (" + shown[0] + ")"
 		}
-		fmt.Fprintf(&b, " [%s]\n", f.ID)
-		line := func(text string) { fmt.Fprintf(&b, "            %s\n", text) }
-		if f.State == Unknown {
-			line(reasons[f.why].in(lang))
-		} else {
-			line(t.problem.in(lang))
+		p.head(OK, t.looks.in(p.lang)+seen)
+	case Unknown:
+		if p.waiting == nil {
+			p.waiting = map[reason][]Finding{}
 		}
+		if p.waiting[f.why] == nil {
+			p.reasons = append(p.reasons, f.why)
+		}
+		p.waiting[f.why] = append(p.waiting[f.why], f)
+	default:
+		p.head(f.State, t.looks.in(p.lang)+" ["+f.ID+"]")
+		p.below(t.problem.in(p.lang))
 		for _, e := range f.evidence() {
-			line("  " + e)
+			p.below("  " + e)
 		}
-		if f.State != Unknown {
-			line("→ " + t.remedy.in(lang))
+		p.below("→ " + t.remedy.in(p.lang))
+	}
+}
+
+// unknowns writes what is unknown in a group, by reason.
+func (p *printer) unknowns() {
+	for _, why := range p.reasons {
+		var looks []string
+		for _, f := range p.waiting[why] {
+			looks = append(looks, texts[f.ID].looks.in(p.lang))
+		}
+		p.head(Unknown, strings.Join(looks, "; "))
+		p.below(reasons[why].in(p.lang))
+		for _, e := range p.waiting[why][0].evidence() {
+			p.below("  " + e)
 		}
 	}
-	fmt.Fprintf(&b, "\n%s: %d, %s: %d, %s: %d, %s: %d\n", stateNames[Error].in(lang), counts[Error], stateNames[Warning].in(lang), counts[Warning],
-		stateNames[Unknown].in(lang), counts[Unknown], stateNames[OK].in(lang), counts[OK])
-	_, err := io.WriteString(w, b.String())
-	return err
+	p.waiting, p.reasons = nil, nil
 }
 
 // jsonFinding is a finding as programs read it: fields are added, and never change their meaning.

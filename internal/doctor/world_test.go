@@ -224,6 +224,15 @@ func (i *installation) faults() (all []Finding) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
+	var printed strings.Builder
+	if err := report.JSON(&printed, English); err != nil {
+		i.t.Fatal(err)
+	}
+	for _, secret := range []string{i.env["PUSHGATE_KEYS"], i.sample} {
+		if strings.Contains(printed.String(), secret) {
+			i.t.Errorf("a secret is printed: %s", printed.String())
+		}
+	}
 	for _, f := range report.Findings {
 		if f.State == Warning || f.State == Error {
 			all = append(all, f)
