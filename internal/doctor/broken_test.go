@@ -44,6 +44,10 @@ func nginxFaults() []broken {
 		{name: "Connection is closed", want: "nginx.upgrade", state: Error, mends: true, spoil: sub("proxy_set_header Connection $connection_upgrade;", `proxy_set_header Connection "";`)},
 		{name: "no map of the upgrade", want: "nginx.upgrade", state: Error, spoil: func(i *installation) { i.edit("maps.conf", "    default upgrade;\n", "") }},
 		{name: "HTTP/1.0", want: "nginx.http", state: Error, mends: true, spoil: proxy("proxy_http_version 1.1;", "")},
+		{name: "HTTP/1.0 for polls", want: "nginx.http", state: Warning, mends: true, spoil: func(i *installation) {
+			i.edit("proxy.conf", "proxy_http_version 1.1;", "")
+			i.edit("sub.conf", "    proxy_set_header Upgrade $replace_upgrade;", "    proxy_http_version 1.1;\n    proxy_set_header Upgrade $replace_upgrade;")
+		}},
 		{name: "read time-out of 30 s", want: "nginx.timeout", state: Error, mends: true, spoil: sub("proxy_read_timeout 43800s;", "proxy_read_timeout 30;")},
 		{name: "buffering", want: "nginx.buffering", state: Warning, mends: true, spoil: proxy("proxy_buffering off;", "")},
 		{name: "no next edge", want: "nginx.next", state: Warning, mends: true, spoil: sub("proxy_next_upstream error timeout http_502 http_503;", "")},

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ type conf struct {
 	missing  []string // includes without a file
 	compiled map[string]*regexp.Regexp
 	routes   routes
+	http     string // the version of HTTP to servers if none is set
 }
 
 // block is a directive with where it is.
@@ -85,10 +88,29 @@ func runNginx(ctx context.Context) (string, error) {
 		last := strings.TrimSpace(stderr.String())
 		return "", fmt.Errorf("nginx -T: %w: %s", err, last[strings.LastIndexByte(last, '\n')+1:])
 	}
-	return stdout.String(), nil
+	version, _ := exec.CommandContext(ctx, "nginx", "-v").CombinedOutput()
+	return string(version) + stdout.String(), nil
 }
 
-var fileMark = regexp.MustCompile(`(?m)^# configuration file (.+):\r?$`)
+var (
+	fileMark    = regexp.MustCompile(`(?m)^# configuration file (.+):\r?$`)
+	nginxNumber = regexp.MustCompile(`nginx version: nginx/(\d+)\.(\d+)\.(\d+)`)
+)
+
+// usualHTTP returns the version of HTTP that nginx speaks to servers if none is set: since 1.29.7
+// that is 1.1. The text may begin with the output of "nginx -v".
+func usualHTTP(text string) string {
+	var number [3]int
+	if m := nginxNumber.FindStringSubmatch(text); m != nil {
+		for i := range number {
+			number[i], _ = strconv.Atoi(m[i+1])
+		}
+	}
+	if slices.Compare(number[:], []int{1, 29, 7}) >= 0 {
+		return "1.1"
+	}
+	return "1.0"
+}
 
 // parseDump reads the output of "nginx -T".
 func parseDump(text string) (*conf, error) {
@@ -116,7 +138,7 @@ func parseDump(text string) (*conf, error) {
 	if err := c.include(c.top, main, c.files[main], 0); err != nil {
 		return nil, err
 	}
-	c.routes = c.findRoutes()
+	c.routes, c.http = c.findRoutes(), usualHTTP(text[:marks[0][0]])
 	return c, nil
 }
 

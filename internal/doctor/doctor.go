@@ -111,14 +111,17 @@ type sheet struct {
 
 func newSheet(ids []string) *sheet { return &sheet{ids, map[string]*Finding{}} }
 
-// add notes what a check has found at one place. Of several places the worst state counts.
+// add notes what a check has found at one place. Of several places the worst state counts, and the
+// evidence is of all that are bad.
 func (s *sheet) add(id string, state State, evidence ...string) {
 	f := s.found[id]
-	if f == nil || state.rank() > f.State.rank() {
+	bad := func(state State) bool { return state.rank() >= Warning.rank() }
+	switch {
+	case f == nil || bad(state) && !bad(f.State):
 		s.found[id] = &Finding{ID: id, State: state, Evidence: evidence}
-		return
-	}
-	if state == f.State {
+	case state.rank() > f.State.rank():
+		s.found[id] = &Finding{ID: id, State: state, Evidence: append(evidence, f.Evidence...)}
+	case state == f.State || bad(state):
 		f.Evidence = append(f.Evidence, evidence...)
 	}
 }

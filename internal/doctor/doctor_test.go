@@ -29,6 +29,18 @@ func TestGood(t *testing.T) {
 	}
 }
 
+// TestNewNginx: nginx speaks HTTP/1.1 to servers by default since 1.29.7.
+func TestNewNginx(t *testing.T) {
+	i := newInstallation(t)
+	i.edit("proxy.conf", "proxy_http_version 1.1;", "")
+	for version, faults := range map[string]int{"1.29.6": 1, "1.29.7": 0, "1.30.0": 0, "2.0.0": 0, "1.3.99": 1} {
+		i.version = version
+		if found := i.faults(); len(found) != faults {
+			t.Errorf("nginx %s: %+v", version, found)
+		}
+	}
+}
+
 // TestTexts: every check has all its texts in both languages, and no text is without its check.
 func TestTexts(t *testing.T) {
 	ids := slices.Concat(redisIDs, nginxIDs, machineIDs, processIDs, keyIDs, otherIDs, portalIDs)

@@ -50,8 +50,16 @@ func (e *exam) judgeNginx(ctx context.Context, s *sheet) {
 	has("nginx.websockets", r.websockets, Error, "/bitrix/subws/")
 	has("nginx.polls", r.polls, Error, "/bitrix/sub/")
 	has("nginx.rest", r.rest, Warning, "/bitrix/rest/")
+	version := func(l *block, bad State) {
+		version := l.value("proxy_http_version", c.http)
+		s.check("nginx.http", version == "1.0", bad, fmt.Sprintf("%s: proxy_http_version %s", l, version))
+	}
 	for _, l := range r.websockets {
 		e.upgrade(s, l)
+		version(l, Error)
+	}
+	for _, l := range r.polls {
+		version(l, Warning)
 	}
 	for _, l := range r.subscribers() {
 		e.subscriberLocation(s, l)
@@ -144,8 +152,6 @@ var secretsInLog = regexp.MustCompile(`\$\{?(request|request_uri|args|query_stri
 // subscriberLocation checks how a location passes subscribers on.
 func (e *exam) subscriberLocation(s *sheet, l *block) {
 	is := func(name, value string) string { return fmt.Sprintf("%s: %s %s", l, name, value) }
-	version := l.value("proxy_http_version", "1.0")
-	s.check("nginx.http", version == "1.0", Error, is("proxy_http_version", version))
 	text := l.value("proxy_read_timeout", "60s")
 	if timeout, ok := duration(text); ok {
 		// The edge answers a poll after 40 s, unless it is set otherwise, and pings WebSockets.

@@ -29,7 +29,7 @@ var nginxTexts = map[string]wording{
 	},
 	"nginx.http": {
 		text{"HTTP/1.1 to the edges", "HTTP/1.1 до edge"},
-		text{"nginx speaks HTTP/1.0 to the edges: no WebSockets, and a new connection for each poll.", "nginx говорит с edge по HTTP/1.0: нет WebSocket, и на каждый poll новое соединение."},
+		text{"nginx speaks HTTP/1.0 to the edges: where WebSockets are passed on there are none, and each poll is a new connection.", "nginx говорит с edge по HTTP/1.0: WebSocket в этом location не работает, и на каждый poll новое соединение."},
 		text{"`proxy_http_version 1.1;` in the location.", "`proxy_http_version 1.1;` в location."},
 	},
 	"nginx.timeout": {

@@ -30,6 +30,7 @@ type installation struct {
 	files   map[string]string // of the machine
 	nginx   map[string]string // by name, as nginx -T has them
 	names   []string          // of nginx, in order
+	version string            // of nginx
 	admins  []*admin
 	servers []*httptest.Server
 	sample  string
@@ -83,7 +84,7 @@ const (
 // newInstallation makes one in which nothing is wrong.
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	i := &installation{t: t, sample: testkit.Signer(key).Sign(channel.Ref{Private: testkit.Channel(1)}).String(),
+	i := &installation{t: t, version: "1.22.1", sample: testkit.Signer(key).Sign(channel.Ref{Private: testkit.Channel(1)}).String(),
 		redis: storetest.StartRedis(t, "--appendonly", "yes", "--maxmemory", "256mb", "--disable-thp", "no")}
 	i.env = map[string]string{"PUSHGATE_KEYS": key, "PUSHGATE_REDIS_URL": i.redis.URL()}
 	i.files = map[string]string{
@@ -202,7 +203,7 @@ func (i *installation) options() Options {
 	for name, text := range i.files {
 		write(name, text)
 	}
-	dump := "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok\n"
+	dump := "nginx version: nginx/" + i.version + "\nnginx: the configuration file /etc/nginx/nginx.conf syntax is ok\n"
 	for _, name := range i.names {
 		dump += "# configuration file " + name + ":\n" + i.nginx[name] + "\n"
 	}
