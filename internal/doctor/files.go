@@ -1,0 +1,143 @@
+package doctor
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// maxFile is how much is read of a file, in bytes: more than any that the checks look at has.
+const maxFile = 16 << 20
+
+// root is the directory below which the files of the machine are.
+type root string
+
+func (r root) path(name string) string { return filepath.Join(string(r), name) }
+
+// read returns the beginning of a file.
+func (r root) read(name string) (string, error) { return readBounded(r.path(name)) }
+
+func readBounded(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	return string(text), err
+}
+
+// numbers returns the numbers that a file of the kernel has; none if it cannot be read.
+func (r root) numbers(name string) (all []int64) {
+	text, err := r.read(name)
+	if err != nil {
+		return nil
+	}
+	for field := range strings.FieldsSeq(text) {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return nil
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// program is a process of this machine.
+type program struct {
+	pid     string
+	name    string // of its executable, at most 15 characters
+	command string // with its arguments
+}
+
+// maxPrograms bounds how many processes are looked at.
+const maxPrograms = 50_000
+
+// programs returns the processes of this machine.
+func (r root) programs() (all []program) {
+	dir, err := os.Open(r.path("proc"))
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(maxPrograms)
+	for _, pid := range names {
+		if _, err := strconv.Atoi(pid); err != nil {
+			continue
+		}
+		name, err := r.read("proc/" + pid + "/comm")
+		if err != nil {
+			continue // it has ended
+		}
+		command, _ := r.read("proc/" + pid + "/cmdline")
+		all = append(all, program{pid, strings.TrimSpace(name), strings.TrimSpace(strings.ReplaceAll(command, "\x00", " "))})
+	}
+	return all
+}
+
+// ours reports whether a process is one of pushgate.
+func (p program) ours() bool {
+	switch p.name {
+	case "edge", "publisher", "pushgate", "pushgate-edge", "pushgate-publis":
+		return true
+	}
+	return false
+}
+
+// environ returns the variables that a process was started with; none if this user may not know.
+func (r root) environ(pid string) []string {
+	text, _ := r.read("proc/" + pid + "/environ")
+	return strings.Split(strings.TrimRight(text, "\x00"), "\x00")
+}
+
+// listeners returns the ids of the sockets that listen on TCP ports, by port. It reports false if
+// the machine does not say.
+func (r root) listeners() (sockets map[int][]string, ok bool) {
+	sockets = map[int][]string{}
+	for _, name := range []string{"proc/net/tcp", "proc/net/tcp6"} {
+		text, err := r.read(name)
+		if err != nil {
+			continue
+		}
+		ok = true
+		for line := range strings.Lines(text) {
+			fields := strings.Fields(line)
+			if len(fields) < 10 || fields[3] != "0A" { // LISTEN
+				continue
+			}
+			_, hex, _ := strings.Cut(fields[1], ":")
+			if port, err := strconv.ParseInt(hex, 16, 32); err == nil {
+				sockets[int(port)] = append(sockets[int(port)], fields[9])
+			}
+		}
+	}
+	return sockets, ok
+}
+
+// owners returns who has each of the sockets open, by the socket's id. Those of other users are
+// missing, unless root asks.
+func (r root) owners(wanted map[string]bool) map[string]program {
+	owners := map[string]program{}
+	for _, p := range r.programs() {
+		dir := r.path("proc/" + p.pid + "/fd")
+		entries, err := os.Open(dir)
+		if err != nil {
+			continue
+		}
+		names, _ := entries.Readdirnames(-1)
+		entries.Close()
+		for _, name := range names {
+			target, err := os.Readlink(filepath.Join(dir, name))
+			id, socket := strings.CutPrefix(target, "socket:[")
+			if id = strings.TrimSuffix(id, "]"); err == nil && socket && wanted[id] {
+				owners[id] = p
+			}
+		}
+		if len(owners) == len(wanted) {
+			break
+		}
+	}
+	return owners
+}
