@@ -40,8 +40,8 @@ func Settings(program any) []Setting {
 	return all
 }
 
-// shown returns a value as an operator would write it. secret is the tag of its field: "url", "all",
-// or nothing. The types of other secrets redact themselves.
+// shown returns a value as an operator would write it. secret is the tag of its field: "url",
+// "all", or nothing. The types of other secrets redact themselves.
 func shown(value any, secret string) string {
 	switch v := value.(type) {
 	case string:
