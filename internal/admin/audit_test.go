@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +125,19 @@ func TestActWithoutRedis(t *testing.T) {
 	answer := w.do("GET", "/admin/audit", "", bearer...)
 	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != 503 || !strings.Contains(string(text), "Redis") {
 		t.Errorf("%d %s", answer.StatusCode, text)
+	}
+}
+
+// TestActOfAClientThatHangsUp: it is in the audit log.
+func TestActOfAClientThatHangsUp(t *testing.T) {
+	w := newWorld(t, nil)
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	r := httptest.NewRequestWithContext(ctx, "POST", "http://127.0.0.1/admin/drain", nil)
+	r.Header.Set("Authorization", "Bearer "+actToken)
+	w.handler.ServeHTTP(httptest.NewRecorder(), r)
+	if len(w.audit.acts) != 1 {
+		t.Errorf("%d acts", len(w.audit.acts))
 	}
 }
 

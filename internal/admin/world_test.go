@@ -30,10 +30,10 @@ type memory struct {
 	down bool
 }
 
-func (m *memory) RecordAct(_ context.Context, act proto.Act) error {
+func (m *memory) RecordAct(ctx context.Context, act proto.Act) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.down {
+	if m.down || ctx.Err() != nil {
 		return errors.New("down")
 	}
 	m.acts = append([]proto.Act{act}, m.acts...)
