@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/testkit"
 )
 
@@ -154,6 +155,34 @@ func TestVerbose(t *testing.T) {
 		}
 	}
 	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnswerToWhoAskedForTheEnd: an answer of the admin port that is under way when everything else
+// has ended arrives.
+func TestAnswerToWhoAskedForTheEnd(t *testing.T) {
+	leaves, address := make(chan func(), 1), make(chan string, 1)
+	drain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		(<-leaves)()
+		admin := <-address
+		testkit.Eventually(t, "the admin port is closed", func() bool {
+			conn, err := net.Dial("tcp", admin)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		})
+		io.WriteString(w, "left")
+	})
+	guard := admin.NewGuard(admin.Config{Routes: []admin.Route{{Pattern: "GET /leave", Handler: drain}}}, prometheus.NewRegistry())
+	_, port, cancel, served := launch(t, Service{Admin: Admin{Guard: guard}})
+	leaves <- cancel
+	address <- port.String()
+	if status, body := get(t, port, "/leave"); status != 200 || body != "left" {
+		t.Errorf("%d %q", status, body)
+	}
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }

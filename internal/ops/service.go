@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/version"
 )
 
@@ -62,6 +63,7 @@ type Admin struct {
 	Listen   string               // its address, for Bind; "" for no admin port
 	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
 	Details  func() []string      // lines that /readyz?verbose adds; nil is none
+	Guard    *admin.Guard         // serves what needs a token; nil is nothing
 }
 
 // Leaving is how a service ends.

@@ -30,6 +30,10 @@ var (
 	processesSource string
 	//go:embed confirm.lua
 	confirmSource string
+	//go:embed audit.lua
+	auditSource string
+	//go:embed audits.lua
+	auditsSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -42,6 +46,8 @@ var (
 	putProcessScript = newScript(putProcessSource)
 	processesScript  = newScript(processesSource)
 	confirmScript    = newScript(confirmSource)
+	auditScript      = newScript(auditSource)
+	auditsScript     = newScript(auditsSource)
 )
 
 func newAppendScript(publish string) script {
