@@ -69,6 +69,7 @@ func adminActs(t *testing.T, p *Process) (acts []string) {
 // and drains a third, which ends as after SIGTERM. One audit log has it all, and no log has a
 // token.
 func TestAdminPort(t *testing.T) {
+	t.Parallel()
 	w := adminWorld(t)
 	edge, other, publisher := w.Edges[0], w.Edges[1], w.Publishers[0]
 	for _, c := range []struct {

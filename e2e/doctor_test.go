@@ -112,6 +112,7 @@ func (w examined) edit(t *testing.T, file, from, to string) (undo func()) {
 // spoiled in one way at a time, with real programs; what is then wrong is found, also from outside,
 // and nothing else. All is green again when it is undone.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	w := examined{Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, AOF: true}), machine(t), []string{"PUSHGATE_KEYS=" + Key}}
 	if ids, report := w.faults(t); len(ids) > 0 {
 		var text strings.Builder
@@ -181,6 +182,7 @@ func TestDoctor(t *testing.T) {
 // TestDoctorOfManyPortals: the doctor publishes and receives as a portal in shared mode does, also
 // if signatures must have a time.
 func TestDoctorOfManyPortals(t *testing.T) {
+	t.Parallel()
 	const window = "PUSHGATE_SIGNATURE_WINDOW=5m"
 	world := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, AOF: true, Portals: 2, Env: []string{window}})
 	w := examined{world, machine(t), []string{"PUSHGATE_PORTALS=" + filepath.Join(world.dir, "portals.json"), window}}
