@@ -24,7 +24,7 @@ var commonTexts = map[string]wording{
 	"redis.eviction": {
 		text{"eviction policy", "политика вытеснения"},
 		text{"Redis throws messages away when it is full.", "Переполненный Redis выбрасывает сообщения."},
-		text{"`CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf. Do not share this Redis with a cache.", "`CONFIG SET maxmemory-policy noeviction` и то же в redis.conf. Не делите этот Redis с кешем."},
+		text{"`CONFIG SET maxmemory-policy noeviction`, and the same in redis.conf. Do not share this Redis with a cache.", "`CONFIG SET maxmemory-policy noeviction` и то же в redis.conf. Не делите этот Redis с кэшем."},
 	},
 	"redis.evicted": {
 		text{"evicted keys", "вытесненные ключи"},
