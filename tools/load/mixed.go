@@ -63,10 +63,7 @@ func mixed(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
@@ -91,14 +88,7 @@ func mixed(r *run) error {
 	}); err != nil {
 		return err
 	}
-	r.resting = true
-	if err := r.until("everybody is back", longestBreak+time.Minute, func() bool { return r.present == len(r.subs) }); err != nil {
-		return err
-	}
-	if err := r.awaitDeliveries(); err != nil {
-		return err
-	}
-	return r.end()
+	return r.endWhen(func() bool { return r.present == len(r.subs) })
 }
 
 func pickKind(all []clientKind, percent int) (Form, Transport) {

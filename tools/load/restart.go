@@ -3,7 +3,6 @@ package load
 import (
 	"math"
 	"math/rand/v2"
-	"time"
 )
 
 // returnShare is how many of all people leave and come back each second, in the scenario restart.
@@ -31,10 +30,7 @@ func restart(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
@@ -49,12 +45,5 @@ func restart(r *run) error {
 	}); err != nil {
 		return err
 	}
-	r.resting = true
-	if err := r.until("everybody is back", longestBreak+time.Minute, func() bool { return r.present == len(r.subs) && r.out == 0 }); err != nil {
-		return err
-	}
-	if err := r.awaitDeliveries(); err != nil {
-		return err
-	}
-	return r.end()
+	return r.endWhen(func() bool { return r.present == len(r.subs) && r.out == 0 })
 }

@@ -86,6 +86,27 @@ func (r *run) connectAll(atOnce int) error {
 	return nil
 }
 
+// gather connects all subscribers, and waits until each has received a greeting.
+func (r *run) gather(atOnce int) error {
+	if err := r.connectAll(atOnce); err != nil {
+		return err
+	}
+	return r.greetAll()
+}
+
+// endWhen ends the measured part of a scenario whose people come and go: once back reports that all
+// of them are there, and everything has arrived.
+func (r *run) endWhen(back func() bool) error {
+	r.resting = true
+	if err := r.until("everybody is back", longestBreak+time.Minute, back); err != nil {
+		return err
+	}
+	if err := r.awaitDeliveries(); err != nil {
+		return err
+	}
+	return r.end()
+}
+
 func idle(r *run) error {
 	if err := r.start(r.each); err != nil {
 		return err
@@ -165,10 +186,7 @@ func unicast(r *run) error {
 // throughput connects and greets all subscribers, and posts for the duration: in pace, to the
 // streams that pick returns for the number of the post, or flat out to all in turns.
 func (r *run) throughput(pick func(i int) *stream) error {
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
@@ -225,10 +243,7 @@ func returning(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(256); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(256); err != nil {
 		return err
 	}
 	for _, s := range r.subs {
@@ -273,10 +288,7 @@ func slowReaders(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	for _, s := range r.subs[:r.Slow] {
