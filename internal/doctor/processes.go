@@ -73,14 +73,15 @@ func (e *exam) adminAddresses() []string {
 }
 
 // askProcesses asks all processes at once.
-func (e *exam) askProcesses(ctx context.Context) {
+func (e *exam) askProcesses(ctx context.Context) []process {
 	addresses := e.adminAddresses()
-	e.processes = make([]process, len(addresses))
+	processes := make([]process, len(addresses))
 	var asking sync.WaitGroup
 	for i, address := range addresses {
-		asking.Go(func() { e.processes[i] = askProcess(ctx, address) })
+		asking.Go(func() { processes[i] = askProcess(ctx, address) })
 	}
 	asking.Wait()
+	return processes
 }
 
 func askProcess(ctx context.Context, address string) process {
