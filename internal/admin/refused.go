@@ -30,14 +30,19 @@ var (
 		"The admin port is not known by this host name: use an address or localhost, or name it in PUSHGATE_ADMIN_HOSTS."}
 )
 
-// refuse answers with a refusal and counts it. wait is when to try again.
-func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, no *refusal, wait time.Duration) {
+// count counts a refusal, and logs guesses.
+func (g *Guard) count(r *http.Request, no *refusal) {
 	g.metrics.refused[no].Inc()
 	if no == wrongToken || no == paced {
 		if times, due := g.refused.Count(time.Now()); due {
 			g.cfg.Logger.Warn("wrong tokens at the admin port", "times", times, "last_from", clientAddress(r))
 		}
 	}
+}
+
+// refuse answers with a refusal and counts it. wait is when to try again.
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, no *refusal, wait time.Duration) {
+	g.count(r, no)
 	switch no.status {
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")

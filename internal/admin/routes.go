@@ -65,7 +65,7 @@ func (g *Guard) login(w http.ResponseWriter, r *http.Request) {
 			g.refuse(w, r, no, wait)
 			return
 		}
-		g.metrics.refused[no].Inc()
+		g.count(r, no)
 		sayForm(w, no.status, no.text)
 		return
 	}

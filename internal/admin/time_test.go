@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +50,16 @@ func TestGuessesArePaced(t *testing.T) {
 		time.Sleep(guessWindow)
 		expect("later", guess("x", "192.0.2.1:1"), 401, "")
 	})
+}
+
+// TestGuessesInTheFormWereNotLogged: up to the pace, wrong tokens in the form of the login left no
+// line in the log, unlike those in a header.
+func TestGuessesInTheFormWereNotLogged(t *testing.T) {
+	w := newWorld(t, nil)
+	w.do("POST", "/admin/login", "token=x", "Content-Type", "application/x-www-form-urlencoded")
+	if text := w.log.String(); !strings.Contains(text, "wrong tokens at the admin port") || !strings.Contains(text, "last_from=192.0.2.1") {
+		t.Errorf("logged: %s", text)
+	}
 }
 
 // TestGuessersAreBounded: addresses without end take no memory without end.

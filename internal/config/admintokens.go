@@ -45,27 +45,31 @@ func (a *AdminTokens) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// parseAdminToken reads one entry. What is not a valid name may be a secret in the wrong place, and
-// is not repeated.
+// parseAdminToken reads one entry. What is not a valid name, or is as long as a token, may be a
+// secret in the wrong place, and is not repeated.
 func parseAdminToken(number int, entry string) (t AdminToken, err error) {
 	parts := strings.SplitN(entry, ":", 3)
 	if len(parts) < 3 {
 		return t, fmt.Errorf("entry %d is not NAME:ROLE:TOKEN", number)
 	}
 	name, role, secret := parts[0], parts[1], parts[2]
+	who := name
+	if len(name) >= MinKey {
+		who = fmt.Sprintf("entry %d", number)
+	}
 	switch {
 	case !adminName.MatchString(name):
 		return t, fmt.Errorf("the name of entry %d is not up to 50 letters, digits, dots, dashes, underscores and @", number)
 	case role != "view" && role != "act":
-		return t, fmt.Errorf("the role of %s is neither view nor act", name)
+		return t, fmt.Errorf("the role of %s is neither view nor act", who)
 	case len(secret) < MinKey:
-		return t, fmt.Errorf("the token of %s has %d bytes, fewer than %d", name, len(secret), MinKey)
+		return t, fmt.Errorf("the token of %s has %d bytes, fewer than %d", who, len(secret), MinKey)
 	case PublishedWhere([]byte(secret)) != "":
-		return t, fmt.Errorf("the token of %s is published %s, so that it protects nothing", name, PublishedWhere([]byte(secret)))
+		return t, fmt.Errorf("the token of %s is published %s, so that it protects nothing", who, PublishedWhere([]byte(secret)))
 	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return t, fmt.Errorf("the token of %s has a byte that is no visible character of ASCII", name)
+		return t, fmt.Errorf("the token of %s has a byte that is no visible character of ASCII", who)
 	case different(secret) < leastBytes:
-		return t, fmt.Errorf("the token of %s has fewer than %d different characters", name, leastBytes)
+		return t, fmt.Errorf("the token of %s has fewer than %d different characters", who, leastBytes)
 	}
 	return AdminToken{name, role == "act", secret}, nil
 }

@@ -49,6 +49,25 @@ func TestAdminTokens(t *testing.T) {
 	}
 }
 
+// TestTokenInThePlaceOfItsNameWasShown: who mixed up the parts of an entry found the token in the
+// error, which is in the log of the system.
+func TestTokenInThePlaceOfItsNameWasShown(t *testing.T) {
+	const secret = "0f1e2d3c4b5a69788796a5b4"
+	for value, want := range map[string]string{
+		secret + ":view:vera": "the token of entry 1 has 4 bytes",
+		"a:act:TheSecret-0123456789," + secret + ":vera:view": "the role of entry 2 is neither view nor act",
+		secret + ":act:SSSSSSSSSSeeeeeeee":                    "the token of entry 1 has fewer than",
+		secret + ":act:CHANGE_SECURITY_KEY_HERE":              "the token of entry 1 is published",
+		secret + ":act:The Secret-0123456789":                 "the token of entry 1 has a byte",
+	} {
+		_, err := LoadPublisher([]string{key, "PUSHGATE_ADMIN_TOKENS=" + value})
+		checkFault(t, value, err, "PUSHGATE_ADMIN_TOKENS: "+want)
+		if err != nil && strings.Contains(err.Error(), secret[:8]) {
+			t.Errorf("shown: %v", err)
+		}
+	}
+}
+
 // TestSettingsShowNoSecret: the running settings of every program have all its variables, and of no
 // secret a part.
 func TestSettingsShowNoSecret(t *testing.T) {

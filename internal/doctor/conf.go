@@ -48,22 +48,29 @@ const (
 	maxNested    = 32
 )
 
+// nginxDump is the configuration that runs, or why it is not known.
+type nginxDump struct {
+	conf *conf // nil if it cannot be read
+	why  reason
+	text string // the error
+}
+
 // readNginx reads the configuration that runs, from a file or from nginx itself.
-func (e *exam) readNginx(ctx context.Context) {
+func (e *exam) readNginx(ctx context.Context) nginxDump {
 	var text string
 	var err error
 	if e.Nginx != "" {
 		if text, err = readBounded(e.Nginx); err != nil {
-			e.nginxWhy, e.nginxText = noNginxFile, err.Error()
-			return
+			return nginxDump{nil, noNginxFile, err.Error()}
 		}
 	} else if text, err = runNginx(ctx); err != nil {
-		e.nginxWhy, e.nginxText = noNginx, err.Error()
-		return
+		return nginxDump{nil, noNginx, err.Error()}
 	}
-	if e.nginx, err = parseDump(text); err != nil {
-		e.nginxWhy, e.nginxText = badNginx, err.Error()
+	c, err := parseDump(text)
+	if err != nil {
+		return nginxDump{nil, badNginx, err.Error()}
 	}
+	return nginxDump{conf: c}
 }
 
 // bounded keeps the beginning of what is written.

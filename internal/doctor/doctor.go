@@ -16,6 +16,14 @@ import (
 // Timeout bounds all checks together. What has not answered by then is unknown.
 const Timeout = 30 * time.Second
 
+const (
+	// lookTimeout bounds what all checks need: nginx's configuration, and what processes say.
+	lookTimeout = 10 * time.Second
+	// lateness is how long something may take that was asked to end. What takes longer is left
+	// alone: the system may not return from reading a file.
+	lateness = 2 * time.Second
+)
+
 // Options say what to look at.
 type Options struct {
 	Environ []string // settings of the programs, as in [os.Environ]
@@ -52,14 +60,11 @@ func Run(ctx context.Context, o Options) (Report, error) {
 			return Report{}, errors.Join(ErrOptions, errors.New("--portal is not an address such as https://portal.example.com"))
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	ctx, cancel := context.WithTimeout(ctx, Timeout-lateness)
 	defer cancel()
 	e := &exam{Options: o, root: root(o.Root)}
 	e.load()
-	var first sync.WaitGroup
-	first.Go(func() { e.readNginx(ctx) })
-	first.Go(func() { e.askProcesses(ctx) })
-	first.Wait()
+	e.look(ctx)
 
 	groups := []group{
 		{"redis", redisIDs, e.redis},
@@ -75,8 +80,13 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	sheets := make([]*sheet, len(groups))
 	var second sync.WaitGroup
 	for i, g := range groups {
-		sheets[i] = newSheet(g.ids)
-		second.Go(func() { g.check(ctx, sheets[i]) })
+		second.Go(func() {
+			sheets[i] = within(ctx, newSheet(g.ids), func() *sheet {
+				s := newSheet(g.ids)
+				g.check(ctx, s)
+				return s
+			})
+		})
 	}
 	second.Wait()
 	var report Report
@@ -84,6 +94,40 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		report.Findings = append(report.Findings, sheets[i].findings(g.name)...)
 	}
 	return report, nil
+}
+
+// look reads and asks what all checks need.
+func (e *exam) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	silent := nginxDump{why: noNginx, text: "nginx -T: " + context.DeadlineExceeded.Error()}
+	if e.Nginx != "" {
+		silent = nginxDump{why: noNginxFile, text: e.Nginx + ": " + context.DeadlineExceeded.Error()}
+	}
+	var looking sync.WaitGroup
+	var dump nginxDump
+	looking.Go(func() { dump = within(ctx, silent, func() nginxDump { return e.readNginx(ctx) }) })
+	looking.Go(func() { e.processes = within(ctx, nil, func() []process { return e.askProcesses(ctx) }) })
+	looking.Wait()
+	e.nginx, e.nginxWhy, e.nginxText = dump.conf, dump.why, dump.text
+}
+
+// within returns what do returns, or otherwise if that has not returned when ctx has ended and a
+// while after. do must change nothing that is used later.
+func within[T any](ctx context.Context, otherwise T, do func() T) T {
+	done := make(chan T, 1)
+	go func() { done <- do() }()
+	select {
+	case result := <-done:
+		return result
+	case <-ctx.Done():
+	}
+	select {
+	case result := <-done:
+		return result
+	case <-time.After(lateness):
+		return otherwise
+	}
 }
 
 // group is a number of checks that look at the same thing.

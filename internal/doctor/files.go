@@ -1,11 +1,14 @@
 package doctor
 
 import (
+	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // maxFile is how much is read of a file, in bytes: more than any that the checks look at has.
@@ -16,16 +19,34 @@ type root string
 
 func (r root) path(name string) string { return filepath.Join(string(r), name) }
 
-// read returns the beginning of a file.
-func (r root) read(name string) (string, error) { return readBounded(r.path(name)) }
+// read returns the beginning of a file. What is no regular file, such as a named pipe, would never
+// end, and is an error.
+func (r root) read(name string) (string, error) { return r.readSome(name, maxFile) }
 
+func (r root) readSome(name string, most int64) (string, error) {
+	f, err := os.OpenFile(r.path(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", cmp.Or(err, fmt.Errorf("%s: not a regular file", r.path(name)))
+	}
+	return beginning(f, most)
+}
+
+// readBounded returns the beginning of a file that the user has named, which may be a pipe.
 func readBounded(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	return beginning(f, maxFile)
+}
+
+func beginning(r io.Reader, most int64) (string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most))
 	return string(text), err
 }
 
@@ -47,13 +68,17 @@ func (r root) numbers(name string) (all []int64) {
 
 // program is a process of this machine.
 type program struct {
-	pid     string
-	name    string // of its executable, at most 15 characters
-	command string // with its arguments
+	pid  string
+	name string // of its executable, at most 15 characters
+	// The beginning of its command line, of those that are judged by it. That of others is not
+	// read: the system may not answer for a process that waits for a disk.
+	command string
 }
 
-// maxPrograms bounds how many processes are looked at.
-const maxPrograms = 50_000
+const (
+	maxPrograms = 50_000 // processes that are looked at
+	maxCommand  = 4 << 10
+)
 
 // programs returns the processes of this machine.
 func (r root) programs() (all []program) {
@@ -71,8 +96,12 @@ func (r root) programs() (all []program) {
 		if err != nil {
 			continue // it has ended
 		}
-		command, _ := r.read("proc/" + pid + "/cmdline")
-		all = append(all, program{pid, strings.TrimSpace(name), strings.TrimSpace(strings.ReplaceAll(command, "\x00", " "))})
+		p := program{pid: pid, name: strings.TrimSpace(name)}
+		if p.name == "nginx" || strings.HasPrefix(p.name, "node") {
+			command, _ := r.readSome("proc/"+pid+"/cmdline", maxCommand)
+			p.command = strings.TrimSpace(strings.ReplaceAll(command, "\x00", " "))
+		}
+		all = append(all, p)
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -107,6 +108,26 @@ func TestEndlessAnswers(t *testing.T) {
 				t.Errorf("%s: %q", f.ID, e)
 			}
 		}
+	}
+}
+
+// TestMetricsFilledTheMemory: anybody can start a program with the name of ours, which the doctor
+// then asks. It kept all that each of up to 200 of them answered, 8 MB of names.
+func TestMetricsFilledTheMemory(t *testing.T) {
+	endless := listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "pushgate_subscribed 1\n%s 1\n", strings.Repeat("x", 60_000))
+		for i := range 20 * maxSeries {
+			fmt.Fprintf(w, "m%d 1\n", i)
+		}
+		fmt.Fprint(w, "pushgate_subscribed 1\n")
+	}))
+	p := askProcess(t.Context(), endless.Listener.Addr().String())
+	size := 0
+	for name := range p.metrics {
+		size += len(name)
+	}
+	if p.err != nil || len(p.metrics) != maxSeries || size > maxSeries*maxSeriesName || p.metrics["pushgate_subscribed"] != 2 {
+		t.Errorf("%v, %d metrics, %d bytes, %v", p.err, len(p.metrics), size, p.metrics["pushgate_subscribed"])
 	}
 }
 

@@ -27,6 +27,8 @@ const (
 	maxProcesses   = 200
 	maxMetrics     = 8 << 20 // bytes of an answer
 	maxReady       = 4 << 10
+	maxSeries      = 1000 // names of metrics; the programs have a few hundred
+	maxSeriesName  = 128  // bytes
 	fewDescriptors = 8192
 	clockSkew      = 3 * time.Second // the header Date has whole seconds
 )
@@ -73,14 +75,15 @@ func (e *exam) adminAddresses() []string {
 }
 
 // askProcesses asks all processes at once.
-func (e *exam) askProcesses(ctx context.Context) {
+func (e *exam) askProcesses(ctx context.Context) []process {
 	addresses := e.adminAddresses()
-	e.processes = make([]process, len(addresses))
+	processes := make([]process, len(addresses))
 	var asking sync.WaitGroup
 	for i, address := range addresses {
-		asking.Go(func() { e.processes[i] = askProcess(ctx, address) })
+		asking.Go(func() { processes[i] = askProcess(ctx, address) })
 	}
 	asking.Wait()
+	return processes
 }
 
 func askProcess(ctx context.Context, address string) process {
@@ -99,13 +102,20 @@ func askProcess(ctx context.Context, address string) process {
 	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		p.skew = skew(date, begin, time.Now())
 	}
-	if answer, body, err = fetch(ctx, client, "http://localhost/metrics", maxMetrics); err != nil || answer.StatusCode != http.StatusOK {
-		p.err = errors.Join(err, errors.New("no /metrics"))
+	if answer, err = request(ctx, client, "http://localhost/metrics"); err != nil {
+		p.err = errors.Join(err, errNoMetrics)
 		return p
 	}
-	p.readMetrics(body)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		p.err = errNoMetrics
+	} else if err := p.readMetrics(io.LimitReader(answer.Body, maxMetrics)); err != nil {
+		p.err = errors.Join(err, errNoMetrics)
+	}
 	return p
 }
+
+var errNoMetrics = errors.New("no /metrics")
 
 // skew returns how far a clock is from ours that said the second it had between two moments.
 func skew(said, begin, end time.Time) time.Duration {
@@ -133,15 +143,24 @@ func plainClient(address string) *http.Client {
 	}
 }
 
-// fetch returns an answer and at most limit bytes of its body.
-func fetch(ctx context.Context, client *http.Client, url string, limit int64) (*http.Response, string, error) {
+// request returns an answer, whose body the caller must close.
+func request(ctx context.Context, client *http.Client, url string) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	answer, err := client.Do(r)
 	if err != nil {
-		return nil, "", errors.Unwrap(err) // without the address, which is not the real one
+		return nil, errors.Unwrap(err) // without the address, which is not the real one
+	}
+	return answer, nil
+}
+
+// fetch returns an answer and at most limit bytes of its body.
+func fetch(ctx context.Context, client *http.Client, url string, limit int64) (*http.Response, string, error) {
+	answer, err := request(ctx, client, url)
+	if err != nil {
+		return nil, "", err
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, limit))
@@ -150,9 +169,10 @@ func fetch(ctx context.Context, client *http.Client, url string, limit int64) (*
 
 var buildVersion = regexp.MustCompile(`commit="([^"]*)".*version="([^"]*)"`)
 
-// readMetrics reads the text format of Prometheus, as far as the checks need it.
-func (p *process) readMetrics(text string) {
-	lines := bufio.NewScanner(strings.NewReader(text))
+// readMetrics reads the text format of Prometheus, as far as the checks need it. Whoever answers may
+// be no program of ours: only so many names are kept, and the rest is ignored.
+func (p *process) readMetrics(text io.Reader) error {
+	lines := bufio.NewScanner(text)
 	for lines.Scan() {
 		series, value, ok := strings.Cut(lines.Text(), "} ")
 		name, labels, labelled := strings.Cut(series, "{")
@@ -162,9 +182,10 @@ func (p *process) readMetrics(text string) {
 			}
 		}
 		n, err := strconv.ParseFloat(value, 64)
-		if err != nil || !ok || strings.HasPrefix(name, "#") {
+		if err != nil || !ok || strings.HasPrefix(name, "#") || len(name) > maxSeriesName || len(p.metrics) >= maxSeries && !p.is(name) {
 			continue
 		}
+		name = strings.Clone(name) // it would keep its line
 		if name == "pushgate_build_info" {
 			if match := buildVersion.FindStringSubmatch(labels); match != nil {
 				p.version = match[2] + " " + match[1]
@@ -175,6 +196,10 @@ func (p *process) readMetrics(text string) {
 		}
 		p.metrics[name] += n
 	}
+	if err := lines.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
+		return err
+	}
+	return nil
 }
 
 // judgeProcesses judges what the processes have said.

@@ -2,11 +2,14 @@ package ops
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/admin"
 )
@@ -15,6 +18,13 @@ import (
 // what Prometheus, probes and people need, and a small part of the descriptors that
 // [MaxConnections] leaves free.
 const maxAdminConnections = 64
+
+// Bounds of a request at the admin port, which needs no long ones. Without them, a client that
+// sends no body or takes no answer would hold its connection for ever.
+const (
+	adminBody   = 10 * time.Second // of a request, to its end
+	adminAnswer = 30 * time.Second // of the answer, from the head of the request; a profile has more
+)
 
 // adminGrace is how long answers of the admin port may take when everything else has ended, such as
 // that to who asked for the end.
@@ -47,7 +57,7 @@ type adminPort struct {
 	closed   atomic.Bool
 }
 
-func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
+func (s Service) listenAdmin(draining *atomic.Bool, closed prometheus.Counter) (*adminPort, error) {
 	if s.Admin.Listen == "" {
 		return &adminPort{}, nil
 	}
@@ -65,9 +75,23 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	server := newServer(admin.Handler(ready, s.Admin.Details, s.Admin.Registry, s.Admin.Guard), s.Logger)
-	Bound(server, maxAdminConnections)
-	return &adminPort{listener: listener, server: server}, nil
+	handler := admin.Handler(ready, s.Admin.Details, s.Admin.Registry, s.Admin.Guard)
+	return &adminPort{listener: listener, server: newAdminServer(handler, s.Logger, closed)}, nil
+}
+
+// newAdminServer makes a server for the admin port. It counts the connections that it closes
+// because there are too many.
+func newAdminServer(handler http.Handler, logger *slog.Logger, closed prometheus.Counter) *http.Server {
+	server := newServer(handler, logger)
+	server.ReadTimeout, server.WriteTimeout = adminBody, adminAnswer
+	keepNewest(server, maxAdminConnections, closed)
+	return server
+}
+
+// newAdminClosed makes the counter of connections that the admin port has closed.
+func newAdminClosed() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_admin_connections_closed_total",
+		Help: "Connections of the admin port that were closed because it had too many; each had been silent or busy for the longest."})
 }
 
 func (a *adminPort) serve(parts *sync.WaitGroup, fail func(error)) {

@@ -90,9 +90,10 @@ func (s Service) Serve(ctx context.Context) error {
 	// process.
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	reloads := newReloads()
-	s.Admin.Registry.MustRegister(reloads)
+	reloads, closed := newReloads(), newAdminClosed()
+	s.Admin.Registry.MustRegister(reloads, closed)
 	defer s.Admin.Registry.Unregister(reloads)
+	defer s.Admin.Registry.Unregister(closed)
 	if s.Bind == nil {
 		s.Bind = Listen
 	}
@@ -102,7 +103,7 @@ func (s Service) Serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	var draining atomic.Bool
-	admin, err := s.listenAdmin(&draining)
+	admin, err := s.listenAdmin(&draining, closed)
 	if err != nil {
 		return fmt.Errorf("%s: admin port: %w", s.Name, err)
 	}
