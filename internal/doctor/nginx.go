@@ -34,9 +34,9 @@ func (e *exam) judgeNginx(ctx context.Context, s *sheet) {
 	}
 	r := c.routes
 	if len(r.polls)+len(r.websockets) == 0 {
-		s.unknown(noRoutes, c.names[0], nginxIDs[1:]...)
-		s.found["nginx.websockets"] = &Finding{ID: "nginx.websockets", State: Error, Evidence: []string{"/bitrix/subws/"}}
-		s.found["nginx.polls"] = &Finding{ID: "nginx.polls", State: Error, Evidence: []string{"/bitrix/sub/"}}
+		s.add("nginx.websockets", Error, "/bitrix/subws/")
+		s.add("nginx.polls", Error, "/bitrix/sub/")
+		s.unknown(noRoutes, c.names[0], nginxIDs...)
 		return
 	}
 	has := func(id string, locations []*block, bad State, path string) {

@@ -13,10 +13,11 @@ var otherIDs = []string{"others.ports", "others.original", "others.logrotate"}
 // and what restarts us every night.
 func (e *exam) others(_ context.Context, s *sheet) {
 	e.strangers(s)
-	s.add("others.original", OK)
 	programs := e.root.programs()
 	if len(programs) == 0 {
-		s.found["others.original"] = &Finding{ID: "others.original", State: Unknown, why: noFile, Evidence: []string{"/proc"}}
+		s.unknown(noFile, "/proc", "others.original")
+	} else {
+		s.add("others.original", OK)
 	}
 	for _, p := range programs {
 		if !p.ours() && strings.HasPrefix(p.name, "node") && strings.Contains(p.command, "push-server") {
