@@ -40,6 +40,7 @@ type exam struct {
 	nginx     *conf // nil if it cannot be read, and why says so
 	nginxWhy  reason
 	nginxText string // what was read, or the error
+	programs  []program
 	processes []process
 }
 
@@ -56,6 +57,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	defer cancel()
 	e := &exam{Options: o, root: root(o.Root)}
 	e.load()
+	e.programs = e.root.programs()
 	var first sync.WaitGroup
 	first.Go(func() { e.readNginx(ctx) })
 	first.Go(func() { e.askProcesses(ctx) })

@@ -61,7 +61,10 @@ func (e *exam) ports(s *sheet) {
 
 // ourPorts returns the ports of this machine that pushgate listens on, as far as is known.
 func (e *exam) ourPorts() (all []int) {
-	addresses := e.adminAddresses()
+	var addresses []string
+	for _, p := range e.processes {
+		addresses = append(addresses, p.address)
+	}
 	if e.nginx != nil {
 		addresses = append(addresses, e.nginx.addresses()...)
 	}

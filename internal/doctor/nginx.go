@@ -254,7 +254,7 @@ func (e *exam) connections(s *sheet) {
 
 // workerFiles returns how many files a worker that runs may open; 0 if none is known.
 func (e *exam) workerFiles() int {
-	for _, p := range e.root.programs() {
+	for _, p := range e.programs {
 		if p.name != "nginx" || !strings.Contains(p.command, "worker process") {
 			continue
 		}

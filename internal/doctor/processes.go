@@ -62,7 +62,7 @@ func (e *exam) adminAddresses() []string {
 		}
 	}
 	note(e.Environ)
-	for _, p := range e.root.programs() {
+	for _, p := range e.programs {
 		if p.ours() {
 			note(e.root.environ(p.pid))
 		}
