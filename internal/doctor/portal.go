@@ -44,17 +44,12 @@ type visit struct {
 
 // portal publishes and receives through the public addresses.
 func (e *exam) portal(ctx context.Context, s *sheet) {
-	if e.faults != nil {
-		s.unknown(noSettings, "", portalIDs...)
-		return
-	}
-	table, err := e.settings.Portals()
-	if err != nil {
+	if e.portals == nil {
 		s.unknown(noSettings, "", portalIDs...)
 		return
 	}
 	base, _ := url.Parse(e.Portal) // Run has checked it
-	v := &visit{base: base, publish: e.Publish, portal: table.All()[0], timed: e.settings.Window > 0, client: &http.Client{
+	v := &visit{base: base, publish: e.Publish, portal: e.portals.All()[0], timed: e.settings.Window > 0, client: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     &http.Transport{Proxy: nil, ResponseHeaderTimeout: tripTimeout},
 	}}
