@@ -115,13 +115,19 @@ func (v *visit) trip(ctx context.Context, receive func(context.Context, channel.
 	}
 }
 
-// post publishes a signed message as the portal does, on the portal's own address.
-func (v *visit) post(ctx context.Context, id channel.ID, text string) error {
-	body := []byte(strconv.Quote(text))
-	query := url.Values{"CHANNEL_ID": {id.String()}}
+// query returns the parameters that name a list of channels of the portal.
+func (v *visit) query(list string) url.Values {
+	query := url.Values{"CHANNEL_ID": {list}}
 	if v.portal.ClientID != "" {
 		query.Set("clientId", v.portal.ClientID)
 	}
+	return query
+}
+
+// post publishes a signed message as the portal does, on the portal's own address.
+func (v *visit) post(ctx context.Context, id channel.ID, text string) error {
+	body := []byte(strconv.Quote(text))
+	query := v.query(id.String())
 	if v.timed {
 		now := time.Now().Unix()
 		query.Set("timestamp", strconv.FormatInt(now, 10))
@@ -165,11 +171,7 @@ func (v *visit) brief(u *url.URL, err error) error {
 // address returns a public address to subscribe to a channel at.
 func (v *visit) address(path string, id channel.ID) *url.URL {
 	u := v.base.JoinPath(path)
-	query := url.Values{"CHANNEL_ID": {v.portal.Signer.Sign(channel.Ref{Private: id}).String()}}
-	if v.portal.ClientID != "" {
-		query.Set("clientId", v.portal.ClientID)
-	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = v.query(v.portal.Signer.Sign(channel.Ref{Private: id}).String()).Encode()
 	return u
 }
 
@@ -253,11 +255,7 @@ func (v *visit) taken(ctx context.Context) (arrived bool, saw string) {
 	defer cancel()
 	id, text := newChannel(), random()
 	u := v.base.JoinPath("/bitrix/pub/")
-	query := url.Values{"CHANNEL_ID": {id.String()}}
-	if v.portal.ClientID != "" {
-		query.Set("clientId", v.portal.ClientID)
-	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = v.query(id.String()).Encode()
 	err := v.send(ctx, u.String(), []byte(strconv.Quote(text)))
 	if err != nil {
 		return false, err.Error()
