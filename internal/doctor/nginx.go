@@ -102,10 +102,9 @@ func (c *conf) findRoutes() (r routes) {
 	return r
 }
 
-func (r routes) subscribers() []*block {
-	all := slices.Concat(r.websockets, r.polls)
-	return slices.CompactFunc(all, func(a, b *block) bool { return a == b })
-}
+// subscribers returns the locations of subscribers; one of both transports is there twice, which
+// does no harm: evidence is printed once.
+func (r routes) subscribers() []*block { return slices.Concat(r.websockets, r.polls) }
 
 func (r routes) publishers() []*block { return slices.Concat(r.publish, r.rest, r.api) }
 
