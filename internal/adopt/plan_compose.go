@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pushgate/internal/adopt/nginxconf"
 	"pushgate/internal/original"
 )
 
@@ -166,7 +167,7 @@ func portsOf(mappings []string, tag string, change func(mapping string) string) 
 // has an address, Docker opens it in the firewall.
 func published(mapping string) bool {
 	parts := strings.Split(mapping, ":")
-	return len(parts) < 3 || reachable(strings.Join(parts[:len(parts)-2], ":"))
+	return len(parts) < 3 || nginxconf.Reachable(strings.Join(parts[:len(parts)-2], ":"))
 }
 
 // onlyHere returns the mapping of a publisher's port that this machine alone reaches.

@@ -3,13 +3,14 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"pushgate/internal/adopt/nginxconf"
 )
 
 var nginxIDs = []string{"nginx.config", "nginx.websockets", "nginx.polls", "nginx.rest", "nginx.upgrade", "nginx.http", "nginx.timeout", "nginx.buffering",
@@ -193,24 +194,12 @@ func publicPosts(s *sheet, locations []*block) {
 		guarded := len(l.effective("deny"))+len(l.effective("internal"))+len(l.effective("auth_basic")) > 0
 		open := len(server.all("listen")) == 0
 		for _, listen := range server.all("listen") {
-			open = open || reachable(listen.arg(0))
+			open = open || nginxconf.Reachable(listen.arg(0))
 		}
 		if open && !guarded {
 			s.add("nginx.publish", Error, l.String())
 		}
 	}
-}
-
-// reachable reports whether other machines reach what listens at an address of nginx.
-func reachable(address string) bool {
-	if strings.HasPrefix(address, "unix:") {
-		return false
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = strings.Trim(address, "[]")
-	}
-	return host != "localhost" && !net.ParseIP(host).IsLoopback()
 }
 
 // connections checks how many clients nginx can hold.
