@@ -15,23 +15,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
-
-	"pushgate/internal/sign"
 )
 
 // startServing runs "pushgate serve" over a Redis of its own until the test ends. env returns its
 // variables.
 func startServing(t *testing.T, env func(redis, serve string) []string) (w *World, port string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pushgate-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = &World{dir: dir, launcher: newLauncher(), http: &http.Client{Timeout: 10 * time.Second}}
-	t.Cleanup(func() { w.close(t) })
+	w = Empty(t)
 	if err := Build(w.dir, ".", "./cmd/pushgate"); err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +47,9 @@ func startServing(t *testing.T, env func(redis, serve string) []string) (w *Worl
 		}
 	}
 	w.Public, w.Internal = serve.Addr, serve.Addr
-	if w.Signer, err = sign.New("sha1", []byte(Key)); err != nil {
+	if err := w.SetKey(Key); err != nil {
 		t.Fatal(err)
 	}
-	w.Portals = []*Portal{{Keys: []string{Key}, Signer: w.Signer, world: w}}
 	return w, addr(3)
 }
 
