@@ -247,17 +247,15 @@ func (site adoptedSite) startNginx(t *testing.T, w *World, root string) {
 			t.Fatal(err)
 		}
 	}
-	text := "pid nginx.pid; error_log error.log; events {} http { access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;\n" +
-		site.nginx(root, w.dir+"/out") + "\n}\n"
+	text := "pid nginx.pid; error_log error.log; events {} http { access_log off; " + temporary(dir) + "\n" + site.nginx(root, w.dir+"/out") + "\n}\n"
 	if err := os.WriteFile(dir+"/nginx.conf", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.Nginx = &Process{Name: "nginx", Addr: site.public, world: w, argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"}}
-	w.Nginx.ready = func(ctx context.Context) error {
+	err := w.runNginx(t.Context(), dir, site.public, func(ctx context.Context) error {
 		_, _, err := w.Do(ctx, http.MethodGet, "http://"+site.public+"/", "")
 		return err
-	}
-	if err := w.Nginx.Start(t.Context()); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
