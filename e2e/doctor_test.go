@@ -67,11 +67,16 @@ func (w examined) options(t *testing.T) doctor.Options {
 	return o
 }
 
-// faults returns the ids of all that the doctor does not find well, and the report.
-func (w examined) faults(t *testing.T) (ids []string, report doctor.Report) {
+// faults returns the ids of all that the doctor does not find well, and its report as it is
+// printed.
+func (w examined) faults(t *testing.T) (ids []string, text string) {
 	t.Helper()
 	report, err := doctor.Run(t.Context(), w.options(t))
 	if err != nil {
+		t.Fatal(err)
+	}
+	var printed strings.Builder
+	if err := report.Text(&printed, doctor.English); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range report.Findings {
@@ -79,7 +84,7 @@ func (w examined) faults(t *testing.T) (ids []string, report doctor.Report) {
 			ids = append(ids, f.ID)
 		}
 	}
-	return ids, report
+	return ids, printed.String()
 }
 
 // edit replaces a text in a file of nginx and starts nginx anew. It returns how to undo that.
@@ -114,10 +119,8 @@ func (w examined) edit(t *testing.T, file, from, to string) (undo func()) {
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	w := examined{Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, AOF: true}), machine(t), []string{"PUSHGATE_KEYS=" + Key}}
-	if ids, report := w.faults(t); len(ids) > 0 {
-		var text strings.Builder
-		report.Text(&text, doctor.English)
-		t.Fatalf("%v\n%s", ids, text.String())
+	if ids, text := w.faults(t); len(ids) > 0 {
+		t.Fatalf("%v\n%s", ids, text)
 	}
 	doctorCommand(t, w)
 	for _, c := range []struct {
@@ -163,14 +166,12 @@ func TestDoctor(t *testing.T) {
 		}},
 	} {
 		undo := c.spoil(t, &w)
-		ids, report := w.faults(t)
-		var text strings.Builder
-		report.Text(&text, doctor.English)
+		ids, text := w.faults(t)
 		if !slices.Equal(ids, c.want) {
-			t.Errorf("%s: %v, want %v\n%s", c.name, ids, c.want, text.String())
+			t.Errorf("%s: %v, want %v\n%s", c.name, ids, c.want, text)
 		}
-		if strings.Contains(text.String(), "CHANNEL_ID=") {
-			t.Errorf("%s: an address with a signature is printed:\n%s", c.name, text.String())
+		if strings.Contains(text, "CHANNEL_ID=") {
+			t.Errorf("%s: an address with a signature is printed:\n%s", c.name, text)
 		}
 		undo()
 	}
@@ -186,10 +187,8 @@ func TestDoctorOfManyPortals(t *testing.T) {
 	const window = "PUSHGATE_SIGNATURE_WINDOW=5m"
 	world := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, AOF: true, Portals: 2, Env: []string{window}})
 	w := examined{world, machine(t), []string{"PUSHGATE_PORTALS=" + filepath.Join(world.dir, "portals.json"), window}}
-	if ids, report := w.faults(t); len(ids) > 0 {
-		var text strings.Builder
-		report.Text(&text, doctor.English)
-		t.Fatalf("%v\n%s", ids, text.String())
+	if ids, text := w.faults(t); len(ids) > 0 {
+		t.Fatalf("%v\n%s", ids, text)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"pushgate/internal/config"
 	"pushgate/internal/original"
+	"pushgate/internal/portal"
 )
 
 // Timeout bounds all checks together. What has not answered by then is unknown.
@@ -45,9 +46,12 @@ type exam struct {
 	root      root
 	settings  config.Publisher // of the programs, complete only if faults is nil
 	faults    error
+	portals   *portal.Table // nil if they cannot be read
+	portalWhy error
 	nginx     *conf // nil if it cannot be read, and why says so
 	nginxWhy  reason
 	nginxText string // what was read, or the error
+	programs  []program
 	processes []process
 }
 
@@ -104,6 +108,7 @@ func (e *exam) look(ctx context.Context) {
 	if e.Nginx != "" {
 		silent = nginxDump{why: noNginxFile, text: e.Nginx + ": " + context.DeadlineExceeded.Error()}
 	}
+	e.programs = within(ctx, nil, e.root.programs)
 	var looking sync.WaitGroup
 	var dump nginxDump
 	looking.Go(func() { dump = within(ctx, silent, func() nginxDump { return e.readNginx(ctx) }) })
@@ -140,11 +145,13 @@ type group struct {
 // load reads the settings. A publisher's are enough: an edge's have the same Redis and keys.
 func (e *exam) load() {
 	translated, err := original.Translate(e.Environ)
-	if err != nil {
-		e.faults = err
-		return
+	if err == nil {
+		e.settings, err = config.LoadPublisher(translated.Environ)
 	}
-	e.settings, e.faults = config.LoadPublisher(translated.Environ)
+	if e.faults = err; err == nil {
+		e.portals, err = e.settings.Portals()
+	}
+	e.portalWhy = err
 }
 
 // sheet collects what the checks of a group find. Its methods must not be called concurrently.

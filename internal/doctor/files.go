@@ -145,11 +145,11 @@ func (r root) listeners() (sockets map[int][]string, ok bool) {
 	return sockets, ok
 }
 
-// owners returns who has each of the sockets open, by the socket's id. Those of other users are
-// missing, unless root asks.
-func (r root) owners(wanted map[string]bool) map[string]program {
+// owners returns which of the programs has each of the sockets open, by the socket's id. Those of
+// other users are missing, unless root asks.
+func (r root) owners(programs []program, wanted map[string]bool) map[string]program {
 	owners := map[string]program{}
-	for _, p := range r.programs() {
+	for _, p := range programs {
 		dir := r.path("proc/" + p.pid + "/fd")
 		entries, err := os.Open(dir)
 		if err != nil {

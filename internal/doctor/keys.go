@@ -9,7 +9,6 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/config"
-	"pushgate/internal/portal"
 	"pushgate/internal/sign"
 )
 
@@ -23,15 +22,10 @@ const (
 // keys checks the settings of the programs and the keys of the portals, and finds out which key
 // made a sample.
 func (e *exam) keys(_ context.Context, s *sheet) {
-	var table *portal.Table
-	err := e.faults
-	if err == nil {
-		table, err = e.settings.Portals()
-	}
-	if err != nil {
+	if e.portals == nil {
 		var faults config.Faults
-		if !errors.As(err, &faults) {
-			faults = config.Faults{{Variable: config.Prefix + "PORTALS", Problem: err.Error()}}
+		if !errors.As(e.portalWhy, &faults) {
+			faults = config.Faults{{Variable: config.Prefix + "PORTALS", Problem: e.portalWhy.Error()}}
 		}
 		for _, f := range faults {
 			s.add("keys.settings", Error, strings.TrimSpace(fmt.Sprintf("%s: %s (%s)", f.Variable, f.Problem, f.Hint)))
@@ -40,13 +34,13 @@ func (e *exam) keys(_ context.Context, s *sheet) {
 		return
 	}
 	s.add("keys.settings", OK)
-	s.check("keys.short", table.ShortKeys() > 0, Warning, fmt.Sprintf("< %d: %d", config.MinKey, table.ShortKeys()))
+	s.check("keys.short", e.portals.ShortKeys() > 0, Warning, fmt.Sprintf("< %d: %d", config.MinKey, e.portals.ShortKeys()))
 	if e.Sample == "" {
 		s.unknown(noSample, "", keyIDs...)
 		return
 	}
 	found := 0
-	for _, p := range table.All() {
+	for _, p := range e.portals.All() {
 		for _, m := range e.matches(p.Signer) {
 			found++
 			saw := fmt.Sprintf("%s: key %d, %s", p.Name(), m.Key, m.Algorithm)

@@ -3,13 +3,14 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"pushgate/internal/adopt/nginxconf"
 )
 
 var nginxIDs = []string{"nginx.config", "nginx.websockets", "nginx.polls", "nginx.rest", "nginx.upgrade", "nginx.http", "nginx.timeout", "nginx.buffering",
@@ -34,9 +35,9 @@ func (e *exam) judgeNginx(ctx context.Context, s *sheet) {
 	}
 	r := c.routes
 	if len(r.polls)+len(r.websockets) == 0 {
-		s.unknown(noRoutes, c.names[0], nginxIDs[1:]...)
-		s.found["nginx.websockets"] = &Finding{ID: "nginx.websockets", State: Error, Evidence: []string{"/bitrix/subws/"}}
-		s.found["nginx.polls"] = &Finding{ID: "nginx.polls", State: Error, Evidence: []string{"/bitrix/sub/"}}
+		s.add("nginx.websockets", Error, "/bitrix/subws/")
+		s.add("nginx.polls", Error, "/bitrix/sub/")
+		s.unknown(noRoutes, c.names[0], nginxIDs...)
 		return
 	}
 	has := func(id string, locations []*block, bad State, path string) {
@@ -102,10 +103,9 @@ func (c *conf) findRoutes() (r routes) {
 	return r
 }
 
-func (r routes) subscribers() []*block {
-	all := slices.Concat(r.websockets, r.polls)
-	return slices.CompactFunc(all, func(a, b *block) bool { return a == b })
-}
+// subscribers returns the locations of subscribers; one of both transports is there twice, which
+// does no harm: evidence is printed once.
+func (r routes) subscribers() []*block { return slices.Concat(r.websockets, r.polls) }
 
 func (r routes) publishers() []*block { return slices.Concat(r.publish, r.rest, r.api) }
 
@@ -194,24 +194,12 @@ func publicPosts(s *sheet, locations []*block) {
 		guarded := len(l.effective("deny"))+len(l.effective("internal"))+len(l.effective("auth_basic")) > 0
 		open := len(server.all("listen")) == 0
 		for _, listen := range server.all("listen") {
-			open = open || reachable(listen.arg(0))
+			open = open || nginxconf.Reachable(listen.arg(0))
 		}
 		if open && !guarded {
 			s.add("nginx.publish", Error, l.String())
 		}
 	}
-}
-
-// reachable reports whether other machines reach what listens at an address of nginx.
-func reachable(address string) bool {
-	if strings.HasPrefix(address, "unix:") {
-		return false
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = strings.Trim(address, "[]")
-	}
-	return host != "localhost" && !net.ParseIP(host).IsLoopback()
 }
 
 // connections checks how many clients nginx can hold.
@@ -254,7 +242,7 @@ func (e *exam) connections(s *sheet) {
 
 // workerFiles returns how many files a worker that runs may open; 0 if none is known.
 func (e *exam) workerFiles() int {
-	for _, p := range e.root.programs() {
+	for _, p := range e.programs {
 		if p.name != "nginx" || !strings.Contains(p.command, "worker process") {
 			continue
 		}

@@ -13,12 +13,12 @@ var otherIDs = []string{"others.ports", "others.original", "others.logrotate"}
 // and what restarts us every night.
 func (e *exam) others(_ context.Context, s *sheet) {
 	e.strangers(s)
-	s.add("others.original", OK)
-	programs := e.root.programs()
-	if len(programs) == 0 {
-		s.found["others.original"] = &Finding{ID: "others.original", State: Unknown, why: noFile, Evidence: []string{"/proc"}}
+	if len(e.programs) == 0 {
+		s.unknown(noFile, "/proc", "others.original")
+	} else {
+		s.add("others.original", OK)
 	}
-	for _, p := range programs {
+	for _, p := range e.programs {
 		if !p.ours() && strings.HasPrefix(p.name, "node") && strings.Contains(p.command, "push-server") {
 			s.add("others.original", Warning, fmt.Sprintf("pid %s: %s", p.pid, p.command))
 		}
@@ -40,7 +40,7 @@ func (e *exam) strangers(s *sheet) {
 			wanted[id] = true
 		}
 	}
-	owners := e.root.owners(wanted)
+	owners := e.root.owners(e.programs, wanted)
 	for _, port := range ports {
 		for _, id := range sockets[port] {
 			p, known := owners[id]

@@ -44,17 +44,12 @@ type visit struct {
 
 // portal publishes and receives through the public addresses.
 func (e *exam) portal(ctx context.Context, s *sheet) {
-	if e.faults != nil {
-		s.unknown(noSettings, "", portalIDs...)
-		return
-	}
-	table, err := e.settings.Portals()
-	if err != nil {
+	if e.portals == nil {
 		s.unknown(noSettings, "", portalIDs...)
 		return
 	}
 	base, _ := url.Parse(e.Portal) // Run has checked it
-	v := &visit{base: base, publish: e.Publish, portal: table.All()[0], timed: e.settings.Window > 0, client: &http.Client{
+	v := &visit{base: base, publish: e.Publish, portal: e.portals.All()[0], timed: e.settings.Window > 0, client: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     &http.Transport{Proxy: nil, ResponseHeaderTimeout: tripTimeout},
 	}}
@@ -120,13 +115,19 @@ func (v *visit) trip(ctx context.Context, receive func(context.Context, channel.
 	}
 }
 
-// post publishes a signed message as the portal does, on the portal's own address.
-func (v *visit) post(ctx context.Context, id channel.ID, text string) error {
-	body := []byte(strconv.Quote(text))
-	query := url.Values{"CHANNEL_ID": {id.String()}}
+// query returns the parameters that name a list of channels of the portal.
+func (v *visit) query(list string) url.Values {
+	query := url.Values{"CHANNEL_ID": {list}}
 	if v.portal.ClientID != "" {
 		query.Set("clientId", v.portal.ClientID)
 	}
+	return query
+}
+
+// post publishes a signed message as the portal does, on the portal's own address.
+func (v *visit) post(ctx context.Context, id channel.ID, text string) error {
+	body := []byte(strconv.Quote(text))
+	query := v.query(id.String())
 	if v.timed {
 		now := time.Now().Unix()
 		query.Set("timestamp", strconv.FormatInt(now, 10))
@@ -170,11 +171,7 @@ func (v *visit) brief(u *url.URL, err error) error {
 // address returns a public address to subscribe to a channel at.
 func (v *visit) address(path string, id channel.ID) *url.URL {
 	u := v.base.JoinPath(path)
-	query := url.Values{"CHANNEL_ID": {v.portal.Signer.Sign(channel.Ref{Private: id}).String()}}
-	if v.portal.ClientID != "" {
-		query.Set("clientId", v.portal.ClientID)
-	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = v.query(v.portal.Signer.Sign(channel.Ref{Private: id}).String()).Encode()
 	return u
 }
 
@@ -258,11 +255,7 @@ func (v *visit) taken(ctx context.Context) (arrived bool, saw string) {
 	defer cancel()
 	id, text := newChannel(), random()
 	u := v.base.JoinPath("/bitrix/pub/")
-	query := url.Values{"CHANNEL_ID": {id.String()}}
-	if v.portal.ClientID != "" {
-		query.Set("clientId", v.portal.ClientID)
-	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = v.query(id.String()).Encode()
 	err := v.send(ctx, u.String(), []byte(strconv.Quote(text)))
 	if err != nil {
 		return false, err.Error()

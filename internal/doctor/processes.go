@@ -64,7 +64,7 @@ func (e *exam) adminAddresses() []string {
 		}
 	}
 	note(e.Environ)
-	for _, p := range e.root.programs() {
+	for _, p := range e.programs {
 		if p.ours() {
 			note(e.root.environ(p.pid))
 		}
@@ -169,8 +169,8 @@ func fetch(ctx context.Context, client *http.Client, url string, limit int64) (*
 
 var buildVersion = regexp.MustCompile(`commit="([^"]*)".*version="([^"]*)"`)
 
-// readMetrics reads the text format of Prometheus, as far as the checks need it. Whoever answers may
-// be no program of ours: only so many names are kept, and the rest is ignored.
+// readMetrics reads the text format of Prometheus, as far as the checks need it. Whoever answers
+// may be no program of ours: only so many names are kept, and the rest is ignored.
 func (p *process) readMetrics(text io.Reader) error {
 	lines := bufio.NewScanner(text)
 	for lines.Scan() {

@@ -23,7 +23,8 @@ const maxAdminConnections = 64
 // sends no body or takes no answer would hold its connection for ever.
 const (
 	adminBody   = 10 * time.Second // of a request, to its end
-	adminAnswer = 30 * time.Second // of the answer, from the head of the request; a profile has more
+	// Of the answer, from the head of the request; a profile has more.
+	adminAnswer = 30 * time.Second
 )
 
 // adminGrace is how long answers of the admin port may take when everything else has ended, such as

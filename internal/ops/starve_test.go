@@ -16,8 +16,8 @@ import (
 )
 
 // TestStrangersStarvedTheAdminPort: 64 clients that held a connection each, by whatever means, kept
-// Prometheus and probes out, those with half a body for ever. Now one more client is served, and the
-// oldest connection is closed and counted.
+// Prometheus and probes out, those with half a body for ever. Now one more client is served, and
+// the oldest connection is closed and counted.
 func TestStrangersStarvedTheAdminPort(t *testing.T) {
 	const body = "Host: a\r\nContent-Length: 100\r\n\r\n"
 	for name, c := range map[string]struct {
@@ -107,7 +107,8 @@ func TestAdminPortClosesTheOldest(t *testing.T) {
 }
 
 // TestSilentRequestsHeldTheAdminPort: a request whose body does not come, and one whose answer is
-// not taken, held a goroutine and a descriptor for ever. An act that takes its time is still served.
+// not taken, held a goroutine and a descriptor for ever. An act that takes its time is still
+// served.
 func TestSilentRequestsHeldTheAdminPort(t *testing.T) {
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {

@@ -4,8 +4,8 @@ import (
 	"crypto/hmac"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"slices"
-	"strings"
 
 	"pushgate/internal/channel"
 )
@@ -41,15 +41,11 @@ var encodings = []struct {
 }
 
 func (s *Signer) match(message []byte, signature string) (Match, bool) {
-	given, err := hex.DecodeString(strings.ToLower(signature))
+	given, err := hex.DecodeString(signature)
 	if err != nil {
 		return Match{}, false
 	}
-	names := make([]string, 0, len(algorithms))
-	for name := range algorithms {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(algorithms))
 	for i, key := range s.keys {
 		for _, encoding := range encodings {
 			decoded, err := encoding.key(key)
