@@ -22,7 +22,7 @@ const maxAdminConnections = 64
 // Bounds of a request at the admin port, which needs no long ones. Without them, a client that
 // sends no body or takes no answer would hold its connection for ever.
 const (
-	adminBody   = 10 * time.Second // of a request, to its end
+	adminBody = 10 * time.Second // of a request, to its end
 	// Of the answer, from the head of the request; a profile has more.
 	adminAnswer = 30 * time.Second
 )
