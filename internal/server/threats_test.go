@@ -45,7 +45,7 @@ func TestAdminPortIsNotPublic(t *testing.T) {
 				t.Errorf("POST to the admin port, %s: %d", path, status)
 			}
 		}
-		for path, want := range map[string]int{"/livez": 200, "/debug/pprof/": 404, "/": 200, "/bitrix/pub/": 404, "/bitrix/sub/": 404} {
+		for path, want := range map[string]int{"/livez": 200, "/debug/pprof/": 404, "/": 404, "/bitrix/pub/": 404, "/bitrix/sub/": 404} {
 			if status, _ := w.do("GET", p.admin, path, ""); status != want {
 				t.Errorf("admin port, %s: %d", path, status)
 			}
