@@ -58,8 +58,8 @@ func TestConsoleIsAccessible(t *testing.T) {
 	}
 }
 
-// TestConsoleWithHostileNames: whatever names, reasons and settings are, they are shown as they are,
-// and nothing in them is done.
+// TestConsoleWithHostileNames: whatever names, reasons and settings are, they are shown as they
+// are, and nothing in them is done.
 func TestConsoleWithHostileNames(t *testing.T) {
 	t.Parallel()
 	f := startAdminPort(t)
