@@ -94,6 +94,11 @@ func rules() []forbidden {
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("spans are made of what the parts of a program do, whatever they do it with", "internal/tracing", "net", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/tracing/otlp")
+	for _, pkg := range []string{"internal/proto", "internal/store", "internal/hub", "internal/wire", "internal/command"} {
+		not("traces are made at the ends, of what the core notes", pkg, "pushgate/internal/tracing/...")
+	}
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
@@ -223,6 +228,8 @@ func trespass(dir, imported string) (reason string) {
 	switch {
 	case !own && imported == "testing" && !isTestHelp(dir):
 		return "it would ship"
+	case matches(imported, "go.opentelemetry.io/...") && !matches(dir, "internal/tracing/..."):
+		return "spans are made in one place, so that tracing that is off is one nil check"
 	case !own:
 		return ""
 	case strings.Contains(ours, "cmd/"):
@@ -283,6 +290,8 @@ func TestTrespass(t *testing.T) {
 		{"internal/hub", "pushgate/tools/load", false},
 		{"internal/hub", "pushgate/cmd/edge", false},
 		{"cmd/pushgate", "pushgate/internal/testkit/faulty", false},
+		{"internal/edge", "go.opentelemetry.io/otel/trace", false},
+		{"internal/tracing/otlp", "go.opentelemetry.io/otel/trace", true},
 		{"e2e", "testing", true},
 		{"e2e", "pushgate/internal/testkit/faulty", true},
 		{"e2e/php", "testing", false},
