@@ -30,6 +30,7 @@ type Node struct {
 	Evicted int64 // keys that it has evicted since it was started
 
 	Peak           int64 // most bytes that it has used
+	Startup        int64 // bytes that it used when it was empty
 	Uptime         time.Duration
 	CPU            time.Duration // that it has used since it was started
 	Fork           time.Duration // how long it stood still for its last fork
@@ -80,7 +81,7 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	info := parseInfo(text)
 	n := Node{Address: server.Options().Addr, Version: info["redis_version"], Eviction: info["maxmemory_policy"],
 		Memory: natural(info["used_memory"]), MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"])),
-		Evicted: natural(info["evicted_keys"]), Peak: natural(info["used_memory_peak"]), Writes: info["aof_last_write_status"],
+		Evicted: natural(info["evicted_keys"]), Peak: natural(info["used_memory_peak"]), Startup: natural(info["used_memory_startup"]), Writes: info["aof_last_write_status"],
 		Uptime: time.Duration(natural(info["uptime_in_seconds"])) * time.Second,
 		Fork:   time.Duration(natural(info["latest_fork_usec"])) * time.Microsecond,
 		CPU:    seconds(info["used_cpu_user"], info["used_cpu_sys"])}
