@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,6 +36,6 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Logger:   logger,
 		Settings: config.Settings(cfg),
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
-		Routes:   console.Routes(),
+		Routes:   append(console.Routes(), doctorRoute(os.Environ())),
 	}, registry)
 }
