@@ -85,14 +85,14 @@ type (
 	jsonCapacity struct {
 		Users    int64         `json:"users"`            // connected when it began
 		Holds    *int64        `json:"holds"`            // of the first limit
-		Limits   []jsonLimit   `json:"limits"`           // what allows the fewest users first
+		Limits   []jsonLimit   `json:"limits"`           // the fewest users first
 		Unknown  []jsonUnclear `json:"unknown"`          // limits
 		Opened   int           `json:"opened"`           // connections
 		Bounded  string        `json:"opened_at_most"`   // and why
 		Seconds  float64       `json:"seconds"`          // that it took
 		Stopped  string        `json:"stopped"`          // why it ended early; "" if it did not
 		Saw      string        `json:"stopped_by"`       // evidence of that
-		Left     int64         `json:"connections_left"` // beyond those of the beginning, at the end
+		Left     int64         `json:"connections_left"` // more than in the beginning
 		Edge     *float64      `json:"edge_bytes"`       // of a connection
 		Resident *float64      `json:"edge_resident_bytes"`
 		Nginx    *float64      `json:"nginx_bytes"`

@@ -21,9 +21,8 @@ const (
 const (
 	mostOpened  = 2000 // connections
 	shareOpened = 20   // at most one part in so many of what is free
-	enough      = 500  // connections of which the memory can be told: it grows in jumps
-	// Of a connection in an edge: a smaller number is an error of the measurement.
-	leastBytes  = 1000
+	enough      = 500  // connections of which the memory can be told; it has jumps
+	leastBytes  = 1000 // of a connection in an edge: fewer are an error of the measurement
 	dialSize    = 64 << 10
 
 	measureSteps  = 5

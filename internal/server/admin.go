@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,6 +47,7 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 		Settings: config.Settings(cfg),
 		Routes: append(console.Routes(),
 			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+			doctorRoute(os.Environ()),
 		),
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
