@@ -45,6 +45,7 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 		Settings: config.Settings(cfg),
 		Routes: []admin.Route{
 			{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+			{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
 		},
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
