@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -190,17 +189,4 @@ func historyAnswer(r *http.Request) any {
 		}
 	}
 	return object{"step_ms": step.Milliseconds(), "times": times, "series": series}
-}
-
-// lively is an installation at work, with something to see on each page.
-func lively(f *adminPort) {
-	f.answer("processes", func(*http.Request) any {
-		return processesAnswer([]object{process("edge-0", "edge"), with(process("edge-1", "edge"), "connections", object{"websocket": 3904, "poll": 216, "stream": 8}, "host", "push-2"),
-			process("publisher-0", "publisher"), with(process("publisher-1", "publisher"), "ready", false, "reason", "redis: i/o timeout", "clock_ms", -4200)})
-	})
-	f.answer("history", historyAnswer)
-	for i, what := range []string{"drain", "log-level", "revoke"} {
-		_ = f.RecordAct(context.Background(), proto.Act{At: time.Now().Add(-time.Duration(3-i) * time.Hour), Who: "anna", From: "192.0.2.7", Process: fmt.Sprintf("edge-%d", i%2), What: what,
-			Whom: []string{"", "debug", "user 17"}[i], Result: "done"})
-	}
 }

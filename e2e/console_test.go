@@ -14,6 +14,11 @@ var consolePages = []struct{ name, address, shows string }{
 	{"overview", "#/", ".plot canvas"},
 	{"processes", "#/processes", "tbody th"},
 	{"process", "#/process/edge-1", ".plot canvas"},
+	{"portals", "#/portals", "tbody th"},
+	{"redis", "#/redis", "tbody th"},
+	{"explain", "#/explain?q=00000000000000000000000042", ".verdicts li"},
+	{"putout", "#/putout", "tbody th"},
+	{"doctor", "#/doctor", ".finding"},
 	{"audit", "#/audit", "tbody th"},
 	{"config", "#/config", "tbody th"},
 	{"login", "#/login", "form.login"},
@@ -58,8 +63,8 @@ func TestConsoleIsAccessible(t *testing.T) {
 	}
 }
 
-// TestConsoleWithHostileNames: whatever names, reasons and settings are, they are shown as they are,
-// and nothing in them is done.
+// TestConsoleWithHostileNames: whatever names, reasons and settings are, they are shown as they
+// are, and nothing in them is done.
 func TestConsoleWithHostileNames(t *testing.T) {
 	t.Parallel()
 	f := startAdminPort(t)
