@@ -37,6 +37,8 @@ type adminPort struct {
 	answers map[string]func(*http.Request) any // by path below /admin/; an int is a status
 	asked   []string                           // "METHOD path?query"
 	acts    []proto.Act
+	now     int // requests under way
+	most    int // of them at a time
 }
 
 // startAdminPort serves one until the test ends.
@@ -68,9 +70,16 @@ func startAdminPort(t *testing.T) *adminPort {
 func (f *adminPort) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	f.mu.Lock()
+	f.now++
+	f.most = max(f.most, f.now)
 	f.asked = append(f.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
 	answer := f.answers[strings.TrimPrefix(r.URL.Path, "/admin/")]
 	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.now--
+	}()
 	var value any = http.StatusNotFound
 	if answer != nil {
 		value = answer(r)

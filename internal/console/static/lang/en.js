@@ -145,6 +145,7 @@ export default {
   "plot.values": "Values",
   "plot.time": "Time",
   "plot.nothing": "Nothing happened.",
+  "plot.unrecorded": "Not recorded.",
   "plot.unknown": "{name}: not known",
   "plot.range": "{name}: now {now}, from {low} to {high}",
   "chart.connections": "Connections",

@@ -145,6 +145,7 @@ export default {
   "plot.values": "Значения",
   "plot.time": "Время",
   "plot.nothing": "Ничего не было.",
+  "plot.unrecorded": "Не записывается.",
   "plot.unknown": "{name}: неизвестно",
   "plot.range": "{name}: сейчас {now}, от {low} до {high}",
   "chart.connections": "Подключения",
