@@ -100,6 +100,8 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("processes are asked by whatever carries the questions", "internal/fleet", redis, "net/http", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
+	not("a history is kept in whatever keeps samples", "internal/history", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
