@@ -35,6 +35,7 @@ func newRoot(w world) *cobra.Command {
 		newAdopt(w),
 		newMirror(w),
 		newHealth(w),
+		newRevoke(w),
 		newVersion(w),
 		newMan(w),
 	)

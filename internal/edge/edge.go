@@ -30,6 +30,7 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/transport"
 )
@@ -41,6 +42,8 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Follow calls f with the notifications of the log, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
+	// Revocations returns what the portal has put out.
+	Revocations(ctx context.Context) (revoke.List, error)
 	// SetPresence records how many sessions of an edge watch some channels, and renews the edge's
 	// lease. With replace, changes has all channels of the edge. It returns the users that have
 	// come or left by this write, counting all edges. kept is false if the lease had ended, and
@@ -254,6 +257,9 @@ func (e *Edge) subscribed() error {
 	}
 	for _, t := range tenants {
 		if err := t.hub.Ready(); err != nil && (t.pinned || !errors.Is(err, hub.ErrNotSynced)) {
+			return err
+		}
+		if err := t.revoked.ready(); err != nil && t.pinned {
 			return err
 		}
 	}

@@ -34,6 +34,7 @@ type tenant struct {
 	log      Log
 	hub      *hub.Hub
 	users    *userLimits
+	revoked  *revocations
 	tally    *tally.Tally
 	before   <-chan struct{} // closed when the tenant before it has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
@@ -117,6 +118,7 @@ func (e *Edge) tenant(s *serving) *tenant {
 		log:      log,
 		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics}),
 		users:    newUserLimits(),
+		revoked:  newRevocations(),
 		tally:    e.config.Book.Of(name),
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
@@ -237,6 +239,7 @@ func (t *tenant) run(ctx context.Context) {
 		_ = t.log.Follow(ctx, follower{t.hub, t, logger}) // its error is that of ctx
 	})
 	running.Go(func() { t.keepPresence(ctx) })
+	running.Go(func() { t.keepRevoked(ctx) })
 	running.Wait()
 	t.hub.Close()
 }
@@ -252,6 +255,7 @@ type follower struct {
 // Resync implements [proto.Follower].
 func (f follower) Resync(head proto.ID) {
 	f.logger.Info("subscribed to the log", "head", head)
+	f.tenant.revoked.read()
 	f.Hub.Resync(head)
 }
 

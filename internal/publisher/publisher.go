@@ -21,6 +21,7 @@ import (
 	"pushgate/internal/policy"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/urlpath"
 )
@@ -31,6 +32,11 @@ type Log interface {
 	command.Log
 	// SetSeen records when users were last seen, if that was later than is known.
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
+	// Revoke puts out an entry until a time, Lift takes it back. The error is [revoke.ErrFull] if
+	// there are too many.
+	Revoke(ctx context.Context, entry revoke.Entry, until time.Time) error
+	Lift(ctx context.Context, entry revoke.Entry) error
+	Revocations(ctx context.Context) (revoke.List, error)
 }
 
 // Stats stores the statistics of processes, under a lease. Its methods must be safe for concurrent

@@ -16,6 +16,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -33,6 +34,8 @@ type fake struct {
 
 	got  []*proto.Message
 	seen []proto.Seen
+
+	revoked revoke.List
 }
 
 func (f *fake) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
@@ -56,6 +59,21 @@ func (f *fake) SetSeen(_ context.Context, seen ...proto.Seen) error {
 	f.seen = append(f.seen, seen...)
 	return nil
 }
+
+func (f *fake) Revoke(_ context.Context, entry revoke.Entry, until time.Time) error {
+	if f.revoked == nil {
+		f.revoked = make(revoke.List)
+	}
+	f.revoked[entry] = until
+	return nil
+}
+
+func (f *fake) Lift(_ context.Context, entry revoke.Entry) error {
+	delete(f.revoked, entry)
+	return nil
+}
+
+func (f *fake) Revocations(context.Context) (revoke.List, error) { return f.revoked, nil }
 
 func (f *fake) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
 	if f.append != nil {

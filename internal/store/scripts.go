@@ -30,6 +30,8 @@ var (
 	processesSource string
 	//go:embed confirm.lua
 	confirmSource string
+	//go:embed revoke.lua
+	revokeSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -42,6 +44,9 @@ var (
 	putProcessScript = newScript(putProcessSource)
 	processesScript  = newScript(processesSource)
 	confirmScript    = newScript(confirmSource)
+	revokeScript     = newScript("local publish = 'PUBLISH'\n" + revokeSource)
+
+	shardedRevokeScript = newScript("local publish = 'SPUBLISH'\n" + revokeSource)
 )
 
 func newAppendScript(publish string) script {

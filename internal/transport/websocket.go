@@ -221,6 +221,9 @@ func (c *WebSocket) Move() { c.closeSoon(ReasonRebalanced) }
 // Evict ends the connection, because the same user has a newer one.
 func (c *WebSocket) Evict() { c.closeSoon(ReasonTooMany) }
 
+// Revoke ends the connection: its client was put out.
+func (c *WebSocket) Revoke() { c.closeSoon(ReasonRevoked) }
+
 // closeSoon is Close for callers that must not block.
 func (c *WebSocket) closeSoon(reason *Reason) {
 	if c.reason.Load() == nil {

@@ -11,6 +11,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/store"
 )
 
@@ -18,6 +19,8 @@ import (
 // [store.Store], for tests, also in synctest bubbles. Its methods may be called concurrently. The
 // methods that make it fail are in faults.go.
 type Memory struct {
+	revoked revoke.List // guarded by mu
+
 	cfg store.Config // immutable, with defaults
 
 	mu   sync.Mutex
