@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -93,25 +92,6 @@ func TestRulesAreTested(t *testing.T) {
 	for _, name := range alarms(t) {
 		if !raised[name] || !calm[name] {
 			t.Errorf("%s: tested with series that raise it: %t, that do not: %t", name, raised[name], calm[name])
-		}
-	}
-}
-
-// TestRunbookLinks: an operator with an alarm follows links that lead somewhere.
-func TestRunbookLinks(t *testing.T) {
-	notInAnchor := regexp.MustCompile(`[^a-z0-9 _-]`)
-	for _, name := range []string{"runbook.md", "metrics.md"} {
-		links := regexp.MustCompile(`\]\(([a-z./]*)(?:#([a-z0-9_-]+))?\)`).FindAllStringSubmatch(string(read(t, "../docs/"+name)), -1)
-		for _, link := range links {
-			page := string(read(t, "../docs/"+cmp.Or(link[1], name)))
-			found := link[2] == ""
-			for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
-				anchor := strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(heading[1]), ""), " ", "-")
-				found = found || anchor == link[2]
-			}
-			if !found {
-				t.Errorf("%s: %s has no section %s", name, link[1], link[2])
-			}
 		}
 	}
 }

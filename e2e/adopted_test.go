@@ -34,6 +34,7 @@ func TestAdopted(t *testing.T) {
 		adopted(t, name, os.Getenv("E2E_ADOPTED_DIR"))
 		return
 	}
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(adoptedSites)) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -56,7 +57,10 @@ func adopted(t *testing.T, name, dir string) {
 	w := &World{dir: dir, launcher: newLauncher(), http: &http.Client{Timeout: 10 * time.Second}}
 	t.Cleanup(func() { w.close(t) })
 	site.isolate(t, dir)
-	key := adoptedKey(t, dir+"/out")
+	key := AdoptedKey(dir + "/out")
+	if key == "" {
+		t.Fatal("no key was written")
+	}
 	if _, err := os.Stat(dir + "/out/compose.pushgate.yml"); err == nil {
 		w.composed(t, site)
 	} else {
@@ -100,19 +104,6 @@ func (site adoptedSite) isolate(t *testing.T, dir string) {
 	if err := os.WriteFile("/etc/hosts", []byte(hosts), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// adoptedKey returns the key that was written for the programs.
-func adoptedKey(t *testing.T, out string) string {
-	t.Helper()
-	for name, pattern := range map[string]string{"secret.env": `PUSHGATE_KEYS=(\S+)`, "portals.json": `"keys": \[\s*"([^"]+)"`} {
-		text, _ := os.ReadFile(filepath.Join(out, name))
-		if match := regexp.MustCompile(pattern).FindSubmatch(text); match != nil {
-			return string(match[1])
-		}
-	}
-	t.Fatal("no key was written")
-	return ""
 }
 
 // composed starts the services of the override file. Each has the address of its name instead of
@@ -246,17 +237,15 @@ func (site adoptedSite) startNginx(t *testing.T, w *World, root string) {
 			t.Fatal(err)
 		}
 	}
-	text := "pid nginx.pid; error_log error.log; events {} http { access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;\n" +
-		site.nginx(root, w.dir+"/out") + "\n}\n"
+	text := "pid nginx.pid; error_log error.log; events {} http { access_log off; " + temporary(dir) + "\n" + site.nginx(root, w.dir+"/out") + "\n}\n"
 	if err := os.WriteFile(dir+"/nginx.conf", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.Nginx = &Process{Name: "nginx", Addr: site.public, world: w, argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"}}
-	w.Nginx.ready = func(ctx context.Context) error {
+	err := w.runNginx(t.Context(), dir, site.public, func(ctx context.Context) error {
 		_, _, err := w.Do(ctx, http.MethodGet, "http://"+site.public+"/", "")
 		return err
-	}
-	if err := w.Nginx.Start(t.Context()); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -53,6 +53,7 @@ func badWorld(t *testing.T) (w, old *World, v vectors.Vectors) {
 // TestRefusals makes every request that is refused according to the vectors, through nginx, and
 // expects their answer to the byte.
 func TestRefusals(t *testing.T) {
+	t.Parallel() // refused clients wait
 	w, old, v := badWorld(t)
 	g := v.Parsing.Generation2
 	signer, err := sign.New(g.Algo, []byte(g.Key))

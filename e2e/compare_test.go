@@ -72,6 +72,7 @@ func (c *comparison) endSame(t *testing.T, want int) {
 // TestComparerFindsDifferences plants one message that is missing, one with a changed byte, and two
 // that are swapped, among many that are the same: it finds these, and no others.
 func TestComparerFindsDifferences(t *testing.T) {
+	t.Parallel()
 	a, b := mirroredWorlds(t)
 	id, swapped := NewChannel(), NewChannel()
 	client := &http.Client{Timeout: 10 * time.Second}
@@ -136,6 +137,7 @@ func TestComparerFindsDifferences(t *testing.T) {
 // TestComparerSaysWhatItCannotCompare: a wrong signature and a server that is not there are no
 // success.
 func TestComparerSaysWhatItCannotCompare(t *testing.T) {
+	t.Parallel()
 	a := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1})
 	here := &url.URL{Scheme: "http", Host: a.Public}
 	right := a.Signed(NewChannel())

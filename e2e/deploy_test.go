@@ -24,23 +24,33 @@ type compose struct {
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Healthcheck struct{ Test []string }
 		Volumes     []string
+		ReadOnly    bool     `yaml:"read_only"`
+		Drop        []string `yaml:"cap_drop"`
+		Security    []string `yaml:"security_opt"`
+		Memory      string   `yaml:"mem_limit"`
 		Networks    map[string]struct {
 			Address string `yaml:"ipv4_address"`
 		}
 	}
 }
 
-// TestCompose compares docker-compose.yml with the programs and nginx: addresses, ports and names
-// of variables.
-func TestCompose(t *testing.T) {
+// readCompose returns docker-compose.yml.
+func readCompose(t *testing.T) (c compose) {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c compose
 	if err := yaml.Unmarshal(raw, &c); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// TestCompose compares docker-compose.yml with the programs and nginx: addresses, ports and names
+// of variables.
+func TestCompose(t *testing.T) {
+	c := readCompose(t)
 	nginx, err := os.ReadFile(filepath.Join(Repository(), "nginx/compose.conf"))
 	if err != nil {
 		t.Fatal(err)

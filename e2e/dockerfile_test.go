@@ -13,14 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // TestImage builds what the Dockerfile builds, from exactly the files that its COPY lines and
 // .dockerignore let in, and checks that the commands of the image are there and run without
 // anything else. It needs no container engine.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(Repository(), "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
@@ -74,15 +73,7 @@ func TestImage(t *testing.T) {
 // composeCommands returns the commands by which docker-compose.yml runs the image.
 func composeCommands(t *testing.T) (commands [][]string) {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c compose
-	if err := yaml.Unmarshal(raw, &c); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range c.Services {
+	for _, s := range readCompose(t).Services {
 		if s.Build != "" && !slices.ContainsFunc(commands, func(known []string) bool { return slices.Equal(known, s.Command) }) {
 			commands = append(commands, s.Command)
 		}

@@ -50,7 +50,7 @@ type drill struct {
 	quiet  context.CancelFunc
 	noise  context.Context // ends when the row's traffic does
 
-	previous string // directory with programs of the previous version, if the row wants them
+	previous version // the previous one, if the row wants it
 }
 
 // pause waits, and fails if the test ends meanwhile.

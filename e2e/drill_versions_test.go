@@ -1,21 +1,39 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// previous builds the edge and the publisher of the previous version, and returns their directory.
+// version is the programs of a version.
+type version struct {
+	dir   string // where they are
+	knows func(variable string) bool
+}
+
+// use makes p a program of the version from its next start on, without the settings of env that it
+// does not know: it would refuse them.
+func (v version) use(p *Process, env []string) {
+	p.Use(v.dir)
+	p.env = slices.DeleteFunc(slices.Clone(env), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return strings.HasPrefix(name, "PUSHGATE_") && !v.knows(name)
+	})
+}
+
+// previous builds the edge and the publisher of the previous version, and returns them.
 // E2E_PREVIOUS names a revision to use instead. Without it, the test is skipped where the history
 // does not have the version, as in a shallow clone.
-func previous(t *testing.T) (dir string) {
+func previous(t *testing.T) version {
 	t.Helper()
 	revision, named := os.LookupEnv("E2E_PREVIOUS")
 	lack := func(why error) {
@@ -39,13 +57,17 @@ func previous(t *testing.T) (dir string) {
 	if out, err := exec.Command("tar", "-xf", archive, "-C", source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	dir = t.TempDir()
+	settings, err := os.ReadFile(filepath.Join(source, "docs/configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
 	began := time.Now()
 	if err := buildAt(source, dir, "", "./cmd/edge", "./cmd/publisher"); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the previous version is %s, built in %v", revision, time.Since(began).Round(time.Second))
-	return dir
+	return version{dir, func(variable string) bool { return bytes.Contains(settings, []byte("`"+variable+"`")) }}
 }
 
 // previousRevision returns the newest version tag that is an ancestor of this commit. As long as
@@ -84,24 +106,29 @@ func git(args ...string) (string, error) {
 // other way round, so that both serve at the same time in all mixtures. Edges hand over; publishers
 // are restarted beside, each when the other one has been there for a moment.
 func twoVersions(d *drill) error {
+	now := version{bin, func(string) bool { return true }}
+	env := map[*Process][]string{}
+	for _, p := range slices.Concat(d.Edges, d.Publishers) {
+		env[p] = p.env
+	}
 	var edges, publishers error
 	var both sync.WaitGroup
 	both.Go(func() {
 		for _, step := range []struct {
-			edge int
-			bin  string
-		}{{0, d.previous}, {1, d.previous}, {0, bin}, {1, bin}} {
+			edge    int
+			version version
+		}{{0, d.previous}, {1, d.previous}, {0, now}, {1, now}} {
 			p := d.Edges[step.edge]
-			p.Use(step.bin)
+			step.version.use(p, env[p])
 			if edges = errors.Join(p.Succeed(d.ctx), d.pause(500*time.Millisecond)); edges != nil {
 				return
 			}
 		}
 	})
 	both.Go(func() {
-		for _, bin := range []string{d.previous, bin} {
+		for _, v := range []version{d.previous, now} {
 			for _, p := range d.Publishers {
-				p.Use(bin)
+				v.use(p, env[p])
 			}
 			if publishers = errors.Join(d.roll(d.Publishers...), d.pause(2200*time.Millisecond)); publishers != nil {
 				return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -54,4 +55,16 @@ func UnitEnv(program string, port int, dropIns ...string) (env []string, err err
 		}
 	}
 	return env, nil
+}
+
+// AdoptedKey returns the key of the portal that adopt wrote for the programs into a directory,
+// empty if it wrote none.
+func AdoptedKey(out string) string {
+	for name, pattern := range map[string]string{"secret.env": `PUSHGATE_KEYS=(\S+)`, "portals.json": `"keys": \[\s*"([^"]+)"`, "kubernetes/secret.yaml": `PUSHGATE_KEYS: "(.+)"`} {
+		text, _ := os.ReadFile(filepath.Join(out, name))
+		if match := regexp.MustCompile(pattern).FindSubmatch(text); match != nil {
+			return string(match[1])
+		}
+	}
+	return ""
 }

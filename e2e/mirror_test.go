@@ -167,15 +167,11 @@ func TestMirrorCostsThePortalNothing(t *testing.T) {
 		t.Errorf("p99 is %v with a mirror, %v without", at(with, .99), at(without, .99))
 	}
 	var counts map[string]float64
-	if err := with.Await(t.Context(), func(ctx context.Context) error {
+	testkit.Eventually(t, "no copy is left in the queue", func() bool {
 		var queued float64
-		if counts, queued, err = mirrored(ctx, with); err == nil && queued > 0 {
-			err = fmt.Errorf("%v copies in the queue", queued)
-		}
-		return err
-	}); err != nil {
-		t.Error(err)
-	}
+		counts, queued, err = mirrored(t.Context(), with)
+		return err == nil && queued == 0
+	})
 	total := 0.0
 	for _, n := range counts {
 		total += n

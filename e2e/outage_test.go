@@ -18,6 +18,7 @@ import (
 // first time they go on by themselves. The second time they turn out to be dead, and what was under
 // way is lost.
 func TestSilentLink(t *testing.T) {
+	t.Parallel()
 	silence := 2500 * time.Millisecond
 	if testing.Short() {
 		silence = time.Second

@@ -18,7 +18,7 @@ import (
 func SelfTest(t *testing.T, w *World) {
 	t.Helper()
 	id := NewChannel()
-	others, err := w.total(t.Context(), longPolls)
+	others, err := w.Total(t.Context(), longPolls)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +85,8 @@ const (
 	webSockets = `pushgate_connections{transport="websocket"}`
 )
 
-// total returns what the edges together count in a series.
-func (w *World) total(ctx context.Context, series string) (total float64, err error) {
+// Total returns what the edges together count in a series.
+func (w *World) Total(ctx context.Context, series string) (total float64, err error) {
 	for _, edge := range w.Edges {
 		n, err := edge.Metric(ctx, series)
 		if err != nil {
@@ -101,7 +101,7 @@ func (w *World) total(ctx context.Context, series string) (total float64, err er
 func (w *World) await(t *testing.T, series string, want float64) {
 	t.Helper()
 	err := w.Edges[0].Await(t.Context(), func(ctx context.Context) error {
-		total, err := w.total(ctx, series)
+		total, err := w.Total(ctx, series)
 		if err == nil && total != want {
 			err = fmt.Errorf("%s is %v, want %v", series, total, want)
 		}

@@ -15,23 +15,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
-
-	"pushgate/internal/sign"
 )
 
 // startServing runs "pushgate serve" over a Redis of its own until the test ends. env returns its
 // variables.
 func startServing(t *testing.T, env func(redis, serve string) []string) (w *World, port string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pushgate-e2e-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = &World{dir: dir, launcher: newLauncher(), http: &http.Client{Timeout: 10 * time.Second}}
-	t.Cleanup(func() { w.close(t) })
+	w = Empty(t)
 	if err := Build(w.dir, ".", "./cmd/pushgate"); err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +47,9 @@ func startServing(t *testing.T, env func(redis, serve string) []string) (w *Worl
 		}
 	}
 	w.Public, w.Internal = serve.Addr, serve.Addr
-	if w.Signer, err = sign.New("sha1", []byte(Key)); err != nil {
+	if err := w.SetKey(Key); err != nil {
 		t.Fatal(err)
 	}
-	w.Portals = []*Portal{{Keys: []string{Key}, Signer: w.Signer, world: w}}
 	return w, addr(3)
 }
 
@@ -146,7 +137,7 @@ func (w *World) startPortalsNginx(t *testing.T, public string) *http.Client {
 		"key.pem":                 string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
 		"nginx.conf": fmt.Sprintf(`pid nginx.pid; error_log error.log; events {}
 http {
-    access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+    access_log off; %s
     include pushgate/maps.conf;
     include pushgate/log.conf;
     include pushgate/upstreams.conf;
@@ -158,7 +149,7 @@ http {
         include pushgate/rest.conf;
         location / { return 200 "the portal"; }
     }
-}`, public),
+}`, temporary(dir), public),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -166,15 +157,14 @@ http {
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: certified.Client().Transport.(*http.Transport).TLSClientConfig}}
 	t.Cleanup(client.CloseIdleConnections)
-	w.Nginx = &Process{Name: "nginx", Addr: public, world: w, argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"}}
-	w.Nginx.ready = func(context.Context) error {
+	err = w.runNginx(t.Context(), dir, public, func(context.Context) error {
 		answer, err := client.Get("https://" + public + "/")
 		if err == nil {
 			answer.Body.Close()
 		}
 		return err
-	}
-	if err := w.Nginx.Start(t.Context()); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return client

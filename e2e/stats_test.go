@@ -13,6 +13,7 @@ import (
 // TestServerStat: every publisher answers with the numbers of all processes, including what the
 // publishers have accepted. A process that leaves disappears at once.
 func TestServerStat(t *testing.T) {
+	t.Parallel()
 	w := Start(t, Options{Bin: bin, Edges: 2, Publishers: 2, EdgeEnv: []string{"PUSHGATE_DRAIN=100ms"}})
 	const posts = 3
 	for range posts {

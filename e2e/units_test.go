@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"pushgate/internal/config"
 )
 
@@ -139,28 +137,12 @@ func TestContainers(t *testing.T) {
 	if !bytes.HasPrefix(last, []byte("\nFROM scratch\n")) || !regexp.MustCompile(`(?m)^USER [1-9]\d*:[1-9]\d*$`).Match(last) {
 		t.Errorf("the image is\n%s", last)
 	}
-	raw, err := os.ReadFile(filepath.Join(Repository(), "docker-compose.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c struct {
-		Services map[string]struct {
-			Build    string
-			ReadOnly bool     `yaml:"read_only"`
-			Drop     []string `yaml:"cap_drop"`
-			Security []string `yaml:"security_opt"`
-			Memory   string   `yaml:"mem_limit"`
-		}
-	}
-	if err := yaml.Unmarshal(raw, &c); err != nil {
-		t.Fatal(err)
-	}
-	for name, s := range c.Services {
+	for name, s := range readCompose(t).Services {
 		if s.Build == "" {
 			continue
 		}
 		if !s.ReadOnly || !slices.Equal(s.Drop, []string{"ALL"}) || !slices.Contains(s.Security, "no-new-privileges:true") || s.Memory == "" {
-			t.Errorf("%s has more rights than it needs: %+v", name, s)
+			t.Errorf("%s has more rights than it needs: read-only %t, drops %q, security %q, memory %q", name, s.ReadOnly, s.Drop, s.Security, s.Memory)
 		}
 	}
 }

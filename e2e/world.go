@@ -199,15 +199,20 @@ func (w *World) startNginx(ctx context.Context, public, internal string, edges, 
 	if out, err := config.CombinedOutput(); err != nil {
 		return fmt.Errorf("nginx-config: %w: %s", err, out)
 	}
-	w.Nginx = &Process{Name: "nginx", Addr: public, world: w,
-		argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"},
-		ready: func(ctx context.Context) error {
-			status, _, err := w.Do(ctx, http.MethodGet, "http://"+public+"/", "")
-			if err == nil && status != http.StatusNotFound {
-				err = fmt.Errorf("status %d", status)
-			}
-			return err
-		}}
+	return w.runNginx(ctx, dir, public, func(ctx context.Context) error {
+		status, _, err := w.Do(ctx, http.MethodGet, "http://"+public+"/", "")
+		if err == nil && status != http.StatusNotFound {
+			err = fmt.Errorf("status %d", status)
+		}
+		return err
+	})
+}
+
+// runNginx starts nginx with the nginx.conf of a directory, which is also its prefix. ready returns
+// nil when it serves.
+func (w *World) runNginx(ctx context.Context, dir, public string, ready func(context.Context) error) error {
+	w.Nginx = &Process{Name: "nginx", Addr: public, world: w, ready: ready,
+		argv: []string{"nginx", "-e", dir + "/error.log", "-p", dir, "-c", dir + "/nginx.conf", "-g", "daemon off;"}}
 	return w.Nginx.Start(ctx)
 }
 

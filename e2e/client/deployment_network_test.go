@@ -43,6 +43,9 @@ type subnet struct {
 	hosts      map[string]string // addresses by name
 }
 
+// links is how many links to containers there have been.
+var links int
+
 // newSubnet returns a network without containers. It is removed after the test.
 func newSubnet(t *testing.T) *subnet {
 	n := &subnet{t, map[string]string{}, map[string]string{"localhost": "127.0.0.1"}}
@@ -64,7 +67,8 @@ func (n *subnet) container(name, address string) {
 		address = fmt.Sprintf("172.18.0.%d", 100+len(n.containers))
 	}
 	ip := net.ParseIP(address).To4()
-	link := fmt.Sprintf("veth%d.%d", ip[2], ip[3])
+	links++ // the kernel removes those of an earlier row in its own time
+	link := fmt.Sprintf("veth%d", links)
 	// As in Docker, a container that is replaced by one with the same address has the same MAC.
 	mac := fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", ip[0], ip[1], ip[2], ip[3])
 	shell(n.T, "ip netns add "+name, "ip link add "+link+" type veth peer name eth0 address "+mac+" netns "+name, "ip link set "+link+" master br0 up",

@@ -171,13 +171,9 @@ func (r *row) serves() {
 		transport = "longpoll"
 	}
 	r.page.await("one connection to the programs of this step", func() bool {
-		total := 0.0
-		for _, edge := range r.push.Edges {
-			n, err := edge.Metric(r.Context(), `pushgate_connections{transport="`+transport+`"}`)
-			if err != nil {
-				r.Fatal(err)
-			}
-			total += n
+		total, err := r.push.Total(r.Context(), `pushgate_connections{transport="`+transport+`"}`)
+		if err != nil {
+			r.Fatal(err)
 		}
 		return total == 1
 	})

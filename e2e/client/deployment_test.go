@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -159,13 +159,7 @@ func (r *row) adopt() {
 
 // changedKey returns the key that adopt wrote: a new one, if it found today's one published.
 func (r *row) changedKey() string {
-	for name, pattern := range map[string]string{"secret.env": `PUSHGATE_KEYS=(\S+)`, "portals.json": `"keys": \[\s*"([^"]+)"`, "kubernetes/secret.yaml": `PUSHGATE_KEYS: "(.+)"`} {
-		text, _ := os.ReadFile(filepath.Join(r.out, name))
-		if match := regexp.MustCompile(pattern).FindSubmatch(text); match != nil {
-			return string(match[1])
-		}
-	}
-	return r.key
+	return cmp.Or(e2e.AdoptedKey(r.out), r.key)
 }
 
 // step returns a step in which nginx and the portal are in a state.

@@ -3,7 +3,6 @@ package adopt
 import (
 	"errors"
 	"fmt"
-	"net"
 	"path"
 	"reflect"
 	"regexp"
@@ -109,7 +108,7 @@ func (s *survey) listens(file string, server nginxconf.Directive) {
 			continue
 		}
 		s.nginx.ports = append(s.nginx.ports, port(d.Arg(0)))
-		if port(d.Arg(0)) == "8895" && reachable(d.Arg(0)) {
+		if port(d.Arg(0)) == "8895" && nginxconf.Reachable(d.Arg(0)) {
 			s.wrong(place{file, d.Line}, "the portal's own address for posts listens on every interface: listen "+strings.Join(d.Args, " "),
 				"everybody who reaches this port can post as the portal; only a firewall prevents it",
 				"listen 127.0.0.1:8895, or the address in the network of the portal's machines")
@@ -130,23 +129,13 @@ func port(address string) string {
 	return "80"
 }
 
-// reachable reports whether other machines reach what listens at an address.
-func reachable(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = strings.Trim(address, "[]")
-	}
-	ip := net.ParseIP(host)
-	return host != "localhost" && !strings.HasPrefix(address, "unix:") && (ip == nil || !ip.IsLoopback())
-}
-
 // public reports whether a server is reached by browsers. The portal's own address is not.
 func public(server nginxconf.Directive) bool {
 	listens := false
 	for _, d := range server.Block {
 		if d.Name == "listen" {
 			listens = true
-			if reachable(d.Arg(0)) && port(d.Arg(0)) != "8895" {
+			if nginxconf.Reachable(d.Arg(0)) && port(d.Arg(0)) != "8895" {
 				return true
 			}
 		}

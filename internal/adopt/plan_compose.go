@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pushgate/internal/adopt/nginxconf"
 	"pushgate/internal/original"
 )
 
@@ -54,7 +55,7 @@ func (p *plan) planCompose() {
 					more += "    build: !reset null\n"
 				}
 				if one.role == original.Publisher && slices.ContainsFunc(v.ports, published) {
-					more += portsOf(v.ports, "!override ", p.onlyHere)
+					more += portsOf(one.role, v.ports, "!override ")
 				}
 			}
 			p.composeService(&b, one, more)
@@ -129,17 +130,9 @@ func (p *plan) splitContained(b *strings.Builder, networks string) {
 				}
 			}
 		}
-		change := func(mapping string) string { return mapping }
-		if c.list == &publishers {
-			change = p.onlyHere
-		}
-		published := ""
-		if len(mappings) > 0 {
-			published = portsOf(mappings, "", change)
-		}
 		if len(c.all) > 0 {
 			one := process{name: c.name, role: c.all[0].role, ports: c.all[0].ports[:1], at: c.all[0].at}
-			p.composeService(b, one, published+networks)
+			p.composeService(b, one, portsOf(one.role, mappings, "")+networks)
 			*c.list = []process{one}
 		}
 	}
@@ -153,11 +146,18 @@ func (p *plan) splitContained(b *strings.Builder, networks string) {
 	p.runs = append(p.runs, "service "+v.name+" does not start any more.")
 }
 
-// portsOf returns the ports of a service, as lines of compose.
-func portsOf(mappings []string, tag string, change func(mapping string) string) string {
+// portsOf returns the ports of a service, as lines of compose, if it has any. Those of a publisher
+// are for this machine alone.
+func portsOf(role original.Role, mappings []string, tag string) string {
+	if len(mappings) == 0 {
+		return ""
+	}
 	text := strings.TrimSuffix("    ports: "+tag, " ") + "\n"
 	for _, mapping := range mappings {
-		text += fmt.Sprintf("      - %q\n", change(mapping))
+		if role == original.Publisher {
+			mapping = onlyHere(mapping)
+		}
+		text += fmt.Sprintf("      - %q\n", mapping)
 	}
 	return text
 }
@@ -166,11 +166,11 @@ func portsOf(mappings []string, tag string, change func(mapping string) string) 
 // has an address, Docker opens it in the firewall.
 func published(mapping string) bool {
 	parts := strings.Split(mapping, ":")
-	return len(parts) < 3 || reachable(strings.Join(parts[:len(parts)-2], ":"))
+	return len(parts) < 3 || nginxconf.Reachable(strings.Join(parts[:len(parts)-2], ":"))
 }
 
 // onlyHere returns the mapping of a publisher's port that this machine alone reaches.
-func (p *plan) onlyHere(mapping string) string {
+func onlyHere(mapping string) string {
 	if !published(mapping) {
 		return mapping
 	}

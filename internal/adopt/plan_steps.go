@@ -8,6 +8,11 @@ import (
 	"strings"
 )
 
+// beginIDsAnew is a step of the way back, to be taken after pushgate has stopped and before the
+// original starts. It is a remark because the address of that Redis may need a password or a shell
+// in a container.
+const beginIDsAnew = "# now, in the original's Redis (-s, -h, -p, -n as it needs): redis-cli del server:startdate; without it clients miss messages"
+
 // planSteps lists what to run to change, and to go back.
 func (p *plan) planSteps() {
 	switch p.kind {
@@ -64,7 +69,9 @@ func (p *plan) machineSteps() {
 		"install -m 600 " + p.shellOut + "/pushgate.env /etc/pushgate/pushgate.env",
 	}
 	p.back = []string{
-		"systemctl disable --now " + ours + " && systemctl stop 'edge-next@*' && systemctl enable --now push-server",
+		"systemctl disable --now " + ours + " && systemctl stop 'edge-next@*'",
+		beginIDsAnew,
+		"systemctl enable --now push-server",
 		"systemctl disable --now pushgate-redis",
 	}
 	if dropIns := p.dropIns(); len(dropIns) > 0 {
@@ -121,6 +128,7 @@ func (p *plan) composeSteps() {
 	}
 	p.back = []string{
 		fmt.Sprintf("%s -f %s/compose.pushgate.yml rm -sf push-redis %s", today, p.shellOut, strings.Join(originals, " ")),
+		beginIDsAnew,
 		today + " up -d",
 	}
 }
@@ -129,7 +137,8 @@ func (p *plan) composeSteps() {
 func (p *plan) planRollback() {
 	var b strings.Builder
 	b.WriteString("# Back to the original\n\nAs root, or as the user who runs the containers:\n\n```sh\n" + strings.Join(p.back, "\n") + "\n```\n\n")
-	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves and read on from the original.\n")
+	b.WriteString("Messages that pushgate holds and clients have not read yet are not carried over: clients reconnect by themselves.\n")
+	b.WriteString("Before the original starts, delete a key in its Redis: `redis-cli del server:startdate`. Otherwise its ids are lower than those that clients have, and they miss what is published until they are back.\n")
 	b.WriteString("The directory `rollback/files` has each file that the plan changes, or that the original was set up by, as it was:\n\n")
 	for _, name := range sortedKeys(p.rollback) {
 		below := path.Clean("/" + name) // of --options it may be a path such as ../.settings.php

@@ -37,7 +37,7 @@ func openOutput(dir string) (*output, error) {
 		return o, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be written to: %s. Name another directory", dir, reason(err))
+		return nil, o.unwritable(err)
 	}
 	defer root.Close()
 	if err := o.own(root); err != nil {
@@ -45,7 +45,7 @@ func openOutput(dir string) (*output, error) {
 	}
 	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be written to: %s. Name another directory", dir, reason(err))
+		return nil, o.unwritable(err)
 	}
 	if len(entries) == 0 {
 		return o, nil
@@ -65,12 +65,16 @@ func openOutput(dir string) (*output, error) {
 	return o, nil
 }
 
+func (o *output) unwritable(err error) error {
+	return fmt.Errorf("%s cannot be written to: %s. Name another directory", o.dir, reason(err))
+}
+
 // own returns an error if somebody else can change what is in the directory. They could replace the
 // files before they are installed, and root installs them.
 func (o *output) own(root *os.Root) error {
 	info, err := root.Stat(".")
 	if err != nil {
-		return fmt.Errorf("%s cannot be written to: %s. Name another directory", o.dir, reason(err))
+		return o.unwritable(err)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {

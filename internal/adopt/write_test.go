@@ -126,8 +126,16 @@ func TestWrittenSettings(t *testing.T) {
 					t.Errorf("%v in\n%s", err, text)
 				}
 			}
-			if files["ROLLBACK.md"] == "" {
-				t.Error("no way back")
+			// The original's old ids are below those that clients bring from pushgate.
+			back := files["ROLLBACK.md"]
+			if !strings.Contains(back, "redis-cli del server:startdate") {
+				t.Errorf("after this way back, clients miss messages:\n%s", back)
+			}
+			// Whoever takes the steps in their order must come to it before the original starts.
+			for _, start := range []string{"systemctl enable --now push-server", " up -d"} {
+				if at := strings.Index(back, start); at >= 0 && !strings.Contains(back[:at], "redis-cli del server:startdate") {
+					t.Errorf("%q comes before the key is deleted:\n%s", start, back)
+				}
 			}
 		})
 	}

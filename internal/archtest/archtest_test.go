@@ -95,6 +95,9 @@ func rules() []forbidden {
 	not("sockets are the same whatever travels over them", "internal/netpoll/socket", "net/http", redis, "github.com/coder/websocket/...")
 	not("a fault is the same whatever it is put in the way of", "internal/testkit/faulty", "pushgate/internal/...")
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
+	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
 	return rules

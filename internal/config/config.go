@@ -24,12 +24,12 @@ const maxSocketPath = 107
 // Common has the settings of every program. The table of docs/configuration.md is generated from
 // its doc tags and those of the programs' own structs; single quotes in them become code.
 type Common struct {
-	RedisURL       string              `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" doc:"the Redis that holds the log: 'redis://', 'rediss://' (TLS), 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see [Redis](operations.md#redis)"`
+	RedisURL       string              `env:"REDIS_URL" secret:"url" envDefault:"redis://127.0.0.1:6379/0" doc:"the Redis that holds the log: 'redis://', 'rediss://' (TLS), 'unix:///path', 'redis+sentinel://' or 'redis+cluster://'; see [Redis](operations.md#redis)"`
 	Keys           Keys                `env:"KEYS" default:"required, or 'PUSHGATE_PORTALS'" doc:"signature keys of the portal, separated by commas, each at least 16 bytes. The first one signs; all of them verify"`
 	AllowShortKeys bool                `env:"ALLOW_SHORT_KEYS" envDefault:"false" doc:"accept keys of fewer than 16 bytes, for the time until the portal has a longer one. Each start logs a warning"`
 	PortalsFile    string              `env:"PORTALS" default:"one portal" doc:"path of a JSON file with [the portals to serve](protocol.md#many-portals), instead of 'PUSHGATE_KEYS'. SIGHUP reads it again"`
 	SignatureAlgo  string              `env:"SIGNATURE_ALGO" envDefault:"sha1" doc:"HMAC algorithm, the same as in the settings of the portal: 'sha1', 'sha256', 'sha384', 'sha512' or 'md5'"`
-	HostID         string              `env:"HOST_ID" default:"any" doc:"option 'host_id' of the portal. If it is set, tokens and posts of version 5 must name it"`
+	HostID         string              `env:"HOST_ID" secret:"all" default:"any" doc:"option 'host_id' of the portal. If it is set, tokens and posts of version 5 must name it"`
 	Grammar        channel.Grammar     `env:"CHANNEL_GRAMMAR" envDefault:"2" doc:"generation of channel ids. '2': hexadecimal digits. '1': any letters and digits, and the error texts of the first generation"`
 	ChannelCap     int                 `env:"CHANNEL_CAP" envDefault:"10000" doc:"most messages that the log keeps for one channel"`
 	WriteWindow    time.Duration       `env:"CHANNEL_WRITE_WINDOW" envDefault:"0" doc:"how long a channel accepts messages, counted from its first one; '0' is for ever"`
@@ -41,8 +41,10 @@ type Common struct {
 	TTLRules       policy.TTLRules     `env:"TTL_RULES" envDefault:"im_startWriting=2m,online_*=2m,*=24h" doc:"longest life of a message by its type; the first rule that matches counts"`
 	Replicas       policy.ReplicaRules `env:"WAIT_REPLICAS" default:"none" doc:"how many replicas must have a message before the post is answered with success, by message type, such as 'im_message=1'. If fewer have it in time, the answer is 503"`
 	RedisStrict    bool                `env:"REDIS_STRICT" envDefault:"false" doc:"do not start over a Redis whose settings endanger messages, instead of logging a warning; see [Redis](operations.md#redis)"`
-	AdminListen    string              `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of '/livez', '/readyz' and '/metrics': 'host:port' or 'unix:/path'. Port 0 takes any free port; the log names it"`
+	AdminListen    string              `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:0" doc:"address of the [admin port](operations.md#the-admin-port): 'host:port' or 'unix:/path'. Port 0 takes any free port; the log names it"`
 	AdminPublic    bool                `env:"ADMIN_PUBLIC" envDefault:"false" doc:"allow 'PUSHGATE_ADMIN_LISTEN' to be an address that other machines can reach"`
+	AdminTokens    AdminTokens         `env:"ADMIN_TOKENS" default:"none" doc:"who may use the parts of the [admin port](operations.md#the-admin-port) that need a token: 'NAME:ROLE:TOKEN', several separated by commas. The role is 'view' or 'act', the token has at least 16 bytes. The same for every process"`
+	AdminHosts     Origins             `env:"ADMIN_HOSTS" default:"none" doc:"host names by which those parts may be asked, as in 'PUSHGATE_HOSTS', beside addresses and 'localhost'"`
 	Drain          time.Duration       `env:"DRAIN" envDefault:"10s" doc:"when an edge leaves, it asks its sessions to reconnect, spread over this time; when a publisher leaves, it waits so long for connections that are kept for more posts"`
 	ID             string              `env:"ID" default:"host name and process number" doc:"name of this process; no other edge or publisher may have the same"`
 	LogLevel       slog.Level          `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
@@ -51,6 +53,9 @@ type Common struct {
 	signer *sign.Signer  // made of Keys and SignatureAlgo; nil if there are no keys
 	limits portal.Limits // of portals whose entry in the file sets none
 }
+
+// Base returns what every program has.
+func (c Common) Base() Common { return c }
 
 // Edge has the settings of an edge. [LoadEdge] returns it complete and within bounds.
 type Edge struct {

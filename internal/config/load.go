@@ -132,6 +132,7 @@ var hints = map[reflect.Type]string{
 	reflect.TypeFor[policy.ReplicaRules](): "rules such as im_message=1,im_*=0",
 	reflect.TypeFor[Networks]():            "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
 	reflect.TypeFor[ServerURL]():           "http://HOST:PORT or https://USER:PASSWORD@HOST, without a path",
+	reflect.TypeFor[AdminTokens]():         "NAME:ROLE:TOKEN, several separated by commas; the role is view or act; `openssl rand -hex 24` makes a token",
 	reflect.TypeFor[SharedHost]():          "push.example.com or push.example.com:8443: portals write https:// before it themselves",
 	reflect.TypeFor[Origins]():             "comma-separated hosts such as portal.example.com,*.example.org",
 }
@@ -178,6 +179,11 @@ func (l *loader) common(c *Common) {
 	if !c.AdminPublic && !local(c.AdminListen) {
 		l.fault(Prefix+"ADMIN_LISTEN", fmt.Sprintf("other machines can reach %q", c.AdminListen),
 			"a loopback address or a unix socket; or set "+Prefix+"ADMIN_PUBLIC=true")
+	}
+	for _, token := range c.AdminTokens {
+		if slices.ContainsFunc(c.Keys, func(key []byte) bool { return string(key) == token.Secret }) {
+			l.fault(Prefix+"ADMIN_TOKENS", fmt.Sprintf("the token of %s is a signature key of the portal", token.Name), "a token of its own; `openssl rand -hex 24` makes one")
+		}
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		l.fault(Prefix+"LOG_FORMAT", fmt.Sprintf("unknown format %q", c.LogFormat), "json or text")

@@ -74,38 +74,42 @@ func (c *portalCalls) add(portal *serving, cause string, n int) {
 	if n == 0 {
 		return
 	}
-	label := unknownPortal
-	if portal != nil {
-		label = portal.Name()
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.total.WithLabelValues(c.label(label, time.Now()), cause).Add(float64(n))
+	label := unknownPortal
+	if portal != nil {
+		label = c.label(portal.Name(), time.Now())
+	}
+	c.total.WithLabelValues(label, cause).Add(float64(n))
 }
 
 // label returns the label under which a call of a portal's client is counted. c.mu is held.
 func (c *portalCalls) label(portal string, now time.Time) string {
-	if portal == unknownPortal {
-		return portal
-	}
-	if _, named := c.named[portal]; !named && len(c.named) >= namedPortals {
-		oldest, since := "", now
-		for name, last := range c.named {
-			if last.Before(since) {
-				oldest, since = name, last
-			}
-		}
-		if now.Sub(since) < namedFor {
+	if _, named := c.named[portal]; !named {
+		if len(c.named) >= namedPortals && !c.forget(now) {
 			return otherPortals
 		}
-		delete(c.named, oldest)
-		c.total.DeletePartialMatch(prometheus.Labels{"portal": oldest})
-	}
-	if _, named := c.named[portal]; !named {
 		c.show(portal)
 	}
 	c.named[portal] = now
 	return portal
+}
+
+// forget takes the series from the portal that has been without a call for the longest time, and
+// reports false if that time is not long enough. c.mu is held.
+func (c *portalCalls) forget(now time.Time) bool {
+	oldest, since := "", now
+	for name, last := range c.named {
+		if last.Before(since) {
+			oldest, since = name, last
+		}
+	}
+	if now.Sub(since) < namedFor {
+		return false
+	}
+	delete(c.named, oldest)
+	c.total.DeletePartialMatch(prometheus.Labels{"portal": oldest})
+	return true
 }
 
 // outdates reports whether a message is one by which a portal makes its clients ask for a new

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"pushgate/internal/proto"
@@ -37,6 +38,7 @@ func (m *Mirror) header(r *http.Request) http.Header {
 		delete(h, name)
 	}
 	delete(h, "Cookie")
+	copySenders(h, r.Header)
 	if h["User-Agent"] == nil {
 		h["User-Agent"] = nil // else the transport adds its own
 	}
@@ -62,6 +64,17 @@ func forwardedFor(r *http.Request) []string {
 		peer = strings.Join(before, ", ") + ", " + peer
 	}
 	return []string{peer}
+}
+
+// copySenders copies the other headers in which proxies say where a request came from.
+// [httputil.ReverseProxy] drops one of them, and a client can have both dropped by naming them in
+// the header Connection: a server would believe its post for the proxy's address.
+func copySenders(to, from http.Header) {
+	for _, name := range [...]string{"Forwarded", "X-Real-Ip"} {
+		if values, present := from[name]; present {
+			to[name] = slices.Clone(values)
+		}
+	}
 }
 
 // basic returns the header Authorization for a user and password.

@@ -61,6 +61,7 @@ func newProxy(primary *url.URL, maxPayload int64, m *Mirror, reg prometheus.Regi
 				r.Out.Header["User-Agent"] = nil // else the transport adds its own
 			}
 			r.Out.Header["X-Forwarded-For"] = forwardedFor(r.In)
+			copySenders(r.Out.Header, r.In.Header)
 			r.Out.Header["Via"] = append(slices.Clone(r.In.Header["Via"]), "1.1 "+p.name)
 		},
 		ModifyResponse: p.answered,

@@ -331,6 +331,26 @@ func FuzzChannelsOfAPost(f *testing.F) {
 	})
 }
 
+// TestForwardedSurvivesTheProxy: the primary, and the server of the copies, see from where a proxy
+// in front says that a post came, whatever its sender writes into Connection. A publisher would
+// believe the post otherwise, because it trusts the address of this proxy.
+func TestForwardedSurvivesTheProxy(t *testing.T) {
+	p := startProxy(t, nil)
+	for _, connection := range []string{"close", "Forwarded, X-Real-IP, X-Forwarded-For, close"} {
+		send(t, "POST", p.url+"/bitrix/pub/?CHANNEL_ID=a", "body", "Connection", connection, "Forwarded", "for=198.51.100.7", "X-Real-Ip", "198.51.100.8", "X-Forwarded-For", "198.51.100.9")
+	}
+	p.drain()
+	got := append(p.primary.requests(), p.other.requests()...)
+	if len(got) != 4 {
+		t.Fatalf("%d requests", len(got))
+	}
+	for _, r := range got {
+		if names := fmt.Sprint(r.header["Forwarded"], r.header["X-Real-Ip"], r.header["X-Forwarded-For"]); names != "[for=198.51.100.7] [198.51.100.8] [198.51.100.9, 127.0.0.1]" {
+			t.Errorf("%s (copy %q)", names, r.header.Get("X-Pushgate-Mirror"))
+		}
+	}
+}
+
 // TestProxyOfOneServer: a proxy whose mirror is its primary, or itself, would double every post.
 func TestProxyOfOneServer(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())

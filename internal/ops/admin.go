@@ -1,48 +1,35 @@
 package ops
 
 import (
-	"io"
+	"context"
+	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pushgate/internal/admin"
 )
-
-// AdminHandler serves the admin port: GET /livez is answered 200 while the process runs; /readyz is
-// answered 200, or 503 with the error that ready returns, and with ?verbose the lines of details
-// follow; /metrics has the metrics of registry in Prometheus' format. details may be nil.
-func AdminHandler(ready func() error, details func() []string, registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		status, lines := http.StatusOK, []string{"ok"}
-		if err := ready(); err != nil {
-			status, lines = http.StatusServiceUnavailable, []string{err.Error()}
-		}
-		if r.URL.Query().Has("verbose") && details != nil {
-			lines = append(lines, details()...)
-		}
-		say(w, status, strings.Join(lines, "\n"))
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return mux
-}
-
-func say(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	io.WriteString(w, text+"\n")
-}
 
 // maxAdminConnections is how many connections the admin port has at a time. It is several times
 // what Prometheus, probes and people need, and a small part of the descriptors that
 // [MaxConnections] leaves free.
 const maxAdminConnections = 64
+
+// Bounds of a request at the admin port, which needs no long ones. Without them, a client that
+// sends no body or takes no answer would hold its connection for ever.
+const (
+	adminBody = 10 * time.Second // of a request, to its end
+	// Of the answer, from the head of the request; a profile has more.
+	adminAnswer = 30 * time.Second
+)
+
+// adminGrace is how long answers of the admin port may take when everything else has ended, such as
+// that to who asked for the end.
+const adminGrace = time.Second
 
 // Bound makes a server close each new connection while it has most others. A hijacked connection is
 // not counted. It must be called before the server serves.
@@ -71,7 +58,7 @@ type adminPort struct {
 	closed   atomic.Bool
 }
 
-func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
+func (s Service) listenAdmin(draining *atomic.Bool, closed prometheus.Counter) (*adminPort, error) {
 	if s.Admin.Listen == "" {
 		return &adminPort{}, nil
 	}
@@ -89,9 +76,23 @@ func (s Service) listenAdmin(draining *atomic.Bool) (*adminPort, error) {
 			return s.Ready()
 		}
 	}
-	server := newServer(AdminHandler(ready, s.Admin.Details, s.Admin.Registry), s.Logger)
-	Bound(server, maxAdminConnections)
-	return &adminPort{listener: listener, server: server}, nil
+	handler := admin.Handler(ready, s.Admin.Details, s.Admin.Registry, s.Admin.Guard)
+	return &adminPort{listener: listener, server: newAdminServer(handler, s.Logger, closed)}, nil
+}
+
+// newAdminServer makes a server for the admin port. It counts the connections that it closes
+// because there are too many.
+func newAdminServer(handler http.Handler, logger *slog.Logger, closed prometheus.Counter) *http.Server {
+	server := newServer(handler, logger)
+	server.ReadTimeout, server.WriteTimeout = adminBody, adminAnswer
+	keepNewest(server, maxAdminConnections, closed)
+	return server
+}
+
+// newAdminClosed makes the counter of connections that the admin port has closed.
+func newAdminClosed() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{Name: "pushgate_admin_connections_closed_total",
+		Help: "Connections of the admin port that were closed because it had too many; each had been silent or busy for the longest."})
 }
 
 func (a *adminPort) serve(parts *sync.WaitGroup, fail func(error)) {
@@ -107,7 +108,12 @@ func (a *adminPort) serve(parts *sync.WaitGroup, fail func(error)) {
 
 func (a *adminPort) close() {
 	a.closed.Store(true)
-	if a.server != nil {
+	if a.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminGrace)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
 		a.server.Close()
 	}
 }

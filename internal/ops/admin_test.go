@@ -7,13 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/testkit"
 )
 
@@ -39,53 +38,6 @@ func TestAdminPortSharesNoCeiling(t *testing.T) {
 	if _, err := http.Get("http://" + addr.String()); err == nil {
 		t.Error("the service itself still answers")
 	}
-	if err := leave(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestAdminPortHasABoundOfItsOwn: connections beyond the bound are closed, and new ones are served
-// again when some have been closed.
-func TestAdminPortHasABoundOfItsOwn(t *testing.T) {
-	_, admin, leave := start(t, Service{})
-	var conns []net.Conn
-	dial := func() net.Conn {
-		conn, err := net.Dial("tcp", admin.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
-		return conn
-	}
-	defer func() {
-		for _, conn := range conns {
-			conn.Close()
-		}
-	}()
-	for range maxAdminConnections {
-		io.WriteString(dial(), "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
-	}
-	for i, conn := range conns {
-		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
-			t.Fatalf("connection %d: %v", i, err)
-		}
-	}
-	beyond := dial()
-	beyond.SetReadDeadline(time.Now().Add(readHeaderTimeout / 2))
-	if n, err := beyond.Read(make([]byte, 1)); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("beyond the bound: %d bytes, %v", n, err)
-	}
-	for _, conn := range conns {
-		conn.Close()
-	}
-	testkit.Eventually(t, "served again, as the others have gone", func() bool {
-		resp, err := http.Get("http://" + admin.String() + "/livez")
-		if err != nil {
-			return false
-		}
-		return resp.Body.Close() == nil && resp.StatusCode == 200
-	})
-	http.DefaultClient.CloseIdleConnections()
 	if err := leave(); err != nil {
 		t.Error(err)
 	}
@@ -154,6 +106,34 @@ func TestVerbose(t *testing.T) {
 		}
 	}
 	if err := leave(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnswerToWhoAskedForTheEnd: an answer of the admin port that is under way when everything else
+// has ended arrives.
+func TestAnswerToWhoAskedForTheEnd(t *testing.T) {
+	leaves, address := make(chan func(), 1), make(chan string, 1)
+	drain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		(<-leaves)()
+		admin := <-address
+		testkit.Eventually(t, "the admin port is closed", func() bool {
+			conn, err := net.Dial("tcp", admin)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		})
+		io.WriteString(w, "left")
+	})
+	guard := admin.NewGuard(admin.Config{Routes: []admin.Route{{Pattern: "GET /leave", Handler: drain}}}, prometheus.NewRegistry())
+	_, port, cancel, served := launch(t, Service{Admin: Admin{Guard: guard}})
+	leaves <- cancel
+	address <- port.String()
+	if status, body := get(t, port, "/leave"); status != 200 || body != "left" {
+		t.Errorf("%d %q", status, body)
+	}
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }

@@ -25,7 +25,7 @@ func newClient(conn net.Conn) *client { return &client{conn, bufio.NewReader(con
 
 func dialClient(t *testing.T, addr net.Addr) *client {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr.String())
+	conn, err := net.Dial(addr.Network(), addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,22 +147,24 @@ func (p latePort) Serve(l net.Listener) error { return p.HTTPPort.Serve(lateList
 // TestConnectionsInTheQueueAreServedWhenLeaving: clients that have connected, and sent a request,
 // before the listener closes get an answer, although nobody has accepted them yet.
 func TestConnectionsInTheQueueAreServedWhenLeaving(t *testing.T) {
-	port := latePort{accepting(), make(chan struct{})}
-	addr, admin, cancel, served := launch(t, Service{Port: port})
-	var clients []*client
-	for range 50 {
-		c := dialClient(t, addr)
-		io.WriteString(c, request)
-		clients = append(clients, c)
-	}
-	cancel()
-	testkit.Eventually(t, "it leaves", func() bool { status, _ := get(t, admin, "/readyz"); return status == 503 })
-	close(port.begin)
-	for _, c := range clients {
-		c.answer(t)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
+	for _, listen := range []string{"127.0.0.1:0", "unix:" + t.TempDir() + "/socket"} {
+		port := latePort{accepting(), make(chan struct{})}
+		// Not later: how long a connection may wait in the queue is bounded.
+		accept := func(context.Context) { go close(port.begin) }
+		addr, _, cancel, served := launch(t, Service{Listen: listen, Port: port, Leaving: Leaving{Retire: accept}})
+		var clients []*client
+		for range 50 {
+			c := dialClient(t, addr)
+			io.WriteString(c, request)
+			clients = append(clients, c)
+		}
+		cancel()
+		for _, c := range clients {
+			c.answer(t)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"net"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,7 +19,7 @@ func TestNoHandshakeIsCompletedAfterTheLook(t *testing.T) {
 	if !ok {
 		t.Fatalf("a listener of TCP is a %T", l)
 	}
-	emptyQueue(tcp)
+	emptyQueue(tcp, deafen)
 	conn, err := net.DialTimeout("tcp", l.Addr().String(), 50*time.Millisecond)
 	if err == nil {
 		conn.Close()
@@ -26,4 +27,30 @@ func TestNoHandshakeIsCompletedAfterTheLook(t *testing.T) {
 	} else if late, ok := err.(net.Error); !ok || !late.Timeout() {
 		t.Error(err)
 	}
+}
+
+// TestSocketFileOfASuccessorIsKept: a process that listens at the same path, while the listener
+// waits for what is left in its queue, keeps its socket file.
+func TestSocketFileOfASuccessorIsKept(t *testing.T) {
+	address := "unix:" + t.TempDir() + "/socket"
+	l, err := Listen(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var successor net.Listener
+	emptyQueue(l.(*net.UnixListener), func(syscall.RawConn) {
+		unlink(l.(*net.UnixListener))
+		successor, err = Listen(address)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer successor.Close()
+	l.Close()
+	conn, err := net.Dial("unix", successor.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/version"
 )
 
@@ -62,6 +63,7 @@ type Admin struct {
 	Listen   string               // its address, for Bind; "" for no admin port
 	Registry *prometheus.Registry // what it serves at /metrics; reloads are counted with it
 	Details  func() []string      // lines that /readyz?verbose adds; nil is none
+	Guard    *admin.Guard         // serves what needs a token; nil is nothing
 }
 
 // Leaving is how a service ends.
@@ -88,9 +90,10 @@ func (s Service) Serve(ctx context.Context) error {
 	// process.
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	reloads := newReloads()
-	s.Admin.Registry.MustRegister(reloads)
+	reloads, closed := newReloads(), newAdminClosed()
+	s.Admin.Registry.MustRegister(reloads, closed)
 	defer s.Admin.Registry.Unregister(reloads)
+	defer s.Admin.Registry.Unregister(closed)
 	if s.Bind == nil {
 		s.Bind = Listen
 	}
@@ -100,7 +103,7 @@ func (s Service) Serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	var draining atomic.Bool
-	admin, err := s.listenAdmin(&draining)
+	admin, err := s.listenAdmin(&draining, closed)
 	if err != nil {
 		return fmt.Errorf("%s: admin port: %w", s.Name, err)
 	}

@@ -66,6 +66,7 @@ func TestWhoMayPost(t *testing.T) {
 		{"127.0.0.1:5000", header{"Forwarded": {"for=192.0.2.1, for=127.0.0.1"}}, false},
 		{"127.0.0.1:5000", header{"Forwarded": {"for=unknown"}}, false},
 		{"127.0.0.1:5000", header{"Forwarded": {"by=127.0.0.1"}}, false},
+		{"127.0.0.1:5000", header{"X-Forwarded-For": {"192.0.2.1;for=127.0.0.1"}}, false},
 	} {
 		for _, method := range []string{"POST", "GET"} {
 			f := &fake{}
@@ -255,6 +256,19 @@ func TestSizes(t *testing.T) {
 			if len(f.got) != 0 || w.Header().Get("Connection") != "close" {
 				t.Errorf("limit %d, chunked %v: %v", limit, chunked, w.Header())
 			}
+		}
+	}
+}
+
+// TestHostInForwardedAddsNoAddress: a proxy writes the Host of a request into the header Forwarded,
+// before the address of its client, and the client has put an allowed address into the Host.
+func TestHostInForwardedAddsNoAddress(t *testing.T) {
+	p := newPublisher(config(t), &fake{})
+	for _, host := range []string{"x;for=127.0.0.1", "x,for=127.0.0.1", `x";for="127.0.0.1`, "x;for=127.0.0.1;x="} {
+		r := request("POST", "/bitrix/pub/?CHANNEL_ID="+idA, "hello")
+		r.Header.Set("Forwarded", `by=127.0.0.1;host="`+host+`";for=192.0.2.1`)
+		if w := p.do(r); w.Code != 403 {
+			t.Errorf("%s: status %d", host, w.Code)
 		}
 	}
 }

@@ -39,48 +39,58 @@ func (p *Publisher) allowed(r *http.Request) bool {
 		return false
 	}
 	for _, name := range forwardingHeaders {
-		if values, present := r.Header[name]; present && !p.allWithin(values) {
+		if _, present := r.Header[name]; present && !p.allWithin(r.Header, name) {
 			return false
 		}
 	}
 	return true
 }
 
-// allWithin reports whether all addresses that the values of a header name are in an allowed
-// network, and there is one.
-func (p *Publisher) allWithin(values []string) bool {
-	for address := range forwarded(values) {
+// allWithin reports whether all addresses that a header names are in an allowed network, and there
+// is one.
+func (p *Publisher) allWithin(h http.Header, name string) bool {
+	for address := range forwarded(h, name) {
 		if !p.within(address) {
 			return false
 		}
 	}
-	return len(values) > 0
+	return len(h[name]) > 0
 }
 
-// forwarded returns the addresses that the values of a header name, from the first proxy to the
-// nearest. One that is no address is the zero Addr.
-func forwarded(values []string) iter.Seq[netip.Addr] {
+// forwarded returns the addresses that a header names, from the first proxy to the nearest. One
+// that is no address is the zero Addr.
+func forwarded(h http.Header, name string) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		for _, list := range values {
+		for _, list := range h[name] {
 			for element := range strings.SplitSeq(list, ",") {
-				if !yield(address(sender(element))) {
-					return
+				texts := []string{element}
+				if name == "Forwarded" {
+					texts = senders(element)
+				}
+				for _, text := range texts {
+					if !yield(address(text)) {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
-// sender returns whom an element of a header names: itself, or in the header Forwarded (RFC 7239)
-// its parameter "for".
-func sender(element string) string {
+// senders returns whom an element of the header Forwarded (RFC 7239) names: each of its parameters
+// "for", or the element if it has none. There should be one, but a proxy that writes the Host of a
+// request into another parameter lets its client add some.
+func senders(element string) (all []string) {
 	for pair := range strings.SplitSeq(element, ";") {
 		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
 		if ok && strings.EqualFold(name, "for") {
-			return strings.Trim(value, `"`)
+			all = append(all, strings.Trim(value, `"`))
 		}
 	}
-	return element
+	if all == nil {
+		return []string{element}
+	}
+	return all
 }
 
 func (p *Publisher) within(addr netip.Addr) bool {

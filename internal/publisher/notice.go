@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"pushgate/internal/channel"
 	"pushgate/internal/loglimit"
 	"pushgate/internal/proto"
 )
@@ -47,10 +48,10 @@ func (p *Publisher) logRefused(n notices, r *http.Request, no *refusal, remedy s
 	if !due {
 		return
 	}
-	line := append([]any{"reason", no.label, "method", r.Method, "route", route(r), "peer", text(peer(r))}, more...)
+	line := append([]any{"reason", no.label, "method", channel.Quote(r.Method), "route", route(r), "peer", text(peer(r))}, more...)
 	for _, name := range forwardingHeaders {
-		if values, present := r.Header[name]; present {
-			line = append(line, strings.ToLower(name), texts(forwarded(values)))
+		if _, present := r.Header[name]; present {
+			line = append(line, strings.ToLower(name), texts(forwarded(r.Header, name)))
 		}
 	}
 	p.logger.Warn("request refused", append(line, "times", times, "remedy", remedy)...)

@@ -106,3 +106,17 @@ func TestAcceptedPortalLeavesNoLine(t *testing.T) {
 		t.Errorf("%d, %s", w.Code, lines.String())
 	}
 }
+
+// TestLongMethodLeavesAShortLine: a line about a request that names another host has little of what
+// its sender can write at any length.
+func TestLongMethodLeavesAShortLine(t *testing.T) {
+	var lines strings.Builder
+	settings := config(t)
+	settings.Hosts = []string{"push.example.com"}
+	p := newLogging(settings, &fake{}, slog.New(slog.NewTextHandler(&lines, nil)))
+	r := request("GET", "/pub/", "")
+	r.Method, r.Host = strings.Repeat("M-", 30<<10)+idA, strings.Repeat("h.", 30<<10)
+	if w := p.do(r); w.Code != 403 || !strings.Contains(lines.String(), "reason=unknown_host method=M-M-") || lines.Len() > 1000 {
+		t.Errorf("%d, %d bytes: %.100s", w.Code, lines.Len(), lines.String())
+	}
+}

@@ -17,6 +17,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
+	"pushgate/internal/hostname"
 	"pushgate/internal/intake"
 	"pushgate/internal/policy"
 	"pushgate/internal/portal"
@@ -184,7 +185,7 @@ func (p *Publisher) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !p.hostAllowed(r) {
-		p.logRefused(p.notices, r, unknownHost, hostRemedy, "host", channel.Quote(hostName(r.Host)))
+		p.logRefused(p.notices, r, unknownHost, hostRemedy, "host", channel.Quote(hostname.Of(r.Host)))
 		p.refuse(w, unknownHost)
 		return
 	}

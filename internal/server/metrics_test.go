@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -156,11 +155,11 @@ func registered(t *testing.T) map[string]*metric {
 	known, quiet := make(map[string]*metric), slog.New(slog.DiscardHandler)
 	redis := miniredis.RunT(t)
 	environ := []string{"PUSHGATE_KEYS=a-key-of-the-document", "PUSHGATE_REDIS_URL=redis://" + redis.Addr(), "PUSHGATE_LISTEN=127.0.0.1:0", "PUSHGATE_DRAIN=0s"}
-	run := func(program string, cfg config.Common, build func(base) (ops.Service, error)) {
+	run := func(program string, cfg settings, build func(base) (ops.Service, error)) {
 		registry := ops.NewRegistry()
 		ctx, end := context.WithCancel(t.Context())
 		defer end()
-		err := serve(ctx, cfg, NewLogger(cfg, io.Discard), registry, func(b base) (ops.Service, error) {
+		err := serve(ctx, cfg, new(slog.LevelVar), quiet, registry, func(b base) (ops.Service, error) {
 			s, err := build(b)
 			s.Started = func(net.Addr, net.Addr) {
 				describe(t, known, program, registry)
@@ -176,12 +175,12 @@ func registered(t *testing.T) map[string]*metric {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run("edge", edge.Common, edgeService(edge))
+	run("edge", edge, edgeService(edge))
 	publisher, err := config.LoadPublisher(append(environ, "PUSHGATE_MIRROR_URL=http://127.0.0.1:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	run("publisher", publisher.Common, publisherService(publisher))
+	run("publisher", publisher, publisherService(publisher))
 
 	ctx, end := context.WithCancel(t.Context())
 	defer end()

@@ -95,7 +95,7 @@ func RunServe(environ []string) int {
 	cfg.MaxConnections, unheld = divide(ops.MaxConnections(0), cfg.MaxConnections)
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
-	return run(cfg.Common, notes, func(b base) (ops.Service, error) {
+	return run(cfg, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.logger, b.registry)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))

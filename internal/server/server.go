@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -45,7 +44,7 @@ func runEdge(environ, notes []string) int {
 		// The successor runs at the same time with the same setting.
 		cfg.ID = fmt.Sprintf("%s.%06x", cfg.ID, rand.Uint32N(1<<24))
 	}
-	return run(cfg.Common, notes, edgeService(cfg))
+	return run(cfg, notes, edgeService(cfg))
 }
 
 // edgeService returns a function that makes the service of an edge.
@@ -93,7 +92,7 @@ func runPublisher(environ, notes []string) int {
 	if err != nil {
 		return ops.Refuse(err)
 	}
-	return run(cfg.Common, notes, publisherService(cfg))
+	return run(cfg, notes, publisherService(cfg))
 }
 
 // publisherService returns a function that makes the service of a publisher.
@@ -127,16 +126,20 @@ type base struct {
 // run runs the service that build makes over a store, with what every program has around it, and
 // returns the exit code of the program. It logs notes first: what the operator should know about
 // the settings.
-func run(cfg config.Common, notes []string, build func(base) (ops.Service, error)) int {
-	logger := NewLogger(cfg, os.Stderr)
+func run(cfg settings, notes []string, build func(base) (ops.Service, error)) int {
+	level := new(slog.LevelVar)
+	level.Set(cfg.Base().LogLevel)
+	logger := ops.NewLogger(os.Stderr, cfg.Base().LogFormat, level)
 	for _, note := range notes {
 		logger.Info("settings of the original server", "note", note)
 	}
-	return ops.Main(logger, func(ctx context.Context) error { return serve(ctx, cfg, logger, ops.NewRegistry(), build) })
+	return ops.Main(logger, func(ctx context.Context) error { return serve(ctx, cfg, level, logger, ops.NewRegistry(), build) })
 }
 
-// serve runs the service that build makes until ctx ends. Its metrics are registered with registry.
-func serve(ctx context.Context, cfg config.Common, logger *slog.Logger, registry *prometheus.Registry, build func(base) (ops.Service, error)) error {
+// serve runs the service that build makes until ctx ends. level is that of logger, and may be
+// changed by the admin port. Its metrics are registered with registry.
+func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *slog.Logger, registry *prometheus.Registry, build func(base) (ops.Service, error)) error {
+	cfg := program.Base()
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	store.LogTo(logger)
@@ -161,7 +164,8 @@ func serve(ctx context.Context, cfg config.Common, logger *slog.Logger, registry
 	if err != nil {
 		return err
 	}
-	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details}
+	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
+		Guard: newGuard(program, st, leave, level, logger, registry)}
 	service.Logger = logger
 	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
 	if err := service.Serve(ctx); err != nil {
@@ -197,11 +201,6 @@ func reload(read func() (*portal.Table, error), servers ...interface{ SetPortals
 		}
 		return nil
 	}
-}
-
-// NewLogger makes the logger of a program, which writes to w.
-func NewLogger(cfg config.Common, w io.Writer) *slog.Logger {
-	return ops.NewLogger(w, cfg.LogFormat, cfg.LogLevel)
 }
 
 // Open makes the store of a program. The returned function closes it.

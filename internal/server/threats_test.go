@@ -18,7 +18,8 @@ import (
 )
 
 // TestAdminPortIsNotPublic: the admin port can be reached from this machine only, unless a setting
-// explicitly allows more. It is read-only, and the public listener serves none of its paths.
+// explicitly allows more. Its open part is read-only, and the public listener serves none of its
+// paths.
 func TestAdminPortIsNotPublic(t *testing.T) {
 	for _, address := range []string{":9100", "0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "192.0.2.1:0", "example.com:9100", "[::ffff:10.0.0.1]:9100", "[fe80::1%lo]:9100"} {
 		for _, public := range []bool{false, true} {
@@ -36,7 +37,7 @@ func TestAdminPortIsNotPublic(t *testing.T) {
 		if addr, err := netip.ParseAddrPort(p.admin); err != nil || !addr.Addr().IsLoopback() {
 			t.Errorf("the admin port is at %s", p.admin)
 		}
-		for _, path := range []string{"/metrics", "/readyz", "/livez", "/debug/pprof/", "/"} {
+		for _, path := range []string{"/metrics", "/readyz", "/livez", "/debug/pprof/", "/admin/whoami", "/admin/login", "/"} {
 			if status, _ := w.do("GET", p.addr, path, ""); status != 404 {
 				t.Errorf("public %s: %d", path, status)
 			}

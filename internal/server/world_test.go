@@ -86,7 +86,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 
 	edgeConfig, err := config.LoadEdge(environ)
 	w.must(err)
-	logger := NewLogger(edgeConfig.Common, w.log)
+	logger := ops.NewLogger(w.log, edgeConfig.LogFormat, edgeConfig.LogLevel)
 	registry := ops.NewRegistry()
 	st, closeStore, err := Open(edgeConfig.Common, logger, registry)
 	w.must(err)

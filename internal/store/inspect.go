@@ -28,6 +28,14 @@ type Node struct {
 	// The output buffer of subscribers: hard and soft limit in bytes, and the latter's seconds.
 	PubSub  string
 	Evicted int64 // keys that it has evicted since it was started
+
+	Peak           int64 // most bytes that it has used
+	Uptime         time.Duration
+	Fork           time.Duration // how long it stood still for its last fork
+	Writes         string        // "ok" if it could write its append-only file the last time
+	Behind         []string      // what it says of replicas that do not follow
+	OtherDatabases []string      // that have keys, beside the one of the client
+	HugePages      bool          // it does not switch transparent huge pages off for itself
 }
 
 // Inspect asks every server that holds portals about itself: the server, the master that sentinels
@@ -71,7 +79,20 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	info := parseInfo(text)
 	n := Node{Address: server.Options().Addr, Version: info["redis_version"], Eviction: info["maxmemory_policy"],
 		Memory: natural(info["used_memory"]), MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"])),
-		Evicted: natural(info["evicted_keys"])}
+		Evicted: natural(info["evicted_keys"]), Peak: natural(info["used_memory_peak"]), Writes: info["aof_last_write_status"],
+		Uptime: time.Duration(natural(info["uptime_in_seconds"])) * time.Second,
+		Fork:   time.Duration(natural(info["latest_fork_usec"])) * time.Microsecond}
+	for i := range n.Replicas {
+		if said := info[fmt.Sprintf("slave%d", i)]; said != "" && !strings.Contains(said, "state=online") {
+			n.Behind = append(n.Behind, said)
+		}
+	}
+	for name, keys := range info {
+		if number, ok := strings.CutPrefix(name, "db"); ok && strings.HasPrefix(keys, "keys=") && number != strconv.Itoa(server.Options().DB) {
+			n.OtherDatabases = append(n.OtherDatabases, name+":"+keys)
+		}
+	}
+	slices.Sort(n.OtherDatabases)
 	if n.Address == failoverAddr {
 		id := info["run_id"]
 		n.Address = "master " + id[:min(8, len(id))]
@@ -95,10 +116,25 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	if _, of, ok := strings.Cut(limits[bufferLimit], "pubsub "); ok {
 		n.PubSub = of
 	}
+	if pages, err := server.ConfigGet(ctx, noHugePages).Result(); err == nil {
+		n.HugePages = pages[noHugePages] != "yes" // before 6.2 there is no such setting
+	}
 	return n, nil
 }
 
-const bufferLimit = "client-output-buffer-limit"
+// Time returns what the clock of Redis says; of a cluster, that of any of its servers.
+func (s *Store) Time(ctx context.Context) (time.Time, error) {
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	return now, nil
+}
+
+const (
+	bufferLimit = "client-output-buffer-limit"
+	noHugePages = "disable-thp"
+)
 
 // inspectTimeout bounds the time in which all servers must answer.
 const inspectTimeout = 2 * time.Second

@@ -41,7 +41,8 @@ func TestInspect(t *testing.T) {
 	if len(nodes) != 1 || !strings.Contains(nodes[0].Version, ".") || nodes[0].Memory < 1<<16 {
 		t.Fatalf("%+v", nodes)
 	}
-	want := store.Node{Address: server.Addr(), Version: nodes[0].Version, Memory: nodes[0].Memory, Eviction: "allkeys-lru", MaxMemory: 100 << 20, AOF: "off", PubSub: "67108864 16777216 30"}
+	want := store.Node{Address: server.Addr(), Version: nodes[0].Version, Memory: nodes[0].Memory, Eviction: "allkeys-lru", MaxMemory: 100 << 20, AOF: "off", PubSub: "67108864 16777216 30",
+		Peak: nodes[0].Peak, Uptime: nodes[0].Uptime, Writes: "ok"}
 	if diff := testkit.Diff(want, nodes[0]); diff != "" {
 		t.Error(diff)
 	}

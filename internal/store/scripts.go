@@ -32,6 +32,10 @@ var (
 	confirmSource string
 	//go:embed revoke.lua
 	revokeSource string
+	//go:embed audit.lua
+	auditSource string
+	//go:embed audits.lua
+	auditsSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -47,6 +51,8 @@ var (
 	revokeScript     = newScript("local publish = 'PUBLISH'\n" + revokeSource)
 
 	shardedRevokeScript = newScript("local publish = 'SPUBLISH'\n" + revokeSource)
+	auditScript         = newScript(auditSource)
+	auditsScript        = newScript(auditsSource)
 )
 
 func newAppendScript(publish string) script {

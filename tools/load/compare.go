@@ -39,6 +39,15 @@ func measures() map[string]func(r *Report) float64 {
 		"accepted":      func(r *Report) float64 { return r.AcceptedPerSecond },
 		"seconds":       func(r *Report) float64 { return r.Seconds },
 		"cut-off":       func(r *Report) float64 { return float64(r.CutOff) },
+		"lost":          func(r *Report) float64 { return float64(r.Lost) },
+		"lost-polling":  func(r *Report) float64 { return float64(r.LostPolling) },
+		"doubled":       func(r *Report) float64 { return float64(r.Doubled) },
+		"disordered":    func(r *Report) float64 { return float64(r.Disordered) },
+		"refused":       func(r *Report) float64 { return float64(r.Refused) },
+		"broken":        func(r *Report) float64 { return float64(r.Broken) },
+		"returns":       func(r *Report) float64 { return float64(r.Returns) },
+		"out":           func(r *Report) float64 { return r.LongestOut },
+		"rejected":      func(r *Report) float64 { return float64(r.Rejected) },
 	}
 }
 
@@ -137,7 +146,7 @@ func (g Goal) beside(value float64, others []float64) string {
 // Compare writes a table in Markdown: a line for each goal, with the median of the runs of each
 // server, and below it a line for each server on whether it was correct. The first server is
 // compared with the goals, with the goals scaled to this machine, and with the best of the others.
-// Goals without a run are left out.
+// Lines without a run are left out, and so is all that is about goals if no line has one.
 func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	var labels []string
 	for _, r := range reports {
@@ -148,16 +157,23 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 	if len(labels) == 0 {
 		return
 	}
+	aimed := slices.ContainsFunc(goals, func(g Goal) bool { return g.Set })
 	titles := slices.Concat([]string{"", "goal"}, labels, []string{"goal met"})
 	if len(labels) > 1 {
 		titles = append(titles, "goal by its peer today", "beside the best other")
+	}
+	if !aimed {
+		titles = slices.Concat([]string{""}, labels)
 	}
 	fmt.Fprintf(w, "|%s |\n|%s\n", strings.Join(titles, " | "), strings.Repeat("---|", len(titles)))
 	for _, g := range goals {
 		if !slices.ContainsFunc(reports, func(r *Report) bool { return r.Variant == g.Variant }) {
 			continue
 		}
-		cells := []string{g.Title, g.text()}
+		cells := []string{g.Title}
+		if aimed {
+			cells = append(cells, g.text())
+		}
 		met, today, beside := "", "", ""
 		var others []float64
 		for _, label := range labels[1:] {
@@ -179,7 +195,10 @@ func Compare(w io.Writer, goals []Goal, reports []*Report) {
 				}
 			}
 		}
-		if cells = append(cells, met); len(labels) > 1 {
+		if aimed {
+			cells = append(cells, met)
+		}
+		if aimed && len(labels) > 1 {
 			cells = append(cells, today, beside)
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))

@@ -33,6 +33,11 @@ func TestCompare(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("%s", b.String())
 	}
+	b.Reset()
+	Compare(&b, []Goal{{Variant: "fan", Measure: "lost", Title: "lost"}}, []*Report{run("ours", "fan", 1, 1, 0), run("theirs", "fan", 1, 1, 7)})
+	if table, _, _ := strings.Cut(b.String(), "\n\n"); table != "| | ours | theirs |\n|---|---|---|\n| lost | 0 | 7 |" {
+		t.Errorf("without goals: %s", table)
+	}
 	for _, bad := range []string{"fan\tp50\t≤ 5\t-", "fan\tp51\t≤ 5\t-\tx", "fan\tp50\t≤ x\t-\tx", "fan\tp50\t< 5\t-\tx", "fan\tp50\t≤ 5\ta 0\tx", "fan\tp50\t≤ 5\ta b\tx"} {
 		if _, err := ReadGoals(strings.NewReader(bad)); err == nil {
 			t.Errorf("%q passes", bad)

@@ -63,16 +63,13 @@ func mixed(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
 		return err
 	}
-	r.churn()
+	r.churn(leaveShare)
 	// Over a whole wave, the time between two posts is on average that much longer than at the
 	// peak: 1/√0.3.
 	posts := int(math.Sqrt(0.3) * r.Rate * r.Duration.Seconds())
@@ -91,14 +88,7 @@ func mixed(r *run) error {
 	}); err != nil {
 		return err
 	}
-	r.resting = true
-	if err := r.until("everybody is back", longestBreak+time.Minute, func() bool { return r.present == len(r.subs) }); err != nil {
-		return err
-	}
-	if err := r.awaitDeliveries(); err != nil {
-		return err
-	}
-	return r.end()
+	return r.endWhen(func() bool { return r.present == len(r.subs) })
 }
 
 func pickKind(all []clientKind, percent int) (Form, Transport) {
@@ -110,21 +100,23 @@ func pickKind(all []clientKind, percent int) (Form, Transport) {
 	return all[0].form, all[0].transport
 }
 
-// churn makes subscribers leave and come back, until nothing more is posted.
-func (r *run) churn() {
+// churn makes a share of the subscribers leave each second and come back, until nothing more is
+// posted.
+func (r *run) churn(leave float64) {
 	const every = 100 * time.Millisecond
 	var turn func()
 	turn = func() {
 		if r.resting || r.ending {
 			return
 		}
-		share := leaveShare * every.Seconds() * float64(len(r.subs))
+		share := leave * every.Seconds() * float64(len(r.subs))
 		for n := int(share + rand.Float64()); n > 0; n-- {
 			s := r.subs[rand.IntN(len(r.subs))]
 			if s.phase != live || s.position == "" {
 				continue
 			}
 			s.leave()
+			r.report.Returns++
 			r.after(time.Duration(rand.Int64N(int64(min(longestBreak, r.Duration/4)))), s.dial)
 		}
 		r.after(every, turn)

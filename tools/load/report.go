@@ -40,6 +40,12 @@ type Report struct {
 	// Connections that the server ended, after which the subscriber came back with its position.
 	Broken int `json:"broken"`
 	CutOff int `json:"cut_off"` // slow readers that the server did not keep
+	// How often somebody came back with a position: after leaving by themselves, or a break.
+	Returns     int     `json:"returns"`
+	LongestOut  float64 `json:"longest_out_seconds"` // until everybody was back after a break
+	LostPolling int     `json:"lost_polling"`        // of what is lost, by clients that poll
+	NotTaken    int     `json:"not_taken"`           // connections refused during a restart
+	Rejected    int     `json:"rejected"`            // answers 400, 403 or 4010 to who came back
 
 	FaultCount int      `json:"faults"`
 	Faults     []string `json:"first_faults,omitempty"`
@@ -130,6 +136,11 @@ func (r *run) finish() {
 		}
 	}
 	rep.Lost = r.lost()
+	for _, s := range r.subs {
+		if s.transport == Poll {
+			rep.LostPolling += s.lost()
+		}
+	}
 	rep.Delivered = r.delivered
 	for _, s := range r.streams {
 		rep.Posted += int(s.posted)
@@ -182,6 +193,9 @@ func (r *Report) Write(w io.Writer) {
 		row("gaps", "%d told", r.Gaps)
 	}
 	row("connections", "%d made, %.0f/s; %d broken by the server", r.Connects, r.ConnectsPerSecond, r.Broken)
+	if r.Returns > 0 {
+		row("returns", "%d; everybody back after %.2f s at most; %d connections not taken, %d rejected", r.Returns, r.LongestOut, r.NotTaken, r.Rejected)
+	}
 	if r.Scenario == "slow" {
 		row("slow readers", "%d cut off", r.CutOff)
 	}

@@ -38,12 +38,15 @@ type run struct {
 	waiting   []*subscriber // to be connected by connect
 	dialing   int
 	present   int // subscribers whose connection is live
+	out       int // subscribers whose connection the server has ended, and who are not back
+	outSince  time.Duration
 	pending   int // posts that are not answered
 	expected  int // deliveries of accepted messages
 	delivered int // of those that were expected and of others
 	greetings int // subscribers that have been greeted
 	lastNews  time.Duration
 	resting   bool // no subscriber leaves any more
+	restarts  bool // the server may be away: a connection that it does not take is no fault
 	ending    bool
 	broke     error // why the run cannot go on
 
@@ -222,7 +225,14 @@ func (r *run) connect(subs []*subscriber, atOnce int) error {
 	})
 }
 
-func (r *run) arrived(_ *subscriber, took time.Duration) {
+func (r *run) arrived(s *subscriber, took time.Duration) {
+	if s.out {
+		s.out = false
+		r.report.Returns++
+		if r.out--; r.out == 0 {
+			r.report.LongestOut = max(r.report.LongestOut, (r.loop.Now() - r.outSince).Seconds())
+		}
+	}
 	r.handshakes.add(took)
 	r.dialing--
 	r.present++
@@ -244,11 +254,22 @@ func (r *run) left(s *subscriber, was phase, err error) {
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, errKey) && r.restarts && s.position != "":
+		// A page asks its portal for other channels then.
+		r.report.Rejected++
 	case errors.Is(err, errKey):
 		r.fail(err)
 	case s.keeps && s.position != "" && was == live:
 		r.report.Broken++
 		r.report.breaks[err.Error()]++
+		if !s.out {
+			s.out = true
+			if r.out++; r.out == 1 {
+				r.outSince = r.loop.Now()
+			}
+		}
+	case s.keeps && r.restarts && was == dialing:
+		r.report.NotTaken++
 	default:
 		r.fault("a connection of a subscriber: " + err.Error())
 	}

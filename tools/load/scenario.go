@@ -52,6 +52,7 @@ func scenarios() []scenario {
 		{"return", "sleepers who come back at once and must get what they missed", Options{Connections: 2000, Missed: 20, Publishers: 16, Concurrency: 2000}, false, returning},
 		{"slow", "some subscribers do not read, all must get everything at last", Options{Connections: 100, Slow: 10, Volume: 100e6, Size: 10 << 10, Rate: 200, Publishers: 1}, false, slowReaders},
 		{"mixed", "a portal's day: all forms and transports, private, shared and group messages, people who come and go", Options{Connections: 1000, Rate: 500, Duration: time.Minute, Publishers: 8}, true, mixed},
+		{"restart", "people who come and go, half of the posts to all of them; restart the server meanwhile", Options{Connections: 300, Rate: 50, Duration: 40 * time.Second, Publishers: 8}, true, restart},
 	}
 }
 
@@ -83,6 +84,27 @@ func (r *run) connectAll(atOnce int) error {
 	}
 	r.report.ConnectsPerSecond = float64(len(r.subs)) / (r.loop.Now() - from).Seconds()
 	return nil
+}
+
+// gather connects all subscribers, and waits until each has received a greeting.
+func (r *run) gather(atOnce int) error {
+	if err := r.connectAll(atOnce); err != nil {
+		return err
+	}
+	return r.greetAll()
+}
+
+// endWhen ends the measured part of a scenario whose people come and go: once back reports that all
+// of them are there, and everything has arrived.
+func (r *run) endWhen(back func() bool) error {
+	r.resting = true
+	if err := r.until("everybody is back", longestBreak+time.Minute, back); err != nil {
+		return err
+	}
+	if err := r.awaitDeliveries(); err != nil {
+		return err
+	}
+	return r.end()
 }
 
 func idle(r *run) error {
@@ -164,10 +186,7 @@ func unicast(r *run) error {
 // throughput connects and greets all subscribers, and posts for the duration: in pace, to the
 // streams that pick returns for the number of the post, or flat out to all in turns.
 func (r *run) throughput(pick func(i int) *stream) error {
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	if err := r.begin(); err != nil {
@@ -224,10 +243,7 @@ func returning(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(256); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(256); err != nil {
 		return err
 	}
 	for _, s := range r.subs {
@@ -272,10 +288,7 @@ func slowReaders(r *run) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.connectAll(r.Concurrency); err != nil {
-		return err
-	}
-	if err := r.greetAll(); err != nil {
+	if err := r.gather(r.Concurrency); err != nil {
 		return err
 	}
 	for _, s := range r.subs[:r.Slow] {

@@ -45,6 +45,7 @@ func TestScenarios(t *testing.T) {
 		{"return", func(o *Options) { o.Missed = 5; o.Transport = Poll }, 40 * 5},
 		{"slow", func(o *Options) { o.Volume = 2e6; o.Slow = 4; o.Rate = 1000 }, 40 * 195},
 		{"mixed", func(o *Options) { o.Rate = 200; o.Duration = time.Second }, 100},
+		{"restart", func(o *Options) { o.Rate = 100; o.Duration = time.Second }, 50 * 40 / 2},
 	} {
 		o := base
 		o.Scenario = c.scenario

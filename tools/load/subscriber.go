@@ -46,6 +46,7 @@ type subscriber struct {
 	dialed   time.Duration
 	since    time.Duration // when it became live: the latency of older messages does not count
 	away     bool          // wants no connection
+	out      bool          // the server has ended its connection, and it is not back
 	greeted  bool
 	position string
 	epoch    string // of the position, with Centrifugo

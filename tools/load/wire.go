@@ -22,7 +22,7 @@ func usualPath(peer Peer, form Form, transport Transport) string {
 		return "/connection/websocket"
 	case form == SSE:
 		return "/bitrix/sse/"
-	case transport == Poll:
+	case transport == Poll && peer != Node: // which answers polls at the path of WebSockets
 		return "/bitrix/sub/"
 	default:
 		return "/bitrix/subws/"

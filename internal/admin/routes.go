@@ -1,0 +1,150 @@
+package admin
+
+import (
+	_ "embed" // the form
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed login.html
+var loginPage string
+
+const (
+	mostBody = 4 << 10 // bytes of a request
+	mostActs = 1000    // entries of the audit log in one answer
+	home     = "/admin/whoami"
+)
+
+// own returns the routes that every process has.
+func (g *Guard) own() []Route {
+	return []Route{
+		{"GET /admin/login", Open, http.HandlerFunc(g.form), ""},
+		{"POST /admin/login", Open, http.HandlerFunc(g.login), ""},
+		{"POST /admin/logout", Open, http.HandlerFunc(g.logout), ""},
+		{"GET /admin/whoami", View, http.HandlerFunc(g.whoami), ""},
+		{"GET /admin/config", View, http.HandlerFunc(g.config), ""},
+		{"GET /admin/audit", View, http.HandlerFunc(g.acts), ""},
+		{"GET /admin/log-level", View, http.HandlerFunc(g.logLevel), ""},
+		{"PUT /admin/log-level", Act, http.HandlerFunc(g.setLogLevel), "log-level"},
+		{"POST /admin/drain", Act, http.HandlerFunc(g.drain), "drain"},
+		{"GET /debug/pprof/", Act, profile(pprof.Index), "pprof"},
+		{"GET /debug/pprof/cmdline", Act, profile(pprof.Cmdline), "pprof"},
+		{"GET /debug/pprof/profile", Act, profile(pprof.Profile), "pprof"},
+		{"GET /debug/pprof/symbol", Act, profile(pprof.Symbol), "pprof"},
+		{"GET /debug/pprof/trace", Act, profile(pprof.Trace), "pprof"},
+	}
+}
+
+func (g *Guard) form(w http.ResponseWriter, _ *http.Request) { sayForm(w, http.StatusOK, "") }
+
+// sayForm answers with the form, in which a sentence may stand.
+func sayForm(w http.ResponseWriter, status int, sentence string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	w.WriteHeader(status)
+	io.WriteString(w, strings.Replace(loginPage, "<!-- sentence -->", sentence, 1))
+}
+
+func (g *Guard) login(w http.ResponseWriter, r *http.Request) {
+	if len(g.tokens) == 0 {
+		g.refuse(w, r, noTokens, 0)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
+	s := g.match(r.PostFormValue("token"))
+	if s == nil {
+		caller := CallerOf(r)
+		_, no, wait := g.wrong(caller)
+		if no == paced {
+			g.refuse(w, r, no, wait)
+			return
+		}
+		g.count(r, no)
+		sayForm(w, no.status, no.text)
+		return
+	}
+	http.SetCookie(w, s.cookie(r, time.Now()))
+	g.cfg.Logger.Info("login at the admin port", "who", s.name, "from", CallerOf(r).From)
+	http.Redirect(w, r, home, http.StatusSeeOther)
+}
+
+func (g *Guard) logout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, newCookie(r))
+	http.Redirect(w, r, "/admin/login", http.StatusSeeOther)
+}
+
+// answer writes a value as JSON.
+func answer(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+func (g *Guard) whoami(w http.ResponseWriter, r *http.Request) {
+	caller := CallerOf(r)
+	answer(w, http.StatusOK, struct {
+		Caller
+		Role    string `json:"role"`
+		Process string `json:"process"`
+	}{caller, caller.Role.String(), g.cfg.Process})
+}
+
+func (g *Guard) config(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"process": g.cfg.Process, "settings": g.cfg.Settings})
+}
+
+func (g *Guard) acts(w http.ResponseWriter, r *http.Request) {
+	n := 100
+	if text := r.URL.Query().Get("count"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > mostActs {
+			say(w, http.StatusBadRequest, "count must be a number from 1 to "+strconv.Itoa(mostActs)+".")
+			return
+		}
+	}
+	acts, err := g.cfg.Audit.Acts(r.Context(), n)
+	if err != nil {
+		g.cfg.Logger.Error("audit log not read", "error", err)
+		say(w, http.StatusServiceUnavailable, "The audit log is in Redis, which does not answer; the logs of the processes have the acts, too.")
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"acts": acts})
+}
+
+func (g *Guard) logLevel(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"level": strings.ToLower(g.cfg.Level.Level().String())})
+}
+
+func (g *Guard) setLogLevel(w http.ResponseWriter, r *http.Request) {
+	var wanted struct {
+		Level string `json:"level"`
+	}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody)).Decode(&wanted)
+	level, known := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[wanted.Level]
+	if err != nil || !known {
+		say(w, http.StatusBadRequest, `The body must be {"level": "debug"}, or with info, warn or error.`)
+		return
+	}
+	SetWhom(r, wanted.Level)
+	g.cfg.Level.Set(level)
+	g.logLevel(w, r)
+}
+
+func (g *Guard) drain(w http.ResponseWriter, r *http.Request) {
+	g.cfg.Drain(CallerOf(r).Name)
+	answer(w, http.StatusAccepted, map[string]string{"process": g.cfg.Process, "state": "draining"})
+}
+
+// profile names the profile for the audit log.
+func profile(handler http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		SetWhom(r, strings.TrimPrefix(r.URL.Path, "/debug/pprof/"))
+		handler(w, r)
+	})
+}
