@@ -42,8 +42,9 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Follow calls f with the notifications of the log, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
-	// Revocations returns what the portal has put out.
-	Revocations(ctx context.Context) (revoke.List, error)
+	// Revocations returns what the portal has put out, and the version of that. The list is nil if
+	// it is still that of the version known.
+	Revocations(ctx context.Context, known proto.ID) (list revoke.List, version proto.ID, err error)
 	// SetPresence records how many sessions of an edge watch some channels, and renews the edge's
 	// lease. With replace, changes has all channels of the edge. It returns the users that have
 	// come or left by this write, counting all edges. kept is false if the lease had ended, and
@@ -257,9 +258,6 @@ func (e *Edge) subscribed() error {
 	}
 	for _, t := range tenants {
 		if err := t.hub.Ready(); err != nil && (t.pinned || !errors.Is(err, hub.ErrNotSynced)) {
-			return err
-		}
-		if err := t.revoked.ready(); err != nil && t.pinned {
 			return err
 		}
 	}

@@ -61,7 +61,9 @@ func (quietLog) Follow(ctx context.Context, f proto.Follower) error {
 func (quietLog) SetPresence(context.Context, string, []proto.Presence, bool) ([]proto.Status, bool, error) {
 	return nil, true, nil
 }
-func (quietLog) Revocations(context.Context) (revoke.List, error)   { return nil, nil }
+func (quietLog) Revocations(context.Context, proto.ID) (revoke.List, proto.ID, error) {
+	return nil, proto.ID{}, nil
+}
 func (quietLog) PutProcess(context.Context, proto.Process) error    { return nil }
 func (quietLog) Processes(context.Context) ([]proto.Process, error) { return nil, nil }
 func (quietLog) DropProcess(context.Context, string) error          { return nil }

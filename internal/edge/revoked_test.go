@@ -23,8 +23,6 @@ import (
 	"pushgate/internal/testkit/storetest"
 )
 
-var _ store.RevokeFollower = follower{}
-
 // revokingEdge is an edge of two portals, a and b, on a real Redis.
 type revokingEdge struct {
 	t      *testing.T
@@ -194,16 +192,35 @@ func TestPutOut(t *testing.T) {
 	})
 }
 
-// TestPutOutWithoutNotification: the log in memory loses every notification of a revocation.
-func TestPutOutWithoutNotification(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		c := w.dial(w.url("/subws/", signed(alice)))
-		if err := w.log.Revoke(t.Context(), revoke.Channel(alice), time.Now().Add(time.Hour)); err != nil {
+// TestPutOutWhileResubscribing: the connections by which Redis notifies are killed before each
+// revocation. Who is put out gets nothing that is published afterwards.
+func TestPutOutWhileResubscribing(t *testing.T) {
+	server := storetest.StartRedis(t)
+	edge := startRevokingEdge(t, "one", server.URL())
+	client, err := store.Open(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	log := store.New(client, store.Config{}).Log("a")
+	for user := range int64(10) {
+		conn := edge.dial("/subws/", tokenQuery("a", user+1, ""))
+		if err := client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "PUBSUB").Err(); err != nil {
 			t.Fatal(err)
 		}
-		start := time.Now()
-		if code, _ := w.closed(c); code != 4010 || time.Since(start) > revokedInterval {
-			t.Errorf("code %d after %v, want 4010 within %v", code, time.Since(start), revokedInterval)
+		if err := log.Revoke(t.Context(), revoke.User(user+1), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
 		}
-	})
+		revoked := time.Now()
+		message := &proto.Message{Receivers: []channel.ID{channel.ForUser(user + 1)}, Body: []byte(`{"n":1}`), TTL: time.Hour, Created: revoked}
+		if _, err := log.Append(t.Context(), message); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithDeadline(t.Context(), revoked.Add(time.Second))
+		if _, got, err := conn.Read(ctx); websocket.CloseStatus(err) != 4010 {
+			t.Errorf("%q, %v after %v; want 4010 within a second", got, err, time.Since(revoked))
+		}
+		cancel()
+		conn.CloseNow()
+	}
 }

@@ -37,7 +37,10 @@ type Log interface {
 	// there are too many.
 	Revoke(ctx context.Context, entry revoke.Entry, until time.Time) error
 	Lift(ctx context.Context, entry revoke.Entry) error
-	Revocations(ctx context.Context) (revoke.List, error)
+	// Revocations returns what is put out, and the version of that; nil if it is the version known.
+	Revocations(ctx context.Context, known proto.ID) (revoke.List, proto.ID, error)
+	// RevokedAny reports whether one of some entries is put out now.
+	RevokedAny(ctx context.Context, entries ...revoke.Entry) (bool, error)
 }
 
 // Stats stores the statistics of processes, under a lease. Its methods must be safe for concurrent

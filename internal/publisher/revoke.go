@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"pushgate/internal/channel"
+	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/rpc"
 )
@@ -16,20 +18,26 @@ func (t *tenant) revokeAccess(ctx context.Context, call rpc.Call) (rpc.Reply, er
 	if fault != nil {
 		return rpc.Reply{Fault: fault}, nil
 	}
-	entry, fault := t.entry(p)
-	if fault != nil {
-		return rpc.Reply{Fault: fault}, nil
+	now := time.Now()
+	target := revoke.Target{User: p.User, TokenID: p.TokenID, Token: p.Token, Channel: p.Channel}
+	entries, err := target.Entries(t.Signer, t.HostID, t.publisher.config.Grammar, now)
+	if err != nil {
+		return rpc.Reply{Fault: rpc.ErrInvalidParams.With(err.Error())}, nil
 	}
 	if call.Method == "restoreAccess" {
-		if err := t.log.Lift(ctx, entry); err != nil {
-			return rpc.Reply{}, err
+		for _, entry := range entries {
+			if err := t.log.Lift(ctx, entry); err != nil {
+				return rpc.Reply{}, err
+			}
 		}
 		t.tally.Request(call.Method)
 		return rpc.Reply{}, nil
 	}
-	until, err := revoke.Until(p.Until, time.Now())
-	if err == nil {
-		err = t.log.Revoke(ctx, entry, until)
+	until, err := revoke.Until(p.Until, now)
+	for _, entry := range entries {
+		if err == nil {
+			err = t.log.Revoke(ctx, entry, until)
+		}
 	}
 	switch {
 	case errors.Is(err, revoke.ErrUntil), errors.Is(err, revoke.ErrFull):
@@ -37,47 +45,21 @@ func (t *tenant) revokeAccess(ctx context.Context, call rpc.Call) (rpc.Reply, er
 	case err != nil:
 		return rpc.Reply{}, err
 	}
-	t.publisher.logger.Info("access revoked", "portal", t.Name(), "what", entry, "until", until)
+	t.publisher.logger.Info("access revoked", "portal", t.Name(), "what", entries[0], "until", until)
 	t.tally.Request(call.Method)
 	return rpc.Reply{Result: marshal(map[string]int64{"until": until.Unix()})}, nil
 }
 
-// entry returns what a call names. Its channel must be well formed and its token valid, like those
-// of clients: a mistake must not look like a success.
-func (t *tenant) entry(p rpc.Revoke) (revoke.Entry, *rpc.Error) {
-	switch {
-	case p.User != 0:
-		return revoke.User(p.User), nil
-	case p.TokenID != "":
-		return revoke.Token(revoke.TokenID(p.TokenID)), nil
-	case p.Token != "":
-		token, err := t.Signer.ParseToken(p.Token, t.HostID, time.Now())
-		if err != nil {
-			return "", rpc.ErrInvalidParams.With("token is not valid, or has expired")
-		}
-		return revoke.Token(revoke.TokenOf(token.ID, p.Token)), nil
-	default:
-		refs, err := t.publisher.config.Grammar.ParseList(p.Channel, 1)
-		if err != nil || !t.signed(refs) {
-			return "", rpc.ErrInvalidParams.With("channelId is not one channel")
-		}
-		return revoke.Channel(refs[0].Private), nil
-	}
-}
-
 // revokedAccess answers with what is put out: unix seconds by entry. Secrets are hashes there.
 func (t *tenant) revokedAccess(ctx context.Context) (rpc.Reply, error) {
-	list, err := t.log.Revocations(ctx)
+	list, _, err := t.log.Revocations(ctx, proto.ID{})
 	if err != nil {
 		return rpc.Reply{}, err
 	}
-	ends, now := make(map[revoke.Entry]int64, len(list)), time.Now()
-	for entry, until := range list {
-		if now.Before(until) {
-			ends[entry] = until.Unix()
-		}
+	if list == nil {
+		list = make(revoke.List)
 	}
-	return rpc.Reply{Result: marshal(ends)}, nil
+	return rpc.Reply{Result: marshal(list)}, nil
 }
 
 func marshal(value any) json.RawMessage {
@@ -86,6 +68,15 @@ func marshal(value any) json.RawMessage {
 		panic(err) // strings and numbers always encode
 	}
 	return text
+}
+
+// out reports whether one of a client's channels is put out.
+func (t *tenant) out(ctx context.Context, refs []channel.Ref) (bool, error) {
+	entries := make([]revoke.Entry, len(refs))
+	for i, ref := range refs {
+		entries[i] = revoke.Channel(ref.Private)
+	}
+	return t.log.RevokedAny(ctx, entries...)
 }
 
 // Revoke implements [Log].
@@ -105,8 +96,15 @@ func (m measured) Lift(ctx context.Context, entry revoke.Entry) error {
 }
 
 // Revocations implements [Log].
-func (m measured) Revocations(ctx context.Context) (revoke.List, error) {
-	list, err := m.log.Revocations(ctx)
+func (m measured) Revocations(ctx context.Context, known proto.ID) (revoke.List, proto.ID, error) {
+	list, version, err := m.log.Revocations(ctx, known)
 	m.note(err)
-	return list, err
+	return list, version, err
+}
+
+// RevokedAny implements [Log].
+func (m measured) RevokedAny(ctx context.Context, entries ...revoke.Entry) (bool, error) {
+	out, err := m.log.RevokedAny(ctx, entries...)
+	m.note(err)
+	return out, err
 }

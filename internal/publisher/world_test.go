@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func (f *fake) Revoke(_ context.Context, entry revoke.Entry, until time.Time) er
 	if f.revoked == nil {
 		f.revoked = make(revoke.List)
 	}
-	f.revoked[entry] = until
+	f.revoked[entry] = until.Unix()
 	return nil
 }
 
@@ -73,7 +74,13 @@ func (f *fake) Lift(_ context.Context, entry revoke.Entry) error {
 	return nil
 }
 
-func (f *fake) Revocations(context.Context) (revoke.List, error) { return f.revoked, nil }
+func (f *fake) Revocations(context.Context, proto.ID) (revoke.List, proto.ID, error) {
+	return f.revoked, proto.ID{}, nil
+}
+
+func (f *fake) RevokedAny(_ context.Context, entries ...revoke.Entry) (bool, error) {
+	return slices.ContainsFunc(entries, func(e revoke.Entry) bool { return f.revoked[e] > time.Now().Unix() }), nil
+}
 
 func (f *fake) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
 	if f.append != nil {

@@ -92,11 +92,22 @@ func Until(until, now time.Time) (time.Time, error) {
 	return until.Truncate(time.Second), nil
 }
 
-// List is when the entries of a portal end. It is immutable once it is shared.
-type List map[Entry]time.Time
+// List is when the entries of a portal end, in unix seconds.
+type List map[Entry]int64
 
-// Equal reports whether two lists have the same entries.
-func (l List) Equal(other List) bool { return maps.EqualFunc(l, other, time.Time.Equal) }
+// Apply makes the change of a note.
+func (l List) Apply(n Note) {
+	if n.Until == 0 {
+		delete(l, n.Entry)
+		return
+	}
+	l[n.Entry] = n.Until
+}
+
+// Prune deletes the entries that have ended.
+func (l List) Prune(now time.Time) {
+	maps.DeleteFunc(l, func(_ Entry, until int64) bool { return until <= now.Unix() })
+}
 
 // Client is all by which a client can be put out.
 type Client struct {
@@ -122,6 +133,5 @@ func (l List) Has(c Client, now time.Time) bool {
 }
 
 func (l List) holds(e Entry, now time.Time) bool {
-	until, ok := l[e]
-	return ok && now.Before(until)
+	return now.Unix() < l[e]
 }

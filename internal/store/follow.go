@@ -147,12 +147,6 @@ var (
 )
 
 func (s *subscription) dispatch(ctx context.Context, payload string) error {
-	if payload == revokedNote {
-		if f, ok := s.follower.(RevokeFollower); ok {
-			f.Revoked()
-		}
-		return nil
-	}
 	if len(payload) < proto.IDLen {
 		s.log.cfg.Damaged(proto.ID{}, proto.ErrID)
 		return nil

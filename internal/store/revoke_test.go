@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
@@ -36,8 +37,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 	if err := l.Revoke(t.Context(), last, until.Add(time.Hour)); err != nil {
 		t.Errorf("an entry that is there: %v", err)
 	}
-	list, err := l.Revocations(t.Context())
-	if err != nil || len(list) != revoke.MaxEntries || !list[last].Equal(until.Add(time.Hour)) {
+	list, _, err := l.Revocations(t.Context(), proto.ID{})
+	if err != nil || len(list) != revoke.MaxEntries || list[last] != until.Add(time.Hour).Unix() {
 		t.Fatalf("%d entries, the last until %v: %v", len(list), list[last], err)
 	}
 	if err := l.Lift(t.Context(), last); err != nil {
@@ -46,7 +47,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	if err := l.Revoke(t.Context(), more, until); err != nil {
 		t.Errorf("after one was lifted: %v", err)
 	}
-	if other, err := store.New(rdb, store.Config{}).Log("other").Revocations(t.Context()); err != nil || len(other) != 0 {
+	if other, _, err := store.New(rdb, store.Config{}).Log("other").Revocations(t.Context(), proto.ID{}); err != nil || len(other) != 0 {
 		t.Errorf("another portal has %d entries: %v", len(other), err)
 	}
 	if ttl := rdb.TTL(t.Context(), "pg:{default}:revoked").Val(); ttl <= 0 {
@@ -69,8 +70,8 @@ func TestRevocationSurvivesANewMaster(t *testing.T) {
 	}
 	sentinel.Switch()
 	testkit.Eventually(t, "the new master has the entry", func() bool {
-		list, err := l.Revocations(context.Background())
-		return err == nil && list[revoke.User(17)].Equal(until)
+		list, _, err := l.Revocations(context.Background(), proto.ID{})
+		return err == nil && list[revoke.User(17)] == until.Unix()
 	})
 	alone := store.New(open(t, storetest.StartRedis(t).URL()), cfg).Log("default")
 	if err := alone.Revoke(t.Context(), revoke.User(18), until); err == nil {

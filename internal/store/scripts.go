@@ -32,6 +32,8 @@ var (
 	confirmSource string
 	//go:embed revoke.lua
 	revokeSource string
+	//go:embed revocations.lua
+	revocationsSource string
 	//go:embed audit.lua
 	auditSource string
 	//go:embed audits.lua
@@ -48,11 +50,12 @@ var (
 	putProcessScript = newScript(putProcessSource)
 	processesScript  = newScript(processesSource)
 	confirmScript    = newScript(confirmSource)
-	revokeScript     = newScript("local publish = 'PUBLISH'\n" + revokeSource)
+	auditScript      = newScript(auditSource)
+	auditsScript     = newScript(auditsSource)
 
-	shardedRevokeScript = newScript("local publish = 'SPUBLISH'\n" + revokeSource)
-	auditScript         = newScript(auditSource)
-	auditsScript        = newScript(auditsSource)
+	revokeScript        = newScript(positionSource + "local publish = 'PUBLISH'\n" + revokeSource)
+	shardedRevokeScript = newScript(positionSource + "local publish = 'SPUBLISH'\n" + revokeSource)
+	revocationsScript   = newScript(revocationsSource)
 )
 
 func newAppendScript(publish string) script {

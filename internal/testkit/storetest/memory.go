@@ -11,7 +11,6 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
-	"pushgate/internal/revoke"
 	"pushgate/internal/store"
 )
 
@@ -19,8 +18,6 @@ import (
 // [store.Store], for tests, also in synctest bubbles. Its methods may be called concurrently. The
 // methods that make it fail are in faults.go.
 type Memory struct {
-	revoked revoke.List // guarded by mu
-
 	cfg store.Config // immutable, with defaults
 
 	mu   sync.Mutex
@@ -36,6 +33,7 @@ type Memory struct {
 	presence map[string]*presence
 	seen     map[int64]time.Time
 	stats    map[string]process
+	revoked  revoked
 	links    map[*link]struct{}
 	faults
 }
@@ -92,6 +90,7 @@ func (m *Memory) clear() {
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
 	m.stats = make(map[string]process)
+	m.revoked = revoked{}
 }
 
 // now returns the time on the log's clock. m.mu is held.
