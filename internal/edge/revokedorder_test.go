@@ -37,9 +37,9 @@ func (l *listener) putOut(t *testing.T, what string) {
 	}
 }
 
-// TestPutOutWhileNotSubscribed: an edge that can read the log, but is not notified, delivers nothing
-// of what was published after a revocation: not to those that come, and not when it is notified
-// again.
+// TestPutOutWhileNotSubscribed: an edge that can read the log, but is not notified, delivers
+// nothing of what was published after a revocation: not to those that come, and not when it is
+// notified again.
 func TestPutOutWhileNotSubscribed(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		early := w.listen(w.dial(w.url("/subws/", signed(alice))))

@@ -15,8 +15,8 @@ import (
 func revokeCases() []testCase {
 	out, in := revoke.User(17), revoke.Channel(ch(1))
 	return []testCase{
-		// Edges of earlier versions know nothing of revocations, and must not be disturbed: what they
-		// get is a message to nobody.
+		// Edges of earlier versions know nothing of revocations, and must not be disturbed: what
+		// they get is a message to nobody.
 		{"revocations are notified as messages are", store.Config{WriteWindow: time.Minute}, func(b *bench) {
 			until := b.Now().Add(time.Hour).Truncate(time.Second)
 			r := b.follow()
