@@ -2,11 +2,14 @@ package publisher
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
@@ -73,5 +76,37 @@ func TestRevokeAccess(t *testing.T) {
 	r.URL.RawQuery = strings.Replace(r.URL.RawQuery, "signature=", "signature=0", 1)
 	if w := p.do(r); w.Code != proto.ErrRequestSignature.Status() || len(f.revoked) != 0 {
 		t.Errorf("a wrong signature: status %d, %d entries", w.Code, len(f.revoked))
+	}
+}
+
+// TestPostsOfAClientThatIsPutOut: a client with a list that is put out cannot write either, by any
+// of its ways, and the others can.
+func TestPostsOfAClientThatIsPutOut(t *testing.T) {
+	f := &fake{}
+	p := newPublisher(config(t), f)
+	signer := testkit.Signer(testKey)
+	list := func(id, public string) string {
+		return signer.Sign(channel.Ref{Private: testkit.ParseChannel(id), Public: testkit.ParseChannel(public)}).String()
+	}
+	own, other := list(idA, idC), list(idB, idC)
+	f.revoked = revoke.List{revoke.Channel(testkit.ParseChannel(idA)): time.Now().Add(time.Hour).Unix()}
+	batch := toPublic(t, idC, `{"module_id":"im","command":"x"}`)
+	call := `{"jsonrpc":"2.0","id":1,"method":"getUsersLastSeen","params":{"userList":[7]}}`
+	for _, body := range []string{batch, call} {
+		w := p.do(request("POST", "/bitrix/rest/?CHANNEL_ID="+own, body))
+		if w.Code != proto.ErrWrongChannel.Status() || w.Body.String() != proto.ErrWrongChannel.Text || len(f.got) != 0 {
+			t.Errorf("put out: status %d, %q, %d messages", w.Code, w.Body, len(f.got))
+		}
+		if w := p.do(request("POST", "/bitrix/rest/?CHANNEL_ID="+other, body)); w.Code != http.StatusOK {
+			t.Errorf("another client: status %d, %q", w.Code, w.Body)
+		}
+		f.got = nil
+	}
+	if n := testutil.ToFloat64(p.metrics.refused[revoked]); n != 2 {
+		t.Errorf("%v are counted, want 2", n)
+	}
+	f.failing = errors.New("Redis does not answer")
+	if w := p.do(request("POST", "/bitrix/rest/?CHANNEL_ID="+other, batch)); w.Code != http.StatusServiceUnavailable || len(f.got) != 0 {
+		t.Errorf("what is put out cannot be read: status %d", w.Code)
 	}
 }

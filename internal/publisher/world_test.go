@@ -37,6 +37,7 @@ type fake struct {
 	seen []proto.Seen
 
 	revoked revoke.List
+	failing error // of RevokedAny
 }
 
 func (f *fake) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
@@ -79,7 +80,7 @@ func (f *fake) Revocations(context.Context, proto.ID) (revoke.List, proto.ID, er
 }
 
 func (f *fake) RevokedAny(_ context.Context, entries ...revoke.Entry) (bool, error) {
-	return slices.ContainsFunc(entries, func(e revoke.Entry) bool { return f.revoked[e] > time.Now().Unix() }), nil
+	return slices.ContainsFunc(entries, func(e revoke.Entry) bool { return f.revoked[e] > time.Now().Unix() }), f.failing
 }
 
 func (f *fake) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {

@@ -74,11 +74,30 @@ func Channel(id channel.ID) Entry {
 	return Entry(channelKind + hex.EncodeToString(h[:]))
 }
 
-// LogValue returns the kind alone.
-func (e Entry) LogValue() slog.Value {
-	kind, _, _ := strings.Cut(string(e), ":")
-	return slog.StringValue(kind)
+// User returns the user that is put out; 0 if it is something else.
+func (e Entry) User() int64 {
+	name, ok := strings.CutPrefix(string(e), userKind)
+	if !ok {
+		return 0
+	}
+	id, _ := strconv.ParseInt(name, 10, 64) // as User wrote it
+	return id
 }
+
+// maxShort is how many characters of a hash are shown.
+const maxShort = 6
+
+// Short returns an entry with a shortened hash: enough to find it in a list.
+func (e Entry) Short() string {
+	kind, name, _ := strings.Cut(string(e), ":")
+	if kind+":" != userKind && len(name) > maxShort {
+		name = name[:maxShort] + "…"
+	}
+	return kind + " " + name
+}
+
+// LogValue returns what Short does.
+func (e Entry) LogValue() slog.Value { return slog.StringValue(e.Short()) }
 
 // Until returns the end of an entry that is made at now, to the second: DefaultLife later if until
 // is the zero time. The error is ErrUntil.

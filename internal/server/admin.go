@@ -14,9 +14,9 @@ import (
 // settings are those of a program: [config.Edge], [config.Publisher] or [config.Serve].
 type settings interface{ Base() config.Common }
 
-// newGuard makes the guard of the admin port of a program that runs with some settings. leave ends
-// the service.
-func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
+// newGuard makes the guard of the admin port of a program that runs with some settings, and with
+// routes of its other parts. leave ends the service.
+func newGuard(cfg settings, routes []admin.Route, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
 	common := cfg.Base()
 	tokens := make([]admin.Token, len(common.AdminTokens))
 	for i, token := range common.AdminTokens {
@@ -33,6 +33,7 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Level:    level,
 		Logger:   logger,
 		Settings: config.Settings(cfg),
+		Routes:   routes,
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

@@ -245,6 +245,9 @@ func putOut(w *world, s *sign.Signer, list string) {
 		if status, text := w.do("POST", w.publisher.addr, "/bitrix/api/?hostId="+hostID+"&signature="+s.SignBody([]byte(call)), call); status != 200 || !strings.Contains(text, "result") {
 			w.t.Errorf("%s: %d %s", method, status, text)
 		}
+		if method == "revokeAccess" {
+			w.do("POST", w.publisher.addr, "/bitrix/rest/?CHANNEL_ID="+list, "[]")
+		}
 		testkit.Eventually(w.t, "put out", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "revoked") > 0 })
 	}
 }

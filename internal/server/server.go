@@ -53,7 +53,7 @@ func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.revoked)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -102,7 +102,7 @@ func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
-			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.revoked)}, nil
 	}
 }
 
@@ -121,8 +121,9 @@ type base struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *shortKeys
+	revoked  *revocations
 	fleet    *fleet.Fleet // its Handle may be called
-	leave    func(error) // ends the service, with a reason
+	leave    func(error)  // ends the service, with a reason
 }
 
 // run runs the service that build makes over a store, with what every program has around it, and
@@ -164,12 +165,13 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	}
 	others := fleet.New(st, cfg.ID, logger)
 	others.ReportPanics(ops.Panics(registry, logger))
-	service, err := build(base{st, table, logger, registry, keys, others, leave})
+	revoked := newRevocations(st, cfg.Grammar, table, logger)
+	service, err := build(base{st, table, logger, registry, keys, revoked, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, st, leave, level, logger, registry)}
+		Guard: newGuard(program, revoked.routes(), st, leave, level, logger, registry)}
 	service.Logger = logger
 	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run)
 	if err := service.Serve(ctx); err != nil {
