@@ -32,7 +32,8 @@ type revocation struct {
 	user                    int64
 	token, tokenID, channel string
 	life                    time.Duration
-	lift, list              bool
+	until                   int64
+	restore, list           bool
 }
 
 // newRevoke returns the command that puts out a client. It asks a publisher, as a portal does,
@@ -44,7 +45,7 @@ func newRevoke(w world) *cobra.Command {
 		Short: "Close the connections of a user, a token or a channel, and refuse new ones",
 		Long: "Ask a publisher to put out one user, token or channel of a portal: within a second, every edge closes its connections with 4010 and refuses new ones. " +
 			"PUSHGATE_KEYS or the file of portals has the key that signs the request.",
-		Example: "  pushgate revoke --to http://127.0.0.1:9010 --user 17 --for 72h\n  pushgate revoke --to http://127.0.0.1:9010 --user 17 --lift\n  pushgate revoke --to http://127.0.0.1:9010 --list",
+		Example: "  pushgate revoke --to http://127.0.0.1:9010 --user 17 --for 72h\n  pushgate revoke --to http://127.0.0.1:9010 --user 17 --restore\n  pushgate revoke --to http://127.0.0.1:9010 --list",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context(), w) },
 	}
@@ -54,14 +55,15 @@ func newRevoke(w world) *cobra.Command {
 	flags.Int64Var(&o.user, "user", 0, "`ID` of the user, as tokens name it")
 	flags.StringVar(&o.token, "token", "", "the `TOKEN` itself")
 	flags.StringVar(&o.tokenID, "token-id", "", "the `JTI` of the token")
-	flags.StringVar(&o.channel, "channel", "", "private `CHANNEL` id, signed or not: all who watch it")
+	flags.StringVar(&o.channel, "channel", "", "private `CHANNEL` id, or a signed list as it stands in a log")
 	flags.DurationVar(&o.life, "for", 24*time.Hour, "`TIME` until it ends")
-	flags.BoolVar(&o.lift, "lift", false, "take it back")
+	flags.Int64Var(&o.until, "until", 0, "`SECOND` when it ends, in unix time")
+	flags.BoolVar(&o.restore, "restore", false, "take it back")
 	flags.BoolVar(&o.list, "list", false, "list what is put out")
 	requireFlags(c, "to")
 	c.MarkFlagsOneRequired("user", "token", "token-id", "channel", "list")
 	c.MarkFlagsMutuallyExclusive("user", "token", "token-id", "channel", "list")
-	c.MarkFlagsMutuallyExclusive("for", "lift", "list")
+	c.MarkFlagsMutuallyExclusive("for", "until", "restore", "list")
 	return c
 }
 
@@ -79,8 +81,10 @@ func (o revocation) call(now time.Time) ([]byte, error) {
 	switch {
 	case o.list:
 		method = "getRevokedAccess"
-	case o.lift:
+	case o.restore:
 		method = "restoreAccess"
+	case o.until != 0:
+		params["until"] = o.until
 	default:
 		params["until"] = now.Add(o.life).Unix()
 	}

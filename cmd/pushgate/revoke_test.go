@@ -22,7 +22,8 @@ func TestRevoke(t *testing.T) {
 		stdout, stderr           string // parts
 	}{
 		{"a user", "--user 17", `"method":"revokeAccess","params":{"until":`, `{"result":{"until":1}}`, 0, "done", ""},
-		{"lifted", "--user 17 --lift", `"method":"restoreAccess","params":{"userId":17}`, `{"result":{}}`, 0, "done", ""},
+		{"until a second", "--user 17 --until 1800000000", `"params":{"until":1800000000,"userId":17}`, `{"result":{"until":1800000000}}`, 0, "done", ""},
+		{"lifted", "--user 17 --restore", `"method":"restoreAccess","params":{"userId":17}`, `{"result":{}}`, 0, "done", ""},
 		{"listed", "--list", `"method":"getRevokedAccess"`, `{"result":{"user:17":1800000000}}`, 0, "user:17 until 2027-01-15T08:00:00Z", ""},
 		{"refused", "--token-id x", `"tokenId":"x"`, `{"error":{"code":-32602}}`, 1, "", "-32602"},
 		{"not an answer", "--token-id x", "", "nonsense", 1, "", "status 200"},

@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/sign"
+	"pushgate/internal/transport"
 )
 
 const start = "00000000000000000000000000" // as a cursor, before all messages
@@ -157,6 +158,22 @@ func TestHandOverKeepsTheToken(t *testing.T) {
 		stays.expect(t)
 		if len(stays.ended) > 0 {
 			t.Error("another token of the user is put out")
+		}
+	})
+}
+
+// TestRevokeEndsAtOnce: nothing can be delivered once Revoke has returned, although the close frame
+// is sent later.
+func TestRevokeEndsAtOnce(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		for range 20 {
+			w.dial(w.url("/subws/", signed(alice)))
+		}
+		for _, m := range w.edge.shared.Heartbeats.Members() {
+			ws := m.(*transport.WebSocket)
+			if ws.Revoke(); ws.Wait(0) {
+				t.Fatal("a connection that was put out has no reason to end")
+			}
 		}
 	})
 }
