@@ -53,7 +53,8 @@ func revokeCases() []testCase {
 			}
 			b.must(b.Log.Revoke(b.Context(), out, until))
 			b.must(b.Log.Revoke(b.Context(), in, until))
-			b.must(b.Log.Revoke(b.Context(), revoke.User(18), b.Now().Add(-time.Minute))) // has ended
+			ended := b.Now().Add(-time.Minute)
+			b.must(b.Log.Revoke(b.Context(), revoke.User(18), ended))
 			b.must(b.Log.Lift(b.Context(), in))
 			if some, err := b.Log.RevokedAny(b.Context(), in, out); err != nil || !some {
 				b.Errorf("none of two is put out: %v", err)
