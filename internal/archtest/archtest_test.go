@@ -103,6 +103,11 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("processes are asked by whatever carries the questions", "internal/fleet", redis, "net/http", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
+	not("spans are made of what the parts of a program do, whatever they do it with", "internal/tracing", "net", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/tracing/otlp")
+	for _, pkg := range []string{"internal/proto", "internal/store", "internal/hub", "internal/wire", "internal/command"} {
+		not("traces are made at the ends, of what the core notes", pkg, "pushgate/internal/tracing/...")
+	}
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")
@@ -232,6 +237,8 @@ func trespass(dir, imported string) (reason string) {
 	switch {
 	case !own && imported == "testing" && !isTestHelp(dir):
 		return "it would ship"
+	case matches(imported, "go.opentelemetry.io/...") && !matches(dir, "internal/tracing/..."):
+		return "spans are made in one place, so that tracing that is off is one nil check"
 	case !own:
 		return ""
 	case strings.Contains(ours, "cmd/"):
@@ -292,6 +299,8 @@ func TestTrespass(t *testing.T) {
 		{"internal/hub", "pushgate/tools/load", false},
 		{"internal/hub", "pushgate/cmd/edge", false},
 		{"cmd/pushgate", "pushgate/internal/testkit/faulty", false},
+		{"internal/edge", "go.opentelemetry.io/otel/trace", false},
+		{"internal/tracing/otlp", "go.opentelemetry.io/otel/trace", true},
 		{"e2e", "testing", true},
 		{"e2e", "pushgate/internal/testkit/faulty", true},
 		{"e2e/php", "testing", false},

@@ -27,6 +27,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 )
 
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
@@ -51,7 +52,7 @@ func runEdge(environ, notes []string) int {
 // edgeService returns a function that makes the service of an edge.
 func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
+		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.revoked)}
 		if cfg.Handover == "" {
@@ -99,7 +100,7 @@ func runPublisher(environ, notes []string) int {
 // publisherService returns a function that makes the service of a publisher.
 func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
+		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
 			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.revoked)}, nil
@@ -118,6 +119,7 @@ func (p rawPort) Serve(listener net.Listener) error {
 type base struct {
 	store    *store.Store
 	portals  *portal.Table
+	tracer   *tracing.Tracer // nil: none
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *shortKeys
@@ -165,15 +167,16 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	}
 	others := fleet.New(st, cfg.ID, logger)
 	others.ReportPanics(ops.Panics(registry, logger))
+	tracer := newTracer(cfg, logger, registry)
 	revoked := newRevocations(st, cfg.Grammar, table, logger)
-	service, err := build(base{st, table, logger, registry, keys, revoked, others, leave})
+	service, err := build(base{st, table, tracer, logger, registry, keys, revoked, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
 		Guard: newGuard(program, revoked.routes(), st, leave, level, logger, registry)}
 	service.Logger = logger
-	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run)
+	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run))
 	if err := service.Serve(ctx); err != nil {
 		return err
 	}
@@ -223,8 +226,9 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	return st, func() { _ = rdb.Close() }, nil
 }
 
-// NewEdge makes an edge for the portals of a table, over a store.
-func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
+// NewEdge makes an edge for the portals of a table, over a store. Without a tracer it traces
+// nothing.
+func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
@@ -251,11 +255,13 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
+		Tracer:       tracer,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry)
 }
 
-// NewPublisher makes a publisher for the portals of a table, over a store.
-func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
+// NewPublisher makes a publisher for the portals of a table, over a store. Without a tracer it
+// traces nothing.
+func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
 	return publisher.New(publisher.Config{
 		Grammar: cfg.Grammar,
 		Rules:   cfg.TTLRules,
@@ -272,6 +278,7 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, lo
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
+		Tracer:        tracer,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }
 
