@@ -8,6 +8,7 @@ import (
 
 	"pushgate/internal/admin"
 	"pushgate/internal/config"
+	"pushgate/internal/console"
 	"pushgate/internal/store"
 )
 
@@ -34,5 +35,6 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Logger:   logger,
 		Settings: config.Settings(cfg),
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
+		Routes:   console.Routes(),
 	}, registry)
 }
