@@ -98,6 +98,7 @@ func RunServe(environ []string) int {
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
+		b.rebalances(cfg.ID, both.edge)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
