@@ -75,7 +75,7 @@ func (v *visit) selfTest(ctx context.Context) (saw string, err error) {
 	return took.Round(time.Millisecond).String(), nil
 }
 
-// plainPost posts as the portal's check does. It returns an error unless the answer is an empty 200.
+// plainPost posts as the portal's check does. It returns an error unless an empty 200 is answered.
 func (v *visit) plainPost(ctx context.Context, address, text string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(text))
 	if err != nil {
