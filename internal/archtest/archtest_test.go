@@ -105,6 +105,8 @@ func rules() []forbidden {
 	for _, pkg := range []string{"internal/proto", "internal/store", "internal/hub", "internal/wire", "internal/command"} {
 		not("traces are made at the ends, of what the core notes", pkg, "pushgate/internal/tracing/...")
 	}
+	not("a history is kept in whatever keeps samples", "internal/history", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
 	not("an installation is checked from outside, as by a shell", "internal/doctor", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
 		"pushgate/internal/ops", "pushgate/internal/admin", "pushgate/internal/server")
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
