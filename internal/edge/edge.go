@@ -114,6 +114,7 @@ type Edge struct {
 	hubStats hub.Stats // of all tenants
 	hubPace  *hub.Pace // likewise
 	ceiling  ceiling
+	moves    chan int // from Rebalance to Run: connections to move; immutable
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -153,6 +154,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 		origins: loglimit.Limiter{Interval: unmatchedInterval},
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
+		moves:   make(chan int),
 	}
 	conns := newConns(e.connections.Go)
 	e.ceiling = ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory, open: conns.Open}
@@ -221,6 +223,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	running.Go(func() { e.shared.Heartbeats.Run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
 	running.Go(func() { e.keepBalance(ctx) })
+	running.Go(func() { e.keepMoving(ctx) })
 	running.Go(func() { e.ceiling.watch(ctx) })
 	running.Wait()
 	e.mu.Lock()

@@ -3,21 +3,32 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pushgate/internal/admin"
 	"pushgate/internal/config"
 	"pushgate/internal/console"
+	"pushgate/internal/fleet"
+	"pushgate/internal/history"
 	"pushgate/internal/store"
 )
 
 // settings are those of a program: [config.Edge], [config.Publisher] or [config.Serve].
 type settings interface{ Base() config.Common }
 
-// newGuard makes the guard of the admin port of a program that runs with some settings, and with
-// routes of its other parts. leave ends the service.
-func newGuard(cfg settings, routes []admin.Route, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
+// operated is what operators can see of a process and make it do.
+type operated struct {
+	fleet   *fleet.Fleet
+	portals *portals
+	revoked *revocations
+	status  status
+	leave   func(error) // ends the service
+}
+
+// newGuard makes the guard of the admin port of a program that runs with some settings.
+func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
 	common := cfg.Base()
 	tokens := make([]admin.Token, len(common.AdminTokens))
 	for i, token := range common.AdminTokens {
@@ -33,8 +44,15 @@ func newGuard(cfg settings, routes []admin.Route, st *store.Store, leave func(er
 		Audit:    st,
 		Level:    level,
 		Logger:   logger,
+		Fleet:    o.fleet,
+		Status:   o.status.get,
 		Settings: config.Settings(cfg),
-		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
-		Routes:   append(console.Routes(), routes...),
+		Routes: append(append(console.Routes(), o.revoked.routes()...),
+			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+			admin.Route{Pattern: "GET /admin/portals", Role: admin.Open, Handler: o.portals},
+			admin.Route{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
+			doctorRoute(os.Environ()),
+		),
+		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

@@ -98,10 +98,11 @@ func RunServe(environ []string) int {
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
+		b.rebalances(cfg.ID, both.edge)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
-			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys, b.revoked)}, nil
+			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys, b.listed, b.revoked)}, nil
 	})
 }
 

@@ -14,11 +14,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/fleet"
 	"pushgate/internal/handover"
+	"pushgate/internal/history"
 	"pushgate/internal/intake"
 	"pushgate/internal/mirror"
 	"pushgate/internal/netpoll/socket"
@@ -53,8 +55,9 @@ func runEdge(environ, notes []string) int {
 func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
+		b.rebalances(cfg.ID, e)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.revoked)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.listed, b.revoked)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -103,7 +106,7 @@ func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
-			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.revoked)}, nil
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.listed, b.revoked)}, nil
 	}
 }
 
@@ -121,11 +124,20 @@ type base struct {
 	portals  *portal.Table
 	tracer   *tracing.Tracer // nil: none
 	logger   *slog.Logger
-	registry *prometheus.Registry
+	registry prometheus.Registerer // of what the service counts
 	keys     *shortKeys
+	listed   *portals
 	revoked  *revocations
 	fleet    *fleet.Fleet // its Handle may be called
 	leave    func(error)  // ends the service, with a reason
+}
+
+// rebalances makes the process answer requests to move connections of its edge to others.
+func (b base) rebalances(process string, e *edge.Edge) {
+	b.fleet.Handle(admin.Rebalance, func(ctx context.Context, _ fleet.Question) (any, error) {
+		moving, err := e.Rebalance(ctx)
+		return map[string]any{"process": process, "moving": moving}, err
+	})
 }
 
 // run runs the service that build makes over a store, with what every program has around it, and
@@ -148,7 +160,9 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	store.LogTo(logger)
-	st, closeStore, err := Open(cfg, logger, registry)
+	figures := history.NewFigures()
+	counted := figures.Registerer(registry)
+	st, closeStore, err := Open(cfg, logger, counted)
 	if err != nil {
 		return err
 	}
@@ -166,17 +180,22 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 		}
 	}
 	others := fleet.New(st, cfg.ID, logger)
-	others.ReportPanics(ops.Panics(registry, logger))
-	tracer := newTracer(cfg, logger, registry)
+	panics := ops.Panics(registry, logger)
+	others.ReportPanics(panics)
+	recorder := history.NewRecorder(figures, st, cfg.ID, logger, panics)
+	listed := newPortals(table, st, logger)
 	revoked := newRevocations(st, cfg.Grammar, table, logger)
-	service, err := build(base{st, table, tracer, logger, registry, keys, revoked, others, leave})
+	tracer := newTracer(cfg, logger, counted)
+	service, err := build(base{st, table, tracer, logger, counted, keys, listed, revoked, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, revoked.routes(), st, leave, level, logger, registry)}
+		Guard: newGuard(program, st, operated{fleet: others, portals: listed, revoked: revoked, leave: leave,
+			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
+				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry)}
 	service.Logger = logger
-	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run))
+	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run, recorder.Run))
 	if err := service.Serve(ctx); err != nil {
 		return err
 	}

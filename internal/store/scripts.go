@@ -46,6 +46,10 @@ var (
 	takeAnswersSource string
 	//go:embed lease.lua
 	leaseSource string
+	//go:embed putsample.lua
+	putSampleSource string
+	//go:embed sampled.lua
+	sampledSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -66,6 +70,8 @@ var (
 	putAnswerScript   = newScript(putAnswerSource)
 	takeAnswersScript = newScript(takeAnswersSource)
 	leaseScript       = newScript(leaseSource)
+	putSampleScript   = newScript(putSampleSource)
+	sampledScript     = newScript(sampledSource)
 
 	revokeScript        = newScript(positionSource + publishBy("PUBLISH") + revokeSource)
 	shardedRevokeScript = newScript(positionSource + publishBy("SPUBLISH") + revokeSource)
