@@ -58,7 +58,8 @@ func TestRevocationDuringFailover(t *testing.T) {
 	defer reading.Wait()
 	defer end()
 	dial := func(u *revokedUser, edge *Process) (*websocket.Conn, error) {
-		conn, _, err := websocket.Dial(ctx, "http://"+edge.Addr+"/bitrix/subws/?"+url.Values{"jsonRpc": {"true"}, "token": {portal.Token(u.id)}}.Encode(), nil)
+		query := url.Values{"jsonRpc": {"true"}, "token": {portal.Token(u.id)}}.Encode()
+		conn, _, err := websocket.Dial(ctx, "http://"+edge.Addr+"/bitrix/subws/?"+query, nil)
 		return conn, err
 	}
 	for i := range all {
