@@ -44,8 +44,9 @@ func (u *revokedUser) read(ctx context.Context, conn *websocket.Conn) {
 }
 
 // TestRevocationDuringFailover: users are put out one after the other while messages go to all of
-// them; the master of Redis dies meanwhile, and two of three edges learn of both later. Nobody gets what is posted after the portal had the
-// answer that he is out, each gets 4010, and who stays gets everything.
+// them; the master of Redis dies meanwhile, and two of three edges learn of both later. Nobody gets
+// what is posted after the portal had the answer that he is out, each gets 4010, and who stays gets
+// everything.
 func TestRevocationDuringFailover(t *testing.T) {
 	t.Parallel()
 	const users, out = 60, 40
