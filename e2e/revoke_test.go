@@ -149,10 +149,10 @@ func TestRevocationDuringFailover(t *testing.T) {
 	for i, u := range all {
 		late := u.newest.Load() - u.revoked.UnixNano()
 		switch {
-		case i < out && u.code.Load() != 4010:
-			t.Errorf("user %d was put out, and has code %d", u.id, u.code.Load())
 		case i < out && late > 0:
 			t.Errorf("user %d got a message that was posted %v after he was put out", u.id, time.Duration(late))
+		case i < out && u.code.Load() != 4010:
+			t.Errorf("user %d was put out, and has code %d", u.id, u.code.Load())
 		case i >= out && (u.code.Load() != 0 || u.newest.Load() != last.Load()):
 			t.Errorf("user %d stays, and has code %d and not the last message", u.id, u.code.Load())
 		}
