@@ -43,7 +43,7 @@ type revocations struct {
 	notes   []revoke.Note // that came meanwhile
 
 	pollsMu sync.Mutex
-	polls   map[*subscriber]revocable // heartbeats know the other connections
+	polls   map[*transport.Poll]struct{} // heartbeats know the other connections
 }
 
 // revocable is a connection that can be put out. Revoke does not block, and may be called often.
@@ -51,7 +51,7 @@ type revocations struct {
 type revocable interface{ Revoke() }
 
 func newRevocations() *revocations {
-	return &revocations{changed: make(chan struct{}, 1), list: make(revoke.List), polls: make(map[*subscriber]revocable)}
+	return &revocations{changed: make(chan struct{}, 1), list: make(revoke.List), polls: make(map[*transport.Poll]struct{})}
 }
 
 // has reports whether a client is put out.
@@ -176,8 +176,8 @@ func (t *tenant) putOut() {
 	t.revoked.pollsMu.Lock()
 	polls := maps.Clone(t.revoked.polls)
 	t.revoked.pollsMu.Unlock()
-	for s, c := range polls {
-		s.check(c)
+	for poll := range polls {
+		poll.Owner().(*subscriber).check(poll)
 	}
 }
 
@@ -240,15 +240,15 @@ func (v *revocations) register(s *subscriber) {
 	if poll, ok := s.conn.(*transport.Poll); ok {
 		v.pollsMu.Lock()
 		defer v.pollsMu.Unlock()
-		v.polls[s] = poll
+		v.polls[poll] = struct{}{}
 	}
 }
 
 func (v *revocations) unregister(s *subscriber) {
-	if _, ok := s.conn.(*transport.Poll); ok {
+	if poll, ok := s.conn.(*transport.Poll); ok {
 		v.pollsMu.Lock()
 		defer v.pollsMu.Unlock()
-		delete(v.polls, s)
+		delete(v.polls, poll)
 	}
 }
 

@@ -216,9 +216,10 @@ func TestPutOutWhileResubscribing(t *testing.T) {
 		if _, err := log.Append(t.Context(), message); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithDeadline(t.Context(), revoked.Add(time.Second))
+		// The time that the subscription takes depends on the machine.
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		if _, got, err := conn.Read(ctx); websocket.CloseStatus(err) != 4010 {
-			t.Errorf("%q, %v after %v; want 4010 within a second", got, err, time.Since(revoked))
+			t.Errorf("%q, %v after %v; want 4010 and nothing before", got, err, time.Since(revoked))
 		}
 		cancel()
 		conn.CloseNow()

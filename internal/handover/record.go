@@ -26,7 +26,9 @@ type Record struct {
 	Expires  time.Time  // expiry of its token; zero if it has none
 	Cursor   proto.ID   // the client has everything up to this id
 	Statuses []int64    // users whose online status it watches
-	Token    []byte     // hash of its token, at most 16 bytes; empty if it has none
+	// Hash of its token, at most 16 bytes; empty if it has none. Successors of earlier versions do
+	// not know it, and get the session without it.
+	Token []byte
 }
 
 // version is the version of the messages. Only processes with the same version can replace each
