@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -40,9 +41,13 @@ const (
 	ackPrefix = "mack:"
 )
 
-// calls is the state that only a subscriber of version 5 has. It is owned by the reader.
+// calls is the state that only a subscriber of version 5 has. What mu does not guard is owned by the
+// reader.
 type calls struct {
-	acked    proto.ID // newest that the client has acknowledged
+	mu      sync.Mutex
+	acked   proto.ID // newest that the client has acknowledged
+	ackedAt int64    // unix microseconds
+
 	statuses map[int64]struct{}
 	asks     *rate.Limiter // nil until it asks for the first time
 }

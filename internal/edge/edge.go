@@ -31,6 +31,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/trail"
 	"pushgate/internal/transport"
 )
 
@@ -74,6 +75,8 @@ type Config struct {
 	Commands func(p *portal.Portal) Commands // of its clients; nil: what they send is ignored
 
 	RefusedHeads prometheus.Counter // of requests that no handler has seen; nil: a new one
+
+	Trail *trail.Edge // remembers what was delivered; nil: nothing is remembered
 
 	// Panics gets the panics in the work for one connection or one message, which are recovered:
 	// the connection ends, the message is skipped. Nil: none is recovered.
@@ -169,6 +172,7 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),
 		Panics:     config.Panics,
+		Tracing:    config.Trail.Tracing,
 		PingTicks:  pings,
 		BeatTicks:  max(1, int(heartbeat/interval)),
 		HandOver:   handOver,

@@ -14,6 +14,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/trail"
 )
 
 const (
@@ -41,6 +42,7 @@ type tenant struct {
 	serving   atomic.Pointer[serving] // at present, or the last time
 	removed   atomic.Bool             // the portal is not served any more
 	published publishTimes
+	heard     *trail.Heard // immutable
 	gapLog    gapLog
 	asks      *rate.Limiter // immutable: of all its connections
 
@@ -115,11 +117,12 @@ func (e *Edge) tenant(s *serving) *tenant {
 		name:     name,
 		clientID: s.ClientID,
 		log:      log,
-		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics}),
+		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics, Trail: e.hubTrail()}),
 		users:    newUserLimits(),
 		tally:    e.config.Book.Of(name),
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
+		heard:    e.config.Trail.Heard(name),
 		asks:     rate.NewLimiter(portalAskRate, portalAskBurst),
 	}
 	t.serving.Store(s)
@@ -239,6 +242,7 @@ func (t *tenant) run(ctx context.Context) {
 	running.Go(func() { t.keepPresence(ctx) })
 	running.Wait()
 	t.hub.Close()
+	t.heard.End()
 }
 
 // follower is the hub as the log calls it. It also logs whether the log notifies, defers wake-ups,
@@ -266,6 +270,7 @@ func (f follower) Dispatch(m *proto.Message) {
 	queue := f.tenant.edge.shared.Queue
 	queue.Defer()
 	defer queue.Resume()
+	f.tenant.heard.Note(m)
 	f.Hub.Dispatch(m)
 	if outdates(m) {
 		f.tenant.edge.metrics.portalCalls.add(f.tenant.serving.Load(), callConfigNote, f.Hub.Watchers(m.Receivers))

@@ -23,6 +23,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/trail"
 	"pushgate/internal/urlpath"
 )
 
@@ -70,7 +71,8 @@ type Config struct {
 	Book *tally.Book
 	// Most time from a request that has been read to its answer; 800 ms, as PHP waits for a second.
 	Timeout time.Duration
-	Mirror  Mirror // gets a copy of each accepted post; nil: none
+	Trail   *trail.Posts // remembers what became of posts; nil: nothing is remembered
+	Mirror  Mirror       // gets a copy of each accepted post; nil: none
 }
 
 // withDefaults returns c with its zero sizes and times set to their defaults.
@@ -205,6 +207,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Trail returns what this publisher remembers of posts; nil if it remembers nothing.
+func (p *Publisher) Trail() *trail.Posts { return p.config.Trail }
 
 // Ready returns nil if the publisher can accept posts now, else an error that says why not. It asks
 // Redis.

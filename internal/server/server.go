@@ -26,6 +26,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
+	"pushgate/internal/trail"
 )
 
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
@@ -220,10 +221,14 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
+	var remembered *trail.Edge
+	if cfg.TrailBytes > 0 {
+		remembered = trail.NewEdge(cfg.TrailBytes, cfg.TTLRules.Rule)
+	}
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
 			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels, Tally: book.Of(p.Name())},
-			intake.Log{Log: st.Log(p.Name()), Gate: gates.Of(p.Name(), p.Limits)}, nil)
+			intake.Log{Log: st.Log(p.Name()), Gate: gates.Of(p.Name(), p.Limits), Portal: p.Name(), Trail: remembered.Posts()}, nil)
 	}
 	return edge.New(edge.Config{
 		ID:           cfg.ID,
@@ -240,6 +245,7 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 		Rebalance:      cfg.Rebalance,
 
 		Commands: commands,
+		Trail:    remembered,
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
@@ -248,6 +254,10 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 
 // NewPublisher makes a publisher for the portals of a table, over a store.
 func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
+	var remembered *trail.Posts
+	if cfg.TrailBytes > 0 {
+		remembered = trail.NewPosts(cfg.TrailBytes, cfg.TTLRules.Rule)
+	}
 	return publisher.New(publisher.Config{
 		Grammar: cfg.Grammar,
 		Rules:   cfg.TTLRules,
@@ -264,6 +274,7 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, lo
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
+		Trail:         remembered,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }
 

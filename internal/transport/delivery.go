@@ -15,6 +15,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
+	"pushgate/internal/trail"
 	"pushgate/internal/wire"
 )
 
@@ -26,8 +27,18 @@ type Owner interface {
 	Messages(hub.Batch) []*proto.Message
 	// Over returns why the connection must end now; nil if it may stay.
 	Over(now time.Time) *Reason
+	// Written is called when messages have been written that had been due since a time: only if that
+	// was long ago, or if Shared.Tracing says that somebody wants to know of all.
+	Written(Written)
 	// Ended is called once, when the connection has ended.
-	Ended()
+	Ended(*Reason)
+}
+
+// Written is messages that were written together. Times are unix microseconds.
+type Written struct {
+	First, Last proto.ID
+	Due         int64 // when the process had the first one, or, of a replay, all of them
+	At          int64
 }
 
 // Shared is what the connections of one process have in common. All fields but Panics are required,
@@ -42,6 +53,8 @@ type Shared struct {
 
 	PingTicks int // ticks from one ping, or comment of a stream, to the next
 	BeatTicks int // ticks from one heartbeat of version 5 to the next
+
+	Tracing func() bool // all that is written is reported to the owners; nil: only what is late
 
 	// HandOver hands a WebSocket to the successor of this process. It reports false if that is not
 	// possible, and the WebSocket must be closed. It may block.
@@ -83,6 +96,7 @@ type Delivery struct {
 
 	// Owned by deliver.
 	unsent   []*proto.Message // of the last batch
+	due      int64            // unix microseconds: since when the last batch has been due
 	withheld bool             // the reader was not sent messages that it must not have
 }
 
@@ -137,6 +151,9 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 			return batch.Nudged
 		}
 		d.unsent = messages
+		if d.due = messages[0].Received.UnixMicro(); batch.Replayed {
+			d.due = batch.At.UnixMicro()
+		}
 	}
 	for len(d.unsent) > 0 {
 		var packet wire.Packet
@@ -171,11 +188,22 @@ func (d *Delivery) send(packet wire.Packet) (more bool) {
 
 // sent releases a packet, counts it if it has been sent, and reports whether more can be sent.
 func (d *Delivery) sent(packet wire.Packet, err error) (more bool) {
-	if err == nil {
-		d.shared.Metrics.sent(d.conn.kind(), packet)
+	if err == nil && packet.Messages > 0 {
+		now := time.Now()
+		d.shared.Metrics.sent(d.conn.kind(), packet, now)
+		d.written(packet, now)
 	}
 	d.shared.Queue.pool.Release(packet)
 	return d.conn.sent(err)
+}
+
+// written reports a packet to the owner, if that is to be done.
+func (d *Delivery) written(packet wire.Packet, now time.Time) {
+	at := now.UnixMicro()
+	if late := at-d.due > trail.Prompt; packet.Newest == nil || !late && (d.shared.Tracing == nil || !d.shared.Tracing()) {
+		return
+	}
+	d.owner.Written(Written{packet.Oldest.ID, packet.Newest.ID, d.due, at})
 }
 
 // end ends the connection for a reason, and reports false if it had one already: the first one

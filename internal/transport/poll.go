@@ -69,7 +69,7 @@ func (p *Poll) Start(held Held) {
 }
 
 // Drop ends a poll that has not been started, and leaves its request alone.
-func (p *Poll) Drop() { p.takeDown() }
+func (p *Poll) Drop() { p.takeDown(ReasonPanic) }
 
 // stop ends the poll with an answer without messages.
 func (p *Poll) stop(reason *Reason) {
@@ -97,12 +97,13 @@ func (p *Poll) send(packet wire.Packet) (wait func() error) {
 }
 
 func (p *Poll) sent(err error) (more bool) {
-	if err != nil {
-		p.shared.Metrics.Ended(ReasonLost)
-	} else {
-		p.shared.Metrics.Ended(ReasonAnswered)
+	reason := ReasonLost
+	if err == nil {
+		reason = ReasonAnswered
+		p.session.AllSent()
 	}
-	p.takeDown()
+	p.shared.Metrics.Ended(reason)
+	p.takeDown(reason)
 	return false
 }
 
@@ -112,7 +113,7 @@ func (p *Poll) finish(reason *Reason) {
 	status, header, body := http.StatusNotModified, http.Header{AllowOrigin: {"*"}, ExposeHeaders: {LastMessageID}}, []byte(nil)
 	switch reason {
 	case ReasonClientClosed:
-		p.takeDown()
+		p.takeDown(reason)
 		return
 	case ReasonTooMany:
 		refusal := proto.ErrTooManyConnections
@@ -122,7 +123,7 @@ func (p *Poll) finish(reason *Reason) {
 		p.nothingHappened(header)
 	}
 	wait := p.held.Answer(status, header, body)
-	p.takeDown()
+	p.takeDown(reason)
 	if wait != nil {
 		// After an error, the front closes the connection.
 		p.shared.Conns.Start(func() { _ = wait() })
@@ -152,8 +153,8 @@ func (p *Poll) nothingHappened(header http.Header) {
 	header.Set(LastMessageID, last)
 }
 
-// takeDown ends the session.
-func (p *Poll) takeDown() {
+// takeDown ends the session for a reason.
+func (p *Poll) takeDown(reason *Reason) {
 	if p.down {
 		return
 	}
@@ -162,7 +163,7 @@ func (p *Poll) takeDown() {
 		p.timer.Stop()
 	}
 	p.session.Detach()
-	p.owner.Ended()
+	p.owner.Ended(reason)
 }
 
 func (p *Poll) abandon() {
@@ -170,5 +171,5 @@ func (p *Poll) abandon() {
 		p.shared.Metrics.Ended(ReasonPanic)
 	}
 	p.held.Abandon()
-	p.takeDown()
+	p.takeDown(ReasonPanic)
 }
