@@ -94,6 +94,8 @@ func rules() []forbidden {
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("processes are asked by whatever carries the questions", "internal/fleet", redis, "net/http", "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")

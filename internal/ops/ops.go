@@ -75,7 +75,7 @@ func Refuse(err error) int {
 // Canary returns a function that records in registry how long a canary took through Redis.
 func Canary(registry prometheus.Registerer) func(took time.Duration) {
 	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "pushgate_canary_seconds",
-		Help:    "Time from the publication of a probe, which an edge makes every second, to its notification. Nothing is counted while no probe arrives.",
+		Help:    "Time from the publication of a probe, which each process makes every second, to its notification. Nothing is counted while no probe arrives.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3}})
 	registry.MustRegister(seconds)
 	return func(took time.Duration) { seconds.Observe(took.Seconds()) }

@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/fleet"
 	"pushgate/internal/handover"
 	"pushgate/internal/intake"
 	"pushgate/internal/mirror"
@@ -121,6 +122,7 @@ type base struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *shortKeys
+	fleet    *fleet.Fleet // its Handle may be called
 	leave    func(error) // ends the service, with a reason
 }
 
@@ -161,14 +163,16 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 			return err
 		}
 	}
-	service, err := build(base{st, table, logger, registry, keys, leave})
+	others := fleet.New(st, cfg.ID, logger)
+	others.ReportPanics(ops.Panics(registry, logger))
+	service, err := build(base{st, table, logger, registry, keys, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
 		Guard: newGuard(program, st, leave, level, logger, registry)}
 	service.Logger = logger
-	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) })
+	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run)
 	if err := service.Serve(ctx); err != nil {
 		return err
 	}
@@ -178,14 +182,16 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	return nil
 }
 
-// beside returns a function that runs run, and more as long as run runs.
-func beside(run func(context.Context) error, more func(context.Context)) func(context.Context) error {
+// beside returns a function that runs run, and all of more as long as run runs.
+func beside(run func(context.Context) error, more ...func(context.Context)) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var running sync.WaitGroup
 		defer running.Wait()
 		ctx, end := context.WithCancel(ctx)
 		defer end()
-		running.Go(func() { more(ctx) })
+		for _, f := range more {
+			running.Go(func() { f(ctx) })
+		}
 		return run(ctx)
 	}
 }

@@ -26,14 +26,20 @@ const (
 // another.
 func (l *Log) Follow(ctx context.Context, f proto.Follower) error {
 	s := subscription{log: l, follower: f}
+	return again(ctx, s.run, s.lost)
+}
+
+// again calls run until ctx ends, with a growing pause after each call, and lost with the error of
+// each.
+func again(ctx context.Context, run func(context.Context) error, lost func(error)) error {
 	backoff := minBackoff
 	for {
 		began := time.Now()
-		err := s.run(ctx)
+		err := run(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		s.lost(err)
+		lost(err)
 		if time.Since(began) > maxBackoff {
 			backoff = minBackoff
 		}

@@ -34,6 +34,14 @@ var (
 	auditSource string
 	//go:embed audits.lua
 	auditsSource string
+	//go:embed ask.lua
+	askSource string
+	//go:embed putanswer.lua
+	putAnswerSource string
+	//go:embed takeanswers.lua
+	takeAnswersSource string
+	//go:embed lease.lua
+	leaseSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -48,11 +56,20 @@ var (
 	confirmScript    = newScript(confirmSource)
 	auditScript      = newScript(auditSource)
 	auditsScript     = newScript(auditsSource)
+
+	askScript         = newScript(publishBy("PUBLISH") + askSource)
+	shardedAskScript  = newScript(publishBy("SPUBLISH") + askSource)
+	putAnswerScript   = newScript(putAnswerSource)
+	takeAnswersScript = newScript(takeAnswersSource)
+	leaseScript       = newScript(leaseSource)
 )
 
 func newAppendScript(publish string) script {
-	return newScript(positionSource + "local publish = '" + publish + "'\n" + appendSource)
+	return newScript(positionSource + publishBy(publish) + appendSource)
 }
+
+// publishBy returns the line that tells a script by which command it publishes.
+func publishBy(command string) string { return "local publish = '" + command + "'\n" }
 
 // script is a Lua script and the hash by which Redis knows it once it has been sent. It is
 // immutable.
