@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -49,8 +50,8 @@ type Batch struct {
 	Gap    *Gap
 	Nudged bool // nothing is due, but s does not rest: call Next again
 
-	At       time.Time // when the messages were taken
-	Replayed bool      // a page of the log, or of memory, is among the messages
+	// Since when messages have been due that came live; if all of them were replayed, the present.
+	Due time.Time
 }
 
 // Channels returns the channels that s was attached with. They must not be changed.
@@ -242,7 +243,10 @@ func (s *Session) collect(read *reading) Batch {
 		s.cursor = page.Through
 	}
 	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
-	batch := Batch{Messages: out.messages, At: now, Replayed: len(page.Messages) > 0}
+	batch := Batch{Messages: out.messages, Due: now}
+	if i := slices.IndexFunc(out.messages, func(m *proto.Message) bool { return read == nil || m.ID.After(page.Through) }); i >= 0 {
+		batch.Due = out.messages[i].Received
+	}
 	if page.Gap() || s.losses != nil && s.losses.owed {
 		batch.Gap = s.gap(page, out.messages, delivered, untrusted)
 	}

@@ -123,7 +123,7 @@ type base struct {
 	registry *prometheus.Registry
 	keys     *shortKeys
 	fleet    *fleet.Fleet // its Handle may be called
-	leave    func(error) // ends the service, with a reason
+	leave    func(error)  // ends the service, with a reason
 }
 
 // run runs the service that build makes over a store, with what every program has around it, and

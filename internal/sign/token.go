@@ -157,3 +157,29 @@ func Claimed(token string) (user int64, channels []channel.ID) {
 	}
 	return t.User, t.Channels
 }
+
+// ClaimedUntil returns when a token expires by its own word; zero if it does not say.
+func ClaimedUntil(token string) time.Time {
+	var c claims
+	if len(token) > maxToken {
+		return time.Time{}
+	}
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil || c.ExpiresAt == nil {
+		return time.Time{}
+	}
+	return c.ExpiresAt.Time
+}
+
+// TokenKey returns which key has signed a token, 1 for the first one; 0 if none has.
+func (s *Signer) TokenKey(token string) int {
+	if len(token) > maxToken {
+		return 0
+	}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Name}), jwt.WithoutClaimsValidation())
+	for i, key := range s.keys {
+		if _, err := parser.Parse(token, func(*jwt.Token) (any, error) { return key, nil }); err == nil {
+			return i + 1
+		}
+	}
+	return 0
+}

@@ -68,11 +68,22 @@ func (p *polls) end(e *Edge, c *pollClient, now Past) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	past := &c.past
+	if past.Polls > 0 && past.From.After(now.From) { // its position was not trusted, and it began anew
+		e.append(*past)
+		past.Polls = 0
+	}
 	if past.Polls == 0 {
 		past.From = now.From
 	}
 	past.Polls++
-	past.Kind, past.Ended, past.Reason, past.Sent, past.Returned = now.Kind, now.Ended, now.Reason, now.Sent, now.Returned
+	past.Kind, past.Ended, past.Reason = now.Kind, now.Ended, now.Reason
+	if past.Polls == 1 || now.Sent.After(past.Sent) { // else the client has not got the last answer
+		past.Sent = now.Sent
+	}
+	past.Returned = now.Returned
+	if past.Sent.After(past.Returned) {
+		past.Returned = past.Sent
+	}
 	if p.clients[c.key] != c { // another one with the same channels polled meanwhile
 		e.append(*past)
 		return

@@ -151,9 +151,7 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 			return batch.Nudged
 		}
 		d.unsent = messages
-		if d.due = messages[0].Received.UnixMicro(); batch.Replayed {
-			d.due = batch.At.UnixMicro()
-		}
+		d.due = batch.Due.UnixMicro()
 	}
 	for len(d.unsent) > 0 {
 		var packet wire.Packet
