@@ -63,6 +63,7 @@ func TestDotSegmentsThroughNginx(t *testing.T) {
 // TestPathsWithoutASlash asks nginx for every path with and without a slash before the query, as
 // deployments do.
 func TestPathsWithoutASlash(t *testing.T) {
+	t.Parallel()
 	w := Start(t, Options{Bin: bin, Edges: 1, Publishers: 1, EdgeEnv: []string{"PUSHGATE_POLL_TIMEOUT=100ms"}})
 	id := NewChannel()
 	signed := "CHANNEL_ID=" + w.Signed(id)

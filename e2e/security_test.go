@@ -131,6 +131,7 @@ func TestOriginsThroughNginx(t *testing.T) {
 // restart. Each key is valid from when it is in the file until it is removed, for everything that
 // it signs. A broken file changes nothing.
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	const before, after = "the key that is going away", "the key that is to come"
 	path := filepath.Join(t.TempDir(), "portals.json")
 	write := func(text string) {

@@ -56,6 +56,7 @@ func startServing(t *testing.T, env func(redis, serve string) []string) (w *Worl
 // TestServeAsTheOriginalIsStarted: with the variables of the original's images and without nginx,
 // one process passes the portal's self-test, delivers, and leaves.
 func TestServeAsTheOriginalIsStarted(t *testing.T) {
+	t.Parallel()
 	w, _ := startServing(t, func(redis, serve string) []string {
 		redisHost, redisPort, _ := net.SplitHostPort(redis)
 		host, port, _ := net.SplitHostPort(serve)
@@ -70,6 +71,7 @@ func TestServeAsTheOriginalIsStarted(t *testing.T) {
 // names, passes the paths of browsers on to one process, and nothing else. The portal posts to the
 // process itself.
 func TestServeBehindNginx(t *testing.T) {
+	t.Parallel()
 	w, public := startServing(t, func(redis, serve string) []string {
 		return []string{"PUSHGATE_KEYS=" + Key, "PUSHGATE_REDIS_URL=redis://" + redis + "/0", "PUSHGATE_LISTEN=" + serve}
 	})

@@ -17,7 +17,16 @@ import (
 	"pushgate/internal/testkit"
 )
 
-var seeds = flag.Int("seeds", 300, "random schedules of the model test")
+var seeds = flag.Int("seeds", manySchedules(), "random schedules of the model test")
+
+// manySchedules returns how many schedules are tried: with the race detector, each takes a second
+// of a processor, and races show in few of them.
+func manySchedules() int {
+	if testkit.Race {
+		return 60
+	}
+	return 300
+}
 
 // TestDeliveryModel runs random schedules of publishers, clients and two hubs, with links to the
 // log that lag and break. Clients read slowly and come back to either hub with the last id that

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 
@@ -37,23 +36,6 @@ func subject(t testing.TB, addr string, cfg store.Config) storetest.Subject {
 	s := store.New(open(t, "redis://"+addr), cfg)
 	link := store.New(open(t, "redis://"+proxy.Addr()), cfg)
 	return storetest.Subject{Log: cuttable{s.Log("default"), link.Log("default")}, Stats: s, Cut: proxy.Cut}
-}
-
-func TestMiniredis(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, cfg store.Config) storetest.Subject {
-		mini := miniredis.RunT(t)
-		now := time.Now()
-		mini.SetTime(now)
-		s := subject(t, mini.Addr(), cfg)
-		s.Flush = mini.FlushAll
-		s.Now = func() time.Time { return now }
-		s.Advance = func(d time.Duration) {
-			now = now.Add(d)
-			mini.SetTime(now)
-			mini.FastForward(d)
-		}
-		return s
-	})
 }
 
 func TestRedis(t *testing.T) {

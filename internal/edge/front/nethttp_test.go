@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pushgate/internal/testkit"
 )
 
 // served is the request that a handler got.
@@ -164,7 +166,7 @@ func TestSameAsNetHTTP(t *testing.T) { synctest.Test(t, testSameAsNetHTTP) }
 func testSameAsNetHTTP(t *testing.T) {
 	h := newNetHTTP(t)
 	n := 300_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || testkit.Race {
 		n = 30_000
 	}
 	random := rand.New(rand.NewPCG(1, 2))
