@@ -36,6 +36,7 @@ func newRoot(w world) *cobra.Command {
 		newMirror(w),
 		newHealth(w),
 		newDoctor(w),
+		newExplain(w),
 		newVersion(w),
 		newMan(w),
 	)

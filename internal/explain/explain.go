@@ -111,6 +111,7 @@ func (w *work) answers(ctx context.Context, q question, since int64) (map[string
 	for _, a := range got.Answers {
 		var l local
 		if a.Err != "" || json.Unmarshal(a.Body, &l) != nil {
+			w.Logger.Warn("process does not say what it remembers", "process", a.Process, "answer", a.Err)
 			w.report.miss(a.Process, MissSilent, 0)
 			continue
 		}

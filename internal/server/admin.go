@@ -16,7 +16,7 @@ type settings interface{ Base() config.Common }
 
 // newGuard makes the guard of the admin port of a program that runs with some settings. leave ends
 // the service.
-func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
+func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer, routes ...admin.Route) *admin.Guard {
 	common := cfg.Base()
 	tokens := make([]admin.Token, len(common.AdminTokens))
 	for i, token := range common.AdminTokens {
@@ -33,6 +33,7 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Level:    level,
 		Logger:   logger,
 		Settings: config.Settings(cfg),
+		Routes:   routes,
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

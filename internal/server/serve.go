@@ -12,6 +12,7 @@ import (
 
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/explain"
 	"pushgate/internal/ops"
 	"pushgate/internal/original"
 	"pushgate/internal/portal"
@@ -97,10 +98,11 @@ func RunServe(environ []string) int {
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.logger, b.registry)
+		explain.Parts{Edge: both.edge, Posts: both.publisher.Trail()}.Register(b.fleet)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
-			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys)}, nil
+			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys, b.served)}, nil
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/explain"
 	"pushgate/internal/fleet"
 	"pushgate/internal/handover"
 	"pushgate/internal/intake"
@@ -53,8 +54,9 @@ func runEdge(environ, notes []string) int {
 func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
+		explain.Parts{Edge: e}.Register(b.fleet)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.served)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -101,9 +103,10 @@ func runPublisher(environ, notes []string) int {
 func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
+		explain.Parts{Posts: p.Trail()}.Register(b.fleet)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
-			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.served)}, nil
 	}
 }
 
@@ -122,6 +125,7 @@ type base struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	keys     *shortKeys
+	served   *served
 	fleet    *fleet.Fleet // its Handle may be called
 	leave    func(error)  // ends the service, with a reason
 }
@@ -165,12 +169,14 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	}
 	others := fleet.New(st, cfg.ID, logger)
 	others.ReportPanics(ops.Panics(registry, logger))
-	service, err := build(base{st, table, logger, registry, keys, others, leave})
+	now := new(served)
+	now.SetPortals(table)
+	service, err := build(base{st, table, logger, registry, keys, now, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, st, leave, level, logger, registry)}
+		Guard: newGuard(program, st, leave, level, logger, registry, newExplainer(st, others, now, logger).Routes()...)}
 	service.Logger = logger
 	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run)
 	if err := service.Serve(ctx); err != nil {
