@@ -284,4 +284,3 @@ func (s *tally) client(t *testing.T, r *explain.Report, sub Subscriber, sessions
 }
 
 func m(milli int64) time.Time { return time.UnixMilli(milli) }
-

@@ -85,6 +85,9 @@ func (t *Traces) Take(id, portal string, marks []Mark, until time.Time) (steps [
 	t.sweep(now)
 	i := slices.IndexFunc(t.all, func(tr *trace) bool { return tr.id == id })
 	if i < 0 {
+		if now.After(until) {
+			return nil, 0, nil
+		}
 		if len(t.all) >= MaxTraces {
 			return nil, 0, ErrTraces
 		}
