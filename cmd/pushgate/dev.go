@@ -87,9 +87,28 @@ func banner(w world, dev *devServer, host, redisURL string) {
   Publish:
   curl -X POST '%s?CHANNEL_ID=%s' -H 'Message-Expiry: 60' --data-binary '{"module_id":"im","command":"message","params":{"text":"hi"}}'
 
+  From another shell, with the same settings:
+  export %s
+  pushgate sub %s
+  pushgate tail %s
+  pushgate pub %[6]s '{"module_id":"im","command":"message","params":{"text":"hi"}}'
+
   Ctrl-C ends it.
 
-`, redis, host, c.Poll, c.ChannelID, c.Publish, c.Channels["private"].ID)
+`, redis, host, c.Poll, c.ChannelID, c.Publish, c.Channels["private"].ID, strings.Join(dev.settings(host), " "), dev.page.private.Signed(), dev.page.private.Private)
+}
+
+// settings returns the variables by which another command finds d. A key of the environment is not
+// among them.
+func (d *devServer) settings(host string) []string {
+	all := []string{config.Prefix + "LISTEN=" + host}
+	if d.redis != nil {
+		all = append(all, config.Prefix+"REDIS_URL="+d.redis.URL())
+	}
+	if d.key != "" {
+		all = append(all, config.Prefix+"KEYS="+d.key)
+	}
+	return all
 }
 
 // devServer is a publisher and an edge over one log.
@@ -97,6 +116,7 @@ type devServer struct {
 	redis    *embedded // nil if a real one is used
 	both     *server.Both
 	page     *page
+	key      string // the one that was made up; empty if the environment has one
 	registry *prometheus.Registry
 	logger   *slog.Logger
 	closers  []func() // in the order of opening
@@ -108,8 +128,10 @@ var errManyPortals = errors.New("this is for one portal, and " + config.Prefix +
 // with the settings of environ. Without a key there it makes one up. The server must be closed.
 func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *devServer, err error) {
 	set := world{environ: environ}.getenv
+	key := ""
 	if set(config.Prefix+"KEYS") == "" && set(config.Prefix+"PORTALS") == "" {
-		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+rand.Text())
+		key = rand.Text()
+		environ = append(environ[:len(environ):len(environ)], config.Prefix+"KEYS="+key)
 	}
 	cfg, err := config.LoadServe(environ)
 	if err != nil {
@@ -122,7 +144,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 	if portals.Shared() {
 		return nil, errManyPortals
 	}
-	d := &devServer{logger: logger, registry: prometheus.NewRegistry()}
+	d := &devServer{key: key, logger: logger, registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			d.close()

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // world is what a command may touch of the process that it runs in.
@@ -27,8 +29,10 @@ func main() {
 
 // run returns the exit code: 0, 1 if the command failed, 2 if it was called in a wrong way. A
 // program that serves may have others.
-func run(ctx context.Context, w world, args []string) int {
-	root := newRoot(w)
+func run(ctx context.Context, w world, args []string) int { return execute(ctx, w, newRoot(w), args) }
+
+// execute runs a command line. Its exit code is that of run.
+func execute(ctx context.Context, w world, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	var code exitCode

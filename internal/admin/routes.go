@@ -1,24 +1,18 @@
 package admin
 
 import (
-	_ "embed" // the form
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
 	"strings"
-	"time"
 )
-
-//go:embed login.html
-var loginPage string
 
 const (
 	mostBody = 4 << 10 // bytes of a request
 	mostActs = 1000    // entries of the audit log in one answer
-	home     = "/admin/whoami"
+	home     = "/admin/"
 )
 
 // own returns the routes that every process has.
@@ -39,44 +33,6 @@ func (g *Guard) own() []Route {
 		{"GET /debug/pprof/symbol", Act, profile(pprof.Symbol), "pprof"},
 		{"GET /debug/pprof/trace", Act, profile(pprof.Trace), "pprof"},
 	}
-}
-
-func (g *Guard) form(w http.ResponseWriter, _ *http.Request) { sayForm(w, http.StatusOK, "") }
-
-// sayForm answers with the form, in which a sentence may stand.
-func sayForm(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	w.WriteHeader(status)
-	io.WriteString(w, strings.Replace(loginPage, "<!-- sentence -->", sentence, 1))
-}
-
-func (g *Guard) login(w http.ResponseWriter, r *http.Request) {
-	if len(g.tokens) == 0 {
-		g.refuse(w, r, noTokens, 0)
-		return
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, mostBody)
-	s := g.match(r.PostFormValue("token"))
-	if s == nil {
-		caller := CallerOf(r)
-		_, no, wait := g.wrong(caller)
-		if no == paced {
-			g.refuse(w, r, no, wait)
-			return
-		}
-		g.count(r, no)
-		sayForm(w, no.status, no.text)
-		return
-	}
-	http.SetCookie(w, s.cookie(r, time.Now()))
-	g.cfg.Logger.Info("login at the admin port", "who", s.name, "from", CallerOf(r).From)
-	http.Redirect(w, r, home, http.StatusSeeOther)
-}
-
-func (g *Guard) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, newCookie(r))
-	http.Redirect(w, r, "/admin/login", http.StatusSeeOther)
 }
 
 // answer writes a value as JSON.

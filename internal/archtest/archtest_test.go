@@ -73,6 +73,8 @@ func rules() []forbidden {
 	not("the mirror is an interface of the publisher: posts do not depend on how copies are sent", "internal/publisher", "pushgate/internal/mirror")
 	not("servers are compared from outside, by what they send", "internal/compare", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/wire")
+	not("a shell uses a server from outside, or its log as an edge does", "internal/shell", redis, "pushgate/internal/store/...", "pushgate/internal/edge",
+		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("the log must not depend on its users", "internal/store", "net/http", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("notifications are the same whatever they say", "internal/store/pubsub", "net/http", "pushgate/internal/store", "pushgate/internal/proto",
@@ -93,6 +95,8 @@ func rules() []forbidden {
 	not("a fault is the same whatever it is put in the way of", "internal/testkit/faulty", "pushgate/internal/...")
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
+	not("the console is files; what it shows it asks for like everybody", "internal/console", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("processes are asked by whatever carries the questions", "internal/fleet", redis, "net/http", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")

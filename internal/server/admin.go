@@ -8,6 +8,7 @@ import (
 
 	"pushgate/internal/admin"
 	"pushgate/internal/config"
+	"pushgate/internal/console"
 	"pushgate/internal/store"
 )
 
@@ -35,5 +36,6 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Settings: config.Settings(cfg),
 		Routes:   routes,
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
+		Routes:   console.Routes(),
 	}, registry)
 }
