@@ -3,14 +3,17 @@ package explain
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"pushgate/internal/admin"
+	"pushgate/internal/proto"
 )
 
 const (
@@ -80,7 +83,11 @@ func (x *Explainer) serveBody(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, `The body must be {"id": "the id of a message", "portal": "its portal"}.`)
 		return
 	}
-	admin.SetWhom(r, asked.Portal+" "+asked.ID)
+	whom := asked.ID
+	if id, err := proto.ParseID(whom); err == nil { // the audit log shortens words of 26 digits
+		whom = fmt.Sprintf("%d-%d", id.Epoch, id.Sequence)
+	}
+	admin.SetWhom(r, strings.TrimSpace(asked.Portal+" message "+whom))
 	body, receivers, err := x.Body(r.Context(), asked.ID, asked.Portal)
 	if err != nil {
 		x.refuse(w, err)

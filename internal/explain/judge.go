@@ -85,7 +85,7 @@ func (f facts) unsent(p trail.Past, events []trail.Event, w witness) verdict {
 		return verdict{why: Behind}
 	case !f.id.After(p.Returned):
 		return verdict{why: Unknown, missing: MissCut}
-	case base != 0 && p.Ended < base && p.Reason == reasonEvicted:
+	case p.Reason == reasonEvicted:
 		return verdict{why: Evicted}
 	case base != 0 && p.Ended < base:
 		return verdict{why: NotConnected}

@@ -34,8 +34,7 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Level:    level,
 		Logger:   logger,
 		Settings: config.Settings(cfg),
-		Routes:   routes,
 		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
-		Routes:   console.Routes(),
+		Routes:   append(console.Routes(), routes...),
 	}, registry)
 }
