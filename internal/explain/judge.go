@@ -150,7 +150,7 @@ func (f facts) read(e trail.Event) (why Why, sure bool) {
 	case f.expires != 0 && e.At > f.expires+margin:
 		return Expired, true
 	case before && f.expires != 0 && e.At > f.expires-margin:
-		return Expired, false
+		return Expired, e.Lost.IsZero()
 	case before && !e.Lost.IsZero() && !f.id.After(e.Lost):
 		return Trimmed, true
 	case before:

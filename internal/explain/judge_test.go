@@ -79,6 +79,8 @@ func TestJudge(t *testing.T) {
 			[]trail.Span{{From: late.At, To: late.At}}, ""},
 		{"expired before it was read", gone, session(120, 0, 5, 20), []trail.Event{read(120, 12, 0)}, live, Expired, nil, ""},
 		{"expired, and no page had anything", gone, session(120, 0, 5, 20), nil, live, Expired, nil, ""},
+		{"expired just before it was read", gone, session(120, 0, 5, 20), []trail.Event{read(110, 12, 0)}, live, Expired, nil, ""},
+		{"expired or trimmed just before it was read", gone, session(120, 0, 5, 20), []trail.Event{read(110, 12, 11)}, live, Unknown, nil, MissPassed},
 		{"trimmed before it was read", trimmed, session(120, 0, 5, 20), []trail.Event{read(120, 11, 10)}, live, Trimmed, nil, ""},
 		{"a page that had lost some", trimmed, session(120, 0, 5, 20), []trail.Event{read(120, 7, 11)}, live, Unknown, nil, MissPassed},
 		{"a page without it, and nothing says why", f, session(120, 0, 5, 20), []trail.Event{nothing}, live, Unknown, nil, MissPassed},

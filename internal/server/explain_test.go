@@ -184,6 +184,7 @@ func (x *explained) explain(q string) (r explain.Report) {
 // TestExplainNamesTheCause: a message that did not arrive, for one reason after another, is asked
 // for by its id; and the answer has that reason.
 func TestExplainNamesTheCause(t *testing.T) {
+	t.Parallel()
 	x := startExplained(t)
 	n := byte(0)
 	fresh := func() channel.ID { n++; return testkit.Channel(n) }
@@ -270,7 +271,7 @@ func TestExplainNamesTheCause(t *testing.T) {
 
 	id = fresh()
 	x.subscribe(x.signer, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", id) // it never reads
-	for range 60 { // more than both sockets take
+	for range 60 {                                                    // more than both sockets take
 		mid = x.post(id, 3600, strings.Repeat("x", 100_000))
 	}
 	expect(explain.Behind, mid)
@@ -294,6 +295,7 @@ func TestExplainNamesTheCause(t *testing.T) {
 // token, and how wrong questions are refused. The body of a message needs the role act, and is in
 // the audit log.
 func TestExplainAtTheAdminPort(t *testing.T) {
+	t.Parallel()
 	x := startExplained(t)
 	id := testkit.Channel(1)
 	conn := x.subscribe(x.signer, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", id)
@@ -350,9 +352,10 @@ func TestExplainAtTheAdminPort(t *testing.T) {
 
 // TestTrace: what happens to a channel is followed live, from both processes, and ends in time.
 func TestTrace(t *testing.T) {
+	t.Parallel()
 	x := startExplained(t)
 	id, other := testkit.Channel(1), testkit.Channel(2)
-	r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+x.admin["publisher"]+"/admin/trace?portal=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa&seconds=5&q="+id.String(), nil)
+	r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+x.admin["publisher"]+"/admin/trace?portal=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa&seconds=2&q="+id.String(), nil)
 	r.Header.Set("Authorization", "Bearer the-token-of-vera-0123")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
