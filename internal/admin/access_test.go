@@ -58,7 +58,7 @@ func TestWhoMay(t *testing.T) {
 	}{
 		{"GET", "/admin/whoami", "", View}, {"GET", "/admin/config", "", View}, {"GET", "/admin/audit", "", View},
 		{"GET", "/admin/log-level", "", View}, {"PUT", "/admin/log-level", `{"level": "warn"}`, Act}, {"POST", "/admin/drain", "", Act},
-		{"GET", "/debug/pprof/", "", Act}, {"GET", "/debug/pprof/heap", "", Act}, {"GET", "/debug/pprof/goroutine?debug=1", "", Act}, {"GET", "/debug/pprof/cmdline", "", Act},
+		{"POST", "/admin/rebalance", "", Act}, {"GET", "/debug/pprof/", "", Act}, {"GET", "/debug/pprof/heap", "", Act}, {"GET", "/debug/pprof/goroutine?debug=1", "", Act}, {"GET", "/debug/pprof/cmdline", "", Act},
 		{"GET", "/debug/pprof/profile?seconds=x", "", Act}, {"GET", "/debug/pprof/symbol", "", Act}, {"GET", "/debug/pprof/trace?seconds=0.001", "", Act},
 		{"GET", "/admin/see", "", View}, {"POST", "/admin/do", "", Act},
 	}

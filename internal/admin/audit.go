@@ -17,8 +17,8 @@ const longestWhom = 200
 // audited serves an act and writes it to the audit log. The act is not refused when Redis is away:
 // then an operator needs it most. It is always in the log of the process, at any level.
 func (g *Guard) audited(w http.ResponseWriter, r *http.Request, route Route, caller Caller) {
-	var whom string
-	r = r.WithContext(context.WithValue(r.Context(), whomKey{}, &whom))
+	to := target{process: g.cfg.Process}
+	r = r.WithContext(context.WithValue(r.Context(), targetKey{}, &to))
 	answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	ended := false
 	defer func() {
@@ -30,8 +30,8 @@ func (g *Guard) audited(w http.ResponseWriter, r *http.Request, route Route, cal
 			result, counter = fmt.Sprint("failed ", answer.status), g.metrics.failed
 		}
 		counter.Inc()
-		g.record(r.Context(), proto.Act{At: time.Now().UTC().Truncate(time.Millisecond), Who: caller.Name, From: caller.From, Process: g.cfg.Process,
-			What: route.Audit, Whom: redact(whom), Result: result})
+		g.record(r.Context(), proto.Act{At: time.Now().UTC().Truncate(time.Millisecond), Who: caller.Name, From: caller.From, Process: to.process,
+			What: route.Audit, Whom: redact(to.whom), Result: result})
 	}()
 	route.Handler.ServeHTTP(answer, r)
 	ended = true
@@ -39,7 +39,7 @@ func (g *Guard) audited(w http.ResponseWriter, r *http.Request, route Route, cal
 
 func (g *Guard) record(ctx context.Context, act proto.Act) {
 	level := max(slog.LevelInfo, g.cfg.Level.Level()) // nobody hides by setting it
-	g.cfg.Logger.Log(ctx, level, "act by the admin port", "who", act.Who, "from", act.From, "what", act.What, "whom", act.Whom, "result", act.Result)
+	g.cfg.Logger.Log(ctx, level, "act by the admin port", "who", act.Who, "from", act.From, "what", act.What, "whom", act.Whom, "process", act.Process, "result", act.Result)
 	// Also if the client hangs up.
 	if err := g.cfg.Audit.RecordAct(context.WithoutCancel(ctx), act); err != nil {
 		g.metrics.lost.Inc()

@@ -11,8 +11,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/fleet"
 	"pushgate/internal/hostname"
 	"pushgate/internal/loglimit"
+	"pushgate/internal/memo"
 	"pushgate/internal/proto"
 )
 
@@ -70,6 +72,10 @@ type Config struct {
 	Audit   AuditLog
 	Level   *slog.LevelVar // the log level of the process
 	Logger  *slog.Logger
+	// Fleet asks the other processes. Nil: only this one is known.
+	Fleet *fleet.Fleet
+	// Status says how the process is. It is called concurrently.
+	Status func() Process
 	// Settings are what GET /admin/config answers, as JSON. They must be redacted.
 	Settings any
 	Drain    func(who string) // makes the process leave, as SIGTERM does; must not wait for it
@@ -81,18 +87,24 @@ type Guard struct {
 	cfg     Config // immutable
 	tokens  []secret
 	origins *http.CrossOriginProtection
+	status  *memo.Memo[struct{}, processList]
 	guesses guesses
 	metrics metrics
 	refused loglimit.Limiter
 }
 
-// NewGuard makes a guard, whose metrics are registered with registry. It panics if a route of role
-// Act is not audited.
+// NewGuard makes a guard, whose metrics are registered with registry, and makes the fleet answer
+// questions about this process. It panics if a route of role Act is not audited.
 func NewGuard(cfg Config, registry prometheus.Registerer) *Guard {
 	g := &Guard{cfg: cfg, origins: http.NewCrossOriginProtection(), metrics: newMetrics(registry)}
 	for _, token := range cfg.Tokens {
 		g.tokens = append(g.tokens, newSecret(token))
 	}
+	if g.cfg.Fleet == nil {
+		g.cfg.Fleet = fleet.New(nil, cfg.Process, cfg.Logger)
+	}
+	g.handle(g.cfg.Fleet)
+	g.status = memo.New(1, statusLife, 2*fleet.DefaultWait, g.askProcesses)
 	g.cfg.Routes = append(g.own(), cfg.Routes...)
 	for _, route := range g.cfg.Routes {
 		if route.Role == Act && route.Audit == "" {
@@ -110,8 +122,11 @@ func (g *Guard) register(mux *http.ServeMux) {
 
 type (
 	callerKey struct{}
-	whomKey   struct{}
+	targetKey struct{}
 )
+
+// target is to what an audited request does something.
+type target struct{ whom, process string }
 
 // CallerOf returns who makes a request that a [Guard] has let through. Without a token, it only has
 // an address.
@@ -124,8 +139,16 @@ func CallerOf(r *http.Request) Caller {
 // words. Channel ids and the like may be in it: they are shortened. It must be called by the
 // goroutine of the handler.
 func SetWhom(r *http.Request, whom string) {
-	if p, ok := r.Context().Value(whomKey{}).(*string); ok {
-		*p = whom
+	if t, ok := r.Context().Value(targetKey{}).(*target); ok {
+		t.whom = whom
+	}
+}
+
+// SetProcess says for the audit log to which process an audited request does something; without it,
+// it is the one of the admin port. It must be called by the goroutine of the handler.
+func SetProcess(r *http.Request, process string) {
+	if t, ok := r.Context().Value(targetKey{}).(*target); ok {
+		t.process = process
 	}
 }
 

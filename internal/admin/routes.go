@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
@@ -24,9 +23,11 @@ func (g *Guard) own() []Route {
 		{"GET /admin/whoami", View, http.HandlerFunc(g.whoami), ""},
 		{"GET /admin/config", View, http.HandlerFunc(g.config), ""},
 		{"GET /admin/audit", View, http.HandlerFunc(g.acts), ""},
+		{"GET /admin/processes", Open, http.HandlerFunc(g.processes), ""},
 		{"GET /admin/log-level", View, http.HandlerFunc(g.logLevel), ""},
 		{"PUT /admin/log-level", Act, http.HandlerFunc(g.setLogLevel), "log-level"},
 		{"POST /admin/drain", Act, http.HandlerFunc(g.drain), "drain"},
+		{"POST /admin/rebalance", Act, http.HandlerFunc(g.rebalance), "rebalance"},
 		{"GET /debug/pprof/", Act, profile(pprof.Index), "pprof"},
 		{"GET /debug/pprof/cmdline", Act, profile(pprof.Cmdline), "pprof"},
 		{"GET /debug/pprof/profile", Act, profile(pprof.Profile), "pprof"},
@@ -51,50 +52,22 @@ func (g *Guard) whoami(w http.ResponseWriter, r *http.Request) {
 	}{caller, caller.Role.String(), g.cfg.Process})
 }
 
-func (g *Guard) config(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]any{"process": g.cfg.Process, "settings": g.cfg.Settings})
-}
-
 func (g *Guard) acts(w http.ResponseWriter, r *http.Request) {
 	n := 100
 	if text := r.URL.Query().Get("count"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > mostActs {
-			say(w, http.StatusBadRequest, "count must be a number from 1 to "+strconv.Itoa(mostActs)+".")
+			sayError(w, http.StatusBadRequest, "count must be a number from 1 to "+strconv.Itoa(mostActs)+".")
 			return
 		}
 	}
 	acts, err := g.cfg.Audit.Acts(r.Context(), n)
 	if err != nil {
 		g.cfg.Logger.Error("audit log not read", "error", err)
-		say(w, http.StatusServiceUnavailable, "The audit log is in Redis, which does not answer; the logs of the processes have the acts, too.")
+		sayError(w, http.StatusServiceUnavailable, "The audit log is in Redis, which does not answer; the logs of the processes have the acts, too.")
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"acts": acts})
-}
-
-func (g *Guard) logLevel(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"level": strings.ToLower(g.cfg.Level.Level().String())})
-}
-
-func (g *Guard) setLogLevel(w http.ResponseWriter, r *http.Request) {
-	var wanted struct {
-		Level string `json:"level"`
-	}
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody)).Decode(&wanted)
-	level, known := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[wanted.Level]
-	if err != nil || !known {
-		say(w, http.StatusBadRequest, `The body must be {"level": "debug"}, or with info, warn or error.`)
-		return
-	}
-	SetWhom(r, wanted.Level)
-	g.cfg.Level.Set(level)
-	g.logLevel(w, r)
-}
-
-func (g *Guard) drain(w http.ResponseWriter, r *http.Request) {
-	g.cfg.Drain(CallerOf(r).Name)
-	answer(w, http.StatusAccepted, map[string]string{"process": g.cfg.Process, "state": "draining"})
 }
 
 // profile names the profile for the audit log.

@@ -11,12 +11,17 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9/logging"
 
+	"pushgate/internal/fleet"
 	"pushgate/internal/proto"
 	"pushgate/internal/testkit"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	logging.Disable() // the tests stop Redis
+	testkit.Main(m)
+}
 
 const (
 	viewToken = "token-of-vera-0123456789"
@@ -57,19 +62,32 @@ type world struct {
 	audit    *memory
 	level    *slog.LevelVar
 	log      *testkit.Buffer
-	drained  []string // by whom
+
+	mu      sync.Mutex
+	drained []string // by whom; guarded by mu if other processes ask
 }
 
 func newWorld(t *testing.T, change func(*Config)) *world {
 	w := &world{t: t, registry: prometheus.NewRegistry(), audit: new(memory), level: new(slog.LevelVar), log: new(testkit.Buffer)}
 	cfg := Config{Process: "edge-0", Tokens: []Token{{"vera", View, viewToken}, {"anna", Act, actToken}}, Hosts: []string{"push.example.com"},
 		Audit: w.audit, Level: w.level, Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: w.level})),
-		Settings: []string{"a setting"}, Drain: func(who string) { w.drained = append(w.drained, who) }}
+		Settings: []string{"a setting"}, Drain: func(who string) { w.mu.Lock(); defer w.mu.Unlock(); w.drained = append(w.drained, who) }}
 	if change != nil {
 		change(&cfg)
 	}
+	if cfg.Fleet == nil {
+		cfg.Fleet = fleet.New(nil, cfg.Process, slog.New(slog.DiscardHandler))
+		cfg.Fleet.Handle(Rebalance, rebalanced(cfg.Process))
+	}
 	w.handler = Handler(func() error { return nil }, nil, w.registry, NewGuard(cfg, w.registry))
 	return w
+}
+
+// rebalanced answers as an edge that moves seven connections.
+func rebalanced(process string) fleet.Handler {
+	return func(context.Context, fleet.Question) (any, error) {
+		return map[string]any{"process": process, "moving": 7}, nil
+	}
 }
 
 // do makes a request to http://127.0.0.1:9100 from 192.0.2.1; header has pairs of name and value.

@@ -31,6 +31,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 	"pushgate/internal/trail"
 	"pushgate/internal/transport"
 )
@@ -81,6 +82,8 @@ type Config struct {
 	// Panics gets the panics in the work for one connection or one message, which are recovered:
 	// the connection ends, the message is skipped. Nil: none is recovered.
 	Panics contain.Report
+
+	Tracer *tracing.Tracer // nil: none
 }
 
 // GCPercent is how many percent the heap of an edge may grow before garbage is collected. Most
@@ -110,6 +113,7 @@ type Edge struct {
 	hubStats hub.Stats // of all tenants
 	hubPace  *hub.Pace // likewise
 	ceiling  ceiling
+	moves    chan int // from Rebalance to Run: connections to move; immutable
 
 	mu      sync.Mutex
 	tenants map[string]*tenant         // by the names of their portals
@@ -149,6 +153,7 @@ func newEdge(config Config, table *portal.Table, logs func(portal string) Log, s
 		origins: loglimit.Limiter{Interval: unmatchedInterval},
 		tenants: make(map[string]*tenant),
 		ending:  make(map[string]<-chan struct{}),
+		moves:   make(chan int),
 	}
 	conns := newConns(e.connections.Go)
 	e.ceiling = ceiling{connections: int64(config.MaxConnections), memory: uint64(config.MaxMemory), used: usedMemory, open: conns.Open}
@@ -172,7 +177,8 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),
 		Panics:     config.Panics,
-		Tracing:    config.Trail.Tracing,
+		Followed:   config.Trail.Followed,
+		Tracer:     config.Tracer,
 		PingTicks:  pings,
 		BeatTicks:  max(1, int(heartbeat/interval)),
 		HandOver:   handOver,
@@ -217,6 +223,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	running.Go(func() { e.shared.Heartbeats.Run(ctx) })
 	running.Go(func() { e.keepStats(ctx) })
 	running.Go(func() { e.keepBalance(ctx) })
+	running.Go(func() { e.keepMoving(ctx) })
 	running.Go(func() { e.ceiling.watch(ctx) })
 	running.Wait()
 	e.mu.Lock()

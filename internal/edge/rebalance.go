@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -33,15 +34,50 @@ func (e *Edge) keepBalance(ctx context.Context) {
 			b = balance{}
 			continue
 		}
-		e.shed(ctx, b.share(e.config.ID, e.webSockets(), processes, e.config.Rebalance))
+		e.shed(ctx, b.share(e.config.ID, e.webSockets(), processes, e.config.Rebalance), balanceLook/2)
 	}
 }
 
-// shed asks n connections to leave, spread over the time until the next check.
-func (e *Edge) shed(ctx context.Context, n int) {
+var errMoving = errors.New("the edge is moving connections already")
+
+// Rebalance asks the connections that this edge has above the mean of all edges to leave, spread
+// over the window of a drain, and returns how many they are: 0 if the edge is about as full as the
+// others. It does not wait for them. It fails if an earlier call still moves connections.
+func (e *Edge) Rebalance(ctx context.Context) (moving int, err error) {
+	if e.draining.Load() {
+		return 0, errDraining
+	}
+	processes, err := e.stats.Processes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n := int(surplus(e.config.ID, e.webSockets(), processes))
+	select {
+	case e.moves <- n:
+		return n, nil
+	default:
+		return 0, errMoving
+	}
+}
+
+// keepMoving moves what Rebalance asks for until ctx ends.
+func (e *Edge) keepMoving(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-e.moves:
+			e.shed(ctx, n, e.config.Drain)
+		}
+	}
+}
+
+// shed asks n connections to leave, spread over a time.
+func (e *Edge) shed(ctx context.Context, n int, over time.Duration) {
 	if n == 0 {
 		return
 	}
+	step := over / time.Duration(n)
 	members := e.shared.Heartbeats.Members()
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	for _, m := range members {
@@ -49,7 +85,7 @@ func (e *Edge) shed(ctx context.Context, n int) {
 		if !ok {
 			continue
 		}
-		if wait(ctx, jitter(balanceLook/2/time.Duration(n))) != nil {
+		if wait(ctx, jitter(step)) != nil {
 			return
 		}
 		movable.Move()
@@ -68,6 +104,22 @@ type balance struct {
 // share returns how many of its connections an edge is to shed now, at a percentage a minute.
 // processes are the reports of all processes, which are some seconds old.
 func (b *balance) share(id string, mine int, processes []proto.Process, percent int) int {
+	above := surplus(id, mine, processes)
+	if above == 0 {
+		*b = balance{}
+		return 0
+	}
+	if b.looks++; b.looks < balancePatience {
+		return 0
+	}
+	b.allowance += float64(mine) * float64(percent) / 100 * balanceLook.Minutes()
+	n := int(min(b.allowance, above))
+	b.allowance -= float64(n)
+	return n
+}
+
+// surplus returns how many connections an edge has above the mean of all edges; 0 if that is few.
+func surplus(id string, mine int, processes []proto.Process) float64 {
 	all := mine
 	others := 0
 	for _, other := range processes {
@@ -79,14 +131,7 @@ func (b *balance) share(id string, mine int, processes []proto.Process, percent 
 	mean := float64(all) / float64(others+1)
 	above := float64(mine) - mean
 	if others == 0 || above <= max(balanceSlack*mean, balanceLeast) {
-		*b = balance{}
 		return 0
 	}
-	if b.looks++; b.looks < balancePatience {
-		return 0
-	}
-	b.allowance += float64(mine) * float64(percent) / 100 * balanceLook.Minutes()
-	n := int(min(b.allowance, above))
-	b.allowance -= float64(n)
-	return n
+	return above
 }

@@ -117,3 +117,50 @@ func TestBalanceIsOffByDefault(t *testing.T) {
 		}
 	})
 }
+
+// TestRebalanceOnRequest: an edge moves at once what it has above the mean of all edges, over the
+// window of a drain, with the close code that sends no client to the portal; and nothing more.
+func TestRebalanceOnRequest(t *testing.T) {
+	inWorld(t, func(c *settings) { c.Limits.Connections = 0; c.Drain = time.Minute }, func(t *testing.T, w *world) {
+		const sessions = 100
+		gone := make(chan websocket.StatusCode, sessions)
+		for range sessions {
+			conn := w.dial(w.url("/subws/", signed(alice)))
+			go func() {
+				_, err := w.read(conn)
+				for err == nil {
+					_, err = w.read(conn)
+				}
+				gone <- websocket.CloseStatus(err)
+			}()
+		}
+		if n, err := w.edge.Rebalance(t.Context()); n != 0 || err != nil {
+			t.Errorf("without others, %d move, %v", n, err)
+		}
+		synctest.Wait()
+		if err := w.log.PutProcess(t.Context(), otherEdge("edge-2", 0)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := w.edge.Rebalance(t.Context()); n != sessions/2 || err != nil {
+			t.Errorf("%d move, %v", n, err)
+		}
+		if _, err := w.edge.Rebalance(t.Context()); err == nil {
+			t.Error("it began twice at a time")
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if n := w.value("connections", "websocket"); n < 60 || n > 90 {
+			t.Errorf("%v left after half of the time", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := w.value("connections", "websocket"); n != sessions/2 {
+			t.Errorf("%v left in the end", n)
+		}
+		for range sessions / 2 {
+			if code := <-gone; code != 3000 {
+				t.Errorf("closed with %d", code)
+			}
+		}
+	})
+}

@@ -52,7 +52,7 @@ func (s *subscriber) Written(w transport.Written) {
 
 // step reports a step to those who follow the session live.
 func (s *subscriber) step(step trail.Step) {
-	if !s.edge.config.Trail.Tracing() {
+	if !s.edge.config.Trail.Followed() {
 		return
 	}
 	if step.At == 0 {

@@ -9,15 +9,23 @@ import (
 	"pushgate/internal/admin"
 	"pushgate/internal/config"
 	"pushgate/internal/console"
+	"pushgate/internal/fleet"
+	"pushgate/internal/history"
 	"pushgate/internal/store"
 )
 
 // settings are those of a program: [config.Edge], [config.Publisher] or [config.Serve].
 type settings interface{ Base() config.Common }
 
-// newGuard makes the guard of the admin port of a program that runs with some settings. leave ends
-// the service.
-func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer, routes ...admin.Route) *admin.Guard {
+// operated is what operators can see of a process and make it do.
+type operated struct {
+	fleet  *fleet.Fleet
+	status status
+	leave  func(error) // ends the service
+}
+
+// newGuard makes the guard of the admin port of a program that runs with some settings.
+func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer, routes ...admin.Route) *admin.Guard {
 	common := cfg.Base()
 	tokens := make([]admin.Token, len(common.AdminTokens))
 	for i, token := range common.AdminTokens {
@@ -33,8 +41,12 @@ func newGuard(cfg settings, st *store.Store, leave func(error), level *slog.Leve
 		Audit:    st,
 		Level:    level,
 		Logger:   logger,
+		Fleet:    o.fleet,
+		Status:   o.status.get,
 		Settings: config.Settings(cfg),
-		Drain:    func(who string) { leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
-		Routes:   append(console.Routes(), routes...),
+		Routes: append(append(console.Routes(),
+			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+		), routes...),
+		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

@@ -14,12 +14,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
 	"pushgate/internal/explain"
 	"pushgate/internal/fleet"
 	"pushgate/internal/handover"
+	"pushgate/internal/history"
 	"pushgate/internal/intake"
 	"pushgate/internal/mirror"
 	"pushgate/internal/netpoll/socket"
@@ -28,6 +30,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 	"pushgate/internal/trail"
 )
 
@@ -53,7 +56,8 @@ func runEdge(environ, notes []string) int {
 // edgeService returns a function that makes the service of an edge.
 func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
+		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
+		b.rebalances(cfg.ID, e)
 		explain.Parts{Edge: e}.Register(b.fleet)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.served)}
@@ -102,7 +106,7 @@ func runPublisher(environ, notes []string) int {
 // publisherService returns a function that makes the service of a publisher.
 func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
+		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		explain.Parts{Posts: p.Trail()}.Register(b.fleet)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
@@ -122,12 +126,21 @@ func (p rawPort) Serve(listener net.Listener) error {
 type base struct {
 	store    *store.Store
 	portals  *portal.Table
+	tracer   *tracing.Tracer // nil: none
 	logger   *slog.Logger
-	registry *prometheus.Registry
+	registry prometheus.Registerer // of what the service counts
 	keys     *shortKeys
 	served   *served
 	fleet    *fleet.Fleet // its Handle may be called
 	leave    func(error)  // ends the service, with a reason
+}
+
+// rebalances makes the process answer requests to move connections of its edge to others.
+func (b base) rebalances(process string, e *edge.Edge) {
+	b.fleet.Handle(admin.Rebalance, func(ctx context.Context, _ fleet.Question) (any, error) {
+		moving, err := e.Rebalance(ctx)
+		return map[string]any{"process": process, "moving": moving}, err
+	})
 }
 
 // run runs the service that build makes over a store, with what every program has around it, and
@@ -150,7 +163,9 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	store.LogTo(logger)
-	st, closeStore, err := Open(cfg, logger, registry)
+	figures := history.NewFigures()
+	counted := figures.Registerer(registry)
+	st, closeStore, err := Open(cfg, logger, counted)
 	if err != nil {
 		return err
 	}
@@ -168,17 +183,23 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 		}
 	}
 	others := fleet.New(st, cfg.ID, logger)
-	others.ReportPanics(ops.Panics(registry, logger))
+	panics := ops.Panics(registry, logger)
+	others.ReportPanics(panics)
+	recorder := history.NewRecorder(figures, st, cfg.ID, logger, panics)
+	tracer := newTracer(cfg, logger, counted)
 	now := new(served)
 	now.SetPortals(table)
-	service, err := build(base{st, table, logger, registry, keys, now, others, leave})
+	service, err := build(base{st, table, tracer, logger, counted, keys, now, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, st, leave, level, logger, registry, newExplainer(st, others, now, logger).Routes()...)}
+		Guard: newGuard(program, st, operated{fleet: others, leave: leave,
+			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
+				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry,
+			newExplainer(st, others, now, logger).Routes()...)}
 	service.Logger = logger
-	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run)
+	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run, recorder.Run))
 	if err := service.Serve(ctx); err != nil {
 		return err
 	}
@@ -228,8 +249,9 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	return st, func() { _ = rdb.Close() }, nil
 }
 
-// NewEdge makes an edge for the portals of a table, over a store.
-func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
+// NewEdge makes an edge for the portals of a table, over a store. Without a tracer it traces
+// nothing.
+func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
@@ -261,11 +283,13 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
+		Tracer:       tracer,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry)
 }
 
-// NewPublisher makes a publisher for the portals of a table, over a store.
-func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
+// NewPublisher makes a publisher for the portals of a table, over a store. Without a tracer it
+// traces nothing.
+func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
 	var remembered *trail.Posts
 	if cfg.TrailBytes > 0 {
 		remembered = trail.NewPosts(cfg.TrailBytes, cfg.TTLRules.Rule)
@@ -287,6 +311,7 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, lo
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
 		Trail:         remembered,
+		Tracer:        tracer,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }
 

@@ -42,6 +42,10 @@ var (
 	takeAnswersSource string
 	//go:embed lease.lua
 	leaseSource string
+	//go:embed putsample.lua
+	putSampleSource string
+	//go:embed sampled.lua
+	sampledSource string
 
 	appendScript = newAppendScript("PUBLISH")
 	// The same for a cluster, where PUBLISH would go to every node.
@@ -62,6 +66,8 @@ var (
 	putAnswerScript   = newScript(putAnswerSource)
 	takeAnswersScript = newScript(takeAnswersSource)
 	leaseScript       = newScript(leaseSource)
+	putSampleScript   = newScript(putSampleSource)
+	sampledScript     = newScript(sampledSource)
 )
 
 func newAppendScript(publish string) script {

@@ -249,13 +249,13 @@ func (e *Edge) Ended(marks []Mark, most int) (found []Past) {
 	return found[max(0, len(found)-most):]
 }
 
-// Tracing reports whether somebody follows sessions live: then [Edge.Step] wants all that happens to
+// Followed reports whether somebody follows sessions live: then [Edge.Step] wants all that happens to
 // them.
-func (e *Edge) Tracing() bool { return e != nil && e.traces.Active() }
+func (e *Edge) Followed() bool { return e != nil && e.traces.Active() }
 
 // Step reports to those who follow some channels live what happened to a session that watches them.
 func (e *Edge) Step(s Step, channels []channel.ID) {
-	if e.Tracing() {
+	if e.Followed() {
 		e.traces.step(s, func() []Mark { return MarksOf(channels) })
 	}
 }

@@ -247,7 +247,7 @@ func TestTraces(t *testing.T) {
 			e.Posts().Note(portal, []*proto.Message{message(0, c)}, []proto.Receipt{{ID: id(1)}}, nil)
 		}
 		post("a", alice)
-		if e.Tracing() {
+		if e.Followed() {
 			t.Error("traced before it was asked for")
 		}
 		take()
@@ -278,7 +278,7 @@ func TestTraces(t *testing.T) {
 			}
 		}
 		time.Sleep(2*tracePatience + time.Second)
-		if e.Tracing() {
+		if e.Followed() {
 			t.Error("still traced, although nobody takes")
 		}
 		until = time.Now().Add(time.Second)
