@@ -20,9 +20,10 @@ import (
 	"pushgate/internal/trail"
 )
 
-// TestExplain: after traffic with faults (connections to Redis are cut and stall, an edge is killed,
-// clients come and go, sleep and hang), random messages are explained. Each answer is compared with
-// what the clients have received. What an answer does not know it must say, and with a reason.
+// TestExplain: after traffic with faults (connections to Redis are cut and stall, an edge is
+// killed, clients come and go, sleep and hang), random messages are explained. Each answer is
+// compared with what the clients have received. What an answer does not know it must say, and with
+// a reason.
 //
 // E2E_EXPLAIN is how many messages are explained, with as much traffic as that takes.
 func TestExplain(t *testing.T) {
@@ -201,8 +202,8 @@ func (s tally) String() string {
 	return fmt.Sprintf("written %d (%d to 200 ms, %d late or from the log), not written %d %v, unknown %d", s.written, s.exact, s.late, s.not, s.whys, s.unknown)
 }
 
-// slack is how much the clocks of the test and of the programs may disagree, and how long an arrival
-// may wait in a busy client.
+// slack is how much the clocks of the test and of the programs may disagree, and how long an
+// arrival may wait in a busy client.
 const slack, patience = 20 * time.Millisecond, 15 * time.Second
 
 // compare compares an answer with the truth.

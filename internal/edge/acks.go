@@ -22,7 +22,8 @@ func (s *subscriber) acknowledge(text string) {
 	}
 }
 
-// acknowledge notes an id and the time, and reports false if one that is not older was noted before.
+// acknowledge notes an id and the time, and reports false if one that is not older was noted
+// before.
 func (c *calls) acknowledge(id proto.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -99,8 +99,8 @@ func (e *Edge) rememberRefused(s *serving, cause string, channels []channel.ID) 
 // mostSessions is how many sessions one answer has, at most.
 const mostSessions = 200
 
-// Sessions returns the living sessions of all portals that watch one of some channels. If only their
-// marks are known, it has to look at all channels.
+// Sessions returns the living sessions of all portals that watch one of some channels. If only
+// their marks are known, it has to look at all channels.
 func (e *Edge) Sessions(ids []channel.ID, marks []trail.Mark) (found []trail.Past) {
 	wanted := make(map[trail.Mark]bool, len(marks))
 	for _, m := range marks {

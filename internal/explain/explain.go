@@ -1,5 +1,7 @@
-// Package explain says what became of a message, and why somebody did not get it. It asks all
-// processes what they remember, and the log what it holds, and it says what nobody knows.
+// Package explain finds out what became of a message, and why somebody did not get it.
+//
+// It asks all processes what they remember, and the log what it holds. It also says what nobody
+// knows.
 package explain
 
 import (
@@ -40,7 +42,7 @@ var (
 	ErrWhichPortal = errors.New("there are several portals: say in which one the message is")
 )
 
-// table returns the name of a portal, which must exist; of the only one if name is empty.
+// portal returns the portal with a name, which must exist; of the only one if name is empty.
 func (x *Explainer) portal(name string) (*portal.Portal, error) {
 	t := x.Portals()
 	if name == "" && !t.Shared() {
@@ -57,8 +59,8 @@ func (x *Explainer) portal(name string) (*portal.Portal, error) {
 	return nil, ErrPortal
 }
 
-// Explain answers a question in the form that [ParseQuery] reads, about a portal, which may be empty
-// if there is only one. caller is who asks, for logs.
+// Explain answers a question in the form that [ParseQuery] reads, about a portal, which may be
+// empty if there is only one. caller is who asks, for logs.
 func (x *Explainer) Explain(ctx context.Context, text, portal, caller string) (*Report, error) {
 	q, err := ParseQuery(text)
 	if err != nil {
@@ -220,8 +222,8 @@ func (w *work) answered(ctx context.Context, f facts) error {
 	return nil
 }
 
-// describe notes what the log and the publishers know, and returns the receivers, as far as they are
-// known, with their marks.
+// describe notes what the log and the publishers know, and returns the receivers, as far as they
+// are known, with their marks.
 func (m *Message) describe(found store.Found, err error, posts []trail.Post, f *facts) (receivers []channel.ID, marks []trail.Mark) {
 	for _, p := range posts {
 		m.Type, m.Life, m.Rule, m.RuleLife, m.Receivers = p.Type, p.Life, p.Rule, p.Longest, p.Receivers

@@ -33,9 +33,9 @@ type verdict struct {
 // judge says what became of a message at a session that watches one of its channels. events are
 // those of the session that cover the message.
 //
-// A session is sent everything that comes after where it began, in order. So whether the message is
-// due follows from its id alone, and whether it was passed, too. What was passed was written, unless
-// it was not there any more when the session read the log; every such reading is an event.
+// A session is sent everything that comes after where it began, in order. So whether the message
+// is due follows from its id alone, and whether it was passed, too. What was passed was written,
+// unless it was not there any more when the session read the log; every such reading is an event.
 func judge(f facts, p trail.Past, events []trail.Event, w witness) verdict {
 	switch {
 	case !f.id.After(p.From):
@@ -116,7 +116,7 @@ func (f facts) recorded(p trail.Past, events []trail.Event, w witness) (v verdic
 		case trail.Read:
 			why, sure := f.read(e)
 			switch {
-			case f.transient: // the log never had it; it may have come live, and waited for the page
+			case f.transient: // it may have come live, and waited for the page
 				if w.heard != nil && p.Began <= w.heard.To {
 					v.written = append(v.written, trail.Span{From: w.heard.From, To: e.At + trail.Prompt})
 				}
@@ -141,8 +141,8 @@ func (f facts) recorded(p trail.Past, events []trail.Event, w witness) (v verdic
 	return v
 }
 
-// read returns whether a page that covers the message had it, and if not, why; sure is false if the
-// reason is a guess.
+// read returns whether a page that covers the message had it, and if not, why; sure is false if
+// the reason is a guess.
 func (f facts) read(e trail.Event) (why Why, sure bool) {
 	const margin = 1_000_000 // clocks, and the time of the reading
 	before := e.First.IsZero() || e.First.After(f.id)

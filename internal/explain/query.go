@@ -42,9 +42,9 @@ const mostQuery = 16 << 10
 // mostListed is how many channels of a list are looked at.
 const mostListed = 64
 
-// ParseQuery reads a question: the id of a message, a channel, user:NUMBER or a number for a user of
-// version 5, a CHANNEL_ID or a token, or a line or an address in which one of the two is. A part of
-// a list that is shortened, as in logs, is only counted.
+// ParseQuery reads a question: the id of a message, a channel, user:NUMBER or a number for a user
+// of version 5, a CHANNEL_ID or a token, or a line or an address in which one of the two is. A
+// part of a list that is shortened, as in logs, is only counted.
 func ParseQuery(text string) (q Query, err error) {
 	text = strings.TrimSpace(text)
 	if len(text) > mostQuery {

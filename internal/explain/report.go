@@ -38,7 +38,7 @@ type Message struct {
 	Expires   int64      `json:"expires"`
 	Life      int64      `json:"life_ms"`
 	Rule      string     `json:"rule"`    // that bounds the lives of this type
-	RuleLife  int64      `json:"rule_ms"` // what it allows; a shorter life was asked for by the sender
+	RuleLife  int64      `json:"rule_ms"` // what it allows; the sender asked for less
 	Bytes     int        `json:"bytes"`
 	Receivers int        `json:"receivers"` // their number
 	Lists     []List     `json:"lists"`
@@ -94,7 +94,7 @@ type Session struct {
 	Stale    bool         `json:"stale"`
 	Why      Why          `json:"why,omitempty"` // of a message
 	Text     [2]string    `json:"text"`          // in English and Russian
-	Written  []trail.Span `json:"written"`       // times of which each is between two, unix microseconds
+	Written  []trail.Span `json:"written"`       // each at a time between two, unix microseconds
 	Acked    bool         `json:"acknowledged"`  // the message
 	Marks    []trail.Mark `json:"marks"`
 	Previous bool         `json:"before"` // it ended before the message
@@ -122,7 +122,7 @@ type Refused struct {
 type Unsure struct {
 	Process string    `json:"process"` // "" if it is none
 	What    Missing   `json:"what"`
-	Since   int64     `json:"since"` // from when on it is known, or when the process ended; 0 is not known
+	Since   int64     `json:"since"` // it is known; or when the process ended
 	Text    [2]string `json:"text"`
 }
 

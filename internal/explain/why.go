@@ -6,21 +6,29 @@ type Why string
 
 // The values of Why.
 const (
-	Written      Why = "written"            // to the connection; Acknowledged says more
-	NotConnected Why = "not_connected"      // nobody watched the channel
-	Since        Why = "connected_since"    // without a position, after the message
-	Position     Why = "position_after"     // the client brought a position at or after the message
-	Behind       Why = "behind"             // it is due, and not written yet, or was not when the connection ended
-	OtherPortal  Why = "other_portal"       // the channel is watched in another portal
-	KeyChanged   Why = "key_changed"        // a client of the channel was refused: no key has signed its list
-	BadToken     Why = "token_refused"      // a client of the channel was refused: its token has expired or is wrong
-	Expired      Why = "expired"            // before the session read the log
-	Trimmed      Why = "trimmed"            // by the cap of the channel, before the session read the log
-	Missed       Why = "transient_missed"   // it is not stored, and the session was not there or too slow
-	Evicted      Why = "evicted"            // the connection had to make room for a newer one of the same user
-	Gone         Why = "gone_with_failover" // Redis lost it
-	NotFound     Why = "not_found"          // nobody knows of such a message
-	Unknown      Why = "unknown"            // the report says what is not known
+	Written      Why = "written"       // to the connection
+	NotConnected Why = "not_connected" // nobody watched the channel
+	// Since: the client connected after the message, without a position.
+	Since Why = "connected_since"
+	// Position: the client brought a position at or after the message.
+	Position Why = "position_after"
+	// Behind: it is due, and not written yet, or was not when the connection ended.
+	Behind      Why = "behind"
+	OtherPortal Why = "other_portal" // the channel is watched in another portal
+	// KeyChanged and BadToken: a client of the channel was refused, because no key has signed what
+	// it brought, or because its token has expired or is wrong.
+	KeyChanged Why = "key_changed"
+	BadToken   Why = "token_refused"
+	// Expired and Trimmed: before the session read the log; trimmed by the cap of the channel.
+	Expired Why = "expired"
+	Trimmed Why = "trimmed"
+	// Missed: it is not stored, and the session was not there or too slow.
+	Missed Why = "transient_missed"
+	// Evicted: the connection had to make room for a newer one of the same user.
+	Evicted  Why = "evicted"
+	Gone     Why = "gone_with_failover" // Redis lost it
+	NotFound Why = "not_found"          // nobody knows of such a message
+	Unknown  Why = "unknown"            // the report says what is not known
 )
 
 // Lang is a language.
@@ -68,18 +76,22 @@ type Missing string
 
 // The values of Missing.
 const (
-	MissSilent   Missing = "silent"    // a process did not answer
-	MissGone     Missing = "gone"      // a process has ended, and its memory with it
-	MissHeard    Missing = "heard"     // the memory of what an edge was notified of does not reach back that far
-	MissSessions Missing = "sessions"  // likewise, of sessions that have ended
-	MissWrites   Missing = "writes"    // likewise, of what was written late or from the log
-	MissPosts    Missing = "posts"     // likewise, of posts
+	MissSilent Missing = "silent" // a process did not answer
+	MissGone   Missing = "gone"   // a process has ended, and its memory with it
+	// The memory of a process does not reach back that far: of what it was notified of, of sessions
+	// that have ended, of what was written late or from the log, of posts.
+	MissHeard    Missing = "heard"
+	MissSessions Missing = "sessions"
+	MissWrites   Missing = "writes"
+	MissPosts    Missing = "posts"
 	MissMany     Missing = "too_many"  // there are more sessions than one answer has
 	MissLog      Missing = "log"       // Redis does not answer
 	MissOthers   Missing = "processes" // the other processes could not be asked
-	MissChannels Missing = "receivers" // the message has expired, and the ids of its receivers with it
-	MissCut      Missing = "cut"       // the connection ended while it was being written
-	MissPassed   Missing = "passed"    // a session passed it, and nothing says whether it was written
+	// The message has expired, and the ids of its receivers with it.
+	MissChannels Missing = "receivers"
+	MissCut      Missing = "cut" // the connection ended while it was being written
+	// A session passed it, and nothing says whether it was written.
+	MissPassed Missing = "passed"
 )
 
 // missingTexts has the sentences, by language.

@@ -271,7 +271,8 @@ func TestExplainNamesTheCause(t *testing.T) {
 
 	id = fresh()
 	x.subscribe(x.signer, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", id) // it never reads
-	for range 60 {                                                    // more than both sockets take
+	// More than both sockets take.
+	for range 60 {
 		mid = x.post(id, 3600, strings.Repeat("x", 100_000))
 	}
 	expect(explain.Behind, mid)
@@ -363,7 +364,8 @@ func TestTrace(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	first := make([]byte, 3)
-	if _, err := io.ReadFull(answer.Body, first); err != nil || string(first) != ":\n\n" { // all follow
+	// All follow.
+	if _, err := io.ReadFull(answer.Body, first); err != nil || string(first) != ":\n\n" {
 		t.Fatalf("%q %v", first, err)
 	}
 	conn := x.subscribe(x.signer, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "", id)

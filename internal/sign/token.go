@@ -37,9 +37,9 @@ type claims struct {
 	Channels string `json:"chan,omitempty"` // unsigned ids with commas between them
 }
 
-// ParseToken parses a token. It must be signed by any of the keys with HS256, whatever the signer's
-// own algorithm is, and must not have expired at now. Its issuer must be issuer, unless that is
-// empty, and it must name a user or at least one channel. Every error wraps [ErrToken].
+// ParseToken parses a token. It must be signed by any of the keys with HS256, whatever the
+// signer's own algorithm is, and must not have expired at now. Its issuer must be issuer, unless
+// that is empty, and it must name a user or at least one channel. Every error wraps [ErrToken].
 func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) {
 	if len(token) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
@@ -118,8 +118,8 @@ func (c *claims) token() (t Token, err error) {
 	return t, nil
 }
 
-// SignToken returns the JWT of t as a portal makes it, with the first key. Only tools and tests use
-// it: portals make their own tokens.
+// SignToken returns the JWT of t as a portal makes it, with the first key. Only tools and tests
+// use it: portals make their own tokens.
 func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}
@@ -138,8 +138,8 @@ func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	return text
 }
 
-// Claimed returns what a token says of its owner, whoever has signed it: for people who look for the
-// reason of a refusal, and for nothing else.
+// Claimed returns what a token says of its owner, whoever has signed it: for people who look for
+// the reason of a refusal, and for nothing else.
 func Claimed(token string) (user int64, channels []channel.ID) {
 	if len(token) > maxToken {
 		return 0, nil

@@ -33,8 +33,8 @@ type Listed struct {
 	Trimmed proto.ID // newest id that was trimmed before it had expired; zero if none was
 }
 
-// Look returns what the log knows of a message. It looks at its channels, or at channels if the log
-// does not hold it. It is for people who ask, not for what delivers.
+// Look returns what the log knows of a message. It looks at its channels, or at channels if the
+// log does not hold it. It is for people who ask, not for what delivers.
 func (l *Log) Look(ctx context.Context, id proto.ID, channels []channel.ID) (found Found, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()
@@ -82,8 +82,8 @@ func (l *Log) lists(ctx context.Context, prefix string, id proto.ID, channels []
 	return lists, nil
 }
 
-// Newest returns the newest ids that the log lists for a channel, at most so many, the oldest first,
-// and how many it lists, expired ones included.
+// Newest returns the newest ids that the log lists for a channel, at most so many, the oldest
+// first, and how many it lists, expired ones included.
 func (l *Log) Newest(ctx context.Context, id channel.ID, most int) (ids []proto.ID, length int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
 	defer cancel()

@@ -24,8 +24,8 @@ type Edge struct {
 	posts   *Posts
 }
 
-// NewEdge returns an Edge that takes at most so many bytes, not counting clients on long polls. rule
-// is as that of [NewPosts].
+// NewEdge returns an Edge that takes at most so many bytes, not counting clients on long polls.
+// rule is as that of [NewPosts].
 func NewEdge(bytes int, rule Rule) *Edge {
 	e := &Edge{heard: NewRing(bytes / 16 * 3), ended: NewRing(bytes / 16 * 5), writes: NewRing(bytes / 16 * 6), refused: NewRing(bytes / 16),
 		posts: NewPosts(bytes/16, rule)}
@@ -249,11 +249,12 @@ func (e *Edge) Ended(marks []Mark, most int) (found []Past) {
 	return found[max(0, len(found)-most):]
 }
 
-// Followed reports whether somebody follows sessions live: then [Edge.Step] wants all that happens to
-// them.
+// Followed reports whether somebody follows sessions live: then [Edge.Step] wants all that happens
+// to them.
 func (e *Edge) Followed() bool { return e != nil && e.traces.Active() }
 
-// Step reports to those who follow some channels live what happened to a session that watches them.
+// Step reports to those who follow some channels live what happened to a session that watches
+// them.
 func (e *Edge) Step(s Step, channels []channel.ID) {
 	if e.Followed() {
 		e.traces.step(s, func() []Mark { return MarksOf(channels) })

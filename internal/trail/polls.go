@@ -68,7 +68,8 @@ func (p *polls) end(e *Edge, c *pollClient, now Past) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	past := &c.past
-	if past.Polls > 0 && past.From.After(now.From) { // its position was not trusted, and it began anew
+	// Its position was not trusted, and it began anew.
+	if past.Polls > 0 && past.From.After(now.From) {
 		e.append(*past)
 		past.Polls = 0
 	}
@@ -77,7 +78,8 @@ func (p *polls) end(e *Edge, c *pollClient, now Past) {
 	}
 	past.Polls++
 	past.Kind, past.Ended, past.Reason = now.Kind, now.Ended, now.Reason
-	if past.Polls == 1 || now.Sent.After(past.Sent) { // else the client has not got the last answer
+	// Else the client has not got the last answer.
+	if past.Polls == 1 || now.Sent.After(past.Sent) {
 		past.Sent = now.Sent
 	}
 	past.Returned = now.Returned

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 func id(sequence uint64) proto.ID { return message(sequence).ID }
 
-// TestRing: the newest records are there, whole and in order, within the bytes, and Since says where
-// they begin.
+// TestRing: the newest records are there, whole and in order, within the bytes, and Since says
+// where they begin.
 func TestRing(t *testing.T) {
 	const bytes = 4 * chunkBytes
 	r := NewRing(bytes)
@@ -110,7 +110,8 @@ func TestPosts(t *testing.T) {
 	}
 }
 
-// TestHeard: messages with consecutive ids share a record, and each is found, with its time to 50 ms.
+// TestHeard: messages with consecutive ids share a record, and each is found, with its time to 50
+// ms.
 func TestHeard(t *testing.T) {
 	e := NewEdge(1<<20, nil)
 	h := e.Heard("a")

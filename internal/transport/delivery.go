@@ -28,8 +28,8 @@ type Owner interface {
 	Messages(hub.Batch) []*proto.Message
 	// Over returns why the connection must end now; nil if it may stay.
 	Over(now time.Time) *Reason
-	// Written is called when messages have been written that had been due since a time: only if that
-	// was long ago, or if Shared.Followed says that somebody wants to know of all.
+	// Written is called when messages have been written that had been due since a time: only if
+	// that was long ago, or if Shared.Followed says that somebody wants to know of all.
 	Written(Written)
 	// Ended is called once, when the connection has ended.
 	Ended(*Reason)
@@ -68,11 +68,11 @@ type Shared struct {
 type sender interface {
 	// control returns a frame that is sent before all messages; nil if none is due.
 	control() []byte
-	// send sends a packet as far as that goes without waiting, and returns nil if all is sent. Else
-	// it returns a function that sends the rest and may block.
+	// send sends a packet as far as that goes without waiting, and returns nil if all is sent.
+	// Else it returns a function that sends the rest and may block.
 	send(wire.Packet) (wait func() error)
-	// sent is called when a packet has been sent, or with the error. It reports whether more can be
-	// sent.
+	// sent is called when a packet has been sent, or with the error. It reports whether more can
+	// be sent.
 	sent(error) (more bool)
 	// finish is called once, when the connection ends for a reason, to let the client know.
 	finish(*Reason)
@@ -81,7 +81,8 @@ type sender interface {
 	kind() Kind
 }
 
-// Delivery sends to a connection what its session has. The connection of each transport embeds one.
+// Delivery sends to a connection what its session has. The connection of each transport embeds
+// one.
 type Delivery struct {
 	victim contain.Victim
 
@@ -93,8 +94,9 @@ type Delivery struct {
 	conn    sender
 	most    int // bytes of a packet
 
-	reason       atomic.Pointer[Reason] // why the connection ends; the first one counts
-	waitingSince atomic.Int64           // unix nanoseconds since when a write waits; 0 if none does
+	reason atomic.Pointer[Reason] // why the connection ends; the first one counts
+	// Unix nanoseconds since when a write waits; 0 if none does.
+	waitingSince atomic.Int64
 
 	// Owned by deliver.
 	unsent   []*proto.Message // of the last batch
@@ -134,8 +136,8 @@ func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
 }
 
 // deliver sends what is due as far as that goes without waiting, and reports true if it is to be
-// called again. It is called by one goroutine at a time: the session wakes the connection only when
-// it rests, and a write that has to wait wakes the connection itself when it is done.
+// called again. It is called by one goroutine at a time: the session wakes the connection only
+// when it rests, and a write that has to wait wakes the connection itself when it is done.
 func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 	if reason := d.reason.Load(); reason != nil {
 		d.conn.finish(reason)
@@ -233,8 +235,8 @@ func (d *Delivery) stuck(now time.Time) bool {
 	return since != 0 && now.UnixNano()-since > int64(writeTimeout)
 }
 
-// writeTimeout is how long one write may wait before the session ends. A reader that is merely slow
-// never gets here: what it cannot take stays in the log.
+// writeTimeout is how long one write may wait before the session ends. A reader that is merely
+// slow never gets here: what it cannot take stays in the log.
 const writeTimeout = 10 * time.Second
 
 // wholeBatch as the size of a packet puts all messages of a batch into one.

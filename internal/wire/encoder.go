@@ -25,7 +25,8 @@ type Packet struct {
 // Payload returns the packet without the header of its WebSocket frame.
 func (p Packet) Payload() []byte { return p.Frame[p.header:] }
 
-// count notes that m is in p. A note of a gap was not published, so it is never the newest or the oldest.
+// count notes that m is in p. A note of a gap was not published, so it is never the newest or the
+// oldest.
 func (p *Packet) count(m *proto.Message) {
 	p.Messages++
 	if m.Type != GapType {
@@ -40,8 +41,8 @@ func (p *Packet) count(m *proto.Message) {
 const GapType = "pushgate_gap"
 
 const (
-	// PacketBytes is about the largest size of a frame of several messages, in bytes. A frame stays
-	// in memory until the client has received it.
+	// PacketBytes is about the largest size of a frame of several messages, in bytes. A frame
+	// stays in memory until the client has received it.
 	PacketBytes = 64 << 10
 	// keptBytes is the largest buffer that is pooled.
 	keptBytes = 2 * PacketBytes
