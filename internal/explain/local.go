@@ -95,20 +95,25 @@ func (p Parts) answer(q question) (local, error) {
 	if q.ID.IsZero() {
 		marks = q.Marks
 	}
+	posts := q.ID.IsZero() || len(q.Marks) == 0 // the receivers of a message are known from its post
 	a.PostsFrom = p.Posts.Since()
-	a.Posts = p.Posts.Find(q.Portal, q.ID, marks, mostPosts)
+	if posts {
+		a.Posts = p.Posts.Find(q.Portal, q.ID, marks, mostPosts)
+	}
 	if p.Edge == nil {
 		return a, nil
 	}
 	t := p.Edge.Trail()
 	a.Edge = true
-	a.Posts = append(a.Posts, t.Posts().Find(q.Portal, q.ID, marks, mostPosts)...)
-	if !q.ID.IsZero() {
-		a.Heard = p.Edge.When(q.Portal, q.ID)
+	if posts {
+		a.Posts = append(a.Posts, t.Posts().Find(q.Portal, q.ID, marks, mostPosts)...)
 	}
 	if len(q.Marks) == 0 {
 		a.Reach = t.Since()
 		return a, nil
+	}
+	if !q.ID.IsZero() {
+		a.Heard = p.Edge.When(q.Portal, q.ID)
 	}
 	// The living ones first: one that ends meanwhile is in both, and not in neither.
 	living := p.Edge.Sessions(ids, q.Marks)
