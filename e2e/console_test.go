@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/testkit"
 )
 
 // consolePages are the pages of the console, with what each shows when it is complete.
@@ -14,6 +15,11 @@ var consolePages = []struct{ name, address, shows string }{
 	{"overview", "#/", ".plot canvas"},
 	{"processes", "#/processes", "tbody th"},
 	{"process", "#/process/edge-1", ".plot canvas"},
+	{"portals", "#/portals", "tbody th"},
+	{"redis", "#/redis", "tbody th"},
+	{"explain", "#/explain?q=00000000000000000000000042", ".verdicts li"},
+	{"putout", "#/putout", "tbody th"},
+	{"doctor", "#/doctor", ".finding"},
 	{"audit", "#/audit", "tbody th"},
 	{"config", "#/config", "tbody th"},
 	{"login", "#/login", "form.login"},
@@ -122,5 +128,61 @@ func TestConsoleWithManyProcesses(t *testing.T) {
 	}
 	p.waitText(".findings", "lost-6")
 	p.waitText(".figures", "100 ready, 7 silent")
+	p.check()
+}
+
+// TestConsoleOfAnInstallation is the visit of an operator: three processes, one of which he drains,
+// another one gets another log level, and the audit log has both; then of a colleague who reads
+// Russian, at another process.
+func TestConsoleOfAnInstallation(t *testing.T) {
+	t.Parallel()
+	w := adminWorld(t)
+	p := openTab(t, "en")
+	p.open(w.Publishers[0].Admin + "/")
+	p.waitText(".figures", "3 ready, 0 silent")
+	p.waitText(".verdict", "All is well: 3 processes")
+	p.wait("document.querySelectorAll('.plot canvas').length === 12")
+	p.login(w.Publishers[0].Admin+"/admin/", adminAct)
+	p.click("nav a", "Processes")
+	p.waitText("tbody", "publisher-0")
+	p.click("tbody a", "edge-0")
+	p.waitText("h1", "edge-0")
+	p.wait("document.querySelector('.acts select')")
+	evaluate[string](p, "document.querySelector('.acts select').value = 'warn'")
+	p.click("[data-act=level]", "Set level")
+	p.click("dialog button.primary", "Set level")
+	p.waitText("dialog", "The level is warn now.")
+	p.click("dialog button", "Close")
+	p.waitText("dl", "Log level\nwarn")
+	p.click("[data-act=rebalance]", "Rebalance")
+	p.click("dialog button.primary", "Rebalance it")
+	p.waitText("dialog", "It has been asked to.")
+	p.click("dialog button", "Close")
+
+	p.click("nav a", "Processes")
+	p.click("tbody a", "edge-1")
+	p.click("[data-act=drain]", "Drain")
+	p.click("dialog button.danger", "Drain it")
+	p.waitText("dialog", "It drains.")
+	p.click("dialog button", "Close")
+	if err := w.Edges[1].Stop(); err != nil {
+		t.Error(err)
+	}
+	p.waitText("main", "No such process is known.")
+	p.click("nav a", "Settings")
+	p.waitText("tbody", "1 redacted")
+	p.check()
+
+	p = openTab(t, "ru")
+	p.login(w.Edges[0].Admin+"/admin/", adminView)
+	p.click("nav a", "Обзор")
+	p.waitText(".verdict", "Всё в порядке: 2 процесса")
+	p.click("nav a", "Журнал действий")
+	p.waitText("tbody", "вывод из работы")
+	rows := evaluate[[]string](p, "[...document.querySelectorAll('tbody tr')].map((tr) => [...tr.cells].slice(1, 6).map((td) => td.innerText).join(' '))")
+	want := []string{"anna вывод из работы  edge-1 сделано", "anna выравнивание  edge-0 сделано", "anna уровень журнала warn edge-0 сделано"}
+	if diff := testkit.Diff(want, rows); diff != "" {
+		t.Error(diff)
+	}
 	p.check()
 }

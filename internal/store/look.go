@@ -13,8 +13,8 @@ import (
 	"pushgate/internal/proto"
 )
 
-// mostLists is how many channels of a message are looked at.
-const mostLists = 64
+// mostReceiverLists is how many channels of a message are looked at.
+const mostReceiverLists = 64
 
 // Found is what a log knows of a message.
 type Found struct {
@@ -57,7 +57,7 @@ func (l *Log) Look(ctx context.Context, id proto.ID, channels []channel.ID) (fou
 		}
 		found.Left, channels = left.Val(), found.Message.Receivers
 	}
-	found.Lists, err = l.lists(ctx, prefix, id, channels[:min(len(channels), mostLists)])
+	found.Lists, err = l.lists(ctx, prefix, id, channels[:min(len(channels), mostReceiverLists)])
 	return found, err
 }
 

@@ -14,6 +14,7 @@ export class Problem extends Error {
 
   /** text returns what to show: what is known of the status, and the process's own sentence. */
   get text() {
+    if (this.status === 404 && this.message) return this.message;
     const key = "problem." + this.status;
     const general = t(key) === key ? t("problem.other", { status: this.status }) : t(key);
     return this.message ? `${general} ${this.message}` : general;
@@ -69,6 +70,40 @@ function sentence(answer, json, text) {
   if (typeof json?.error === "string") return printable(json.error);
   const plain = answer.headers.get("Content-Type")?.startsWith("text/plain");
   return plain && answer.status !== 404 && answer.status !== 401 ? printable(text.trim()) : "";
+}
+
+/**
+ * follow reads server-sent events until they end or signal says so, and calls event with the JSON of
+ * each. It throws a Problem if there are none.
+ */
+export async function follow(path, event, signal) {
+  let answer;
+  try {
+    answer = await fetch("/admin/" + path, { cache: "no-store", credentials: "same-origin", signal });
+  } catch (error) {
+    if (signal.aborted) return;
+    throw new Problem(0, "");
+  }
+  if (!answer.ok) {
+    const text = await answer.text();
+    throw new Problem(answer.status, sentence(answer, parse(text), text), Number(answer.headers.get("Retry-After")) * 1000 || 0);
+  }
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (let kept = ""; ;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (kept + value).split("\n\n");
+      kept = blocks.pop();
+      for (const block of blocks) {
+        const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join("\n");
+        if (data && !/^event: *end/m.test(block)) event(parse(data) ?? {});
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    throw new Problem(0, "");
+  }
 }
 
 /** query returns a query string of what has a value. */

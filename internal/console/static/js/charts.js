@@ -41,6 +41,9 @@ export function series(chart, history) {
   return lines;
 }
 
+/** recorded reports whether a history has anything for a plot. */
+export const recorded = (chart, { series: all = {} }) => Object.keys(all).some((name) => chart.prefix ? name.startsWith(chart.prefix) : chart.series.includes(name));
+
 function label(name) {
   const key = "series." + name.replace(/_p(50|99)$/, "");
   const quantile = name.match(/_p(50|99)$/)?.[1];

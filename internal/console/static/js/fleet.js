@@ -11,7 +11,10 @@ const wrongBrowser = 30000; // likewise of this browser
 /** read takes an answer of /admin/processes, whatever is missing in it. */
 export function read(answer) {
   setNow(answer.now);
-  const processes = (answer.processes ?? []).map((p) => ({ ...p, id: String(p.id), connections: p.connections ?? {} }));
+  const processes = (answer.processes ?? []).map((p) => {
+    const kept = Object.fromEntries(Object.entries(p).filter(([, value]) => value !== -1)); // a number that is not known
+    return { ...kept, clock_ms: p.clock_ms, id: String(p.id), connections: p.connections ?? {} };
+  });
   return { ...answer, processes, silent: (answer.silent ?? []).map(String) };
 }
 

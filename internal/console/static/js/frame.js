@@ -5,7 +5,7 @@ import * as format from "./format.js";
 import { ask, logout, Problem } from "./api.js";
 
 /** pages are those of the navigation, in its order. */
-const pages = ["overview", "processes", "audit", "config"];
+const pages = ["overview", "processes", "portals", "redis", "explain", "putout", "doctor", "audit", "config"];
 
 /** who is logged in, as /admin/whoami says: {name, role}; null if nobody is. */
 export let who = null;

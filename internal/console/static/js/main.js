@@ -6,7 +6,7 @@ import * as frame from "./frame.js";
 import { loginForm } from "./login.js";
 
 const main = document.getElementById("main");
-const files = ["overview", "processes", "process", "audit", "config", "login"];
+const files = ["overview", "processes", "process", "portals", "redis", "explain", "putout", "doctor", "audit", "config", "login"];
 let shown = null; // {page, poller, stop}
 let turn = 0;
 
@@ -66,7 +66,7 @@ function refused(context, problem, place) {
     fill(place, form);
     return;
   }
-  if (problem.status === 404) {
+  if (problem.status === 404 && !problem.message) {
     fill(place, h("p", { class: "note" }, t("problem.404")));
     return;
   }

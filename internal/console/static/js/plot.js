@@ -2,7 +2,7 @@
 import { h, fill, set, id, printable } from "./dom.js";
 import { t } from "./words.js";
 import * as format from "./format.js";
-import { series } from "./charts.js";
+import { recorded, series } from "./charts.js";
 
 const height = 150;
 const { uPlot } = globalThis;
@@ -16,7 +16,7 @@ const colour = (chart, line, n) => css(chart.alarm?.includes(line.name) ? "--bad
 /** Plot shows one of the charts. */
 export class Plot {
   #chart; #drawing; #lines = []; #hidden = new Set(); #shape = "";
-  #canvas; #legend; #times = []; #table; #body; #resize; #span = "hour";
+  #canvas; #legend; #times = []; #table; #body; #resize; #none = "plot.nothing";
 
   constructor(chart) {
     this.#chart = chart;
@@ -33,8 +33,8 @@ export class Plot {
   }
 
   /** update shows an answer of /admin/history. */
-  update(history, span) {
-    this.#span = span;
+  update(history) {
+    this.#none = recorded(this.#chart, history) ? "plot.nothing" : "plot.unrecorded";
     this.#times = history.times;
     this.#lines = series(this.#chart, history);
     const shape = this.#lines.map((line) => line.name).join();
@@ -103,7 +103,7 @@ export class Plot {
         event.currentTarget.setAttribute("aria-pressed", String(show));
         this.#drawing.setSeries(n + 1, { show });
       } }, mark, h("span", { class: line.raw ? "raw" : null }, printable(line.label, 40)), " ", value));
-    }), this.#lines.length === 0 ? h("li", { class: "none" }, t("plot.nothing")) : null);
+    }), this.#lines.length === 0 ? h("li", { class: "none" }, t(this.#none)) : null);
   }
 
   /** say shows the values at a point, or the newest ones. */
@@ -123,7 +123,7 @@ export class Plot {
       const unit = this.#chart.unit;
       return t("plot.range", { name: line.label, now: unit(all.at(-1)), low: unit(Math.min(...all)), high: unit(Math.max(...all)) });
     });
-    this.#canvas.setAttribute("aria-label", printable(parts.join("; ") || t("plot.nothing"), 1000));
+    this.#canvas.setAttribute("aria-label", printable(parts.join("; ") || t(this.#none), 1000));
   }
 
   /** values lists some of the values, if somebody has opened the list. */

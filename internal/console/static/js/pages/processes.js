@@ -11,7 +11,7 @@ const off = (ms) => Number.isFinite(ms) ? (ms > 0 ? "+" : "") + format.millis(ms
 export function show({ body, poller, refused }) {
   const processes = table({ caption: t("page.processes"), key: (p) => p.id, className: "tall", columns: [
     { id: "id", title: t("process.id"), head: true, value: (p) => p.id, cell: (p) => link(p.id) },
-    { id: "kind", title: t("process.kind"), value: (p) => p.kind, cell: (p) => p.kind ?? format.none },
+    { id: "kind", title: t("process.kind"), minor: true, value: (p) => p.kind, cell: (p) => p.kind ?? format.none },
     { id: "state", title: t("process.state"), wide: true, value: (p) => stateOf(p).key, cell: (p) => h("div", {}, state(p), p.reason && !p.ready ? h("div", { class: "reason" }, name(p.reason)) : null) },
     { id: "version", title: t("process.version"), minor: true, value: (p) => p.version, cell: (p) => h("span", { title: p.commit && printable(p.commit) }, name(p.version ?? format.none)) },
     { id: "host", title: t("process.host"), minor: true, value: (p) => p.host, cell: (p) => name(p.host ?? format.none) },
