@@ -95,7 +95,8 @@ func (p Parts) answer(q question) (local, error) {
 	if q.ID.IsZero() {
 		marks = q.Marks
 	}
-	posts := q.ID.IsZero() || len(q.Marks) == 0 // the receivers of a message are known from its post
+	// The receivers of a message are known from its post.
+	posts := q.ID.IsZero() || len(q.Marks) == 0
 	a.PostsFrom = p.Posts.Since()
 	if posts {
 		a.Posts = p.Posts.Find(q.Portal, q.ID, marks, mostPosts)
@@ -117,8 +118,8 @@ func (p Parts) answer(q question) (local, error) {
 	}
 	// The living ones first: one that ends meanwhile is in both, and not in neither.
 	living := p.Edge.Sessions(ids, q.Marks)
-	ended := t.Ended(q.Marks, mostSessions)
-	a.Many = len(living) == mostSessions || len(ended) == mostSessions
+	ended, many := t.Ended(q.Marks, q.ID, mostSessions)
+	a.Many = many || len(living) == mostSessions
 	numbers := make([]uint64, 0, len(living)+len(ended))
 	over := make(map[uint64]bool, len(ended))
 	for _, s := range ended {

@@ -226,11 +226,23 @@ func (e *Edge) append(p Past) {
 	e.ended.Append(p.Ended, b...)
 }
 
-// Ended returns the sessions with one of some channels that have ended, the newest ones, and the
-// clients on long polls that are between two polls.
-func (e *Edge) Ended(marks []Mark, most int) (found []Past) {
+// Ended returns the sessions with one of some channels that have ended, and the clients on long
+// polls that are between two polls: the newest ones, at most so many. With an id, these are the
+// ones that may have written the message, and then as many of the others; many says that there are
+// more.
+func (e *Edge) Ended(marks []Mark, id proto.ID, most int) (found []Past, many bool) {
 	if e == nil {
-		return nil
+		return nil, false
+	}
+	var others []Past
+	add := func(p Past) {
+		list := &found
+		if !id.IsZero() && (!id.After(p.From) || id.After(p.Returned)) {
+			list = &others
+		}
+		if *list = append(*list, p); len(*list) > 2*most {
+			*list, many = slices.Delete(*list, 0, len(*list)-most), true
+		}
 	}
 	watches := func(m Mark) bool { return slices.Contains(marks, m) }
 	e.ended.Each(func(at int64, fields []uint64) {
@@ -238,15 +250,15 @@ func (e *Edge) Ended(marks []Mark, most int) (found []Past) {
 			return
 		}
 		r := reader{fields}
-		p := Past{Number: r.next(), Portal: e.names.text(r.next()), Kind: e.names.text(r.next()), Reason: e.names.text(r.next()), Brought: r.next() == 1,
+		add(Past{Number: r.next(), Portal: e.names.text(r.next()), Kind: e.names.text(r.next()), Reason: e.names.text(r.next()), Brought: r.next() == 1,
 			Began: at - int64(r.next()), Ended: at, From: r.id(), Sent: r.id(), Returned: r.id(), Acked: r.id(), AckedAt: int64(r.next()), Polls: int(r.next()),
-			Channels: r.marks()}
-		if found = append(found, p); len(found) > 2*most {
-			found = slices.Delete(found, 0, len(found)-most)
-		}
+			Channels: r.marks()})
 	})
-	found = append(found, e.polls.resting(watches)...)
-	return found[max(0, len(found)-most):]
+	for _, p := range e.polls.resting(watches) {
+		add(p)
+	}
+	many = many || len(found) > most || len(others) > most
+	return append(found[max(0, len(found)-most):], others[max(0, len(others)-most):]...), many
 }
 
 // Followed reports whether somebody follows sessions live: then [Edge.Step] wants all that happens

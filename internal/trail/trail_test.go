@@ -153,11 +153,11 @@ func TestEnded(t *testing.T) {
 		From: id(1), Sent: id(2), Returned: id(3), Acked: id(2), AckedAt: 77}
 	e.End(s, want)
 	for _, c := range []channel.ID{alice, bob} {
-		if got := e.Ended([]Mark{MarkOf(c)}, 10); len(got) != 1 || testkit.Diff(want, got[0]) != "" {
+		if got, many := e.Ended([]Mark{MarkOf(c)}, proto.ID{}, 10); many || len(got) != 1 || testkit.Diff(want, got[0]) != "" {
 			t.Errorf("%+v", got)
 		}
 	}
-	if got := e.Ended([]Mark{MarkOf(testkit.Channel(3))}, 10); got != nil {
+	if got, _ := e.Ended([]Mark{MarkOf(testkit.Channel(3))}, proto.ID{}, 10); got != nil {
 		t.Errorf("%+v", got)
 	}
 }
@@ -187,7 +187,7 @@ func TestPolls(t *testing.T) {
 			t.Errorf("%s: the same session %t", c.what, same)
 		}
 	}
-	got := e.Ended([]Mark{MarkOf(bob)}, 10)
+	got, _ := e.Ended([]Mark{MarkOf(bob)}, proto.ID{}, 10)
 	slices.SortFunc(got, func(a, b Past) int { return int(a.Number) - int(b.Number) })
 	if len(got) != 2 || got[0].Polls != 4 || got[0].From != id(10) || got[0].Sent != id(16) || got[1].Polls != 1 || got[1].From != id(20) {
 		t.Errorf("%+v", got)
@@ -200,7 +200,8 @@ func TestPolls(t *testing.T) {
 	if past, ok := e.Before(held); !ok || past.From != id(20) {
 		t.Errorf("%t %+v", ok, past)
 	}
-	if got := e.Ended([]Mark{MarkOf(bob)}, 10); len(got) != 1 { // the other one is held
+	// The other one is held.
+	if got, _ := e.Ended([]Mark{MarkOf(bob)}, proto.ID{}, 10); len(got) != 1 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -305,5 +306,19 @@ func TestMarkIsText(t *testing.T) {
 		if err := json.Unmarshal(text, &back); err != nil || back != m || text[0] != '"' {
 			t.Errorf("%d: %s, %d, %v", m, text, back, err)
 		}
+	}
+}
+
+// TestSessionOfAnOldMessageWasLeftOut: of hundreds of sessions that have ended, only the newest
+// were returned, and not the one that had written the message.
+func TestSessionOfAnOldMessageWasLeftOut(t *testing.T) {
+	e := NewEdge(1<<20, nil)
+	for i := range uint64(500) {
+		s := e.Begin("a", []channel.ID{alice}, false, nil)
+		e.End(s, Past{Number: s.Number, Portal: "a", Channels: MarksOf([]channel.ID{alice}), Ended: s.Began, From: id(i * 10), Sent: id(i*10 + 10), Returned: id(i*10 + 10)})
+	}
+	got, many := e.Ended([]Mark{MarkOf(alice)}, id(55), 100)
+	if len(got) != 101 || !many || got[0].Number != 6 {
+		t.Errorf("%d sessions, the first is %+v, more %t", len(got), got[0], many)
 	}
 }
