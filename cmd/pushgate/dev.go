@@ -163,7 +163,7 @@ func newDevServer(redisURL string, environ []string, logger *slog.Logger) (_ *de
 		return nil, err
 	}
 	d.closers = append(d.closers, closeStore)
-	d.both = server.NewBoth(cfg, portals, st, logger, d.registry)
+	d.both = server.NewBoth(cfg, portals, st, nil, logger, d.registry)
 	d.page = &page{
 		signer:   portals.Personal().Signer,
 		private:  channel.Ref{Private: randomID(), Public: randomID()},

@@ -100,6 +100,11 @@ func rules() []forbidden {
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("processes are asked by whatever carries the questions", "internal/fleet", redis, "net/http", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
+	not("spans are made of what the parts of a program do, whatever they do it with", "internal/tracing", "net", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/tracing/otlp")
+	for _, pkg := range []string{"internal/proto", "internal/store", "internal/hub", "internal/wire", "internal/command"} {
+		not("traces are made at the ends, of what the core notes", pkg, "pushgate/internal/tracing/...")
+	}
 	not("a history is kept in whatever keeps samples", "internal/history", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
@@ -231,6 +236,8 @@ func trespass(dir, imported string) (reason string) {
 	switch {
 	case !own && imported == "testing" && !isTestHelp(dir):
 		return "it would ship"
+	case matches(imported, "go.opentelemetry.io/...") && !matches(dir, "internal/tracing/..."):
+		return "spans are made in one place, so that tracing that is off is one nil check"
 	case !own:
 		return ""
 	case strings.Contains(ours, "cmd/"):
@@ -291,6 +298,8 @@ func TestTrespass(t *testing.T) {
 		{"internal/hub", "pushgate/tools/load", false},
 		{"internal/hub", "pushgate/cmd/edge", false},
 		{"cmd/pushgate", "pushgate/internal/testkit/faulty", false},
+		{"internal/edge", "go.opentelemetry.io/otel/trace", false},
+		{"internal/tracing/otlp", "go.opentelemetry.io/otel/trace", true},
 		{"e2e", "testing", true},
 		{"e2e", "pushgate/internal/testkit/faulty", true},
 		{"e2e/php", "testing", false},

@@ -73,7 +73,8 @@ func TestTokenInThePlaceOfItsNameWasShown(t *testing.T) {
 func TestSettingsShowNoSecret(t *testing.T) {
 	environ := []string{"PUSHGATE_KEYS=SecretKey-0123456789,SecretKey-9876543210", "PUSHGATE_ADMIN_TOKENS=vera:view:SecretToken-0123456",
 		"PUSHGATE_MIRROR_URL=http://me:SecretOfMirror@mirror.test", "PUSHGATE_REDIS_URL=rediss://SecretUser:SecretWord@redis.test:6380/3?key=/SecretPath&cert=/SecretPath",
-		"PUSHGATE_HOST_ID=SecretHostID", "PUSHGATE_ORIGINS=a.test,b.test", "PUSHGATE_DRAIN=3s"}
+		"PUSHGATE_HOST_ID=SecretHostID", "PUSHGATE_ORIGINS=a.test,b.test", "PUSHGATE_DRAIN=3s",
+		"PUSHGATE_TRACES_ENDPOINT=https://traces.test", "PUSHGATE_TRACES_HEADERS=authorization=Bearer%20Secret,SecretName=x"}
 	edge, err := LoadEdge(environ)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +102,8 @@ func TestSettingsShowNoSecret(t *testing.T) {
 			}
 		}
 		for variable, want := range map[string]string{"KEYS": "2 redacted", "ADMIN_TOKENS": "vera:view:redacted", "REDIS_URL": "rediss://redacted@redis.test:6380/3",
-			"DRAIN": "3s", "HOST_ID": "redacted", "CHANNEL_GRAMMAR": "2", "TTL_RULES": "im_startWriting=2m,online_*=2m,*=24h", "LOG_LEVEL": "info"} {
+			"DRAIN": "3s", "HOST_ID": "redacted", "CHANNEL_GRAMMAR": "2", "TTL_RULES": "im_startWriting=2m,online_*=2m,*=24h", "LOG_LEVEL": "info",
+			"TRACES_ENDPOINT": "https://traces.test/v1/traces", "TRACES_HEADERS": "2 redacted", "TRACES_RATIO": "0.01"} {
 			if got := values[Prefix+variable]; got != want {
 				t.Errorf("%s: %s is %q, want %q", name, variable, got, want)
 			}

@@ -49,6 +49,10 @@ type Common struct {
 	ID             string              `env:"ID" default:"host name and process number" doc:"name of this process; no other edge or publisher may have the same"`
 	LogLevel       slog.Level          `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 	LogFormat      string              `env:"LOG_FORMAT" envDefault:"json" doc:"'json' or 'text'"`
+	TracesEndpoint TracesEndpoint      `env:"TRACES_ENDPOINT" default:"none" doc:"where to send [traces](operations.md#traces), by OTLP over HTTP as JSON, such as 'http://127.0.0.1:4318'. Without a path, '/v1/traces' is added"`
+	TracesHeaders  Headers             `env:"TRACES_HEADERS" default:"none" doc:"headers of these requests, such as 'authorization=Bearer%20TOKEN': several separated by commas, values percent-encoded, as in 'OTEL_EXPORTER_OTLP_HEADERS'"`
+	TracesRatio    float64             `env:"TRACES_RATIO" envDefault:"0.01" doc:"which part of the posts is traced, from '0' to '1'. A portal that sends 'traceparent' decides itself about its posts"`
+	TracesService  string              `env:"TRACES_SERVICE" envDefault:"pushgate" doc:"'service.name' of the traces, to tell installations apart"`
 
 	signer *sign.Signer  // made of Keys and SignatureAlgo; nil if there are no keys
 	limits portal.Limits // of portals whose entry in the file sets none

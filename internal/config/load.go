@@ -113,7 +113,7 @@ func parse[T any](l *loader) T {
 // their own words.
 func problem(bad env.ParseError, value string) string {
 	switch bad.Type.Kind() {
-	case reflect.Bool, reflect.Int, reflect.Int64:
+	case reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
 		return fmt.Sprintf("invalid value %q", value)
 	default:
 		return bad.Err.Error()
@@ -132,6 +132,9 @@ var hints = map[reflect.Type]string{
 	reflect.TypeFor[policy.ReplicaRules](): "rules such as im_message=1,im_*=0",
 	reflect.TypeFor[Networks]():            "comma-separated networks such as 10.0.0.0/8,192.0.2.7",
 	reflect.TypeFor[ServerURL]():           "http://HOST:PORT or https://USER:PASSWORD@HOST, without a path",
+	reflect.TypeFor[float64]():             "a number such as 0.01",
+	reflect.TypeFor[TracesEndpoint]():      "http://127.0.0.1:4318 or https://collector.example.com/v1/traces; user and password belong into " + Prefix + "TRACES_HEADERS",
+	reflect.TypeFor[Headers]():             "name=value, several separated by commas, the values percent-encoded",
 	reflect.TypeFor[AdminTokens]():         "NAME:ROLE:TOKEN, several separated by commas; the role is view or act; `openssl rand -hex 24` makes a token",
 	reflect.TypeFor[SharedHost]():          "push.example.com or push.example.com:8443: portals write https:// before it themselves",
 	reflect.TypeFor[Origins]():             "comma-separated hosts such as portal.example.com,*.example.org",
@@ -188,6 +191,7 @@ func (l *loader) common(c *Common) {
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		l.fault(Prefix+"LOG_FORMAT", fmt.Sprintf("unknown format %q", c.LogFormat), "json or text")
 	}
+	within(l, "TRACES_RATIO", c.TracesRatio, 0, 1)
 	if c.ID == "" {
 		c.ID = ownID()
 	}
@@ -249,8 +253,8 @@ func local(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-func within[T int | int64 | time.Duration](l *loader, variable string, value, least, most T) {
-	if value < least || value > most {
+func within[T int | int64 | float64 | time.Duration](l *loader, variable string, value, least, most T) {
+	if !(value >= least && value <= most) { // NaN is neither
 		l.fault(Prefix+variable, fmt.Sprintf("%v is out of bounds", value), fmt.Sprintf("from %v to %v", least, most))
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 	"pushgate/internal/transport"
 )
 
@@ -78,6 +79,8 @@ type Config struct {
 	// Panics gets the panics in the work for one connection or one message, which are recovered:
 	// the connection ends, the message is skipped. Nil: none is recovered.
 	Panics contain.Report
+
+	Tracer *tracing.Tracer // nil: none
 }
 
 // GCPercent is how many percent the heap of an edge may grow before garbage is collected. Most
@@ -171,6 +174,7 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),
 		Panics:     config.Panics,
+		Tracer:     config.Tracer,
 		PingTicks:  pings,
 		BeatTicks:  max(1, int(heartbeat/interval)),
 		HandOver:   handOver,

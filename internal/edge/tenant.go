@@ -242,7 +242,7 @@ func (t *tenant) run(ctx context.Context) {
 }
 
 // follower is the hub as the log calls it. It also logs whether the log notifies, defers wake-ups,
-// and counts the messages that make clients call the portal.
+// counts the messages that make clients call the portal, and has sampled ones traced.
 type follower struct {
 	*hub.Hub
 	tenant *tenant
@@ -266,6 +266,9 @@ func (f follower) Dispatch(m *proto.Message) {
 	queue := f.tenant.edge.shared.Queue
 	queue.Defer()
 	defer queue.Resume()
+	if tracer := f.tenant.edge.config.Tracer; tracer != nil && m.Trace != nil {
+		defer tracer.Hear(m, f.tenant.name, f.Hub.Watchers(m.Receivers))()
+	}
 	f.Hub.Dispatch(m)
 	if outdates(m) {
 		f.tenant.edge.metrics.portalCalls.add(f.tenant.serving.Load(), callConfigNote, f.Hub.Watchers(m.Receivers))

@@ -45,6 +45,8 @@ type Message struct {
 	// [Compose]. Only clients of version 5 get them.
 	UserParams []UserParams
 
+	Trace *Trace // nil unless the post of the message was sampled
+
 	// Encodings caches the encoded message for package wire, which sets it. It is not part of the
 	// record.
 	Encodings atomic.Value
@@ -79,7 +81,7 @@ const (
 
 // To returns a copy of m for other receivers, with no id and nothing cached.
 func (m *Message) To(receivers []channel.ID) *Message {
-	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, Key: m.Key, UserParams: m.UserParams}
+	return &Message{Receivers: receivers, Sender: m.Sender, Type: m.Type, Body: m.Body, Created: m.Created, TTL: m.TTL, Key: m.Key, UserParams: m.UserParams, Trace: m.Trace}
 }
 
 // Transient reports whether m is delivered only to connected sessions. Its id keeps its place in

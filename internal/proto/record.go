@@ -36,7 +36,8 @@ const (
 //	receivers uvarint count, 16 bytes each (32 with flagText)
 //	          with flagClient, 16 bytes are a public id: clients write to no other
 //	sender   with flagSenderID: 16 bytes (32 with flagText)
-//	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes
+//	params   with flagParams: uvarint count, and for each uvarint user, uvarint length, bytes;
+//	         the trace of a sampled message is the last of them, for traceUser
 //	body     the rest
 func AppendRecord(b []byte, m *Message) []byte {
 	flags := recordFlags(m)
@@ -53,15 +54,33 @@ func AppendRecord(b []byte, m *Message) []byte {
 		b = appendChannel(b, m.Sender.ID, flags)
 	}
 	if flags&flagParams != 0 {
-		b = binary.AppendUvarint(b, uint64(len(m.UserParams)))
-		for _, p := range m.UserParams {
-			b = binary.AppendUvarint(b, uint64(p.User))
-			b = binary.AppendUvarint(b, uint64(len(p.Params)))
-			b = append(b, p.Params...)
-		}
+		b = appendParams(b, m)
 	}
 	return append(b, m.Body...)
 }
+
+func appendParams(b []byte, m *Message) []byte {
+	count := len(m.UserParams)
+	traced := writesTrace(m)
+	if traced {
+		count++
+	}
+	b = binary.AppendUvarint(b, uint64(count))
+	for _, p := range m.UserParams {
+		b = binary.AppendUvarint(b, uint64(p.User))
+		b = binary.AppendUvarint(b, uint64(len(p.Params)))
+		b = append(b, p.Params...)
+	}
+	if traced {
+		b = binary.AppendUvarint(b, traceUser)
+		b = binary.AppendUvarint(b, traceLen)
+		b = m.Trace.append(b)
+	}
+	return b
+}
+
+// writesTrace reports whether the record of m holds its trace. It does not if there is no room.
+func writesTrace(m *Message) bool { return m.Trace.valid() && len(m.UserParams) < MaxUserParams }
 
 func recordFlags(m *Message) (flags byte) {
 	switch m.Sender.Type {
@@ -76,7 +95,7 @@ func recordFlags(m *Message) (flags byte) {
 			flags |= flagText
 		}
 	}
-	if len(m.UserParams) > 0 {
+	if len(m.UserParams) > 0 || writesTrace(m) {
 		flags |= flagParams
 	}
 	for _, id := range m.Receivers {
@@ -141,7 +160,7 @@ func DecodeRecord(id ID, record []byte) (*Message, error) {
 		m.Sender.ID = d.channel(flags&flagText != 0)
 	}
 	if flags&flagParams != 0 {
-		m.UserParams = d.userParams()
+		m.UserParams, m.Trace = cutTrace(d.userParams())
 	}
 	m.Body = d.rest
 	if d.bad || len(m.Body) > MaxBody {

@@ -25,6 +25,7 @@ type fields struct {
 	Created   int64
 	TTL       time.Duration
 	Params    []string
+	Trace     string
 }
 
 func fieldsOf(m *proto.Message) fields {
@@ -34,6 +35,9 @@ func fieldsOf(m *proto.Message) fields {
 	}
 	for _, p := range m.UserParams {
 		f.Params = append(f.Params, fmt.Sprintf("%d: %s", p.User, p.Params))
+	}
+	if m.Trace != nil {
+		f.Trace = fmt.Sprintf("%x-%x", m.Trace.ID, m.Trace.Span)
 	}
 	return f
 }
@@ -196,6 +200,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(proto.AppendRecord(nil, old))
 	old.Receivers[0] = channel.ForUser(7)
 	old.UserParams = []proto.UserParams{{User: 7, Params: []byte(`{"a":1}`)}}
+	f.Add(proto.AppendRecord(nil, old))
+	old.Trace = trace()
 	f.Add(proto.AppendRecord(nil, old))
 	f.Add([]byte("\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f"))
 	f.Fuzz(func(t *testing.T, record []byte) {

@@ -37,6 +37,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
+	t.sample(r)
 	batch, fault := rpc.Decode(bytes.ToValidUTF8(body, []byte("\uFFFD")), maxCalls)
 	if fault != nil {
 		p.metrics.refused[badCall].Inc()
@@ -44,7 +45,7 @@ func (p *Publisher) api(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its messages are published all the same.
-	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	ctx, end := p.begin(withKey(p.detached(r), r.Header, owner))
 	defer end()
 	replies, err := t.execute(ctx, batch.Calls)
 	if err != nil {

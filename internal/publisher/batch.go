@@ -18,7 +18,7 @@ const maxOwnChannels = 128
 func (t *tenant) portalBatch(w http.ResponseWriter, r *http.Request, owner string, batch []byte) {
 	p := t.publisher
 	// As with any post, the portal may hang up.
-	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	ctx, end := p.begin(withKey(p.detached(r), r.Header, owner))
 	defer end()
 	reply, err := t.batches.Portal(ctx, batch)
 	w.Header().Set(allowOrigin, "*")
@@ -47,6 +47,7 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
+	t.sampleClient(r)
 	ctx, end := p.begin(withKey(context.WithoutCancel(r.Context()), r.Header, public.String()))
 	defer end()
 	if t.clientText(ctx, w, r, public, batch) {

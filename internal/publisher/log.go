@@ -7,6 +7,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/intake"
 	"pushgate/internal/proto"
+	"pushgate/internal/tracing"
 )
 
 // measured is a log that bounds and counts what is appended.
@@ -18,6 +19,16 @@ type measured struct {
 
 // Append implements [Log]. Its error may be [intake.ErrBusy].
 func (m measured) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {
+	if m.config.Tracer == nil {
+		return m.append(ctx, msgs)
+	}
+	appending := tracing.PostOf(ctx).Append(msgs)
+	receipts, err := m.append(ctx, msgs)
+	appending.End(whyNot(err))
+	return receipts, err
+}
+
+func (m measured) append(ctx context.Context, msgs []*proto.Message) ([]proto.Receipt, error) {
 	if !m.gate.Enter(msgs) {
 		return nil, intake.ErrBusy
 	}

@@ -1,7 +1,6 @@
 package publisher
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +26,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, no)
 		return
 	}
+	t.sample(r)
 	if query.binary {
 		t.portalBatch(w, r, owner, body)
 		return
@@ -37,7 +37,7 @@ func (p *Publisher) publish(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A portal may hang up without waiting for the answer; its message is published all the same.
-	ctx, end := p.begin(withKey(context.Background(), r.Header, owner))
+	ctx, end := p.begin(withKey(p.detached(r), r.Header, owner))
 	defer end()
 	receipts, err := t.log.Append(ctx, m)
 	switch {

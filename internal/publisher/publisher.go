@@ -23,6 +23,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 	"pushgate/internal/urlpath"
 )
 
@@ -70,7 +71,8 @@ type Config struct {
 	Book *tally.Book
 	// Most time from a request that has been read to its answer; 800 ms, as PHP waits for a second.
 	Timeout time.Duration
-	Mirror  Mirror // gets a copy of each accepted post; nil: none
+	Mirror  Mirror          // gets a copy of each accepted post; nil: none
+	Tracer  *tracing.Tracer // nil: none
 }
 
 // withDefaults returns c with its zero sizes and times set to their defaults.
@@ -134,14 +136,14 @@ func New(config Config, table *portal.Table, logs func(portal string) Log, stats
 	p.SetPortals(table)
 	r := chi.NewRouter()
 	for _, route := range []string{"/bitrix/pub", "/pub"} {
-		handle(r, http.MethodPost, route, p.publish)
+		handle(r, http.MethodPost, route, p.traced(route, p.publish))
 		handle(r, http.MethodGet, route, p.online)
 	}
 	for _, route := range []string{"/bitrix/api", "/api"} {
-		handle(r, http.MethodPost, route, p.api)
+		handle(r, http.MethodPost, route, p.traced(route, p.api))
 	}
 	for _, route := range []string{"/bitrix/rest", "/rest", "/bitrix/pubweb", "/pubweb"} {
-		handle(r, http.MethodPost, route, p.clientBatch)
+		handle(r, http.MethodPost, route, p.traced(route, p.clientBatch))
 		handle(r, http.MethodOptions, route, preflight)
 	}
 	handle(r, http.MethodGet, "/server-stat", p.processes)

@@ -45,7 +45,8 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 		Status:   o.status.get,
 		Settings: config.Settings(cfg),
 		Routes: append(console.Routes(),
-			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)}),
+			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+		),
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

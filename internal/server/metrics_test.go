@@ -154,7 +154,8 @@ func (m *metric) row() string {
 func registered(t *testing.T) map[string]*metric {
 	known, quiet := make(map[string]*metric), slog.New(slog.DiscardHandler)
 	redis := miniredis.RunT(t)
-	environ := []string{"PUSHGATE_KEYS=a-key-of-the-document", "PUSHGATE_REDIS_URL=redis://" + redis.Addr(), "PUSHGATE_LISTEN=127.0.0.1:0", "PUSHGATE_DRAIN=0s"}
+	environ := []string{"PUSHGATE_KEYS=a-key-of-the-document", "PUSHGATE_REDIS_URL=redis://" + redis.Addr(), "PUSHGATE_LISTEN=127.0.0.1:0", "PUSHGATE_DRAIN=0s",
+		"PUSHGATE_TRACES_ENDPOINT=http://127.0.0.1:1"}
 	run := func(program string, cfg settings, build func(base) (ops.Service, error)) {
 		registry := ops.NewRegistry()
 		ctx, end := context.WithCancel(t.Context())

@@ -17,6 +17,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
+	"pushgate/internal/tracing"
 )
 
 // Both is an edge and a publisher in one process, over one store and on one port. Its methods may
@@ -28,10 +29,10 @@ type Both struct {
 	subscribers, publishers http.Handler // of the two
 }
 
-// NewBoth makes both for the portals of a table, over a store.
-func NewBoth(cfg config.Serve, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *Both {
-	e := NewEdge(cfg.Edge(), table, st, logger, registry)
-	p := NewPublisher(cfg.Publisher(), table, st, logger, registry)
+// NewBoth makes both for the portals of a table, over a store. Without a tracer they trace nothing.
+func NewBoth(cfg config.Serve, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *Both {
+	e := NewEdge(cfg.Edge(), table, st, tracer, logger, registry)
+	p := NewPublisher(cfg.Publisher(), table, st, tracer, logger, registry)
 	return &Both{e, p, e.Handler(), p.Handler()}
 }
 
@@ -96,7 +97,7 @@ func RunServe(environ []string) int {
 	cfg.MaxMemory = ops.MaxMemory(cfg.MaxMemory)
 	ops.CollectAt(edge.GCPercent)
 	return run(cfg, notes, func(b base) (ops.Service, error) {
-		both := NewBoth(cfg, b.portals, b.store, b.logger, b.registry)
+		both := NewBoth(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, both.edge)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))

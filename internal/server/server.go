@@ -29,6 +29,7 @@ import (
 	"pushgate/internal/publisher"
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
+	"pushgate/internal/tracing"
 )
 
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
@@ -53,7 +54,7 @@ func runEdge(environ, notes []string) int {
 // edgeService returns a function that makes the service of an edge.
 func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		e := NewEdge(cfg, b.portals, b.store, b.logger, b.registry)
+		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, e)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
@@ -102,7 +103,7 @@ func runPublisher(environ, notes []string) int {
 // publisherService returns a function that makes the service of a publisher.
 func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
-		p := NewPublisher(cfg, b.portals, b.store, b.logger, b.registry)
+		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
 			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
@@ -121,6 +122,7 @@ func (p rawPort) Serve(listener net.Listener) error {
 type base struct {
 	store    *store.Store
 	portals  *portal.Table
+	tracer   *tracing.Tracer // nil: none
 	logger   *slog.Logger
 	registry prometheus.Registerer // of what the service counts
 	keys     *shortKeys
@@ -179,7 +181,8 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	panics := ops.Panics(registry, logger)
 	others.ReportPanics(panics)
 	recorder := history.NewRecorder(figures, st, cfg.ID, logger, panics)
-	service, err := build(base{st, table, logger, counted, keys, others, leave})
+	tracer := newTracer(cfg, logger, counted)
+	service, err := build(base{st, table, tracer, logger, counted, keys, others, leave})
 	if err != nil {
 		return err
 	}
@@ -188,7 +191,7 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
 				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry)}
 	service.Logger = logger
-	service.Run = beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run, recorder.Run)
+	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run, recorder.Run))
 	if err := service.Serve(ctx); err != nil {
 		return err
 	}
@@ -238,8 +241,9 @@ func Open(cfg config.Common, logger *slog.Logger, registry prometheus.Registerer
 	return st, func() { _ = rdb.Close() }, nil
 }
 
-// NewEdge makes an edge for the portals of a table, over a store.
-func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
+// NewEdge makes an edge for the portals of a table, over a store. Without a tracer it traces
+// nothing.
+func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *edge.Edge {
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
@@ -266,11 +270,13 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, logger *slog
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
+		Tracer:       tracer,
 	}, table, func(portal string) edge.Log { return st.Log(portal) }, st, logger, registry)
 }
 
-// NewPublisher makes a publisher for the portals of a table, over a store.
-func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
+// NewPublisher makes a publisher for the portals of a table, over a store. Without a tracer it
+// traces nothing.
+func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
 	return publisher.New(publisher.Config{
 		Grammar: cfg.Grammar,
 		Rules:   cfg.TTLRules,
@@ -287,6 +293,7 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, lo
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
+		Tracer:        tracer,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }
 

@@ -93,7 +93,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	table, err := edgeConfig.Portals()
 	w.must(err)
-	e := NewEdge(edgeConfig, table, st, logger, registry)
+	e := NewEdge(edgeConfig, table, st, nil, logger, registry)
 	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, Admin: ops.Admin{Listen: edgeConfig.AdminListen, Registry: registry}, Port: e, Ready: e.Ready,
 		Run: e.Run, Leaving: ops.Leaving{Drain: e.Drain, Timeout: time.Second}, Reload: reload(edgeConfig.Portals, e), Logger: logger})
 
@@ -103,7 +103,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	st, closeStore, err = Open(publisherConfig.Common, logger, registry)
 	w.must(err)
 	t.Cleanup(closeStore)
-	p := NewPublisher(publisherConfig, table, st, logger, registry)
+	p := NewPublisher(publisherConfig, table, st, nil, logger, registry)
 	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: rawPort{ops.NewPort(p.Handler(), registry, logger)},
 		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
 	testkit.Eventually(w.t, "ready", func() bool {

@@ -19,8 +19,9 @@ const (
 
 // Append appends messages to the log and notifies the followers. They stay in order, with no other
 // message between them, and either all are appended or none. The receipts hold their ids; the
-// messages themselves are not changed. Receivers must be distinct. A message whose key was appended
-// within KeyLife is not appended again: its receipt is that of the first one.
+// messages themselves are not changed, but for Trace.Sent. Receivers must be distinct. A message
+// whose key was appended within KeyLife is not appended again: its receipt is that of the first
+// one.
 //
 // It returns by the deadline of ctx, or within Config.Timeout if ctx has none. A round trip to
 // Redis takes Config.Timeout at most. After an error the messages may have been appended all the
@@ -171,8 +172,16 @@ func (l *Log) lead(ctx context.Context, p *post) bool {
 			limit = other.deadline
 		}
 	}
-	if most := time.Now().Add(l.cfg.Timeout); limit.After(most) {
+	now := time.Now()
+	if most := now.Add(l.cfg.Timeout); limit.After(most) {
 		limit = most
+	}
+	for _, queued := range batch {
+		for _, m := range queued.msgs {
+			if m.Trace != nil {
+				m.Trace.Sent.Store(now.UnixNano())
+			}
+		}
 	}
 	ctx = context.WithoutCancel(ctx)
 	if p.deadline.Before(limit) {

@@ -15,6 +15,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
+	"pushgate/internal/tracing"
 	"pushgate/internal/wire"
 )
 
@@ -30,8 +31,8 @@ type Owner interface {
 	Ended()
 }
 
-// Shared is what the connections of one process have in common. All fields but Panics are required,
-// and none changes.
+// Shared is what the connections of one process have in common. All fields but Panics and Tracer
+// are required, and none changes.
 type Shared struct {
 	Conns      *netpoll.Set        // where connections rest
 	Heartbeats *netpoll.Heartbeats // ticks WebSockets and streams
@@ -39,6 +40,7 @@ type Shared struct {
 	Incoming   *Incoming
 	Metrics    *Metrics
 	Panics     contain.Report
+	Tracer     *tracing.Tracer // nil: none
 
 	PingTicks int // ticks from one ping, or comment of a stream, to the next
 	BeatTicks int // ticks from one heartbeat of version 5 to the next
@@ -126,7 +128,7 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 		return false
 	}
 	for frame := d.conn.control(); frame != nil; frame = d.conn.control() {
-		if !d.send(wire.Packet{Frame: frame}) {
+		if !d.send(wire.Packet{Frame: frame}, nil) {
 			return false
 		}
 	}
@@ -143,26 +145,40 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 		packet, d.unsent = e.Encode(d.reader, d.unsent, d.most)
 		if packet.Frame == nil {
 			d.withheld = true
-		} else if !d.send(packet) {
+		} else if !d.send(packet, d.traced(e)) {
 			return false
 		}
 	}
 	return !d.session.Rest()
 }
 
-// send sends a packet, and reports whether to go on. While a connection takes no more, a goroutine
-// waits for it.
-func (d *Delivery) send(packet wire.Packet) (more bool) {
+// traced returns those messages of the packet that was encoded last whose posts were sampled: nil,
+// as a rule.
+func (d *Delivery) traced(e *wire.Encoder) (some []*proto.Message) {
+	if d.shared.Tracer == nil {
+		return nil
+	}
+	for _, m := range e.Messages() {
+		if m.Trace != nil {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// send sends a packet, some of whose messages may be traced, and reports whether to go on. While a
+// connection takes no more, a goroutine waits for it.
+func (d *Delivery) send(packet wire.Packet, traced []*proto.Message) (more bool) {
 	wait := d.conn.send(packet)
 	if wait == nil {
-		return d.sent(packet, nil)
+		return d.sent(packet, traced, nil)
 	}
 	d.waitingSince.Store(time.Now().UnixNano())
 	d.shared.Conns.Start(func() {
 		defer d.shared.Panics.Recover("write", d.conn.abandon)
 		err := wait()
 		d.waitingSince.Store(0)
-		if d.sent(packet, err) {
+		if d.sent(packet, traced, err) {
 			d.Wake()
 		}
 	})
@@ -170,7 +186,10 @@ func (d *Delivery) send(packet wire.Packet) (more bool) {
 }
 
 // sent releases a packet, counts it if it has been sent, and reports whether more can be sent.
-func (d *Delivery) sent(packet wire.Packet, err error) (more bool) {
+func (d *Delivery) sent(packet wire.Packet, traced []*proto.Message, err error) (more bool) {
+	if traced != nil {
+		d.shared.Tracer.Written(traced, string(d.conn.kind()), err)
+	}
 	if err == nil {
 		d.shared.Metrics.sent(d.conn.kind(), packet)
 	}

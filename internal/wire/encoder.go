@@ -86,6 +86,9 @@ func (e *Encoder) Release() {
 	e.pool.encoders.Put(e)
 }
 
+// Messages returns the messages of the packet that e made last. They are valid until the next one.
+func (e *Encoder) Messages() []*proto.Message { return e.messages }
+
 // keep keeps f, which may be nil, in place of the frame that e kept.
 func (e *Encoder) keep(f *sharedFrame) {
 	if e.last != nil {
