@@ -94,7 +94,7 @@ func rules() []forbidden {
 	not("sockets are the same whatever travels over them", "internal/netpoll/socket", "net/http", redis, "github.com/coder/websocket/...")
 	not("a fault is the same whatever it is put in the way of", "internal/testkit/faulty", "pushgate/internal/...")
 	not("a path means the same to every program", "internal/urlpath", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
-	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
+	not("what an operator may do does not depend on what a program serves", "internal/admin", redis, "pushgate/internal/doctor", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not("the console is files; what it shows it asks for like everybody", "internal/console", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
@@ -107,6 +107,8 @@ func rules() []forbidden {
 	}
 	not("a history is kept in whatever keeps samples", "internal/history", redis, "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops", "pushgate/internal/admin")
+	not("an installation is checked from outside, as by a shell", "internal/doctor", "pushgate/internal/hub", "pushgate/internal/edge", "pushgate/internal/publisher",
+		"pushgate/internal/ops", "pushgate/internal/admin", "pushgate/internal/server")
 	not("a name means the same to every program", "internal/hostname", "net/http", "pushgate/internal/edge", "pushgate/internal/publisher")
 	not("every program is operated alike", "internal/ops", "pushgate/internal/store/...", "pushgate/internal/hub",
 		"pushgate/internal/edge", "pushgate/internal/publisher", "pushgate/internal/config")

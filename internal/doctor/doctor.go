@@ -5,6 +5,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ type Options struct {
 	Portal  string   // URL by which browsers reach the portal; empty: not looked at
 	Publish string   // the portal's path_to_publish
 	Root    string   // of the files of the machine, "/" but for tests
+	// How long to open connections and publish after the checks, to find out how many users the
+	// installation holds: 0, or from ShortestMeasure to LongestMeasure.
+	Measure time.Duration
 }
 
 // ErrOptions is the error of [Run] for options that make no sense.
@@ -56,14 +60,18 @@ type exam struct {
 }
 
 // Run makes all checks and returns what they have found. It changes nothing, except that with
-// Options.Portal it posts a few messages of a minute's life to channels of its own. It returns
-// within [Timeout], whatever does not answer.
+// Options.Portal it posts a few messages of a minute's life to channels of its own, and many with
+// Options.Measure. It returns within [Timeout] and Options.Measure, whatever does not answer.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if o.Portal != "" {
 		if u, err := url.Parse(o.Portal); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return Report{}, errors.Join(ErrOptions, errors.New("--portal is not an address such as https://portal.example.com"))
 		}
 	}
+	if o.Measure != 0 && (o.Measure < ShortestMeasure || o.Measure > LongestMeasure) {
+		return Report{}, errors.Join(ErrOptions, fmt.Errorf("--measure takes from %s to %s", ShortestMeasure, LongestMeasure))
+	}
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, Timeout-lateness)
 	defer cancel()
 	e := &exam{Options: o, root: root(o.Root)}
@@ -96,6 +104,11 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	var report Report
 	for i, g := range groups {
 		report.Findings = append(report.Findings, sheets[i].findings(g.name)...)
+	}
+	if o.Measure > 0 {
+		s := newSheet(capacityIDs)
+		report.Capacity = e.capacity(whole, s)
+		report.Findings = append(report.Findings, s.findings("capacity")...)
 	}
 	return report, nil
 }

@@ -43,7 +43,7 @@ func TestNewNginx(t *testing.T) {
 
 // TestTexts: every check has all its texts in both languages, and no text is without its check.
 func TestTexts(t *testing.T) {
-	ids := slices.Concat(redisIDs, nginxIDs, machineIDs, processIDs, keyIDs, otherIDs, portalIDs)
+	ids := slices.Concat(redisIDs, nginxIDs, machineIDs, processIDs, keyIDs, otherIDs, portalIDs, capacityIDs)
 	if len(ids) < 50 {
 		t.Errorf("%d checks", len(ids))
 	}
@@ -69,12 +69,26 @@ func TestTexts(t *testing.T) {
 		check(id, w.problem, true)
 		check(id, w.remedy, true)
 	}
-	for id := range texts {
-		if !slices.Contains(ids, id) {
+	limits := 0
+	for id, w := range texts {
+		if strings.HasPrefix(id, "capacity.") && w.problem == (text{}) { // of a limit
+			limits++
+			check(id, w.looks, id != "capacity.connections" && id != "capacity.edge_memory")
+			check(id, w.remedy, true)
+		} else if !slices.Contains(ids, id) {
 			t.Errorf("%s is no check", id)
 		}
 	}
-	for why := notLooked; why <= noPost; why++ {
+	if limits < 12 {
+		t.Errorf("%d limits", limits)
+	}
+	for _, words := range stops {
+		check("a stop", words, true)
+	}
+	for word, words := range capacityWords {
+		check(word, words, true)
+	}
+	for why := notLooked; why <= noAddress; why++ {
 		check("a reason", reasons[why], true)
 	}
 	for _, s := range []State{OK, Unknown, Warning, Error} {
@@ -85,7 +99,7 @@ func TestTexts(t *testing.T) {
 // TestPrint: a report as people and programs read it, in both languages. What comes from outside
 // cannot write to the terminal or be taken for HTML.
 func TestPrint(t *testing.T) {
-	report := Report{[]Finding{
+	report := Report{Findings: []Finding{
 		{ID: "redis.version", Group: "redis", State: OK, Evidence: []string{"7.0.15"}},
 		{ID: "redis.eviction", Group: "redis", State: Error, Evidence: []string{"\x1b[2J\u202e<script>" + strings.Repeat("x", 1000)}},
 		{ID: "nginx.upgrade", Group: "nginx", State: Unknown, why: noNginx},
@@ -125,7 +139,7 @@ func TestPrint(t *testing.T) {
 		}
 	}
 	for worst, code := range map[State]int{OK: 0, Unknown: 0, Warning: 1, Error: 2} {
-		if got := (Report{[]Finding{{State: OK}, {State: worst}}}).ExitCode(); got != code {
+		if got := (Report{Findings: []Finding{{State: OK}, {State: worst}}}).ExitCode(); got != code {
 			t.Errorf("%s: %d", worst, got)
 		}
 	}

@@ -49,6 +49,7 @@ var groupNames = map[string]text{
 	"keys":      {"Settings and keys", "Настройки и ключи"},
 	"others":    {"Other programs", "Другие программы"},
 	"portal":    {"The public addresses", "Публичные адреса"},
+	"capacity":  {"Capacity", "Ёмкость"},
 }
 
 // reason is why a check could not look.
@@ -75,6 +76,11 @@ const (
 	noSample
 	noKey
 	noPost
+	tooFew
+	nobody
+	elsewhere
+	notMeasured
+	noAddress
 )
 
 var reasons = map[reason]text{
@@ -97,5 +103,10 @@ var reasons = map[reason]text{
 	noMetric:       {"this system does not count descriptors", "эта система не считает дескрипторы"},
 	noSample:       {"no sample: pass a CHANNEL_ID of the portal, or an address with one, with --sample", "нет образца: передайте CHANNEL_ID портала или адрес с ним: --sample"},
 	noKey:          {"none of the keys made the sample's signature", "подпись образца не сделана ни одним из ключей"},
+	tooFew:         {"too few connections were opened to tell what one costs", "открыто слишком мало соединений, чтобы узнать, сколько стоит одно"},
+	nobody:         {"hardly anybody is connected now, so the traffic of a user is not known: measure when people work", "сейчас почти никто не подключён, и нагрузка от пользователя неизвестна: измерьте в рабочее время"},
+	elsewhere:      {"an edge runs on another machine: measure there, too", "edge работает на другой машине: измерьте и там"},
+	notMeasured:    {"the measurement ended before", "измерение закончилось раньше"},
+	noAddress:      {"the edges are not known: pass the portal's address with --portal, or run doctor as root on the machine of nginx", "адреса edge неизвестны: передайте адрес портала в --portal или запустите doctor от root на машине с nginx"},
 	noPost:         {"the post did not succeed, so nothing could be received", "публикация не прошла, получать нечего"},
 }

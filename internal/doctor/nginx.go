@@ -204,18 +204,7 @@ func publicPosts(s *sheet, locations []*block) {
 
 // connections checks how many clients nginx can hold.
 func (e *exam) connections(s *sheet) {
-	number := func(name string, otherwise int) int {
-		all := e.nginx.byName[name]
-		if len(all) == 0 {
-			return otherwise
-		}
-		n, err := strconv.Atoi(all[0].arg(0))
-		if err != nil { // auto
-			return runtime.NumCPU()
-		}
-		return n
-	}
-	each, workers, files := number("worker_connections", usualConnection), number("worker_processes", 1), number("worker_rlimit_nofile", 0)
+	each, workers, files := e.nginxSizes()
 	clients := 0.0
 	for _, p := range e.processes {
 		clients += p.metrics["pushgate_connections"]
@@ -238,6 +227,23 @@ func (e *exam) connections(s *sheet) {
 		saw = fmt.Sprintf("worker_connections %d, Max open files %d", each, files)
 	}
 	s.check("nginx.descriptors", files < each, Warning, saw)
+}
+
+// nginxSizes returns how many connections a worker of nginx holds, how many workers there are, and
+// how many files a worker may open; 0 if that is not set.
+func (e *exam) nginxSizes() (connections, workers, files int) {
+	number := func(name string, otherwise int) int {
+		all := e.nginx.byName[name]
+		if len(all) == 0 {
+			return otherwise
+		}
+		n, err := strconv.Atoi(all[0].arg(0))
+		if err != nil { // auto
+			return runtime.NumCPU()
+		}
+		return n
+	}
+	return number("worker_connections", usualConnection), number("worker_processes", 1), number("worker_rlimit_nofile", 0)
 }
 
 // workerFiles returns how many files a worker that runs may open; 0 if none is known.

@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/sign"
@@ -48,11 +46,7 @@ func (e *exam) portal(ctx context.Context, s *sheet) {
 		s.unknown(noSettings, "", portalIDs...)
 		return
 	}
-	base, _ := url.Parse(e.Portal) // Run has checked it
-	v := &visit{base: base, publish: e.Publish, portal: e.portals.All()[0], timed: e.settings.Window > 0, client: &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{Proxy: nil, ResponseHeaderTimeout: tripTimeout},
-	}}
+	v := e.visit()
 	defer v.client.CloseIdleConnections()
 	transports := map[string]func(context.Context, channel.ID, string) error{
 		"portal.websocket": v.socket, "portal.poll": v.poll, "portal.sse": v.stream,
@@ -89,6 +83,15 @@ func (e *exam) portal(ctx context.Context, s *sheet) {
 		s.check("portal.closed", taken, Error, saw)
 	})
 	trips.Wait()
+}
+
+// visit makes one. The portals must be known.
+func (e *exam) visit() *visit {
+	base, _ := url.Parse(e.Portal) // Run has checked it
+	return &visit{base: base, publish: e.Publish, portal: e.portals.All()[0], timed: e.settings.Window > 0, client: &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{Proxy: nil, ResponseHeaderTimeout: tripTimeout, MaxIdleConnsPerHost: crowdPosters},
+	}}
 }
 
 // trip publishes to a new channel while receive waits for the message.
@@ -168,20 +171,23 @@ func (v *visit) brief(u *url.URL, err error) error {
 	return fmt.Errorf("%s://%s%s: %w", u.Scheme, u.Host, u.Path, err)
 }
 
-// address returns a public address to subscribe to a channel at.
-func (v *visit) address(path string, id channel.ID) *url.URL {
+// address returns a public address to subscribe to channels at.
+func (v *visit) address(path string, ids ...channel.ID) *url.URL {
+	var list []string
+	for _, id := range ids {
+		list = append(list, v.portal.Signer.Sign(channel.Ref{Private: id}).String())
+	}
 	u := v.base.JoinPath(path)
-	u.RawQuery = v.query(v.portal.Signer.Sign(channel.Ref{Private: id}).String()).Encode()
+	u.RawQuery = v.query(strings.Join(list, "/")).Encode()
 	return u
 }
 
 // socket waits for a message on a WebSocket.
 func (v *visit) socket(ctx context.Context, id channel.ID, text string) error {
 	u := v.address("/bitrix/subws/", id)
-	conn, _, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{HTTPClient: v.client})
+	conn, err := v.dial(ctx, id)
 	if err != nil {
-		// The library's error has the status, and no address but in that of the connection.
-		return v.brief(u, errors.New(strings.ReplaceAll(err.Error(), u.RawQuery, "…")))
+		return err
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxStream)

@@ -36,7 +36,10 @@ type Finding struct {
 }
 
 // Report is the results of all checks, in a fixed order.
-type Report struct{ Findings []Finding }
+type Report struct {
+	Findings []Finding
+	Capacity *Capacity // nil unless it was measured
+}
 
 // Worst returns the worst state. What is unknown is no fault.
 func (r Report) Worst() State {
@@ -111,6 +114,7 @@ func (r Report) Text(w io.Writer, lang Lang) error {
 		p.finding(f)
 	}
 	p.unknowns()
+	p.capacity(r.Capacity)
 	fmt.Fprintf(&p.b, "\n%s: %d, %s: %d, %s: %d, %s: %d\n", stateNames[Error].in(lang), counts[Error], stateNames[Warning].in(lang), counts[Warning],
 		stateNames[Unknown].in(lang), counts[Unknown], stateNames[OK].in(lang), counts[OK])
 	_, err := io.WriteString(w, p.b.String())
@@ -202,5 +206,9 @@ func (r Report) JSON(w io.Writer, lang Lang) error {
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(map[string]any{"version": 1, "state": r.Worst(), "findings": all})
+	whole := map[string]any{"version": 1, "state": r.Worst(), "findings": all}
+	if r.Capacity != nil {
+		whole["capacity"] = r.Capacity.json(lang)
+	}
+	return encoder.Encode(whole)
 }

@@ -6,6 +6,7 @@ import "maps"
 var texts = func() map[string]wording {
 	all := maps.Clone(commonTexts)
 	maps.Copy(all, nginxTexts)
+	maps.Copy(all, capacityTexts)
 	return all
 }()
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pushgate/internal/testkit"
 	"pushgate/internal/transport"
 
 	"github.com/coder/websocket"
@@ -24,6 +25,9 @@ func TestFullEdgeTurnsSubscribersAway(t *testing.T) {
 		last := w.dial(w.url("/subws/", signed(alice)))
 		if err := w.edge.Ready(); err != nil {
 			t.Errorf("not ready: %v", err)
+		}
+		if limit, _ := testkit.Metric(t, w.metrics, "pushgate_connections_limit", ""); limit != 3 {
+			t.Errorf("the limit is shown as %v", limit)
 		}
 		open := w.edge.ceiling.open
 		w.edge.ceiling.open = func() int64 { return open() + 1 } // as if there was another one
@@ -60,6 +64,12 @@ func TestFullMemoryTurnsSubscribersAway(t *testing.T) {
 		var used atomic.Uint64
 		c := &w.edge.ceiling
 		c.memory, c.used = 100, used.Load
+		used.Store(7)
+		for name, want := range map[string]float64{"pushgate_memory_used_bytes": 7, "pushgate_memory_limit_bytes": 100} {
+			if got, _ := testkit.Metric(t, w.metrics, name, ""); got != want {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go c.watch(ctx)

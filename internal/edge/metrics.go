@@ -59,7 +59,21 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		m.commands[outcome] = commands.WithLabelValues(outcome)
 	}
 	registerHubs(reg, e)
+	registerLimits(reg, &e.ceiling)
 	return m
+}
+
+// registerLimits shows how full the edge is, of what it may be full of.
+func registerLimits(reg prometheus.Registerer, c *ceiling) {
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pushgate_" + name, Help: help}, value))
+	}
+	gauge("connections_limit", "Connections above which the edge refuses subscribers: PUSHGATE_MAX_CONNECTIONS, or what its descriptors allow. 0 is no limit.",
+		func() float64 { return float64(c.connections) })
+	gauge("memory_limit_bytes", "Memory that the edge may use: PUSHGATE_MAX_MEMORY or GOMEMLIMIT. When three quarters are in use, it refuses subscribers. 0 is no limit.",
+		func() float64 { return float64(c.memory) })
+	gauge("memory_used_bytes", "Memory of the edge that is in use, as far as that limit counts it: what the last garbage collection left, and the stacks.",
+		func() float64 { return float64(c.used()) })
 }
 
 // registerHubs shows the hubs' own counters.

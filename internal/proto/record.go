@@ -233,3 +233,17 @@ func (d *decoder) userParams() []UserParams {
 	}
 	return all
 }
+
+// RecordHead is how many bytes of a record are enough for [RecordType].
+const RecordHead = 2 + 2*binary.MaxVarintLen64 + 2 + MaxType
+
+// RecordType returns the type of the message in a record, of which only the beginning is needed; ok
+// is false if it does not decode.
+func RecordType(head []byte) (typ string, ok bool) {
+	d := decoder{rest: head}
+	version, flags := d.byte(), d.byte()
+	d.uvarint(1 << 62)
+	d.uvarint(uint64(MaxTTL.Milliseconds()))
+	typ = string(d.bytes(int(d.uvarint(MaxType))))
+	return typ, !d.bad && version == recordVersion && flags&^knownFlags == 0
+}

@@ -216,6 +216,9 @@ func FuzzDecodeRecord(f *testing.F) {
 		if len(m.Receivers) > proto.MaxReceivers || len(m.Type) > proto.MaxType || m.TTL < 0 || m.TTL > proto.MaxTTL {
 			t.Errorf("beyond the limits: %+v", fieldsOf(m))
 		}
+		if typ, ok := proto.RecordType(record[:min(len(record), proto.RecordHead)]); typ != m.Type || !ok {
+			t.Errorf("the type is %q, %v, want %q", typ, ok, m.Type)
+		}
 		again, err := proto.DecodeRecord(id, proto.AppendRecord(nil, m))
 		if err != nil {
 			t.Fatalf("written back: %v", err)

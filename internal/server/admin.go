@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,9 +20,10 @@ type settings interface{ Base() config.Common }
 
 // operated is what operators can see of a process and make it do.
 type operated struct {
-	fleet  *fleet.Fleet
-	status status
-	leave  func(error) // ends the service
+	fleet   *fleet.Fleet
+	portals *portals
+	status  status
+	leave   func(error) // ends the service
 }
 
 // newGuard makes the guard of the admin port of a program that runs with some settings.
@@ -46,6 +48,9 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 		Settings: config.Settings(cfg),
 		Routes: append(console.Routes(),
 			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+			admin.Route{Pattern: "GET /admin/portals", Role: admin.Open, Handler: o.portals},
+			admin.Route{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
+			doctorRoute(os.Environ()),
 		),
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)

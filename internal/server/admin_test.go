@@ -59,7 +59,7 @@ func TestAdminPortOfAProgram(t *testing.T) {
 			return answer.StatusCode, string(text)
 		}
 		if tokens == "" {
-			for _, request := range []string{"PUT /admin/log-level", "POST /admin/drain", "GET /admin/config", "GET /debug/pprof/heap"} {
+			for _, request := range []string{"PUT /admin/log-level", "POST /admin/drain", "GET /admin/config", "GET /admin/doctor", "GET /debug/pprof/heap"} {
 				method, path, _ := strings.Cut(request, " ")
 				if status, text := do(method, path, `{"level": "debug"}`); status != 403 || !strings.Contains(text, "PUSHGATE_ADMIN_TOKENS") {
 					t.Errorf("%s: %d %s", request, status, text)
@@ -70,6 +70,9 @@ func TestAdminPortOfAProgram(t *testing.T) {
 			if status, text := do("GET", "/admin/config", ""); status != 200 || !strings.Contains(text, `"PUSHGATE_DRAIN","value":"0s"`) ||
 				strings.Contains(text, key) || strings.Contains(text, password) || strings.Contains(text, actToken) {
 				t.Errorf("settings: %d %s", status, text)
+			}
+			if status, text := do("GET", "/admin/doctor?lang=ru", ""); status != 200 || !strings.Contains(text, `"redis.answers"`) || strings.Contains(text, key) {
+				t.Errorf("doctor: %d %s", status, text)
 			}
 			if status, _ := do("PUT", "/admin/log-level", `{"level": "debug"}`); status != 200 || !logger.Enabled(ctx, slog.LevelDebug) {
 				t.Errorf("level: %d", status)

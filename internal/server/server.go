@@ -57,7 +57,7 @@ func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, e)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.listed)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -106,7 +106,7 @@ func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
-			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys)}, nil
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.listed)}, nil
 	}
 }
 
@@ -126,6 +126,7 @@ type base struct {
 	logger   *slog.Logger
 	registry prometheus.Registerer // of what the service counts
 	keys     *shortKeys
+	listed   *portals
 	fleet    *fleet.Fleet // its Handle may be called
 	leave    func(error)  // ends the service, with a reason
 }
@@ -181,13 +182,14 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	panics := ops.Panics(registry, logger)
 	others.ReportPanics(panics)
 	recorder := history.NewRecorder(figures, st, cfg.ID, logger, panics)
+	listed := newPortals(table, st, logger)
 	tracer := newTracer(cfg, logger, counted)
-	service, err := build(base{st, table, tracer, logger, counted, keys, others, leave})
+	service, err := build(base{st, table, tracer, logger, counted, keys, listed, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, st, operated{fleet: others, leave: leave,
+		Guard: newGuard(program, st, operated{fleet: others, portals: listed, leave: leave,
 			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
 				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry)}
 	service.Logger = logger

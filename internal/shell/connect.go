@@ -122,7 +122,8 @@ func (s *Subscription) array(payload []byte) error {
 	return s.take(records)
 }
 
-var errRecords = errors.New("what came is no array of records; is this a server of pushgate?")
+// errRecords is a refusal: the original server answers in its own form every time.
+var errRecords = refusal{text: "what came is not a JSON record of pushgate; --url names another edge"}
 
 // poll makes long polls until one fails.
 func (s *Subscription) poll(ctx context.Context) error {

@@ -160,7 +160,7 @@ func (s *Subscription) take(records []record) error {
 	messages := make([]Message, 0, len(records))
 	for _, r := range records {
 		if _, err := proto.ParseID(r.MID); err != nil {
-			return errors.New("a record has no message id; is this a server of pushgate?")
+			return errRecords
 		}
 		m := s.message(r)
 		if m.Type == wire.GapType && m.Sender == portalSender {

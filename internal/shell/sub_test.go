@@ -154,6 +154,14 @@ func TestSubscribeRefused(t *testing.T) {
 		http.Error(w, "no room\x1b[2J", http.StatusServiceUnavailable)
 	}))
 	defer busy.Close()
+	text := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pollPath {
+			w.Write([]byte(`#!NGINXNMS!#{"id":1}#!NGINXNME!#`))
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer text.Close()
 	for i, transport := range Transports {
 		for _, c := range []struct {
 			url, word, want string
@@ -161,6 +169,7 @@ func TestSubscribeRefused(t *testing.T) {
 			{w.Edge.URL, strings.Repeat(strconv.Itoa(i), 32) + forged, "4010: Wrong Channel Id."},
 			{w.Publisher.URL, one, "404"},
 			{"http://127.0.0.1:1", one, "connection refused; --url"},
+			{text.URL, one, map[string]string{Poll: "not a JSON record"}[transport]},
 			{busy.URL, one, `503 Service Unavailable: no room\u001b[2J`},
 		} {
 			r := &reader{}

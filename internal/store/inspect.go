@@ -30,7 +30,9 @@ type Node struct {
 	Evicted int64 // keys that it has evicted since it was started
 
 	Peak           int64 // most bytes that it has used
+	Startup        int64 // bytes that it used when it was empty
 	Uptime         time.Duration
+	CPU            time.Duration // that it has used since it was started
 	Fork           time.Duration // how long it stood still for its last fork
 	Writes         string        // "ok" if it could write its append-only file the last time
 	Behind         []string      // what it says of replicas that do not follow
@@ -79,9 +81,10 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 	info := parseInfo(text)
 	n := Node{Address: server.Options().Addr, Version: info["redis_version"], Eviction: info["maxmemory_policy"],
 		Memory: natural(info["used_memory"]), MaxMemory: natural(info["maxmemory"]), Replicas: int(natural(info["connected_slaves"])),
-		Evicted: natural(info["evicted_keys"]), Peak: natural(info["used_memory_peak"]), Writes: info["aof_last_write_status"],
+		Evicted: natural(info["evicted_keys"]), Peak: natural(info["used_memory_peak"]), Startup: natural(info["used_memory_startup"]), Writes: info["aof_last_write_status"],
 		Uptime: time.Duration(natural(info["uptime_in_seconds"])) * time.Second,
-		Fork:   time.Duration(natural(info["latest_fork_usec"])) * time.Microsecond}
+		Fork:   time.Duration(natural(info["latest_fork_usec"])) * time.Microsecond,
+		CPU:    seconds(info["used_cpu_user"], info["used_cpu_sys"])}
 	for i := range n.Replicas {
 		if said := info[fmt.Sprintf("slave%d", i)]; said != "" && !strings.Contains(said, "state=online") {
 			n.Behind = append(n.Behind, said)
@@ -120,6 +123,18 @@ func (s *Store) inspect(ctx context.Context, server *redis.Client) (Node, error)
 		n.HugePages = pages[noHugePages] != "yes" // before 6.2 there is no such setting
 	}
 	return n, nil
+}
+
+// seconds returns the sum of what fields of INFO say in seconds, negative if one of them does not.
+func seconds(fields ...string) (sum time.Duration) {
+	for _, text := range fields {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return -1
+		}
+		sum += time.Duration(n * float64(time.Second))
+	}
+	return sum
 }
 
 // Time returns what the clock of Redis says; of a cluster, that of any of its servers.

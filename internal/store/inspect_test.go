@@ -38,11 +38,11 @@ func found(n store.Node) string {
 func TestInspect(t *testing.T) {
 	server := storetest.StartRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru", "--client-output-buffer-limit", "pubsub 64mb 16mb 30")
 	nodes := inspect(t, server.URL())
-	if len(nodes) != 1 || !strings.Contains(nodes[0].Version, ".") || nodes[0].Memory < 1<<16 {
+	if len(nodes) != 1 || !strings.Contains(nodes[0].Version, ".") || nodes[0].Memory < 1<<16 || nodes[0].Startup < 1<<16 || nodes[0].CPU <= 0 {
 		t.Fatalf("%+v", nodes)
 	}
 	want := store.Node{Address: server.Addr(), Version: nodes[0].Version, Memory: nodes[0].Memory, Eviction: "allkeys-lru", MaxMemory: 100 << 20, AOF: "off", PubSub: "67108864 16777216 30",
-		Peak: nodes[0].Peak, Uptime: nodes[0].Uptime, Writes: "ok"}
+		Peak: nodes[0].Peak, Startup: nodes[0].Startup, Uptime: nodes[0].Uptime, CPU: nodes[0].CPU, Writes: "ok"}
 	if diff := testkit.Diff(want, nodes[0]); diff != "" {
 		t.Error(diff)
 	}
