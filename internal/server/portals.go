@@ -33,7 +33,8 @@ type portalRow struct {
 	Channels    int               `json:"channels"` // with a subscriber; one counts in each edge
 	Posts       int64             `json:"posts_today"`
 	Messages    int64             `json:"messages_today"`
-	Limits      *portalLimits     `json:"limits,omitempty"` // nil of a portal that this process does not serve
+	// Nil of a portal that this process does not serve.
+	Limits *portalLimits `json:"limits,omitempty"`
 }
 
 type portalConnections struct {

@@ -29,8 +29,9 @@ func (s *statistics) Processes(context.Context) ([]proto.Process, error) {
 	return s.processes, s.err
 }
 
-// TestPortalsOfOperators: ten thousand portals are shown by pages, each once, with the sums over all
-// processes and their limits; many who ask cost one read. A portal of another process is there, too.
+// TestPortalsOfOperators: ten thousand portals are shown by pages, each once, with the sums over
+// all processes and their limits; many who ask cost one read. A portal of another process is there,
+// too.
 func TestPortalsOfOperators(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const many = 10_000
