@@ -66,12 +66,13 @@ func adminActs(t *testing.T, p *Process) (acts []string) {
 }
 
 // TestAdminPort: with a token somebody changes the level of one process, takes a profile of another
-// and drains a third, which ends as after SIGTERM. One audit log has it all, and no log has a
-// token.
+// and, by the port of the first, drains a third, which ends as after SIGTERM. One audit log has it
+// all, and no log has a token.
 func TestAdminPort(t *testing.T) {
 	t.Parallel()
 	w := adminWorld(t)
 	edge, other, publisher := w.Edges[0], w.Edges[1], w.Publishers[0]
+	w.operated(t)
 	for _, c := range []struct {
 		p                         *Process
 		method, path, body, token string
@@ -83,7 +84,7 @@ func TestAdminPort(t *testing.T) {
 		{edge, "GET", "/admin/config", "", adminView, 200, `"name":"PUSHGATE_KEYS","value":"1 redacted"`},
 		{publisher, "GET", "/debug/pprof/goroutine?debug=1", "", adminAct, 200, "goroutine profile"},
 		{other, "POST", "/admin/drain", "", "a wrong token, which is long", 401, "none of"},
-		{other, "POST", "/admin/drain", "", adminAct, 202, "draining"},
+		{edge, "POST", "/admin/drain?process=edge-1", "", adminAct, 202, `"process":"edge-1","state":"draining"`},
 	} {
 		if status, text := askAdmin(t, c.p, c.method, c.path, c.body, c.token); status != c.status || !strings.Contains(text, c.want) {
 			t.Errorf("%s of %s: %d %s", c.path, c.p.Name, status, text)

@@ -134,13 +134,19 @@ func TestDoctor(t *testing.T) {
 		{"no upgrade", []string{"nginx.upgrade", "portal.websocket"}, func(t *testing.T, w *examined) func() {
 			return w.edit(t, "pushgate/sub.conf", "proxy_set_header Upgrade $replace_upgrade;", "")
 		}},
+		{"another program answers posts without a signature", []string{"portal.selftest"}, func(t *testing.T, w *examined) func() {
+			return w.edit(t, "pushgate/pub.conf", "proxy_next_upstream error timeout;", `if ($arg_signature = "") { return 200 "ok"; } proxy_next_upstream error timeout;`)
+		}},
+		{"the publisher does not trust this machine", []string{"portal.selftest"}, func(t *testing.T, w *examined) func() {
+			return w.edit(t, "pushgate/pub.conf", "X-Forwarded-For $remote_addr", "X-Forwarded-For 203.0.113.1")
+		}},
 		{"no streams", []string{"portal.sse"}, func(t *testing.T, w *examined) func() {
 			return w.edit(t, "pushgate/sub.conf", "(sub|sse)", "(sub)")
 		}},
-		{"a short time-out", []string{"nginx.timeout", "portal.websocket", "portal.poll", "portal.sse"}, func(t *testing.T, w *examined) func() {
+		{"a short time-out", []string{"nginx.timeout", "portal.websocket", "portal.poll", "portal.sse", "portal.selftest"}, func(t *testing.T, w *examined) func() {
 			return w.edit(t, "pushgate/sub.conf", "proxy_read_timeout 43800s;", "proxy_read_timeout 200ms;")
 		}},
-		{"the doctor has another key", []string{"keys.sample", "keys.algorithm", "keys.encoding", "portal.websocket", "portal.poll", "portal.sse"}, func(_ *testing.T, w *examined) func() {
+		{"the doctor has another key", []string{"keys.sample", "keys.algorithm", "keys.encoding", "portal.websocket", "portal.poll", "portal.sse", "portal.selftest"}, func(_ *testing.T, w *examined) func() {
 			right := w.env
 			w.env = []string{"PUSHGATE_KEYS=a key of another portal"}
 			return func() { w.env = right }

@@ -128,7 +128,10 @@ func runRows(t *testing.T, rows []row) (table []outcome) {
 					t.Fatal(err)
 				}
 			}
-			w = Start(t, Options{Bin: programs, Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
+			// Every post is traced, up to the limit, so that records with a trace go through all
+			// faults, and to edges of the previous version. Nobody takes the traces.
+			w = Start(t, Options{Bin: programs, Env: []string{"PUSHGATE_TRACES_ENDPOINT=http://127.0.0.1:1", "PUSHGATE_TRACES_RATIO=1"},
+				Edges: 3, Publishers: 2, Portals: usualPortals, Redis: r.redis, AOF: true, FaultyLinks: r.redis == Single, Handover: true,
 				Shutdown: "1s", EdgeEnv: append([]string{"PUSHGATE_POLL_TIMEOUT=2s", "PUSHGATE_DRAIN=2s"}, r.env...)})
 		}
 		whole := t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {

@@ -38,6 +38,7 @@ func newRoot(w world) *cobra.Command {
 		newAdopt(w),
 		newMirror(w),
 		newHealth(w),
+		newRevoke(w),
 		newDoctor(w),
 		newVersion(w),
 		newMan(w),

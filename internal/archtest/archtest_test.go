@@ -46,6 +46,9 @@ func rules() []forbidden {
 	not("ids and lists are read without a key", "internal/channel", "pushgate/internal/sign", "crypto/...",
 		"github.com/golang-jwt/jwt/v5")
 	not(io, "internal/policy", "net/...", "os/...", "io/fs", "syscall", redis)
+	not(io, "internal/revoke", "net/...", "os/...", "io/fs", "syscall", redis)
+	not(words, "internal/revoke", "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge",
+		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/policy", "pushgate/internal/store/...", "pushgate/internal/hub", "pushgate/internal/edge",
 		"pushgate/internal/publisher", "pushgate/internal/config", "pushgate/internal/ops")
 	not(words, "internal/sign", "pushgate/internal/proto", "pushgate/internal/store/...", "pushgate/internal/hub",

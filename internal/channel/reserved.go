@@ -1,6 +1,9 @@
 package channel
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // Channels that this service names itself. Their text begins with a character that no grammar of
 // the wire allows, so nobody can subscribe or publish to one by writing its name.
@@ -15,8 +18,20 @@ const (
 func ForUser(user int64) ID { return reservedID("", user) }
 
 // StatusOf returns the channel of the changes of a user's status, online or not. It is the zero ID
-// if user is not positive.
-func StatusOf(user int64) ID { return reservedID(string(statusKind), user) }
+// if user is not positive, or the number that [Revocations] uses.
+func StatusOf(user int64) ID {
+	if user == revocations {
+		return ID{}
+	}
+	return reservedID(string(statusKind), user)
+}
+
+// Revocations returns the channel by which a log notifies of what a portal puts out. Nobody watches
+// it, and only the log writes to it.
+func Revocations() ID { return reservedID(string(statusKind), revocations) }
+
+// revocations is no user. [Restore] of earlier versions knows the name, as that of a status.
+const revocations = math.MaxInt64
 
 func reservedID(kind string, user int64) (id ID) {
 	if user <= 0 {

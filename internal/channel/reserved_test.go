@@ -11,7 +11,14 @@ import (
 
 func TestReservedChannels(t *testing.T) {
 	seen := map[channel.ID]bool{}
-	for _, user := range []int64{1, 5, 10, 1 << 40, math.MaxInt64} {
+	if id := channel.StatusOf(math.MaxInt64); !id.IsZero() {
+		t.Errorf("a user's status has the channel of revocations: %q", id)
+	}
+	if got, err := channel.Restore(channel.Revocations().String()); err != nil || got != channel.Revocations() {
+		t.Errorf("revocations restored as %q, %v", got, err)
+	}
+	seen[channel.Revocations()] = true
+	for _, user := range []int64{1, 5, 10, 1 << 40, math.MaxInt64 - 1} {
 		for _, id := range []channel.ID{channel.ForUser(user), channel.StatusOf(user)} {
 			if id.IsZero() || seen[id] || len(id.String()) != channel.IDLen {
 				t.Errorf("user %d has %q", user, id)

@@ -88,7 +88,7 @@ func TestTexts(t *testing.T) {
 	for word, words := range capacityWords {
 		check(word, words, true)
 	}
-	for why := notLooked; why <= noAddress; why++ {
+	for why := notLooked; why <= notThePortal; why++ {
 		check("a reason", reasons[why], true)
 	}
 	for _, s := range []State{OK, Unknown, Warning, Error} {

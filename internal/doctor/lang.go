@@ -81,6 +81,7 @@ const (
 	elsewhere
 	notMeasured
 	noAddress
+	notThePortal
 )
 
 var reasons = map[reason]text{
@@ -108,5 +109,6 @@ var reasons = map[reason]text{
 	elsewhere:      {"an edge runs on another machine: measure there, too", "edge работает на другой машине: измерьте и там"},
 	notMeasured:    {"the measurement ended before", "измерение закончилось раньше"},
 	noAddress:      {"the edges are not known: pass the portal's address with --portal, or run doctor as root on the machine of nginx", "адреса edge неизвестны: передайте адрес портала в --portal или запустите doctor от root на машине с nginx"},
+	notThePortal:   {"the publisher takes posts without a signature only from the portal's machine: run doctor there", "publisher принимает публикации без подписи только с машины портала: запустите doctor там"},
 	noPost:         {"the post did not succeed, so nothing could be received", "публикация не прошла, получать нечего"},
 }

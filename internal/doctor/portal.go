@@ -21,7 +21,7 @@ import (
 	"pushgate/internal/sign"
 )
 
-var portalIDs = []string{"portal.post", "portal.websocket", "portal.poll", "portal.sse", "portal.closed"}
+var portalIDs = []string{"portal.post", "portal.websocket", "portal.poll", "portal.sse", "portal.selftest", "portal.closed"}
 
 const (
 	tripTimeout = 10 * time.Second // for a message on one transport
@@ -76,6 +76,19 @@ func (e *exam) portal(ctx context.Context, s *sheet) {
 			}
 		})
 	}
+	trips.Go(func() {
+		saw, err := v.selfTest(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case errors.Is(err, errNotTrusted):
+			s.unknown(notThePortal, err.Error(), "portal.selftest")
+		case err != nil:
+			s.add("portal.selftest", Error, err.Error())
+		default:
+			s.add("portal.selftest", OK, saw)
+		}
+	})
 	trips.Go(func() {
 		taken, saw := v.taken(ctx)
 		mu.Lock()

@@ -212,6 +212,11 @@ var commonTexts = map[string]wording{
 		text{"A message does not arrive on a stream of events through the public address. Portals do not use it; your own clients may.", "Сообщение не доходит по потоку событий через публичный адрес. Порталы им не пользуются, ваши клиенты могут."},
 		text{"Include pushgate/sub.conf in the portal's server block, and switch buffering off in proxies in front of it.", "Подключите pushgate/sub.conf в server портала и отключите буферизацию в прокси перед ним."},
 	},
+	"portal.selftest": {
+		text{"the portal's self-test", "самопроверка портала"},
+		text{"What the portal's own check of the push server does fails here, too: the check in its control panel is red.", "То, что делает собственная проверка портала, не проходит и отсюда: в панели управления она красная."},
+		text{"The line names the step. A poll needs `proxy_buffering off;` in its location, the post the portal's address in `PUSHGATE_PUBLISH_ALLOW`; look at proxies in front of both.", "Строка называет шаг. Для poll нужен `proxy_buffering off;` в location, для публикации адрес портала в `PUSHGATE_PUBLISH_ALLOW`; проверьте прокси перед ними."},
+	},
 	"portal.closed": {
 		text{"the public address takes no posts", "публичный адрес не принимает публикаций"},
 		text{"A post without a signature was accepted on the public address: anybody may post as the portal.", "Публикация без подписи принята на публичном адресе: кто угодно может писать от имени портала."},

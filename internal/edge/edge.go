@@ -30,6 +30,7 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/tracing"
 	"pushgate/internal/transport"
@@ -42,6 +43,9 @@ type Log interface {
 	Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error)
 	// Follow calls f with the notifications of the log, until ctx ends.
 	Follow(ctx context.Context, f proto.Follower) error
+	// Revocations returns what the portal has put out, and the version of that. The list is nil if
+	// it is still that of the version known.
+	Revocations(ctx context.Context, known proto.ID) (list revoke.List, version proto.ID, err error)
 	// SetPresence records how many sessions of an edge watch some channels, and renews the edge's
 	// lease. With replace, changes has all channels of the edge. It returns the users that have
 	// come or left by this write, counting all edges. kept is false if the lease had ended, and

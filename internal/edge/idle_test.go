@@ -26,6 +26,7 @@ import (
 	"pushgate/internal/ops"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/testkit"
 )
 
@@ -59,6 +60,9 @@ func (quietLog) Follow(ctx context.Context, f proto.Follower) error {
 }
 func (quietLog) SetPresence(context.Context, string, []proto.Presence, bool) ([]proto.Status, bool, error) {
 	return nil, true, nil
+}
+func (quietLog) Revocations(context.Context, proto.ID) (revoke.List, proto.ID, error) {
+	return nil, proto.ID{}, nil
 }
 func (quietLog) PutProcess(context.Context, proto.Process) error    { return nil }
 func (quietLog) Processes(context.Context) ([]proto.Process, error) { return nil, nil }

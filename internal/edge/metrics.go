@@ -11,6 +11,7 @@ type metrics struct {
 	webSockets, polls prometheus.Gauge
 	streams           prometheus.Gauge
 	refused, paused   prometheus.Counter
+	revoked           prometheus.Counter
 	origins           prometheus.Counter
 	full              map[string]prometheus.Counter // refused, by what the edge was full of
 	commands          map[string]prometheus.Counter // by outcome
@@ -43,6 +44,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) *metrics {
 		refused:        counter("subscribe_refused_total", "Subscriptions refused because of what the client brought: its channel ids, its token or its client id."),
 		origins:        counter("origins_refused_total", "Subscriptions of pages whose host is not in PUSHGATE_ORIGINS, answered with 403."),
 		paused:         counter("subscribe_refusals_paused_total", "Refusals that were delayed, by up to 30 s, because the same client had just been refused."),
+		revoked:        counter("revoked_clients_total", "Connections that were closed, and subscribers that were refused, because their token, user or channel was put out."),
 		full:           make(map[string]prometheus.Counter),
 		commands:       make(map[string]prometheus.Counter),
 		presenceErrors: counter("presence_errors_total", "Writes of presence or statistics to Redis that failed; who is online may be wrong until one succeeds."),

@@ -10,6 +10,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/sign"
 	"pushgate/internal/transport"
 	"pushgate/internal/wire"
@@ -25,7 +26,8 @@ type subscription struct {
 	revision bool   // it named the revision of the protocol, as web clients do
 	client   uint64 // whose replays are paced as one; 0 if they are not
 
-	expires time.Time // when its token does; zero if it brought none
+	expires time.Time   // when its token does; zero if it brought none
+	token   revoke.Hash // of its token; zero if it brought none
 }
 
 // user returns the id by which the connections of one person are counted; zero if that is not
@@ -82,6 +84,10 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 	} else {
 		refusal = e.parseList(&sub, r, query.Get("CHANNEL_ID"))
 	}
+	if refusal == nil && e.putOut(&sub) {
+		e.metrics.revoked.Inc()
+		refusal = e.refusal(sign.ErrSignature)
+	}
 	if refusal == nil {
 		sub.client = e.replays.client(sub.portal.Name(), clientAddress(r), sub.reader.Channels)
 	}
@@ -101,6 +107,7 @@ func (e *Edge) parseToken(sub *subscription, r *http.Request, text string) *prot
 		return proto.ErrWrongChannel
 	}
 	sub.reader.User, sub.reader.Channels, sub.expires = token.User, token.Channels, token.Expires
+	sub.token = revoke.TokenOf(token.ID, text)
 	switch id := channel.ForUser(token.User); {
 	case !id.IsZero():
 		sub.reader.Channels = append([]channel.ID{id}, sub.reader.Channels...)

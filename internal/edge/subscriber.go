@@ -26,6 +26,7 @@ type subscriber struct {
 	session *hub.Session // set before anything is delivered
 	conn    evictable
 	counts  counts
+	out     atomic.Bool // it was put out, and counted
 }
 
 // counts is where a connection is counted while it is there.
@@ -59,6 +60,7 @@ func (s *subscriber) attach(wake func()) *hub.Session {
 // connection is what a transport makes of a subscriber.
 type connection interface {
 	evictable
+	revocable
 	// Drop ends a connection that has not been started, after a panic.
 	Drop()
 }
@@ -76,13 +78,19 @@ func (s *subscriber) serve(conn connection, counts counts, start func()) {
 		}
 	}()
 	s.tenant.users.enter(s.user(), s.portal.Limits.Connections, conn)
+	s.tenant.revoked.register(s)
 	started = true
+	// Before it starts, so that it delivers nothing; after, because a list that was read meanwhile
+	// was not applied to it.
+	s.check(conn)
 	start()
+	s.check(conn)
 }
 
 // Ended implements [transport.Owner].
 func (s *subscriber) Ended() {
 	s.tenant.users.leave(s.user(), s.conn)
+	s.tenant.revoked.unregister(s)
 	s.counts.all.Dec()
 	s.counts.tenant.Add(-1)
 	s.tenant.part()

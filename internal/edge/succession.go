@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pushgate/internal/handover"
+	"pushgate/internal/revoke"
 	"pushgate/internal/transport"
 	"pushgate/internal/wire"
 )
@@ -83,6 +84,9 @@ func (e *Edge) handOver(c *transport.WebSocket, give handover.Give) (given bool,
 	s := c.Owner().(*subscriber)
 	r := handover.Record{Portal: s.tenant.clientID, Dialect: s.reader.Codec.Name, Channels: s.reader.Channels, Public: s.public,
 		User: s.reader.User, Expires: s.expires, Cursor: through}
+	if s.token != (revoke.Hash{}) {
+		r.Token = s.token[:]
+	}
 	if s.calls != nil {
 		r.Statuses = slices.Collect(maps.Keys(s.calls.statuses))
 	}
@@ -121,6 +125,7 @@ func (e *Edge) Adopt(ctx context.Context, r handover.Record, conn net.Conn, conf
 	defer e.connections.Done()
 	sub := subscription{portal: e.portals.Load().find(r.Portal), public: r.Public, cursor: &r.Cursor, expires: r.Expires,
 		reader: wire.Reader{Codec: wire.ByName(r.Dialect), Channels: r.Channels, User: r.User}}
+	copy(sub.token[:], r.Token)
 	switch {
 	case sub.portal == nil:
 		return errPortal

@@ -34,6 +34,7 @@ type tenant struct {
 	log      Log
 	hub      *hub.Hub
 	users    *userLimits
+	revoked  *revocations
 	tally    *tally.Tally
 	before   <-chan struct{} // closed when the tenant before it has ended; nil if there was none
 	ended    chan struct{}   // closed when this one has
@@ -115,13 +116,14 @@ func (e *Edge) tenant(s *serving) *tenant {
 		name:     name,
 		clientID: s.ClientID,
 		log:      log,
-		hub:      hub.New(log, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics}),
 		users:    newUserLimits(),
+		revoked:  newRevocations(),
 		tally:    e.config.Book.Of(name),
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
 		asks:     rate.NewLimiter(portalAskRate, portalAskBurst),
 	}
+	t.hub = hub.New(guardedLog{log, t}, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics})
 	t.serving.Store(s)
 	t.pin(s.ClientID == "")
 	e.tenants[name] = t
@@ -234,9 +236,10 @@ func (t *tenant) run(ctx context.Context) {
 	var running sync.WaitGroup
 	logger := e.logger.With("portal", t.name)
 	running.Go(func() {
-		_ = t.log.Follow(ctx, follower{t.hub, t, logger}) // its error is that of ctx
+		_ = t.log.Follow(ctx, follower{t.hub, t, logger, ctx}) // its error is that of ctx
 	})
 	running.Go(func() { t.keepPresence(ctx) })
+	running.Go(func() { t.keepRevoked(ctx) })
 	running.Wait()
 	t.hub.Close()
 }
@@ -247,11 +250,13 @@ type follower struct {
 	*hub.Hub
 	tenant *tenant
 	logger *slog.Logger
+	ctx    context.Context // ends with the tenant
 }
 
-// Resync implements [proto.Follower].
+// Resync implements [proto.Follower]. It returns when the revocations have been read.
 func (f follower) Resync(head proto.ID) {
 	f.logger.Info("subscribed to the log", "head", head)
+	f.tenant.refreshSurely(f.ctx)
 	f.Hub.Resync(head)
 }
 
@@ -266,6 +271,9 @@ func (f follower) Dispatch(m *proto.Message) {
 	queue := f.tenant.edge.shared.Queue
 	queue.Defer()
 	defer queue.Resume()
+	if isRevocation(m) {
+		f.tenant.revoked.note(m)
+	}
 	if tracer := f.tenant.edge.config.Tracer; tracer != nil && m.Trace != nil {
 		defer tracer.Hear(m, f.tenant.name, f.Hub.Watchers(m.Receivers))()
 	}

@@ -26,6 +26,9 @@ type Record struct {
 	Expires  time.Time  // expiry of its token; zero if it has none
 	Cursor   proto.ID   // the client has everything up to this id
 	Statuses []int64    // users whose online status it watches
+	// Hash of its token, at most 16 bytes; empty if it has none. Successors of earlier versions do
+	// not know it, and get the session without it.
+	Token []byte
 }
 
 // version is the version of the messages. Only processes with the same version can replace each
@@ -67,11 +70,12 @@ type session struct {
 	Expires  time.Time `json:"expires,omitzero"`
 	Cursor   string    `json:"cursor"`
 	Statuses []int64   `json:"statuses,omitempty"`
+	Token    []byte    `json:"token,omitempty"`
 }
 
 func (r Record) session() *session {
 	s := &session{Portal: r.Portal, Dialect: r.Dialect, Public: r.Public.String(), User: r.User, Expires: r.Expires,
-		Cursor: r.Cursor.String(), Statuses: r.Statuses}
+		Cursor: r.Cursor.String(), Statuses: r.Statuses, Token: r.Token}
 	for _, id := range r.Channels {
 		s.Channels = append(s.Channels, id.String())
 	}
@@ -81,8 +85,8 @@ func (r Record) session() *session {
 // record checks all that can be checked without knowing the portal. The error contains no ids,
 // which are secrets.
 func (s *session) record() (Record, error) {
-	r := Record{Portal: s.Portal, Dialect: s.Dialect, User: s.User, Expires: s.Expires, Statuses: s.Statuses}
-	if len(s.Channels) == 0 || len(s.Channels) > maxListed || len(s.Statuses) > maxListed {
+	r := Record{Portal: s.Portal, Dialect: s.Dialect, User: s.User, Expires: s.Expires, Statuses: s.Statuses, Token: s.Token}
+	if len(s.Channels) == 0 || len(s.Channels) > maxListed || len(s.Statuses) > maxListed || len(s.Token) > 16 {
 		return Record{}, fmt.Errorf("%w: %d channels, %d users", errMessage, len(s.Channels), len(s.Statuses))
 	}
 	for _, text := range s.Channels {

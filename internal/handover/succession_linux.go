@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -339,52 +337,6 @@ func (s *Succession) ownFiles(yes bool) {
 	for _, l := range s.listeners {
 		l.ownFile(yes)
 	}
-}
-
-// giver passes sessions to a successor, one at a time.
-type giver struct {
-	patience time.Duration // immutable
-	given    atomic.Int64
-
-	mu        sync.Mutex
-	successor link
-	err       error // the first one
-}
-
-// give implements [Give].
-func (g *giver) give(r Record, conn net.Conn) (taken bool, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.err != nil {
-		return false, g.err
-	}
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return false, nil
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false, nil
-	}
-	g.successor.limit(g.patience)
-	m := message{Session: r.session()}
-	if raw.Control(func(fd uintptr) { err = g.successor.send(m, int(fd)) }) != nil || errors.Is(err, errTooLong) {
-		return false, nil
-	}
-	if g.err = err; err != nil {
-		return false, err
-	}
-	answer, files, err := g.successor.receive()
-	closeAll(files)
-	if g.err = err; err != nil {
-		// At io.EOF the successor has ended, or has given up, without taking the session. After any
-		// other error it may have taken it.
-		return !errors.Is(err, io.EOF), err
-	}
-	if answer.Taken {
-		g.given.Add(1)
-	}
-	return answer.Taken, nil
 }
 
 // pause waits, and reports false if ctx ended meanwhile.

@@ -53,7 +53,7 @@ func Handler(log Log, logger *slog.Logger) http.Handler {
 			refuse(w, http.StatusBadRequest, "span must be hour or day.")
 			return
 		}
-		if len(q.process) > longestString || query.Has("process") && q.process == "" {
+		if len(q.process) > longestString {
 			refuse(w, http.StatusBadRequest, "process must be the id of a process; without it, the answer is the sum of all.")
 			return
 		}

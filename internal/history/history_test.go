@@ -321,7 +321,7 @@ func TestHandler(t *testing.T) {
 		if n := log.reads - before; n != 1 {
 			t.Errorf("%d reads", n)
 		}
-		for query, want := range map[string]int{"": 200, "?span=day": 200, "?span=year": 400, "?process=": 400, "?process=" + strings.Repeat("x", 129): 400} {
+		for query, want := range map[string]int{"": 200, "?span=day": 200, "?span=year": 400, "?process=": 200, "?process=" + strings.Repeat("x", 129): 400} {
 			if status, text := get(query); status != want || want != 200 && !strings.Contains(text, `{"error":"`) {
 				t.Errorf("%s: %d %.100s", query, status, text)
 			}

@@ -91,6 +91,11 @@ func (t *tenant) execute(ctx context.Context, calls []rpc.Call) ([]rpc.Reply, er
 			t.publisher.metrics.questions.Inc()
 		case "updateUsersLastSeen":
 			replies[i], err = t.setSeen(ctx, call.Params)
+		case "revokeAccess", "restoreAccess":
+			replies[i], err = t.revokeAccess(ctx, call)
+		case "getRevokedAccess":
+			replies[i], err = t.revokedAccess(ctx)
+			t.publisher.metrics.questions.Inc()
 		default:
 			replies[i].Fault = rpc.ErrMethodNotFound
 		}

@@ -35,8 +35,9 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	q := parseQuery(r.URL.RawQuery)
 	t, _ := p.tenant(q)
 	var public channel.ID
+	var own []channel.Ref
 	if t != nil {
-		public = t.ownPublic(r, q.channels)
+		public, own = t.ownPublic(r, q.channels)
 	}
 	if public.IsZero() {
 		p.refuse(w, refusalOf[proto.ErrNoPublicID]) // before any of the body is read
@@ -50,6 +51,14 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	t.sampleClient(r)
 	ctx, end := p.begin(withKey(context.WithoutCancel(r.Context()), r.Header, public.String()))
 	defer end()
+	switch out, err := t.out(ctx, own); {
+	case err != nil:
+		p.refuse(w, failure(err))
+		return
+	case out:
+		p.refuse(w, revoked)
+		return
+	}
 	if t.clientText(ctx, w, r, public, batch) {
 		return
 	}
@@ -60,23 +69,23 @@ func (p *Publisher) clientBatch(w http.ResponseWriter, r *http.Request) {
 	p.batchDone(w, reply, err)
 }
 
-// ownPublic returns the first public id of a request's list, which identifies the client. All parts
-// of the list must be signed. It returns zero if there is none.
-func (t *tenant) ownPublic(r *http.Request, list string) (public channel.ID) {
+// ownPublic returns a request's list, and its first public id, which identifies the client. All
+// parts of the list must be signed. It returns the zero id if there is none.
+func (t *tenant) ownPublic(r *http.Request, list string) (public channel.ID, refs []channel.Ref) {
 	refs, err := t.publisher.config.Grammar.ParseList(list, maxOwnChannels)
 	if err != nil {
-		return channel.ID{}
+		return channel.ID{}, nil
 	}
 	for _, ref := range refs {
 		if !t.Signer.Verify(ref) {
 			t.logUnmatched(&t.unmatched.clients, r)
-			return channel.ID{}
+			return channel.ID{}, nil
 		}
 		if public.IsZero() {
 			public = ref.Public
 		}
 	}
-	return public
+	return public, refs
 }
 
 // batchDone answers with the result of a batch.

@@ -70,7 +70,7 @@ func newMetrics(reg prometheus.Registerer, gates *intake.Gates, u *unproven) *me
 	}
 	reg.MustRegister(m.published, m.repeated, m.bytes, m.closed, m.seconds, m.questions, m.hosts, m.registered, refused)
 	for _, r := range []*refusal{forbidden, crossSite, unknownHost, tooLarge, tooManyUnproven, slowUpload, brokenUpload, noChannelID, badChannelID, noChannels, tooMany,
-		emptyPost, frameMarker, closed, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
+		emptyPost, frameMarker, closed, revoked, staleForbidden, staleRequest, wrongHost, badCall, notRegistered, busy, unavailable} {
 		m.refused[r] = refused.WithLabelValues(r.label)
 	}
 	for _, r := range refusalOf {

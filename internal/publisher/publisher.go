@@ -22,6 +22,7 @@ import (
 	"pushgate/internal/policy"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/tracing"
 	"pushgate/internal/urlpath"
@@ -33,6 +34,14 @@ type Log interface {
 	command.Log
 	// SetSeen records when users were last seen, if that was later than is known.
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
+	// Revoke puts out an entry until a time, Lift takes it back. The error is [revoke.ErrFull] if
+	// there are too many.
+	Revoke(ctx context.Context, entry revoke.Entry, until time.Time) error
+	Lift(ctx context.Context, entry revoke.Entry) error
+	// Revocations returns what is put out, and the version of that; nil if it is the version known.
+	Revocations(ctx context.Context, known proto.ID) (revoke.List, proto.ID, error)
+	// RevokedAny reports whether one of some entries is put out now.
+	RevokedAny(ctx context.Context, entries ...revoke.Entry) (bool, error)
 }
 
 // Stats stores the statistics of processes, under a lease. Its methods must be safe for concurrent

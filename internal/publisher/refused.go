@@ -33,6 +33,7 @@ var (
 	emptyPost       = &refusal{"empty", http.StatusBadRequest, proto.ErrEmptyPost.Text, false}
 	frameMarker     = &refusal{"frame_marker", http.StatusBadRequest, proto.ErrFrameMarker.Text, false}
 	closed          = &refusal{"closed", http.StatusForbidden, proto.ErrChannelsClosed.Text, false}
+	revoked         = ofBatch("revoked", proto.ErrWrongChannel) // a client that was put out
 	staleForbidden  = &refusal{"signature_time", http.StatusForbidden, "", true}
 	staleRequest    = &refusal{"signature_time", http.StatusBadRequest, proto.ErrRequestSignature.Text, false}
 	wrongHost       = &refusal{"host", http.StatusBadRequest, proto.ErrNoClientID.Text, true}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/testkit"
 	"pushgate/internal/vectors"
 )
@@ -33,6 +35,9 @@ type fake struct {
 
 	got  []*proto.Message
 	seen []proto.Seen
+
+	revoked revoke.List
+	failing error // of RevokedAny
 }
 
 func (f *fake) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error) {
@@ -55,6 +60,27 @@ func (f *fake) LastSeen(ctx context.Context, users []int64) ([]int, []time.Time,
 func (f *fake) SetSeen(_ context.Context, seen ...proto.Seen) error {
 	f.seen = append(f.seen, seen...)
 	return nil
+}
+
+func (f *fake) Revoke(_ context.Context, entry revoke.Entry, until time.Time) error {
+	if f.revoked == nil {
+		f.revoked = make(revoke.List)
+	}
+	f.revoked[entry] = until.Unix()
+	return nil
+}
+
+func (f *fake) Lift(_ context.Context, entry revoke.Entry) error {
+	delete(f.revoked, entry)
+	return nil
+}
+
+func (f *fake) Revocations(context.Context, proto.ID) (revoke.List, proto.ID, error) {
+	return f.revoked, proto.ID{}, nil
+}
+
+func (f *fake) RevokedAny(_ context.Context, entries ...revoke.Entry) (bool, error) {
+	return slices.ContainsFunc(entries, func(e revoke.Entry) bool { return f.revoked[e] > time.Now().Unix() }), f.failing
 }
 
 func (f *fake) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receipt, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +23,7 @@ type settings interface{ Base() config.Common }
 type operated struct {
 	fleet   *fleet.Fleet
 	portals *portals
+	revoked *revocations
 	status  status
 	leave   func(error) // ends the service
 }
@@ -46,12 +48,12 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 		Fleet:    o.fleet,
 		Status:   o.status.get,
 		Settings: config.Settings(cfg),
-		Routes: append(console.Routes(),
-			admin.Route{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
-			admin.Route{Pattern: "GET /admin/portals", Role: admin.Open, Handler: o.portals},
-			admin.Route{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
+		Routes: slices.Concat(console.Routes(), o.revoked.routes(), []admin.Route{
+			{Pattern: "GET /admin/history", Role: admin.Open, Handler: history.Handler(st, logger)},
+			{Pattern: "GET /admin/portals", Role: admin.Open, Handler: o.portals},
+			{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
 			doctorRoute(os.Environ()),
-		),
+		}),
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

@@ -28,28 +28,23 @@ const (
 // portalRow is a portal in the answer of GET /admin/portals. What is counted is the sum over all
 // processes.
 type portalRow struct {
-	Name        string            `json:"name"`
-	Connections portalConnections `json:"connections"`
-	Channels    int               `json:"channels"` // with a subscriber; one counts in each edge
-	Posts       int64             `json:"posts_today"`
-	Messages    int64             `json:"messages_today"`
+	Name        string `json:"name"`
+	Connections int    `json:"connections"`
+	Channels    int    `json:"channels"` // with a subscriber; one counts in each edge
+	Posts       int64  `json:"posts"`    // requests that were carried out since midnight
+	Messages    int64  `json:"messages"` // likewise, that were accepted
 	// Nil of a portal that this process does not serve.
 	Limits *portalLimits `json:"limits,omitempty"`
 }
 
-type portalConnections struct {
-	WebSocket int `json:"websocket"`
-	Poll      int `json:"poll"` // and streams
-}
-
 // portalLimits are the limits of a portal; 0 is none.
 type portalLimits struct {
-	Payload     int64 `json:"payload_bytes"`
+	Payload     int64 `json:"payload"`
 	Messages    int   `json:"messages"`
 	Channels    int   `json:"channels"`
-	Connections int   `json:"connections_per_user"`
-	Posts       int   `json:"posts_at_a_time"`
-	Rate        int   `json:"posts_per_second"`
+	Connections int   `json:"connections"`
+	Posts       int   `json:"posts"`
+	Rate        int   `json:"rate"`
 }
 
 // portalList is what there is to say about all portals, in the order of their names.
@@ -99,8 +94,7 @@ func (p *portals) count(ctx context.Context) portalList {
 				row = &portalRow{Name: name}
 				rows[name] = row
 			}
-			row.Connections.WebSocket += n.WebSockets
-			row.Connections.Poll += n.Polls
+			row.Connections += n.WebSockets + n.Polls
 			row.Channels += n.Channels
 			row.Posts += total(n.Daily.Requests)
 			row.Messages += total(n.Daily.Messages)
@@ -140,8 +134,8 @@ func (p *portals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	page := struct {
 		Portals []portalRow `json:"portals"`
-		All     int         `json:"all"`            // portals
-		Found   int         `json:"found"`          // of these, on all pages
+		Total   int         `json:"total"`          // portals that were found, on all pages
+		All     int         `json:"all"`            // portals that there are
 		Next    string      `json:"next,omitempty"` // the after of the next page; "" of the last
 		Error   string      `json:"error,omitempty"`
 	}{Portals: []portalRow{}, All: len(list.rows)}
@@ -149,7 +143,7 @@ func (p *portals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if find != "" && !strings.Contains(strings.ToLower(row.Name), find) {
 			continue
 		}
-		page.Found++
+		page.Total++
 		switch {
 		case row.Name <= after:
 		case len(page.Portals) < limit:

@@ -190,6 +190,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	w.must(w.rdb.Set(t.Context(), "pg:{default}:b:"+closed.String(), "1", 0).Err())
 	everything()
 	exceed(w, list)
+	putOut(w, s, list)
 	w.damage(private, list, body)
 	w.reloads(refusing(`, {"keys": ["BrokenFileKey-5555", "short"]}`), refusing(`, {"client_id": "BrokenFileKey-5555", "keys": "BrokenFileKey-5555"`), refusing(""))
 
@@ -232,6 +233,23 @@ func exceed(w *world, list string) {
 	w.must(err)
 	defer second.CloseNow()
 	testkit.Eventually(w.t, "one too many", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "too_many_connections") > 0 })
+}
+
+// putOut puts out a client that is connected, and lets it in again.
+func putOut(w *world, s *sign.Signer, list string) {
+	conn, err := w.dial("CHANNEL_ID=" + list)
+	w.must(err)
+	defer conn.CloseNow()
+	for _, method := range []string{"revokeAccess", "restoreAccess"} {
+		call := `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{"channelId":"` + list + `"}}`
+		if status, text := w.do("POST", w.publisher.addr, "/bitrix/api/?hostId="+hostID+"&signature="+s.SignBody([]byte(call)), call); status != 200 || !strings.Contains(text, "result") {
+			w.t.Errorf("%s: %d %s", method, status, text)
+		}
+		if method == "revokeAccess" {
+			w.do("POST", w.publisher.addr, "/bitrix/rest/?CHANNEL_ID="+list, "[]")
+		}
+		testkit.Eventually(w.t, "put out", func() bool { return w.edge.metric(w.t, "pushgate_session_ends_total", "revoked") > 0 })
+	}
 }
 
 // damage publishes unreadable records with a message and its channel, both as notifications and in

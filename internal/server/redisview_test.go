@@ -20,18 +20,14 @@ func TestRedisOfOperators(t *testing.T) {
 	server := storetest.StartRedis(t)
 	server.Must("ACL", "SETUSER", "older", "on", ">"+password, "~pg:*", "&pg:*", "-@all", "+eval", "+evalsha", "+info", "+time", "+set")
 	server.Must("SET", "pg:{a}:head", "x")
-	type answer struct {
-		redisState
-		redisMemory
-	}
-	handler := func(url string) func() answer {
+	handler := func(url string) func() redisAnswer {
 		rdb, err := store.Open(url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { rdb.Close() })
 		h := redisHandler(store.New(rdb, store.Config{}), slog.New(slog.DiscardHandler))
-		return func() (a answer) {
+		return func() (a redisAnswer) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/admin/redis", nil))
 			if err := json.NewDecoder(w.Body).Decode(&a); err != nil || w.Code != http.StatusOK {
@@ -45,8 +41,8 @@ func TestRedisOfOperators(t *testing.T) {
 	for range 100 {
 		asking.Go(func() {
 			a := get()
-			if len(a.Nodes) != 1 || a.Nodes[0].Version == "" || a.Nodes[0].Memory <= 0 || a.Nodes[0].AOF != "off" || len(a.Nodes[0].Risks) != 1 || a.Trip <= 0 ||
-				a.Memory == nil || a.Memory.Keys != 1 || a.Memory.Seen != 1 || a.Error+a.SlowError+a.MemoryError != "" {
+			if len(a.Nodes) != 1 || a.Nodes[0].Version == "" || a.Nodes[0].Memory <= 0 || a.Nodes[0].Persistence.AOF != "off" || len(a.Nodes[0].Risks) != 1 || a.Trip <= 0 ||
+				a.Sample == nil || a.Sample.Keys != 1 || a.Sample.Seen != 1 || !a.Sample.Complete || a.Error != "" {
 				t.Errorf("%+v", a)
 			}
 		})
@@ -61,12 +57,12 @@ func TestRedisOfOperators(t *testing.T) {
 		t.Errorf("scans: %s, %v", stats, err)
 	}
 	older := handler("redis://older:" + password + "@" + server.Addr())
-	if a := older(); len(a.Nodes) != 1 || !strings.Contains(a.MemoryError, "lacks a permission") || !strings.Contains(a.SlowError, "SLOWLOG") || a.Memory != nil {
+	if a := older(); len(a.Nodes) != 1 || !strings.Contains(a.Error, "lacks a permission") || !strings.Contains(a.Error, "SLOWLOG") || !strings.Contains(a.Error, "SCAN") || a.Sample != nil {
 		t.Errorf("without permissions: %+v", a)
 	}
 	away := handler(server.URL())
 	server.Stop()
-	if a := away(); len(a.Nodes) != 0 || !strings.Contains(a.Error, "does not answer") || a.MemoryError == "" {
+	if a := away(); len(a.Nodes) != 0 || !strings.Contains(a.Error, "does not answer") {
 		t.Errorf("without Redis: %+v", a)
 	}
 }

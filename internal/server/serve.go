@@ -102,7 +102,7 @@ func RunServe(environ []string) int {
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,
-			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: reload(cfg.Portals, both, b.keys, b.listed)}, nil
+			Leaving: both.Leaving(port, cfg.Drain+edge.CloseGrace), Reload: b.reload(cfg.Portals, both)}, nil
 	})
 }
 

@@ -57,7 +57,7 @@ func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, e)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
-			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: reload(cfg.Portals, e, b.keys, b.listed)}
+			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: b.reload(cfg.Portals, e)}
 		if cfg.Handover == "" {
 			return service, nil
 		}
@@ -106,7 +106,7 @@ func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
-			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: reload(cfg.Portals, p, b.keys, b.listed)}, nil
+			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: b.reload(cfg.Portals, p)}, nil
 	}
 }
 
@@ -125,10 +125,9 @@ type base struct {
 	tracer   *tracing.Tracer // nil: none
 	logger   *slog.Logger
 	registry prometheus.Registerer // of what the service counts
-	keys     *shortKeys
-	listed   *portals
-	fleet    *fleet.Fleet // its Handle may be called
-	leave    func(error)  // ends the service, with a reason
+	informed []informed            // what else learns which portals are served
+	fleet    *fleet.Fleet          // its Handle may be called
+	leave    func(error)           // ends the service, with a reason
 }
 
 // rebalances makes the process answer requests to move connections of its edge to others.
@@ -183,13 +182,14 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	others.ReportPanics(panics)
 	recorder := history.NewRecorder(figures, st, cfg.ID, logger, panics)
 	listed := newPortals(table, st, logger)
+	revoked := newRevocations(st, cfg.Grammar, table, logger)
 	tracer := newTracer(cfg, logger, counted)
-	service, err := build(base{st, table, tracer, logger, counted, keys, listed, others, leave})
+	service, err := build(base{st, table, tracer, logger, counted, []informed{keys, listed, revoked}, others, leave})
 	if err != nil {
 		return err
 	}
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
-		Guard: newGuard(program, st, operated{fleet: others, portals: listed, leave: leave,
+		Guard: newGuard(program, st, operated{fleet: others, portals: listed, revoked: revoked, leave: leave,
 			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
 				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry)}
 	service.Logger = logger
@@ -217,15 +217,18 @@ func beside(run func(context.Context) error, more ...func(context.Context)) func
 	}
 }
 
-// reload returns a function that reads the portals again and passes them to the servers.
-func reload(read func() (*portal.Table, error), servers ...interface{ SetPortals(*portal.Table) }) func() error {
+// informed learns which portals are served. It may be called concurrently with everything else.
+type informed interface{ SetPortals(table *portal.Table) }
+
+// reload returns a function that reads the file of portals, and informs a server and all others.
+func (b base) reload(read func() (*portal.Table, error), server informed) func() error {
 	return func() error {
 		table, err := read()
 		if err != nil {
 			return err
 		}
-		for _, server := range servers {
-			server.SetPortals(table)
+		for _, one := range append([]informed{server}, b.informed...) {
+			one.SetPortals(table)
 		}
 		return nil
 	}

@@ -95,7 +95,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	w.must(err)
 	e := NewEdge(edgeConfig, table, st, nil, logger, registry)
 	w.edge = serve(ops.Service{Name: "edge", Listen: edgeConfig.Listen, Admin: ops.Admin{Listen: edgeConfig.AdminListen, Registry: registry}, Port: e, Ready: e.Ready,
-		Run: e.Run, Leaving: ops.Leaving{Drain: e.Drain, Timeout: time.Second}, Reload: reload(edgeConfig.Portals, e), Logger: logger})
+		Run: e.Run, Leaving: ops.Leaving{Drain: e.Drain, Timeout: time.Second}, Reload: base{}.reload(edgeConfig.Portals, e), Logger: logger})
 
 	publisherConfig, err := config.LoadPublisher(environ)
 	w.must(err)
@@ -105,7 +105,7 @@ func start(t *testing.T, portals string, environ ...string) *world {
 	t.Cleanup(closeStore)
 	p := NewPublisher(publisherConfig, table, st, nil, logger, registry)
 	w.publisher = serve(ops.Service{Name: "publisher", Listen: publisherConfig.Listen, Port: rawPort{ops.NewPort(p.Handler(), registry, logger)},
-		Ready: p.Ready, Reload: reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
+		Ready: p.Ready, Reload: base{}.reload(publisherConfig.Portals, p), Admin: ops.Admin{Listen: publisherConfig.AdminListen, Registry: registry}, Logger: logger})
 	testkit.Eventually(w.t, "ready", func() bool {
 		return strings.Contains(w.get(w.edge.admin, "/readyz"), "ok") && strings.Contains(w.get(w.publisher.admin, "/readyz"), "ok")
 	})

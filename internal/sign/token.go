@@ -18,6 +18,7 @@ type Token struct {
 	User     int64        // 0 if the token names no user
 	Channels []channel.ID // each once
 	Expires  time.Time
+	ID       string // its claim jti; empty if it has none
 }
 
 // Limits of a token.
@@ -111,7 +112,7 @@ func (c *claims) token() (t Token, err error) {
 	if t.User == 0 && t.Channels == nil {
 		return Token{}, fmt.Errorf("%w: %w", ErrToken, channel.ErrNoID)
 	}
-	t.Expires = c.ExpiresAt.Time
+	t.Expires, t.ID = c.ExpiresAt.Time, c.ID
 	if t.Expires.Year() > lastYear {
 		return Token{}, fmt.Errorf("%w: it expires too late", ErrToken)
 	}
@@ -122,7 +123,7 @@ func (c *claims) token() (t Token, err error) {
 // it: portals make their own tokens.
 func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}
+		ID: t.ID, Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}
 	if t.User != 0 {
 		c.Subject = strconv.FormatInt(t.User, 10)
 	}

@@ -28,18 +28,19 @@ const (
 // Contents is what Redis holds, as a part of its keys shows. Keys come in the order of their
 // hashes, so the part is as good as one by chance.
 type Contents struct {
-	At       int64     `json:"at"`   // unix ms
-	Keys     int64     `json:"keys"` // in the database, on all servers
-	Seen     int64     `json:"seen"` // of these, what was looked at
-	Types    []Held    `json:"types"`
-	Others   []Held    `json:"others"` // what is not a message
-	Channels []Channel `json:"channels"`
+	At       time.Time
+	Keys     int64     // in the database, on all servers
+	Seen     int64     // of these, what was looked at
+	Types    []Held    // of messages
+	Others   []Held    // what is not a message
+	Channels []Channel // those with the most messages
+	Lists    int64     // channels that were looked at
 }
 
 // Held is what the keys of one kind take.
 type Held struct {
-	Name      string `json:"name"` // type of the messages, or kind of the keys
-	Keys      int64  `json:"keys"`
+	Name      string `json:"type"`     // of the messages, or kind of the keys
+	Keys      int64  `json:"messages"` // how many
 	Bytes     int64  `json:"bytes"`
 	Estimated int64  `json:"estimated_bytes"` // of all keys, if those not seen are alike
 }
@@ -187,7 +188,11 @@ func biggest(channels []Channel) []Channel {
 }
 
 func (t *takings) contents() Contents {
-	return Contents{At: time.Now().UnixMilli(), Keys: t.keys, Seen: t.seen, Types: t.list(t.types), Others: t.list(t.others), Channels: append([]Channel{}, t.channels...)}
+	lists := int64(0)
+	if held := t.others[keyChannel]; held != nil {
+		lists = held.Keys
+	}
+	return Contents{Lists: lists, At: time.Now(), Keys: t.keys, Seen: t.seen, Types: t.list(t.types), Others: t.list(t.others), Channels: append([]Channel{}, t.channels...)}
 }
 
 // list returns what takes the most first. Beyond mostTypes, the rest is one entry without a name.

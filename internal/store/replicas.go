@@ -11,7 +11,7 @@ import (
 	"pushgate/internal/proto"
 )
 
-var errReplicas = errors.New("too few replicas have the message")
+var errReplicas = errors.New("too few replicas have it")
 
 // confirm waits until as many replicas have the messages as Config.Replicas demands, at most until
 // limit. It uses a connection of its own, so that other appends do not wait for it. Messages that

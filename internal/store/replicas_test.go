@@ -43,7 +43,7 @@ func TestWaitForReplicas(t *testing.T) {
 	testkit.Eventually(t, "the replica has a message", func() bool { _, err := try("one", time.Hour); return err == nil })
 	testkit.Eventually(t, "one of two has it", func() bool { // on a busy machine, in time
 		took, err := try("two", time.Hour)
-		if err == nil || !strings.Contains(err.Error(), "too few replicas have the message: ") || took > 2*timeout {
+		if err == nil || !strings.Contains(err.Error(), "too few replicas have it: ") || took > 2*timeout {
 			t.Errorf("two replicas of one: %v after %v", err, took)
 		}
 		return err != nil && strings.Contains(err.Error(), ": 1 of 2")

@@ -30,6 +30,10 @@ var (
 	processesSource string
 	//go:embed confirm.lua
 	confirmSource string
+	//go:embed revoke.lua
+	revokeSource string
+	//go:embed revocations.lua
+	revocationsSource string
 	//go:embed audit.lua
 	auditSource string
 	//go:embed audits.lua
@@ -68,6 +72,10 @@ var (
 	leaseScript       = newScript(leaseSource)
 	putSampleScript   = newScript(putSampleSource)
 	sampledScript     = newScript(sampledSource)
+
+	revokeScript        = newScript(positionSource + publishBy("PUBLISH") + revokeSource)
+	shardedRevokeScript = newScript(positionSource + publishBy("SPUBLISH") + revokeSource)
+	revocationsScript   = newScript(revocationsSource)
 )
 
 func newAppendScript(publish string) script {

@@ -6,19 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // Slow is a command that took a server long. Of its arguments, only what names nobody is kept.
 type Slow struct {
-	Node    string  `json:"node"` // address
-	At      int64   `json:"at"`   // unix ms, by the clock of the server
-	Took    float64 `json:"took_ms"`
-	Command string  `json:"command"` // of a script, its name
-	Portal  string  `json:"portal,omitempty"`
-	Words   int     `json:"words"` // of the command, as far as the server keeps them
+	Node    string `json:"node"` // address
+	At      int64  `json:"at"`   // unix ms, by the clock of the server
+	Took    int64  `json:"took_us"`
+	Command string `json:"command"` // of a script, its name
+	Portal  string `json:"portal,omitempty"`
+	Words   int    `json:"words"` // of the command, as far as the server keeps them
 }
 
 // Slow returns the newest entries of the slow logs of all servers, the newest first. It needs the
@@ -43,7 +42,7 @@ func (s *Store) Slow(ctx context.Context) ([]Slow, error) {
 }
 
 func slowEntry(node string, e redis.SlowLog) Slow {
-	slow := Slow{Node: node, At: e.Time.UnixMilli(), Took: float64(e.Duration) / float64(time.Millisecond), Words: len(e.Args), Command: "?"}
+	slow := Slow{Node: node, At: e.Time.UnixMilli(), Took: e.Duration.Microseconds(), Words: len(e.Args), Command: "?"}
 	if len(e.Args) == 0 {
 		return slow
 	}

@@ -115,7 +115,7 @@ func (s *Store) Log(portal string) *Log {
 	l := s.logs[portal]
 	if l == nil {
 		prefix := "pg:{" + portal + "}:"
-		l = &Log{rdb: s.rdb, cfg: s.cfg, subscriber: s.subscriber, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen",
+		l = &Log{rdb: s.rdb, cfg: s.cfg, subscriber: s.subscriber, portal: portal, head: prefix + "head", topic: prefix + "notify", seen: prefix + "seen", revoked: prefix + "revoked",
 			append: appendScript}
 		if s.subscriber.Sharded() {
 			l.append = shardedScript
@@ -135,10 +135,12 @@ type Log struct {
 	subscriber *pubsub.Subscriber    // immutable
 	portal     string                // immutable
 	// Immutable: a key, whose hash tag decides where all the portal's keys are.
-	head   string
-	topic  string // immutable
-	seen   string // immutable: the key of when users were last seen
-	append script // immutable: the one that publishes where followers listen
+	head  string
+	topic string // immutable
+	seen  string // immutable: the key of when users were last seen
+	// Immutable: the key of what is put out.
+	revoked string
+	append  script // immutable: the one that publishes where followers listen
 
 	mu    sync.Mutex
 	known proto.ID // the newest id that Redis has returned

@@ -94,19 +94,24 @@ func TestHangingEndpoint(t *testing.T) {
 	})
 }
 
-// TestFullQueue: spans that nobody sends are dropped beyond a bound, and counted.
+// TestFullQueue: spans that nobody sends are dropped beyond a bound, at once, and counted.
 func TestFullQueue(t *testing.T) {
-	tracer, reg, send := trace(0)
-	m := notified(time.Now())
-	for range 3000 {
-		tracer.Hear(m, "default", 1)()
-	}
-	if full := metric(t, reg, "pushgate_spans_dropped_total", "full"); full != 3000-2048 {
-		t.Errorf("%v spans are dropped", full)
-	}
-	if sent := len(send().named("hear")); sent != 2048 || metric(t, reg, "pushgate_spans_sent_total", "") != 2048 {
-		t.Errorf("%d spans are sent", sent)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		tracer, reg, send := trace(0)
+		began := time.Now()
+		for range 3000 {
+			tracer.Hear(notified(began), "default", 1)()
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+		if full := metric(t, reg, "pushgate_spans_dropped_total", "full"); full != 3000-2048 {
+			t.Errorf("%v spans are dropped", full)
+		}
+		if sent := len(send().named("hear")); sent != 2048 || metric(t, reg, "pushgate_spans_sent_total", "") != 2048 {
+			t.Errorf("%d spans are sent", sent)
+		}
+	})
 }
 
 // TestEndpointAway: spans that an endpoint refuses are counted, and later ones are sent again.

@@ -218,9 +218,10 @@ func TestReplaysAreTracesOfTheirOwn(t *testing.T) {
 	for range 100 {
 		tracer.Written([]*proto.Message{notified(time.Now())}, "longpoll", nil)
 	}
-	replays := send().named("replay")
-	if len(replays) < 2 || len(replays) > 60 {
-		t.Fatalf("%d replays, want about 32", len(replays))
+	spans := send()
+	replays := spans.named("replay")
+	if len(replays) < 2 || len(replays) > 60 || len(spans.named("deliver")) > 0 {
+		t.Fatalf("%d replays, want about 32; %d deliveries", len(replays), len(spans.named("deliver")))
 	}
 	for _, s := range replays[:2] {
 		if s.Parent().IsValid() || s.SpanContext().TraceID() == [16]byte{1} || len(s.Links()) != 1 || s.Links()[0].SpanContext.TraceID() != [16]byte{1} {

@@ -86,6 +86,9 @@ func (p *Poll) Leave() { p.stop(ReasonLeaving) }
 // Evict ends the poll, because the same user has a newer connection.
 func (p *Poll) Evict() { p.stop(ReasonTooMany) }
 
+// Revoke answers the poll with a refusal: its client was put out.
+func (p *Poll) Revoke() { p.stop(ReasonRevoked) }
+
 func (p *Poll) control() []byte { return nil }
 func (p *Poll) kind() Kind      { return KindPoll }
 
@@ -114,8 +117,11 @@ func (p *Poll) finish(reason *Reason) {
 	case ReasonClientClosed:
 		p.takeDown()
 		return
-	case ReasonTooMany:
+	case ReasonTooMany, ReasonRevoked:
 		refusal := proto.ErrTooManyConnections
+		if reason == ReasonRevoked {
+			refusal = proto.ErrWrongChannel
+		}
 		status, body = refusal.Status(), []byte(refusal.Text)
 		header.Set("Content-Type", wire.PlainText)
 	default:

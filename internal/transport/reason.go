@@ -28,8 +28,10 @@ var (
 	ReasonProtocol     = &Reason{Label: "websocket_protocol_error"}
 	ReasonTooBig       = &Reason{Label: "message_too_big", Code: websocket.StatusMessageTooBig}
 	ReasonWrongChannel = refusalReason("wrong_channel", proto.ErrWrongChannel)
-	ReasonTooMany      = refusalReason("too_many_connections", proto.ErrTooManyConnections)
-	ReasonLeaving      = &Reason{Label: "leaving", Code: 3000, Text: "The server is leaving."}
+	// ReasonRevoked is for clients that were put out: their ids or tokens are as good as wrong.
+	ReasonRevoked = refusalReason("revoked", proto.ErrWrongChannel)
+	ReasonTooMany = refusalReason("too_many_connections", proto.ErrTooManyConnections)
+	ReasonLeaving = &Reason{Label: "leaving", Code: 3000, Text: "The server is leaving."}
 
 	// ReasonRebalanced is for a few connections, while another edge has fewer.
 	ReasonRebalanced = &Reason{Label: "rebalanced", Code: 3000, Text: "Another server has more room."}
@@ -83,7 +85,7 @@ func refusalReason(label string, refusal *proto.Error) *Reason {
 func reasons() []*Reason {
 	return slices.AppendSeq([]*Reason{
 		ReasonClientClosed, ReasonLost, ReasonPingTimeout, ReasonWriteTimeout, ReasonProtocol, ReasonTooBig,
-		ReasonWrongChannel, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed,
+		ReasonWrongChannel, ReasonRevoked, ReasonTooMany, ReasonLeaving, ReasonRebalanced, ReasonHandedOver, ReasonTokenExpired, ReasonRemoved, ReasonCommandFailed,
 		ReasonMessageTimeout, ReasonNoRoom, ReasonPanic, ReasonAnswered, ReasonTimeout,
 	}, maps.Values(ReasonOf))
 }

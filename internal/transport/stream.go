@@ -185,3 +185,6 @@ func (s *Stream) Move() { s.stop(ReasonRebalanced) }
 
 // Evict ends the stream, because the same user has a newer connection.
 func (s *Stream) Evict() { s.stop(ReasonTooMany) }
+
+// Revoke ends the stream: its client was put out, and is refused when it comes back.
+func (s *Stream) Revoke() { s.stop(ReasonRevoked) }

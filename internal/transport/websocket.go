@@ -221,6 +221,14 @@ func (c *WebSocket) Move() { c.closeSoon(ReasonRebalanced) }
 // Evict ends the connection, because the same user has a newer one.
 func (c *WebSocket) Evict() { c.closeSoon(ReasonTooMany) }
 
+// Revoke ends the connection: its client was put out. What has not been sent by now is not.
+func (c *WebSocket) Revoke() {
+	if c.end(ReasonRevoked) {
+		c.dropReply()
+		c.shared.Conns.Start(func() { c.sayWhy(ReasonRevoked) })
+	}
+}
+
 // closeSoon is Close for callers that must not block.
 func (c *WebSocket) closeSoon(reason *Reason) {
 	if c.reason.Load() == nil {
@@ -233,8 +241,12 @@ func (c *WebSocket) closeSoon(reason *Reason) {
 func (c *WebSocket) Close(reason *Reason) {
 	if c.end(reason) {
 		c.dropReply()
-		c.sendClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
+		c.sayWhy(reason)
 	}
+}
+
+func (c *WebSocket) sayWhy(reason *Reason) {
+	c.sendClose(frame.ClosePayload(uint16(reason.Code), reason.Text))
 }
 
 // abort ends the connection without a close frame.

@@ -33,6 +33,7 @@ type Memory struct {
 	presence map[string]*presence
 	seen     map[int64]time.Time
 	stats    map[string]process
+	revoked  revoked
 	links    map[*link]struct{}
 	faults
 }
@@ -89,6 +90,7 @@ func (m *Memory) clear() {
 	m.presence = make(map[string]*presence)
 	m.seen = make(map[int64]time.Time)
 	m.stats = make(map[string]process)
+	m.revoked = revoked{}
 }
 
 // now returns the time on the log's clock. m.mu is held.

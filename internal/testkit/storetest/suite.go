@@ -9,6 +9,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/store"
 	"pushgate/internal/testkit"
 )
@@ -24,6 +25,10 @@ type Log interface {
 	Online(ctx context.Context, channels []channel.ID) ([]int, error)
 	LastSeen(ctx context.Context, users []int64) ([]int, []time.Time, error)
 	SetSeen(ctx context.Context, seen ...proto.Seen) error
+	Revoke(ctx context.Context, entry revoke.Entry, until time.Time) error
+	Lift(ctx context.Context, entry revoke.Entry) error
+	Revocations(ctx context.Context, known proto.ID) (revoke.List, proto.ID, error)
+	RevokedAny(ctx context.Context, entries ...revoke.Entry) (bool, error)
 }
 
 // Stats are the statistics of processes under test.
@@ -56,7 +61,7 @@ type Factory func(t *testing.T, cfg store.Config) Subject
 // Run tests the behaviour that all logs share. It must not be called in a bubble, because it waits
 // for followers in real time.
 func Run(t *testing.T, factory Factory) {
-	for _, c := range slices.Concat(logCases(), lifeCases(), followCases()) {
+	for _, c := range slices.Concat(logCases(), lifeCases(), followCases(), revokeCases()) {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(&bench{T: t, Subject: factory(t, inTime(c.cfg))})
 		})
