@@ -59,11 +59,12 @@ func TestConsoleInTrouble(t *testing.T) {
 	if f.most != 1 {
 		t.Errorf("%d questions at a time", f.most)
 	}
-	asked := "Object.defineProperty(document, 'hidden', {get: () => true}); document.dispatchEvent(new Event('visibilitychange')) || true"
-	evaluate[bool](p, asked)
+	hide := "Object.defineProperty(document, 'hidden', {get: () => true}); document.dispatchEvent(new Event('visibilitychange')) || true"
+	evaluate[bool](p, hide)
 	before := f.questions("GET")
 	p.open(f.URL + "#/portals") // it would ask at once
 	p.waitText("h1", "Portals")
+	evaluate[bool](p, "new Promise((done) => setTimeout(done, 200, true))")
 	if after := f.questions("GET"); after != before {
 		t.Errorf("%d questions while nobody looks", after-before)
 	}

@@ -57,15 +57,15 @@ func portalsAnswer(r *http.Request) any {
 func redisAnswer() object {
 	types := []object{}
 	for i, name := range []string{"im_message", "im_readMessage", "tasks_comment_add", "crm_kanban_pulluserchanges", "online_userStatus"} {
-		types = append(types, object{"type": name, "messages": 40000 >> i, "bytes": 61 << 20 >> (2 * i)})
+		types = append(types, object{"type": name, "messages": 40000 >> i, "bytes": 9 << 20 >> (2 * i), "estimated_bytes": 61 << 20 >> (2 * i)})
 	}
 	channels := []object{}
 	for i := range 8 {
 		channels = append(channels, object{"channel": fmt.Sprintf("%06x…", 0xa8f3c1+i*7919), "portal": "default", "messages": 1000 - 90*i, "bytes": (900 - 80*i) << 10})
 	}
 	node := object{"address": "127.0.0.1:6379", "role": "master", "version": "7.2.4", "memory_bytes": 312 << 20, "limit_bytes": 1 << 30, "policy": "noeviction", "replicas": 1, "evicted": 0,
-		"persistence": object{"aof": "on", "last_save": time.Now().Add(-time.Minute).UnixMilli(), "failed": ""}}
-	return object{"nodes": []object{node}, "types": types, "channels": channels, "sample": object{"at": time.Now().UnixMilli(), "messages": 5000, "channels": 412, "complete": false},
+		"persistence": object{"aof": "on"}, "peak_bytes": 400 << 20, "fork_ms": 4.1, "uptime_s": 86400, "replicas_behind": []string{}, "risks": []string{"It may evict messages."}}
+	return object{"nodes": []object{node}, "types": types, "others": []object{{"type": "lists", "messages": 412, "bytes": 1 << 20, "estimated_bytes": 2 << 20}}, "channels": channels, "sample": object{"at": time.Now().UnixMilli(), "messages": 5000, "channels": 412, "complete": false},
 		"slow": []object{{"at": time.Now().Add(-time.Hour).UnixMilli(), "took_us": 18200, "command": "EVALSHA 4f1c… 3 pg:{default}:log", "node": "127.0.0.1:6379"}}}
 }
 

@@ -171,6 +171,13 @@ func TestConsoleOfAnInstallation(t *testing.T) {
 	p.waitText("main", "No such process is known.")
 	p.click("nav a", "Settings")
 	p.waitText("tbody", "1 redacted")
+	p.click("nav a", "Redis")
+	p.waitText("tbody", "master")
+	p.waitText("tbody", "noeviction")
+	p.click("nav a", "Portals")
+	p.waitText("tbody", "default")
+	p.click("nav a", "Doctor")
+	p.waitText(".group", "Redis")
 	p.check()
 
 	p = openTab(t, "ru")

@@ -15,7 +15,6 @@ export function act({ title, will, verb, danger, run }) {
   const buttons = h("div", { class: "buttons" }, cancel, go);
   const dialog = h("dialog", { "aria-labelledby": titleId, "aria-describedby": textId },
     h("h2", { id: titleId }, title), h("div", { id: textId }, [will].flat().map((sentence) => h("p", {}, sentence))), state, buttons);
-  const before = document.activeElement;
   let done = false;
 
   async function start() {
@@ -39,8 +38,7 @@ export function act({ title, will, verb, danger, run }) {
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (before?.isConnected) before.focus();
+    dialog.remove(); // the browser has given the focus back
     resolve(done);
   }));
 }

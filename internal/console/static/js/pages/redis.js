@@ -17,10 +17,11 @@ export function show({ body, poller, refused }) {
     { id: "replicas", title: t("redis.replicas"), num: true, minor: true, cell: (n) => format.count(n.replicas) },
     { id: "evicted", title: t("redis.evicted"), num: true, minor: true, cell: (n) => h("span", { class: n.evicted > 0 ? "bad" : null }, format.count(n.evicted)) },
   ] });
-  const types = table({ caption: t("redis.types"), key: (x) => x.type, sort: "-bytes", columns: [
+  const types = table({ caption: t("redis.types"), key: (x) => x.type, sort: "-all", columns: [
     { id: "type", title: t("redis.type"), head: true, value: (x) => x.type, cell: (x) => name(x.type) },
     { id: "messages", title: t("redis.messages"), num: true, value: (x) => x.messages, cell: (x) => format.count(x.messages) },
-    { id: "bytes", title: t("process.memory"), num: true, value: (x) => x.bytes, cell: (x) => format.bytes(x.bytes) },
+    { id: "bytes", title: t("redis.seen"), num: true, minor: true, value: (x) => x.bytes, cell: (x) => format.bytes(x.bytes) },
+    { id: "all", title: t("redis.all"), num: true, value: estimate, cell: (x) => format.bytes(estimate(x)) },
   ] });
   const channels = table({ caption: t("redis.channels"), key: (c) => c.portal + " " + c.channel, sort: "-messages", columns: [
     { id: "channel", title: t("explain.channel"), head: true, value: (c) => c.channel, cell: (c) => name(c.channel, "code") },
@@ -34,8 +35,9 @@ export function show({ body, poller, refused }) {
     { id: "command", title: t("redis.command"), head: true, wide: true, cell: (s) => name(s.command, "code") },
     { id: "node", title: t("redis.address"), minor: true, cell: (s) => name(s.node ?? "") },
   ] });
+  const risks = h("ul", { class: "findings" });
   const parts = h("div", { class: "report" },
-    h("section", {}, h("h2", {}, t("redis.nodes")), nodes.element),
+    h("section", {}, h("h2", {}, t("redis.nodes")), risks, nodes.element),
     h("div", { class: "pair" }, h("section", {}, h("h2", {}, t("redis.types")), types.element), h("section", {}, h("h2", {}, t("redis.channels")), channels.element)),
     sample,
     h("section", {}, h("h2", {}, t("redis.slow")), slow.element));
@@ -44,8 +46,10 @@ export function show({ body, poller, refused }) {
   const job = poller.add(() => "redis", 15000, (answer) => {
     fill(problem, answer.error ? h("p", { class: "note bad", role: "alert" }, name(answer.error)) : null);
     parts.hidden = false;
-    nodes.update(answer.nodes ?? []);
-    types.update(answer.types ?? []);
+    const servers = (answer.nodes ?? []).map((n) => Object.fromEntries(Object.entries(n).filter(([, value]) => value !== -1))); // what is not known
+    nodes.update(servers);
+    fill(risks, servers.flatMap((n) => [...(n.risks ?? []), ...(n.replicas_behind ?? [])].map((text) => h("li", { class: "wait" }, h("strong", {}, name(n.address)), " ", name(text)))));
+    types.update([...(answer.types ?? []), ...(answer.others ?? [])]);
     channels.update(answer.channels ?? []);
     slow.update((answer.slow ?? []).map((s, i) => ({ ...s, key: `${s.node} ${s.at} ${s.command} ${i}` })));
     const seen = answer.sample;
@@ -57,8 +61,12 @@ export function show({ body, poller, refused }) {
   });
 }
 
+/** estimate returns what all of a type take, if what was not looked at is alike. */
+const estimate = (x) => x.estimated_bytes ?? x.bytes;
+
 function memory(n) {
   const full = n.limit_bytes > 0 && n.memory_bytes > 0.85 * n.limit_bytes;
+  if (n.limit_bytes === undefined) return h("span", {}, format.bytes(n.memory_bytes));
   return h("span", { class: full ? "bad" : null }, n.limit_bytes > 0 ? t("table.of", { n: format.bytes(n.memory_bytes), all: format.bytes(n.limit_bytes) }) : t("redis.nolimit", { n: format.bytes(n.memory_bytes) }));
 }
 
@@ -67,7 +75,6 @@ function persistence(n) {
   if (typeof p === "string") return name(p);
   return h("span", { class: p.failed ? "bad" : null }, [
     p.aof ? t("redis.aof." + p.aof) : null,
-    p.last_save ? t("redis.saved", { time: format.moment(p.last_save) }) : null,
     p.failed ? name(p.failed) : null,
   ].filter(Boolean).flatMap((part, i) => i ? ["; ", part] : [part]));
 }
