@@ -102,12 +102,12 @@ func (c *crowd) size() int {
 func (c *crowd) dial(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, crowdDial)
 	defer cancel()
-	own, base, shared := newChannel(), c.bases[0], channel.ID{}
+	own := newChannel()
 	c.mu.Lock()
 	if len(c.single)%crowdGroup == 0 {
 		c.groups = append(c.groups, newChannel())
 	}
-	base, shared = c.bases[len(c.single)%len(c.bases)], c.groups[len(c.groups)-1]
+	base, shared := c.bases[len(c.single)%len(c.bases)], c.groups[len(c.groups)-1]
 	c.single = append(c.single, own)
 	c.mu.Unlock()
 	v := *c.visit

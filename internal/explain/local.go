@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"pushgate/internal/channel"
@@ -46,14 +45,14 @@ func (p Parts) Register(f *fleet.Fleet) {
 	f.Handle(questionTrail, func(_ context.Context, q fleet.Question) (any, error) {
 		var asked question
 		if err := json.Unmarshal(q.Body, &asked); err != nil {
-			return nil, errors.New("The question is not understood; the process may be of another version.")
+			return nil, errors.New("the question is not understood; the process may be of another version")
 		}
 		return p.answer(asked)
 	})
 	f.Handle(questionTrace, func(_ context.Context, q fleet.Question) (any, error) {
 		var asked traceQuestion
 		if err := json.Unmarshal(q.Body, &asked); err != nil {
-			return nil, errors.New("The question is not understood; the process may be of another version.")
+			return nil, errors.New("the question is not understood; the process may be of another version")
 		}
 		return p.take(asked)
 	})
@@ -87,7 +86,7 @@ func (p Parts) answer(q question) (local, error) {
 	for _, text := range q.Channels {
 		id, err := channel.Restore(text)
 		if err != nil {
-			return a, fmt.Errorf("A channel of the question is none.")
+			return a, errors.New("a channel of the question is none")
 		}
 		ids = append(ids, id)
 	}

@@ -29,7 +29,7 @@ type traceAnswer struct {
 
 func (p Parts) take(q traceQuestion) (a traceAnswer, err error) {
 	if len(q.ID) > 64 || len(q.Marks) > mostListed {
-		return a, errors.New("The trace is of too many channels.")
+		return a, errors.New("the trace is of too many channels")
 	}
 	var all []*trail.Traces
 	if p.Edge != nil {

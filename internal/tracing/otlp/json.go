@@ -140,7 +140,7 @@ func value(v attribute.Value) (out anyValue) {
 		f := v.AsFloat64()
 		out.Double = &f
 	default:
-		s := v.Emit()
+		s := v.String()
 		out.String = &s
 	}
 	return out
