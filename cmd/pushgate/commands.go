@@ -40,6 +40,7 @@ func newRoot(w world) *cobra.Command {
 		newHealth(w),
 		newRevoke(w),
 		newDoctor(w),
+		newExplain(w),
 		newVersion(w),
 		newMan(w),
 	)

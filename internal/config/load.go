@@ -177,6 +177,7 @@ func (l *loader) common(c *Common) {
 	within(l, "MAX_CHANNELS", c.MaxChannels, 1, maxChannels)
 	within(l, "MAX_POSTS", c.MaxPosts, 1, maxPosts)
 	within(l, "MAX_POSTS_BYTES", c.MaxPostsBytes, 1<<20, 1<<40)
+	within(l, "TRAIL_BYTES", c.TrailBytes, 0, 1<<32)
 	within(l, "DRAIN", c.Drain, 0, time.Hour)
 	l.address("ADMIN_LISTEN", c.AdminListen)
 	if !c.AdminPublic && !local(c.AdminListen) {

@@ -5,20 +5,33 @@ import (
 	"time"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/trail"
 )
 
 // acknowledge notes that the client has processed a message. Clients acknowledge in order; a
 // repeated or older id changes nothing.
 func (s *subscriber) acknowledge(text string) {
 	id, err := proto.ParseID(text)
-	if err != nil || !id.After(s.calls.acked) {
+	if err != nil || !s.calls.acknowledge(id) {
 		return
 	}
-	s.calls.acked = id
+	s.step(trail.Step{What: trail.StepAcked, ID: id})
 	s.edge.metrics.acks.Inc()
 	if created, ok := s.tenant.published.created(id); ok {
 		s.edge.metrics.publishToAck.Observe(time.Since(created).Seconds())
 	}
+}
+
+// acknowledge notes an id and the time, and reports false if one that is not older was noted
+// before.
+func (c *calls) acknowledge(id proto.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !id.After(c.acked) {
+		return false
+	}
+	c.acked, c.ackedAt = id, time.Now().UnixMicro()
+	return true
 }
 
 // publishTimes remembers for a while when messages were published, until clients acknowledge them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,8 +19,8 @@ import (
 )
 
 const (
-	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had one,
-	// it considers the connection dead after 20 s without another.
+	// heartbeat is the longest time between two heartbeats. Once a client of version 5 has had
+	// one, it considers the connection dead after 20 s without another.
 	heartbeat = 10 * time.Second
 	// maxCalls is how many calls one frame may hold.
 	maxCalls = 100
@@ -40,9 +41,13 @@ const (
 	ackPrefix = "mack:"
 )
 
-// calls is the state that only a subscriber of version 5 has. It is owned by the reader.
+// calls is the state that only a subscriber of version 5 has. What mu does not guard is owned by
+// the reader.
 type calls struct {
-	acked    proto.ID // newest that the client has acknowledged
+	mu      sync.Mutex
+	acked   proto.ID // newest that the client has acknowledged
+	ackedAt int64    // unix microseconds
+
 	statuses map[int64]struct{}
 	asks     *rate.Limiter // nil until it asks for the first time
 }

@@ -33,6 +33,7 @@ import (
 	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/tracing"
+	"pushgate/internal/trail"
 	"pushgate/internal/transport"
 )
 
@@ -79,6 +80,8 @@ type Config struct {
 	Commands func(p *portal.Portal) Commands // of its clients; nil: what they send is ignored
 
 	RefusedHeads prometheus.Counter // of requests that no handler has seen; nil: a new one
+
+	Trail *trail.Edge // remembers what was delivered; nil: nothing is remembered
 
 	// Panics gets the panics in the work for one connection or one message, which are recovered:
 	// the connection ends, the message is skipped. Nil: none is recovered.
@@ -178,6 +181,7 @@ func newShared(conns *netpoll.Set, config Config, handOver func(*transport.WebSo
 		Incoming:   transport.NewIncoming(config.MaxMemory),
 		Metrics:    transport.NewMetrics(reg),
 		Panics:     config.Panics,
+		Followed:   config.Trail.Followed,
 		Tracer:     config.Tracer,
 		PingTicks:  pings,
 		BeatTicks:  max(1, int(heartbeat/interval)),

@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/sign"
+	"pushgate/internal/trail"
 	"pushgate/internal/transport"
 	"pushgate/internal/wire"
 )
@@ -99,11 +100,18 @@ func (e *Edge) parse(r *http.Request) (sub subscription, refusal *proto.Error) {
 func (e *Edge) parseToken(sub *subscription, r *http.Request, text string) *proto.Error {
 	token, err := sub.portal.Signer.ParseToken(text, sub.portal.HostID, time.Now())
 	if err != nil {
+		cause := trail.RefusedToken
 		if errors.Is(err, sign.ErrTokenSignature) {
+			cause = trail.RefusedKey
 			e.logUnmatched(sub.portal, r)
 		} else {
 			e.logMalformed(sub.portal, r, err)
 		}
+		user, channels := sign.Claimed(text)
+		if id := channel.ForUser(user); !id.IsZero() {
+			channels = append(channels, id)
+		}
+		e.rememberRefused(sub.portal, cause, channels)
 		return proto.ErrWrongChannel
 	}
 	sub.reader.User, sub.reader.Channels, sub.expires = token.User, token.Channels, token.Expires
@@ -130,6 +138,7 @@ func (e *Edge) parseList(sub *subscription, r *http.Request, list string) *proto
 	for _, ref := range refs {
 		if !sub.portal.Signer.Verify(ref) {
 			e.logUnmatched(sub.portal, r)
+			e.rememberRefused(sub.portal, trail.RefusedKey, channel.IDs(refs))
 			return e.refusal(sign.ErrSignature)
 		}
 	}

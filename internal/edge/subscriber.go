@@ -12,6 +12,7 @@ import (
 	"pushgate/internal/edge/front"
 	"pushgate/internal/hub"
 	"pushgate/internal/proto"
+	"pushgate/internal/trail"
 	"pushgate/internal/transport"
 )
 
@@ -24,6 +25,8 @@ type subscriber struct {
 	calls *calls // of version 5; nil for others
 
 	session *hub.Session // set before anything is delivered
+	mark    trail.Session
+	kind    transport.Kind
 	conn    evictable
 	counts  counts
 	out     atomic.Bool // it was put out, and counted
@@ -37,8 +40,8 @@ type counts struct {
 
 // newSubscriber returns the owner of a new connection, and joins the tenant of its portal. Either
 // [subscriber.serve] or [subscriber.drop] must follow.
-func (e *Edge) newSubscriber(ctx context.Context, sub subscription) *subscriber {
-	s := &subscriber{edge: e, tenant: e.join(ctx, sub.portal), subscription: sub}
+func (e *Edge) newSubscriber(ctx context.Context, sub subscription, kind transport.Kind) *subscriber {
+	s := &subscriber{edge: e, tenant: e.join(ctx, sub.portal), subscription: sub, kind: kind}
 	if sub.reader.Codec.Calls {
 		s.calls = new(calls)
 	}
@@ -50,7 +53,9 @@ func (s *subscriber) drop() { s.tenant.part() }
 
 // attach makes the session, whose replay is paced.
 func (s *subscriber) attach(wake func()) *hub.Session {
-	s.session = s.tenant.hub.Attach(s.reader.Channels, s.cursor, wake)
+	s.mark = s.edge.config.Trail.Begin(s.tenant.name, s.reader.Channels, s.kind == transport.KindPoll, s.cursor)
+	s.session = s.tenant.hub.AttachFor(s, s.reader.Channels, s.cursor, wake)
+	s.step(trail.Step{What: trail.StepBegan})
 	if s.client != 0 && s.cursor != nil {
 		s.session.Meter(replayMeter{s.edge, s.client})
 	}
@@ -88,7 +93,8 @@ func (s *subscriber) serve(conn connection, counts counts, start func()) {
 }
 
 // Ended implements [transport.Owner].
-func (s *subscriber) Ended() {
+func (s *subscriber) Ended(reason *transport.Reason) {
+	s.remember(reason)
 	s.tenant.users.leave(s.user(), s.conn)
 	s.tenant.revoked.unregister(s)
 	s.counts.all.Dec()
@@ -117,7 +123,7 @@ func (s *subscriber) Messages(batch hub.Batch) []*proto.Message {
 }
 
 func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscription) {
-	s := e.newSubscriber(r.Context(), sub)
+	s := e.newSubscriber(r.Context(), sub, transport.KindPoll)
 	request := transport.PollRequest{Reader: &s.reader, Cursor: sub.cursor, Timeout: e.config.PollTimeout, Revision: sub.revision}
 	if !sub.expires.IsZero() {
 		request.Timeout = min(request.Timeout, time.Until(sub.expires))
@@ -127,7 +133,7 @@ func (e *Edge) servePoll(w http.ResponseWriter, r *http.Request, sub subscriptio
 }
 
 func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscription) {
-	s := e.newSubscriber(r.Context(), sub)
+	s := e.newSubscriber(r.Context(), sub, transport.KindWebSocket)
 	// The client has its answer before the handshake returns. Whatever is published from then on is
 	// for this client, so that its session must be there. It wakes nobody before it is served.
 	var wake func()
@@ -151,7 +157,7 @@ func (e *Edge) serveWebSocket(w http.ResponseWriter, r *http.Request, sub subscr
 
 // serveStream serves a subscription as server-sent events.
 func (e *Edge) serveStream(w http.ResponseWriter, r *http.Request, sub subscription) {
-	s := e.newSubscriber(r.Context(), sub)
+	s := e.newSubscriber(r.Context(), sub, transport.KindStream)
 	// If not placed, a zero cursor may stand for a position that is not known yet.
 	placed := sub.cursor != nil || s.tenant.hub.Ready() == nil
 	h := make(http.Header)

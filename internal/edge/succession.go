@@ -98,7 +98,7 @@ func (e *Edge) handOver(c *transport.WebSocket, give handover.Give) (given bool,
 	}
 	sub := s.subscription
 	sub.cursor = &r.Cursor
-	e.resume(e.newSubscriber(context.Background(), sub), conn, r.Statuses, transport.Resumed{Beat: true, Kept: err == nil})
+	e.resume(e.newSubscriber(context.Background(), sub, transport.KindWebSocket), conn, r.Statuses, transport.Resumed{Beat: true, Kept: err == nil})
 	return false, err
 }
 
@@ -134,7 +134,7 @@ func (e *Edge) Adopt(ctx context.Context, r handover.Record, conn net.Conn, conf
 	case e.ceiling.reached() != "":
 		return errFull
 	}
-	s := e.newSubscriber(ctx, sub)
+	s := e.newSubscriber(ctx, sub, transport.KindWebSocket)
 	if err := confirm(); err != nil {
 		s.drop()
 		return err

@@ -14,6 +14,7 @@ import (
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/tally"
+	"pushgate/internal/trail"
 )
 
 const (
@@ -42,6 +43,7 @@ type tenant struct {
 	serving   atomic.Pointer[serving] // at present, or the last time
 	removed   atomic.Bool             // the portal is not served any more
 	published publishTimes
+	heard     *trail.Heard // immutable
 	gapLog    gapLog
 	asks      *rate.Limiter // immutable: of all its connections
 
@@ -121,9 +123,10 @@ func (e *Edge) tenant(s *serving) *tenant {
 		tally:    e.config.Book.Of(name),
 		before:   e.ending[name],
 		ended:    make(chan struct{}),
+		heard:    e.config.Trail.Heard(name),
 		asks:     rate.NewLimiter(portalAskRate, portalAskBurst),
 	}
-	t.hub = hub.New(guardedLog{log, t}, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics})
+	t.hub = hub.New(guardedLog{log, t}, hub.Config{Stats: &e.hubStats, Pace: e.hubPace, Panics: e.config.Panics, Trail: e.hubTrail()})
 	t.serving.Store(s)
 	t.pin(s.ClientID == "")
 	e.tenants[name] = t
@@ -242,6 +245,7 @@ func (t *tenant) run(ctx context.Context) {
 	running.Go(func() { t.keepRevoked(ctx) })
 	running.Wait()
 	t.hub.Close()
+	t.heard.End()
 }
 
 // follower is the hub as the log calls it. It also logs whether the log notifies, defers wake-ups,
@@ -271,6 +275,7 @@ func (f follower) Dispatch(m *proto.Message) {
 	queue := f.tenant.edge.shared.Queue
 	queue.Defer()
 	defer queue.Resume()
+	f.tenant.heard.Note(m)
 	if isRevocation(m) {
 		f.tenant.revoked.note(m)
 	}

@@ -224,8 +224,32 @@ func TestRestartsAndHoles(t *testing.T) {
 		count(p, 40)
 		check(t, read(t, log, history.Hour, ""), map[string]string{"published": "1.0 - - - - - - - 1.0 1.0", "connections_poll": "0.0 0.0 - - - - - 0.0 0.0 0.0"})
 		p.stop()
+		// It comes back while Redis is away, and has counted more than before when it is sampled.
+		log.down = true
+		p = start(t, log, "one")
+		p.published.Add(1000)
+		count(p, 5)
+		log.down = false
+		count(p, 25)
+		check(t, read(t, log, history.Hour, ""), map[string]string{"published": "1.0 101.0 1.0", "publish_to_send_p50": "- - -"})
+		p.stop()
 		time.Sleep(2 * time.Minute)
 		check(t, read(t, log, history.Hour, ""), map[string]string{"published": "- - - - - -", "connections_poll": "- - - - - -"})
+	})
+}
+
+// TestPartOfAStep: of a step of which less than a half is known, nothing is said.
+func TestPartOfAStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for after, want := range map[time.Duration]string{3 * time.Second: "- 0.0 0.0 0.0", 7 * time.Second: "- - 0.0 0.0"} {
+			log := newMemory()
+			time.Sleep(time.Until(time.Now().Truncate(10 * time.Second).Add(10*time.Second + after)))
+			p := start(t, log, "one")
+			time.Sleep(40 * time.Second)
+			synctest.Wait()
+			check(t, read(t, log, history.Hour, ""), map[string]string{"published": want})
+			p.stop()
+		}
 	})
 }
 
@@ -272,7 +296,7 @@ func TestGarbageInTheHistory(t *testing.T) {
 		log.schemas["deadbeef"] = strings.Repeat("c x\n", 5000) + "c y"
 		log.schemas["00000000"] = "x"
 		for _, garbage := range []string{"", "x", text[:8], text[:20], text + "x", "deadbeef\x01", "00000000\x01", "11111111\x01", "../../..\x01", strings.Repeat("\xff", 500)} {
-			good = append(good, proto.Sample{At: now, Text: garbage}, proto.Sample{At: -1, Text: garbage})
+			good = append(good, proto.Sample{At: now - 25_000, Text: garbage}, proto.Sample{At: -1, Text: garbage})
 		}
 		log.samples["one"] = append(good, good[2], proto.Sample{At: math.MaxInt64, Text: text}, proto.Sample{At: math.MinInt64, Text: text}, proto.Sample{At: 0, Text: text})
 		got := read(t, log, history.Hour, "")

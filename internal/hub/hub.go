@@ -50,9 +50,23 @@ type Config struct {
 
 	Stats *Stats // the counters; hubs may share one. Nil: new ones
 
+	// Trail is told what does not follow from the positions of sessions. Nil: nobody is told.
+	Trail Trail
+
 	// Panics receives the panics in the work for one session or one read of the log, which are
 	// recovered. Nil: no panic is recovered.
 	Panics contain.Report
+}
+
+// Trail notes what sessions get otherwise than live. Its methods are called concurrently, with no
+// lock held, and must not block.
+type Trail interface {
+	// Read is called with the page that a session is about to return, and the cursor that it was
+	// read after.
+	Read(s *Session, after proto.ID, page *proto.Page)
+	// Dropped is called when the full inbox of a session was dropped, with its first and its last
+	// message. Those that are stored will be read from the log.
+	Dropped(s *Session, first, last proto.ID)
 }
 
 // Stats counts events of one or more hubs since it was made.
@@ -284,7 +298,12 @@ func (h *Hub) pushed() {
 // it, so it must not block. The first call of Next needs no wake. The caller ends the session with
 // [Session.Detach].
 func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Session {
-	s := &Session{hub: h, channels: channels, wake: wake, watched: channels[:len(channels):len(channels)], positions: make([]int, len(channels))}
+	return h.AttachFor(nil, channels, cursor, wake)
+}
+
+// AttachFor is Attach for an owner, which [Session.Owner] returns.
+func (h *Hub) AttachFor(owner any, channels []channel.ID, cursor *proto.ID, wake func()) *Session {
+	s := &Session{hub: h, owner: owner, channels: channels, wake: wake, watched: channels[:len(channels):len(channels)], positions: make([]int, len(channels))}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -295,6 +314,7 @@ func (h *Hub) Attach(channels []channel.ID, cursor *proto.ID, wake func()) *Sess
 	default:
 		s.awaitsHead = true
 	}
+	s.from, s.sent = s.cursor, s.cursor
 	for i := range channels {
 		h.addWatcher(s, i)
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 type Session struct {
 	// Immutable after Attach.
 	hub      *Hub
+	owner    any // for those who look at sessions; the hub does not use it
 	channels []channel.ID
 	wake     func()
 
@@ -21,6 +23,8 @@ type Session struct {
 	positions []int        // index of s among the watchers of each
 
 	mu     sync.Mutex
+	from   proto.ID // the first cursor
+	sent   proto.ID // everything up to here has been returned, and sent by the caller of Next
 	cursor proto.ID // everything up to here has been returned; only Next moves it
 	inbox  *buffer  // messages notified after the cursor, in id order; nil if there are none
 	newest proto.ID // newest id that was put into the inbox
@@ -45,6 +49,9 @@ type Batch struct {
 	// Not nil if the log no longer holds messages that were due: send the client a note.
 	Gap    *Gap
 	Nudged bool // nothing is due, but s does not rest: call Next again
+
+	// Since when messages have been due that came live; if all of them were replayed, the present.
+	Due time.Time
 }
 
 // Channels returns the channels that s was attached with. They must not be changed.
@@ -149,6 +156,9 @@ func (s *Session) Next() Batch {
 			continue
 		}
 		s.measure(reading)
+		if trail := s.hub.config.Trail; trail != nil && reading != nil && (len(reading.page.Messages) > 0 || reading.page.Gap()) {
+			trail.Read(s, reading.question.After, reading.page)
+		}
 		if batch := s.collect(reading); len(batch.Messages) > 0 || batch.Gap != nil {
 			return batch
 		}
@@ -161,6 +171,7 @@ func (s *Session) Rest() bool {
 	s.release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.sent = s.delivered()
 	s.resting = !s.stale && s.inbox == nil && !s.nudged
 	return s.resting
 }
@@ -180,6 +191,7 @@ const (
 func (s *Session) begin() (due, *reading) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.sent = s.delivered()
 	switch r := s.reading; {
 	case r != nil && r.page != nil:
 		s.reading = nil
@@ -214,6 +226,7 @@ func (s *Session) collect(read *reading) Batch {
 	if untrusted {
 		// They belong to a log that no longer exists; the page starts at its beginning.
 		s.cursor, s.newestReturned = proto.ID{}, proto.ID{}
+		s.from, s.sent = proto.ID{}, proto.ID{}
 	}
 	inbox := s.inbox
 	s.inbox = nil
@@ -223,13 +236,17 @@ func (s *Session) collect(read *reading) Batch {
 		// latter must wait.
 		inbox, s.inbox = s.hub.split(inbox, page.Through)
 	}
-	out := s.take(page.Messages, inbox)
+	now := time.Now()
+	out := s.take(page.Messages, inbox, now)
 	s.given = out
 	if page.Through.After(s.cursor) {
 		s.cursor = page.Through
 	}
 	s.hub.stats.Replayed.Add(uint64(len(page.Messages)))
-	batch := Batch{Messages: out.messages}
+	batch := Batch{Messages: out.messages, Due: now}
+	if i := slices.IndexFunc(out.messages, func(m *proto.Message) bool { return read == nil || m.ID.After(page.Through) }); i >= 0 {
+		batch.Due = out.messages[i].Received
+	}
 	if page.Gap() || s.losses != nil && s.losses.owed {
 		batch.Gap = s.gap(page, out.messages, delivered, untrusted)
 	}
@@ -244,18 +261,18 @@ func (s *Session) collect(read *reading) Batch {
 
 // take returns the messages of a page and an inbox, which may be nil, that come after the cursor,
 // and moves the cursor. Without a page it reuses the buffer of the inbox. s.mu is held.
-func (s *Session) take(page []*proto.Message, inbox *buffer) *buffer {
+func (s *Session) take(page []*proto.Message, inbox *buffer, now time.Time) *buffer {
 	if inbox == nil {
 		inbox = s.hub.newBuffer()
 	}
 	live := inbox.messages
 	if len(page) == 0 {
-		inbox.messages = s.merge(live[:0], nil, live)
+		inbox.messages = s.merge(live[:0], nil, live, now)
 		clear(live[len(inbox.messages):])
 		return inbox
 	}
 	out := s.hub.newBuffer()
-	out.messages = s.merge(out.messages, page, live)
+	out.messages = s.merge(out.messages, page, live, now)
 	s.hub.release(inbox)
 	return out
 }
@@ -263,8 +280,7 @@ func (s *Session) take(page []*proto.Message, inbox *buffer) *buffer {
 // merge appends to out, in id order, the messages of two ordered lists that come after the cursor,
 // and moves the cursor. A message in both is appended once. Transient messages keep their position
 // but do not move the cursor: the log does not hold them.
-func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
-	now := time.Now()
+func (s *Session) merge(out, page, live []*proto.Message, now time.Time) []*proto.Message {
 	for len(page)+len(live) > 0 {
 		var m *proto.Message
 		if len(live) == 0 || len(page) > 0 && !page[0].ID.After(live[0].ID) {
@@ -285,21 +301,26 @@ func (s *Session) merge(out, page, live []*proto.Message) []*proto.Message {
 
 // push adds m to the inbox and wakes s if it rests.
 func (s *Session) push(m *proto.Message) {
-	if s.put(m) {
+	wake, first, last := s.put(m)
+	if trail := s.hub.config.Trail; trail != nil && !first.IsZero() {
+		trail.Dropped(s, first, last)
+	}
+	if wake {
 		s.wake()
 	}
 }
 
 // put adds m to the inbox and reports whether the caller must call wake. A full inbox is dropped:
-// the log holds its messages.
-func (s *Session) put(m *proto.Message) (wake bool) {
+// the log holds its messages. put returns the first and the last of them.
+func (s *Session) put(m *proto.Message) (wake bool, first, last proto.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !m.ID.After(s.newest) { // it has come on another of the session's channels
-		return false
+		return false, first, last
 	}
 	s.newest = m.ID
 	if s.inbox != nil && s.hub.full(s.inbox, m) {
+		first, last = s.inbox.messages[0].ID, s.inbox.messages[len(s.inbox.messages)-1].ID
 		s.hub.release(s.inbox)
 		s.inbox, s.stale = nil, true
 		s.hub.stats.Overflows.Add(1)
@@ -309,7 +330,7 @@ func (s *Session) put(m *proto.Message) (wake bool) {
 	}
 	s.inbox.messages = append(s.inbox.messages, m)
 	s.inbox.bytes += m.Size()
-	return s.wakeLocked()
+	return s.wakeLocked(), first, last
 }
 
 // resync makes the inbox stale, or sets the cursor of a session that awaits the head.
@@ -317,7 +338,7 @@ func (s *Session) resync(head proto.ID) {
 	s.mu.Lock()
 	s.newest = proto.ID{} // a log that lost data may continue with smaller ids
 	if s.awaitsHead {
-		s.awaitsHead, s.cursor = false, head
+		s.awaitsHead, s.cursor, s.from, s.sent = false, head, head, head
 		s.mu.Unlock()
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/trail"
 )
 
 // ErrBusy is the error for a post that does not fit now, or came too soon. Nothing has been
@@ -128,7 +129,9 @@ func size(msgs []*proto.Message) (size int64) {
 // Log is a portal's log behind its gate.
 type Log struct {
 	command.Log
-	Gate *Gate
+	Gate   *Gate
+	Portal string       // its name
+	Trail  *trail.Posts // remembers what became of posts; may be nil
 }
 
 // Append implements [command.Log]. The error may be [ErrBusy].
@@ -137,5 +140,7 @@ func (l Log) Append(ctx context.Context, msgs ...*proto.Message) ([]proto.Receip
 		return nil, ErrBusy
 	}
 	defer l.Gate.Leave(msgs)
-	return l.Log.Append(ctx, msgs...)
+	receipts, err := l.Log.Append(ctx, msgs...)
+	l.Trail.Note(l.Portal, msgs, receipts, err)
+	return receipts, err
 }

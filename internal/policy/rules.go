@@ -42,22 +42,33 @@ func parseRules[T any](text, form string, parse func(text string) (T, error)) (r
 
 // find returns the value of the first rule that matches.
 func (all rules[T]) find(typ string) (value T, ok bool) {
+	r, ok := all.first(typ)
+	return r.value, ok
+}
+
+// first returns the first rule that matches.
+func (all rules[T]) first(typ string) (found rule[T], ok bool) {
 	for _, r := range all {
 		if typ == r.pattern || r.prefix && strings.HasPrefix(typ, r.pattern) {
-			return r.value, true
+			return r, true
 		}
 	}
-	return value, false
+	return found, false
+}
+
+// String returns a rule in the form that parseRules reads.
+func (r rule[T]) String() string {
+	if r.prefix {
+		r.pattern += "*"
+	}
+	return r.pattern + "=" + r.text
 }
 
 // String returns the rules in the form that parseRules reads.
 func (all rules[T]) String() string {
 	pairs := make([]string, len(all))
 	for i, r := range all {
-		if r.prefix {
-			r.pattern += "*"
-		}
-		pairs[i] = r.pattern + "=" + r.text
+		pairs[i] = r.String()
 	}
 	return strings.Join(pairs, ",")
 }

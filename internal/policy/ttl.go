@@ -41,3 +41,12 @@ func (r TTLRules) TTL(typ string, expiry time.Duration) time.Duration {
 	}
 	return limit
 }
+
+// Rule returns the rule that bounds the life of messages of a type, in the form that UnmarshalText
+// reads, and the longest life that it allows. If none matches, the rule is empty.
+func (r TTLRules) Rule(typ string) (text string, longest time.Duration) {
+	if rule, ok := r.rules.first(typ); ok {
+		return rule.String(), rule.value
+	}
+	return "", proto.MaxTTL
+}

@@ -67,6 +67,12 @@ func (id ID) String() string {
 // MarshalText returns the 26 digits of id, for logs and JSON.
 func (id ID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
 
+// UnmarshalText reads what MarshalText wrote. The error is [ErrID].
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(text)
+	return err
+}
+
 // Compare orders ids: -1 if id comes before other, 0 if they are the same, +1 if it comes after.
 func (id ID) Compare(other ID) int {
 	return cmp.Or(cmp.Compare(id.Epoch, other.Epoch), cmp.Compare(id.Sequence, other.Sequence))

@@ -12,8 +12,9 @@ import (
 
 // measured is a log that bounds and counts what is appended.
 type measured struct {
-	log  Log
-	gate *intake.Gate
+	portal string
+	log    Log
+	gate   *intake.Gate
 	*Publisher
 }
 
@@ -38,6 +39,7 @@ func (m measured) append(ctx context.Context, msgs []*proto.Message) ([]proto.Re
 	receipts, err := m.log.Append(ctx, msgs...)
 	m.metrics.seconds.Observe(time.Since(start).Seconds())
 	m.note(err)
+	m.config.Trail.Note(m.portal, msgs, receipts, err)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 	"pushgate/internal/revoke"
 	"pushgate/internal/tally"
 	"pushgate/internal/tracing"
+	"pushgate/internal/trail"
 	"pushgate/internal/urlpath"
 )
 
@@ -80,6 +81,7 @@ type Config struct {
 	Book *tally.Book
 	// Most time from a request that has been read to its answer; 800 ms, as PHP waits for a second.
 	Timeout time.Duration
+	Trail   *trail.Posts    // remembers what became of posts; nil: nothing is remembered
 	Mirror  Mirror          // gets a copy of each accepted post; nil: none
 	Tracer  *tracing.Tracer // nil: none
 }
@@ -216,6 +218,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Trail returns what this publisher remembers of posts; nil if it remembers nothing.
+func (p *Publisher) Trail() *trail.Posts { return p.config.Trail }
 
 // Ready returns nil if the publisher can accept posts now, else an error that says why not. It asks
 // Redis.

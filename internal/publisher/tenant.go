@@ -32,7 +32,7 @@ func (p *Publisher) SetPortals(table *portal.Table) {
 	next := &tenants{table: table, of: make(map[*portal.Portal]*tenant)}
 	for _, served := range table.All() {
 		name := served.Name()
-		t := &tenant{Portal: served, publisher: p, log: measured{p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name),
+		t := &tenant{Portal: served, publisher: p, log: measured{name, p.logs(name), p.gates.Of(name, served.Limits), p}, tally: p.config.Book.Of(name),
 			unmatched: newUnmatched(), notices: newNotices()}
 		told := view{stats: p.stats}
 		if table.Shared() { // a portal must not see the others

@@ -29,7 +29,7 @@ type operated struct {
 }
 
 // newGuard makes the guard of the admin port of a program that runs with some settings.
-func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer) *admin.Guard {
+func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, logger *slog.Logger, registry prometheus.Registerer, routes ...admin.Route) *admin.Guard {
 	common := cfg.Base()
 	tokens := make([]admin.Token, len(common.AdminTokens))
 	for i, token := range common.AdminTokens {
@@ -53,7 +53,7 @@ func newGuard(cfg settings, st *store.Store, o operated, level *slog.LevelVar, l
 			{Pattern: "GET /admin/portals", Role: admin.Open, Handler: o.portals},
 			{Pattern: "GET /admin/redis", Role: admin.View, Handler: redisHandler(st, logger)},
 			doctorRoute(os.Environ()),
-		}),
+		}, routes),
 		Drain: func(who string) { o.leave(fmt.Errorf("%s has asked for it by the admin port", who)) },
 	}, registry)
 }

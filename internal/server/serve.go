@@ -12,6 +12,7 @@ import (
 
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/explain"
 	"pushgate/internal/ops"
 	"pushgate/internal/original"
 	"pushgate/internal/portal"
@@ -99,6 +100,7 @@ func RunServe(environ []string) int {
 	return run(cfg, notes, func(b base) (ops.Service, error) {
 		both := NewBoth(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, both.edge)
+		explain.Parts{Edge: both.edge, Posts: both.publisher.Trail()}.Register(b.fleet)
 		port := ops.NewPort(both, b.registry, b.logger)
 		ops.Bound(port.Server, int64(unheld))
 		return ops.Service{Name: "serve", Listen: cfg.Listen, Port: port, Ready: both.Ready, Run: both.Run,

@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/command"
 	"pushgate/internal/config"
 	"pushgate/internal/edge"
+	"pushgate/internal/explain"
 	"pushgate/internal/fleet"
 	"pushgate/internal/handover"
 	"pushgate/internal/history"
@@ -30,6 +31,7 @@ import (
 	"pushgate/internal/store"
 	"pushgate/internal/tally"
 	"pushgate/internal/tracing"
+	"pushgate/internal/trail"
 )
 
 // RunEdge runs an edge with the settings of environ until SIGTERM, and returns the exit code of its
@@ -56,6 +58,7 @@ func edgeService(cfg config.Edge) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		e := NewEdge(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
 		b.rebalances(cfg.ID, e)
+		explain.Parts{Edge: e}.Register(b.fleet)
 		service := ops.Service{Name: "edge", Listen: cfg.Listen, Port: e, Ready: e.Ready, Run: e.Run,
 			Leaving: ops.Leaving{Drain: e.Drain, Timeout: cfg.Drain + edge.CloseGrace}, Reload: b.reload(cfg.Portals, e)}
 		if cfg.Handover == "" {
@@ -104,6 +107,7 @@ func runPublisher(environ, notes []string) int {
 func publisherService(cfg config.Publisher) func(base) (ops.Service, error) {
 	return func(b base) (ops.Service, error) {
 		p := NewPublisher(cfg, b.portals, b.store, b.tracer, b.logger, b.registry)
+		explain.Parts{Posts: p.Trail()}.Register(b.fleet)
 		port := ops.NewPort(p.Handler(), b.registry, b.logger)
 		return ops.Service{Name: "publisher", Listen: cfg.Listen, Port: rawPort{port}, Ready: p.Ready, Run: p.Run,
 			Leaving: ops.Leaving{Retire: port.Retire, Timeout: cfg.Drain}, Reload: b.reload(cfg.Portals, p)}, nil
@@ -191,7 +195,8 @@ func serve(ctx context.Context, program settings, level *slog.LevelVar, logger *
 	service.Admin = ops.Admin{Listen: cfg.AdminListen, Registry: registry, Details: redis.details,
 		Guard: newGuard(program, st, operated{fleet: others, portals: listed, revoked: revoked, leave: leave,
 			status: status{kind: service.Name, id: cfg.ID, ready: service.Ready, leaving: func() bool { return ctx.Err() != nil },
-				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry)}
+				level: level, figures: figures, clock: recorder.Clock}}, level, logger, registry,
+			newExplainer(st, others, listed.table.Load, logger).Routes()...)}
 	service.Logger = logger
 	service.Run = traced(tracer, beside(service.Run, func(ctx context.Context) { redis.run(ctx, leave) }, others.Run, recorder.Run))
 	if err := service.Serve(ctx); err != nil {
@@ -252,10 +257,14 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *trac
 	book := tally.NewBook(cfg.ID, portal.Limits{Payload: cfg.MaxPayload, Messages: cfg.MaxMessages, Channels: cfg.MaxChannels,
 		Connections: cfg.MaxConnectionsPerUser}, time.Local)
 	gates := intake.New(int64(cfg.MaxPosts), cfg.MaxPostsBytes)
+	var remembered *trail.Edge
+	if cfg.TrailBytes > 0 {
+		remembered = trail.NewEdge(cfg.TrailBytes, cfg.TTLRules.Rule)
+	}
 	commands := func(p *portal.Portal) edge.Commands {
 		return command.New(command.Config{Signer: p.Signer, Rules: cfg.TTLRules, MaxPayload: p.Limits.Payload,
 			MaxMessages: p.Limits.Messages, MaxChannels: p.Limits.Channels, Tally: book.Of(p.Name())},
-			intake.Log{Log: st.Log(p.Name()), Gate: gates.Of(p.Name(), p.Limits)}, nil)
+			intake.Log{Log: st.Log(p.Name()), Gate: gates.Of(p.Name(), p.Limits), Portal: p.Name(), Trail: remembered.Posts()}, nil)
 	}
 	return edge.New(edge.Config{
 		ID:           cfg.ID,
@@ -272,6 +281,7 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *trac
 		Rebalance:      cfg.Rebalance,
 
 		Commands: commands,
+		Trail:    remembered,
 		Panics:   ops.Panics(registry, logger),
 
 		RefusedHeads: ops.RefusedHeads(registry),
@@ -282,6 +292,10 @@ func NewEdge(cfg config.Edge, table *portal.Table, st *store.Store, tracer *trac
 // NewPublisher makes a publisher for the portals of a table, over a store. Without a tracer it
 // traces nothing.
 func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, tracer *tracing.Tracer, logger *slog.Logger, registry prometheus.Registerer) *publisher.Publisher {
+	var remembered *trail.Posts
+	if cfg.TrailBytes > 0 {
+		remembered = trail.NewPosts(cfg.TrailBytes, cfg.TTLRules.Rule)
+	}
 	return publisher.New(publisher.Config{
 		Grammar: cfg.Grammar,
 		Rules:   cfg.TTLRules,
@@ -298,6 +312,7 @@ func NewPublisher(cfg config.Publisher, table *portal.Table, st *store.Store, tr
 		MaxPostsBytes: cfg.MaxPostsBytes,
 		MaxUnproven:   cfg.Unproven,
 		Mirror:        newMirror(cfg, logger, registry),
+		Trail:         remembered,
 		Tracer:        tracer,
 	}, table, func(portal string) publisher.Log { return st.Log(portal) }, st, logger, registry)
 }

@@ -38,9 +38,9 @@ type claims struct {
 	Channels string `json:"chan,omitempty"` // unsigned ids with commas between them
 }
 
-// ParseToken parses a token. It must be signed by any of the keys with HS256, whatever the signer's
-// own algorithm is, and must not have expired at now. Its issuer must be issuer, unless that is
-// empty, and it must name a user or at least one channel. Every error wraps [ErrToken].
+// ParseToken parses a token. It must be signed by any of the keys with HS256, whatever the
+// signer's own algorithm is, and must not have expired at now. Its issuer must be issuer, unless
+// that is empty, and it must name a user or at least one channel. Every error wraps [ErrToken].
 func (s *Signer) ParseToken(token, issuer string, now time.Time) (Token, error) {
 	if len(token) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
@@ -119,8 +119,8 @@ func (c *claims) token() (t Token, err error) {
 	return t, nil
 }
 
-// SignToken returns the JWT of t as a portal makes it, with the first key. Only tools and tests use
-// it: portals make their own tokens.
+// SignToken returns the JWT of t as a portal makes it, with the first key. Only tools and tests
+// use it: portals make their own tokens.
 func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
 		ID: t.ID, Issuer: issuer, IssuedAt: jwt.NewNumericDate(issued), ExpiresAt: jwt.NewNumericDate(t.Expires)}}
@@ -137,4 +137,50 @@ func (s *Signer) SignToken(t Token, issuer string, issued time.Time) string {
 		panic(err) // strings and times always encode, and a key of bytes always signs
 	}
 	return text
+}
+
+// Claimed returns what a token says of its owner, whoever has signed it: for people who look for
+// the reason of a refusal, and for nothing else.
+func Claimed(token string) (user int64, channels []channel.ID) {
+	if len(token) > maxToken {
+		return 0, nil
+	}
+	var c claims
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil {
+		return 0, nil
+	}
+	if c.ExpiresAt == nil {
+		c.ExpiresAt = jwt.NewNumericDate(time.Time{})
+	}
+	t, err := c.token()
+	if err != nil {
+		return 0, nil
+	}
+	return t.User, t.Channels
+}
+
+// ClaimedUntil returns when a token expires by its own word; zero if it does not say.
+func ClaimedUntil(token string) time.Time {
+	var c claims
+	if len(token) > maxToken {
+		return time.Time{}
+	}
+	if _, _, err := jwt.NewParser().ParseUnverified(token, &c); err != nil || c.ExpiresAt == nil {
+		return time.Time{}
+	}
+	return c.ExpiresAt.Time
+}
+
+// TokenKey returns which key has signed a token, 1 for the first one; 0 if none has.
+func (s *Signer) TokenKey(token string) int {
+	if len(token) > maxToken {
+		return 0
+	}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Name}), jwt.WithoutClaimsValidation())
+	for i, key := range s.keys {
+		if _, err := parser.Parse(token, func(*jwt.Token) (any, error) { return key, nil }); err == nil {
+			return i + 1
+		}
+	}
+	return 0
 }

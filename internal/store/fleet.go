@@ -124,3 +124,20 @@ func (s *Store) lease(ctx context.Context, process string, life time.Duration) e
 	}
 	return nil
 }
+
+// PastProcesses returns when each process of the last hour was last there, to some seconds: also of
+// those that have ended, or were killed.
+func (s *Store) PastProcesses(ctx context.Context) (map[string]time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	members, err := s.rdb.ZRangeWithScores(ctx, leasesKey+":past", 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read which processes there were: %w", err)
+	}
+	past := make(map[string]time.Time, len(members))
+	for _, m := range members {
+		id, _ := m.Member.(string)
+		past[id] = time.UnixMilli(int64(m.Score))
+	}
+	return past, nil
+}

@@ -16,6 +16,7 @@ import (
 	"pushgate/internal/netpoll"
 	"pushgate/internal/proto"
 	"pushgate/internal/tracing"
+	"pushgate/internal/trail"
 	"pushgate/internal/wire"
 )
 
@@ -27,8 +28,18 @@ type Owner interface {
 	Messages(hub.Batch) []*proto.Message
 	// Over returns why the connection must end now; nil if it may stay.
 	Over(now time.Time) *Reason
+	// Written is called when messages have been written that had been due since a time: only if
+	// that was long ago, or if Shared.Followed says that somebody wants to know of all.
+	Written(Written)
 	// Ended is called once, when the connection has ended.
-	Ended()
+	Ended(*Reason)
+}
+
+// Written is messages that were written together. Times are unix microseconds.
+type Written struct {
+	First, Last proto.ID
+	Due         int64 // when the process had the first one, or, of a replay, all of them
+	At          int64
 }
 
 // Shared is what the connections of one process have in common. All fields but Panics and Tracer
@@ -45,6 +56,8 @@ type Shared struct {
 	PingTicks int // ticks from one ping, or comment of a stream, to the next
 	BeatTicks int // ticks from one heartbeat of version 5 to the next
 
+	Followed func() bool // all that is written is reported to the owners; nil: only what is late
+
 	// HandOver hands a WebSocket to the successor of this process. It reports false if that is not
 	// possible, and the WebSocket must be closed. It may block.
 	HandOver func(*WebSocket) bool
@@ -55,11 +68,11 @@ type Shared struct {
 type sender interface {
 	// control returns a frame that is sent before all messages; nil if none is due.
 	control() []byte
-	// send sends a packet as far as that goes without waiting, and returns nil if all is sent. Else
-	// it returns a function that sends the rest and may block.
+	// send sends a packet as far as that goes without waiting, and returns nil if all is sent.
+	// Else it returns a function that sends the rest and may block.
 	send(wire.Packet) (wait func() error)
-	// sent is called when a packet has been sent, or with the error. It reports whether more can be
-	// sent.
+	// sent is called when a packet has been sent, or with the error. It reports whether more can
+	// be sent.
 	sent(error) (more bool)
 	// finish is called once, when the connection ends for a reason, to let the client know.
 	finish(*Reason)
@@ -68,7 +81,8 @@ type sender interface {
 	kind() Kind
 }
 
-// Delivery sends to a connection what its session has. The connection of each transport embeds one.
+// Delivery sends to a connection what its session has. The connection of each transport embeds
+// one.
 type Delivery struct {
 	victim contain.Victim
 
@@ -80,11 +94,13 @@ type Delivery struct {
 	conn    sender
 	most    int // bytes of a packet
 
-	reason       atomic.Pointer[Reason] // why the connection ends; the first one counts
-	waitingSince atomic.Int64           // unix nanoseconds since when a write waits; 0 if none does
+	reason atomic.Pointer[Reason] // why the connection ends; the first one counts
+	// Unix nanoseconds since when a write waits; 0 if none does.
+	waitingSince atomic.Int64
 
 	// Owned by deliver.
 	unsent   []*proto.Message // of the last batch
+	due      int64            // unix microseconds: since when the last batch has been due
 	withheld bool             // the reader was not sent messages that it must not have
 }
 
@@ -120,8 +136,8 @@ func (d *Delivery) run(e *wire.Encoder) (again, ok bool) {
 }
 
 // deliver sends what is due as far as that goes without waiting, and reports true if it is to be
-// called again. It is called by one goroutine at a time: the session wakes the connection only when
-// it rests, and a write that has to wait wakes the connection itself when it is done.
+// called again. It is called by one goroutine at a time: the session wakes the connection only
+// when it rests, and a write that has to wait wakes the connection itself when it is done.
 func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 	if reason := d.reason.Load(); reason != nil {
 		d.conn.finish(reason)
@@ -139,6 +155,7 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 			return batch.Nudged
 		}
 		d.unsent = messages
+		d.due = batch.Due.UnixMicro()
 	}
 	for len(d.unsent) > 0 {
 		var packet wire.Packet
@@ -190,11 +207,22 @@ func (d *Delivery) sent(packet wire.Packet, traced []*proto.Message, err error) 
 	if traced != nil {
 		d.shared.Tracer.Written(traced, string(d.conn.kind()), err)
 	}
-	if err == nil {
-		d.shared.Metrics.sent(d.conn.kind(), packet)
+	if err == nil && packet.Messages > 0 {
+		now := time.Now()
+		d.shared.Metrics.sent(d.conn.kind(), packet, now)
+		d.written(packet, now)
 	}
 	d.shared.Queue.pool.Release(packet)
 	return d.conn.sent(err)
+}
+
+// written reports a packet to the owner, if that is to be done.
+func (d *Delivery) written(packet wire.Packet, now time.Time) {
+	at := now.UnixMicro()
+	if late := at-d.due > trail.Prompt; packet.Newest == nil || !late && (d.shared.Followed == nil || !d.shared.Followed()) {
+		return
+	}
+	d.owner.Written(Written{packet.Oldest.ID, packet.Newest.ID, d.due, at})
 }
 
 // end ends the connection for a reason, and reports false if it had one already: the first one
@@ -207,8 +235,8 @@ func (d *Delivery) stuck(now time.Time) bool {
 	return since != 0 && now.UnixNano()-since > int64(writeTimeout)
 }
 
-// writeTimeout is how long one write may wait before the session ends. A reader that is merely slow
-// never gets here: what it cannot take stays in the log.
+// writeTimeout is how long one write may wait before the session ends. A reader that is merely
+// slow never gets here: what it cannot take stays in the log.
 const writeTimeout = 10 * time.Second
 
 // wholeBatch as the size of a packet puts all messages of a batch into one.

@@ -34,7 +34,8 @@ func (o *owner) Messages(b hub.Batch) []*proto.Message {
 }
 
 func (o *owner) Over(time.Time) *Reason          { return nil }
-func (o *owner) Ended()                          { o.ended++ }
+func (o *owner) Written(Written)                 {}
+func (o *owner) Ended(*Reason)                   { o.ended++ }
 func (o *owner) Limit() int64                    { return 1 << 20 }
 func (o *owner) Wants() bool                     { return false }
 func (o *owner) Receive(*WebSocket, []byte) bool { return true }

@@ -63,13 +63,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) Ended(reason *Reason) { m.ends[reason].Inc() }
 
 // sent counts a packet that has been sent, and how long its newest message took.
-func (m *Metrics) sent(kind Kind, p wire.Packet) {
-	if p.Messages == 0 {
-		return
-	}
+func (m *Metrics) sent(kind Kind, p wire.Packet, now time.Time) {
 	m.delivered[kind].Add(float64(p.Messages))
 	m.sentBytes.Add(float64(len(p.Frame)))
 	if p.Newest != nil {
-		m.publishToSend.Observe(time.Since(p.Newest.Created).Seconds())
+		m.publishToSend.Observe(now.Sub(p.Newest.Created).Seconds())
 	}
 }

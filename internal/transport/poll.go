@@ -69,7 +69,7 @@ func (p *Poll) Start(held Held) {
 }
 
 // Drop ends a poll that has not been started, and leaves its request alone.
-func (p *Poll) Drop() { p.takeDown() }
+func (p *Poll) Drop() { p.takeDown(ReasonPanic) }
 
 // stop ends the poll with an answer without messages.
 func (p *Poll) stop(reason *Reason) {
@@ -100,12 +100,13 @@ func (p *Poll) send(packet wire.Packet) (wait func() error) {
 }
 
 func (p *Poll) sent(err error) (more bool) {
-	if err != nil {
-		p.shared.Metrics.Ended(ReasonLost)
-	} else {
-		p.shared.Metrics.Ended(ReasonAnswered)
+	reason := ReasonLost
+	if err == nil {
+		reason = ReasonAnswered
+		p.session.AllSent()
 	}
-	p.takeDown()
+	p.shared.Metrics.Ended(reason)
+	p.takeDown(reason)
 	return false
 }
 
@@ -115,7 +116,7 @@ func (p *Poll) finish(reason *Reason) {
 	status, header, body := http.StatusNotModified, http.Header{AllowOrigin: {"*"}, ExposeHeaders: {LastMessageID}}, []byte(nil)
 	switch reason {
 	case ReasonClientClosed:
-		p.takeDown()
+		p.takeDown(reason)
 		return
 	case ReasonTooMany, ReasonRevoked:
 		refusal := proto.ErrTooManyConnections
@@ -128,7 +129,7 @@ func (p *Poll) finish(reason *Reason) {
 		p.nothingHappened(header)
 	}
 	wait := p.held.Answer(status, header, body)
-	p.takeDown()
+	p.takeDown(reason)
 	if wait != nil {
 		// After an error, the front closes the connection.
 		p.shared.Conns.Start(func() { _ = wait() })
@@ -158,8 +159,8 @@ func (p *Poll) nothingHappened(header http.Header) {
 	header.Set(LastMessageID, last)
 }
 
-// takeDown ends the session.
-func (p *Poll) takeDown() {
+// takeDown ends the session for a reason.
+func (p *Poll) takeDown(reason *Reason) {
 	if p.down {
 		return
 	}
@@ -168,7 +169,7 @@ func (p *Poll) takeDown() {
 		p.timer.Stop()
 	}
 	p.session.Detach()
-	p.owner.Ended()
+	p.owner.Ended(reason)
 }
 
 func (p *Poll) abandon() {
@@ -176,5 +177,5 @@ func (p *Poll) abandon() {
 		p.shared.Metrics.Ended(ReasonPanic)
 	}
 	p.held.Abandon()
-	p.takeDown()
+	p.takeDown(ReasonPanic)
 }

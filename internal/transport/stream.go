@@ -135,7 +135,7 @@ func (s *Stream) takeDown() {
 	s.net.Close()
 	s.session.Detach()
 	s.shared.Heartbeats.Remove(s, s.slot)
-	s.owner.Ended()
+	s.owner.Ended(s.reason.Load())
 	s.shared.Metrics.Ended(s.reason.Load())
 }
 

@@ -289,7 +289,7 @@ func (c *WebSocket) takeDown() {
 func (c *WebSocket) detach() {
 	c.session.Detach()
 	c.shared.Heartbeats.Remove(c, c.slot)
-	c.owner.Ended()
+	c.owner.Ended(c.reason.Load())
 }
 
 // Claim takes the network connection away from c if it rests. It returns it with the id up to which

@@ -16,6 +16,7 @@ type Packet struct {
 	Frame    []byte // whole, with its header; nil if the reader must get nothing
 	Messages int
 	Newest   *proto.Message // of those that were published; nil if none was
+	Oldest   *proto.Message // likewise
 
 	header int          // length of the header, in bytes
 	shared *sharedFrame // nil if Frame is cached on a message
@@ -24,11 +25,15 @@ type Packet struct {
 // Payload returns the packet without the header of its WebSocket frame.
 func (p Packet) Payload() []byte { return p.Frame[p.header:] }
 
-// count notes that m is in p. A note of a gap was not published, so it is never the newest.
+// count notes that m is in p. A note of a gap was not published, so it is never the newest or the
+// oldest.
 func (p *Packet) count(m *proto.Message) {
 	p.Messages++
 	if m.Type != GapType {
 		p.Newest = m
+		if p.Oldest == nil {
+			p.Oldest = m
+		}
 	}
 }
 
@@ -36,8 +41,8 @@ func (p *Packet) count(m *proto.Message) {
 const GapType = "pushgate_gap"
 
 const (
-	// PacketBytes is about the largest size of a frame of several messages, in bytes. A frame stays
-	// in memory until the client has received it.
+	// PacketBytes is about the largest size of a frame of several messages, in bytes. A frame
+	// stays in memory until the client has received it.
 	PacketBytes = 64 << 10
 	// keptBytes is the largest buffer that is pooled.
 	keptBytes = 2 * PacketBytes
