@@ -132,8 +132,8 @@ func TestConsoleWithManyProcesses(t *testing.T) {
 }
 
 // TestConsoleOfAnInstallation is the visit of an operator: three processes, one of which he drains,
-// another one gets another log level, and the audit log has both; then of a colleague who reads
-// Russian, at another process.
+// another one gets another log level, a user is put out, and the audit log has it all; then of a
+// colleague who reads Russian, at another process.
 func TestConsoleOfAnInstallation(t *testing.T) {
 	t.Parallel()
 	w := adminWorld(t)
@@ -169,6 +169,14 @@ func TestConsoleOfAnInstallation(t *testing.T) {
 		t.Error(err)
 	}
 	p.waitText("main", "No such process is known.")
+	p.click("nav a", "Put out")
+	p.wait("document.querySelector('input[name=what]')")
+	p.fill("input[name=what]", "17")
+	p.click("form button.danger", "Put out…")
+	p.click("dialog button.danger", "Put out")
+	p.waitText("dialog", "Done. It holds until")
+	p.click("dialog button", "Close")
+	p.waitText("tbody th", "17")
 	p.click("nav a", "Settings")
 	p.waitText("tbody", "1 redacted")
 	p.click("nav a", "Redis")
@@ -187,7 +195,7 @@ func TestConsoleOfAnInstallation(t *testing.T) {
 	p.click("nav a", "Журнал действий")
 	p.waitText("tbody", "вывод из работы")
 	rows := evaluate[[]string](p, "[...document.querySelectorAll('tbody tr')].map((tr) => [...tr.cells].slice(1, 6).map((td) => td.innerText).join(' '))")
-	want := []string{"anna вывод из работы  edge-1 сделано", "anna выравнивание  edge-0 сделано", "anna уровень журнала warn edge-0 сделано"}
+	want := []string{"anna отключение user 17 of portal default publisher-0 сделано", "anna вывод из работы  edge-1 сделано", "anna выравнивание  edge-0 сделано", "anna уровень журнала warn edge-0 сделано"}
 	if diff := testkit.Diff(want, rows); diff != "" {
 		t.Error(diff)
 	}

@@ -19,7 +19,7 @@ export function show({ body, poller, refused }) {
   ] });
   const types = table({ caption: t("redis.types"), key: (x) => x.type, sort: "-all", columns: [
     { id: "type", title: t("redis.type"), head: true, value: (x) => x.type, cell: (x) => name(x.type) },
-    { id: "messages", title: t("redis.messages"), num: true, value: (x) => x.messages, cell: (x) => format.count(x.messages) },
+    { id: "messages", title: t("redis.messages"), num: true, minor: true, value: (x) => x.messages, cell: (x) => format.count(x.messages) },
     { id: "bytes", title: t("redis.seen"), num: true, minor: true, value: (x) => x.bytes, cell: (x) => format.bytes(x.bytes) },
     { id: "all", title: t("redis.all"), num: true, value: estimate, cell: (x) => format.bytes(estimate(x)) },
   ] });
