@@ -51,7 +51,7 @@ func TestRecord(t *testing.T) {
 	longest.Type, longest.TTL = strings.Repeat("t", proto.MaxType), proto.MaxTTL
 	bare := &proto.Message{Created: time.Unix(0, 0)}
 	users := message(`{"a":1}`, 1)
-	users.Receivers = append(users.Receivers, channel.ForUser(5), channel.StatusOf(math.MaxInt64))
+	users.Receivers = append(users.Receivers, channel.ForUser(5), channel.StatusOf(math.MaxInt64-1))
 	users.UserParams = []proto.UserParams{{User: 5, Params: []byte(`{"p":1}`)}, {User: math.MaxInt64, Params: []byte(`{}`)}}
 	client, oldClient, nobody, portal := message("x", 2), message("x", 2), message("x", 2), message("x", 2)
 	client.Sender = proto.Sender{Type: proto.SenderClient, ID: testkit.Channel(9)}
