@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"slices"
+
 	"pushgate/internal/proto"
 	"pushgate/internal/trail"
 )
@@ -104,11 +106,15 @@ func (f facts) heard(w witness) bool {
 
 // recorded is judge by the events alone. The verdict is empty if they do not decide.
 func (f facts) recorded(p trail.Past, events []trail.Event, w witness) (v verdict) {
+	// It came live if it was notified after the session began, unless the inbox was dropped with
+	// it. Times of notifications are those of a run of messages.
+	live := w.heard != nil && !slices.ContainsFunc(events, func(e trail.Event) bool { return e.Kind == trail.Dropped })
 	passed := Why("")
+	var late []trail.Span
 	for _, e := range events {
 		switch e.Kind {
 		case trail.Late:
-			v.written = append(v.written, trail.Span{From: e.At, To: e.At})
+			late = append(late, trail.Span{From: e.At, To: e.At})
 		case trail.Dropped:
 			if f.transient {
 				return verdict{why: Missed}
@@ -122,13 +128,18 @@ func (f facts) recorded(p trail.Past, events []trail.Event, w witness) (v verdic
 				}
 			case why == Written:
 				v.written = append(v.written, trail.Span{From: e.At, To: e.At + trail.Prompt})
-			case w.heard != nil && p.Began <= w.heard.To: // it may have come live
-			case sure:
+			case live && p.Began <= w.heard.From:
+			case sure && !(live && p.Began <= w.heard.To): // else it may have come live
 				passed = why
 			default:
 				v.missing = MissPassed
 			}
 		}
+	}
+	// What was written late are the messages of a page from its first to its last. One that the
+	// page did not have was not among them.
+	if len(v.written) > 0 || passed == "" && v.missing == "" {
+		v.written = append(v.written, late...)
 	}
 	switch {
 	case len(v.written) > 0:

@@ -26,6 +26,8 @@ func TestJudge(t *testing.T) {
 	transient := facts{id: at(10), created: 100 * second, transient: true}
 	heard := &trail.Span{From: 100 * second, To: 100*second + 20_000}
 	live := witness{heard: heard, now: 200 * second}
+	// Of a run of messages.
+	slow := witness{heard: &trail.Span{From: heard.From - 20_000, To: heard.To}, now: 200 * second}
 	deaf := witness{now: 200 * second} // it was not notified
 	forgetful := witness{reach: trail.Reach{Heard: 150 * second, Writes: 150 * second}, now: 200 * second}
 	session := func(began, ended int64, from, sent uint64) trail.Past {
@@ -82,6 +84,10 @@ func TestJudge(t *testing.T) {
 		{"expired just before it was read", gone, session(120, 0, 5, 20), []trail.Event{read(110, 12, 0)}, live, Expired, nil, ""},
 		{"expired or trimmed just before it was read", gone, session(120, 0, 5, 20), []trail.Event{read(110, 12, 11)}, live, Unknown, nil, MissPassed},
 		{"trimmed before it was read", trimmed, session(120, 0, 5, 20), []trail.Event{read(120, 11, 10)}, live, Trimmed, nil, ""},
+		// A note of a gap has the id of the newest message that is lost, and begins the batch.
+		{"trimmed before it was read, and the rest was late", trimmed, session(120, 0, 5, 20), []trail.Event{read(120, 11, 10), late}, live, Trimmed, nil, ""},
+		{"trimmed from the inbox, and from the log", trimmed, session(50, 0, 3, 20), []trail.Event{dropped, read(120, 11, 10)}, live, Trimmed, nil, ""},
+		{"trimmed, or notified just after the session began", trimmed, session(100, 0, 5, 20), []trail.Event{read(100, 11, 10), late}, slow, Unknown, nil, MissPassed},
 		{"a page that had lost some", trimmed, session(120, 0, 5, 20), []trail.Event{read(120, 7, 11)}, live, Unknown, nil, MissPassed},
 		{"a page without it, and nothing says why", f, session(120, 0, 5, 20), []trail.Event{nothing}, live, Unknown, nil, MissPassed},
 		{"not read, and nothing says why", f, session(120, 0, 5, 20), nil, live, Unknown, nil, MissPassed},
