@@ -52,3 +52,21 @@ func TestRevoke(t *testing.T) {
 		})
 	}
 }
+
+// TestRevokeFollowsNoRedirect: another server gets neither what is put out nor the signature. It got
+// the token in the body, and the signature as the referrer.
+func TestRevokeFollowsNoRedirect(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		t.Errorf("another server got %q and the referrer %q", body, r.Referer())
+		_, _ = io.WriteString(w, `{"result":{}}`)
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	var stdout, stderr strings.Builder
+	code := run(t.Context(), world{[]string{"PUSHGATE_KEYS=" + exampleKey}, &stdout, &stderr}, []string{"revoke", "--to", server.URL, "--token", "a.b.c"})
+	if code != 1 || !strings.Contains(stderr.String(), "status 307") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
+	}
+}
