@@ -27,6 +27,8 @@ func TestRevoke(t *testing.T) {
 		{"listed", "--list", `"method":"getRevokedAccess"`, `{"result":{"user:17":1800000000}}`, 0, "user:17 until 2027-01-15T08:00:00Z", ""},
 		{"refused", "--token-id x", `"tokenId":"x"`, `{"error":{"code":-32602}}`, 1, "", "-32602"},
 		{"not an answer", "--token-id x", "", "nonsense", 1, "", "status 200"},
+		{"JSON of another server", "--token-id x", "", `{"message":"no such page"}`, 1, "", "no such page"},
+		{"escapes", "--list", "", `{"result":{"user:17\u001b[2J":1800000000}}`, 0, `user:17\u001b[2J until`, ""},
 		{"nothing named", "", "", "", 2, "", "user"},
 		{"two named", "--user 1 --token x", "", "", 2, "", "token"},
 	} {
