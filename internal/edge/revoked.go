@@ -17,6 +17,9 @@ const (
 	// revokedInterval is how often the version of the revocations is compared, at least. It is for
 	// what should not happen: a notification is missed only with others, and then the list is read.
 	revokedInterval = 30 * time.Second
+	// revokedRest is the time between two looks through all connections of the process, those of
+	// other portals included: a portal could cause them all the time.
+	revokedRest = 250 * time.Millisecond
 	// Bounds of the wait after a read of the revocations that failed.
 	revokedRetry    = 50 * time.Millisecond
 	revokedMaxRetry = 2 * time.Second
@@ -160,6 +163,7 @@ func (t *tenant) keepRevoked(ctx context.Context) {
 			noted := t.revoked.noted.Load()
 			t.putOut()
 			t.revoked.applied.Store(noted)
+			_ = wait(ctx, revokedRest) // its error is that of ctx
 		case <-ticker.C:
 			t.revoked.prune()
 			_ = t.refresh(ctx) // if it fails, so does what else is read, which is logged

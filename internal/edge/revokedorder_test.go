@@ -12,6 +12,7 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/handover"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/sign"
@@ -210,6 +211,38 @@ func TestNothingAfterTheNotification(t *testing.T) {
 		stays.expect(t, `"n":1`)
 		if got := w.value("revoked_clients_total", ""); got != 202 {
 			t.Errorf("%v are counted, want 202", got)
+		}
+	})
+}
+
+// TestRevocationsOneAfterTheOther: a portal that puts out one after the other has the connections
+// of all portals looked through a few times a second only. Who is put out gets nothing meanwhile.
+func TestRevocationsOneAfterTheOther(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		one, two := w.listen(w.dial(w.url("/subws/", signed(alice)))), w.listen(w.dial(w.url("/subws/", signed(bob))))
+		w.revoke(revoke.Channel(alice))
+		one.putOut(t, "the first one")
+		looks, began := 0, time.Now()
+		revoked := w.edge.tenants[portal.Default].revoked
+		for before := revoked.applied.Load(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
+			w.revoke(revoke.User(int64(looks) + 17))
+			if synctest.Wait(); revoked.applied.Load() != before {
+				before = revoked.applied.Load()
+				looks++
+			}
+		}
+		if looks > 5 {
+			t.Errorf("%d looks in a second", looks)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.revoke(revoke.User(1))
+		w.revoke(revoke.Channel(bob))
+		w.publish(`{"n":1}`, bob)
+		two.putOut(t, "who is delivered to meanwhile")
+		time.Sleep(revokedRest)
+		if synctest.Wait(); revoked.pending() {
+			t.Error("the connections are not looked through")
 		}
 	})
 }
