@@ -26,6 +26,10 @@ const (
 	mostRefusals = 20
 )
 
+// mostInLine is how many questions wait for each other. It is less than a process takes from others
+// at a time, so that questions of other kinds find room.
+const mostInLine = 8
+
 // Edge is an edge as a process knows it. *edge.Edge implements it.
 type Edge interface {
 	Trail() *trail.Edge
@@ -41,9 +45,23 @@ type Parts struct {
 	Posts *trail.Posts // of its publisher
 }
 
-// Register makes a process answer the questions of others. It must be called before f runs.
+// Register makes a process answer the questions of others. It must be called before f runs. What is
+// remembered is looked through for one question at a time: connections need the other processors.
 func (p Parts) Register(f *fleet.Fleet) {
-	f.Handle(questionTrail, func(_ context.Context, q fleet.Question) (any, error) {
+	line, turn := make(chan struct{}, mostInLine), make(chan struct{}, 1)
+	f.Handle(questionTrail, func(ctx context.Context, q fleet.Question) (any, error) {
+		select {
+		case line <- struct{}{}:
+			defer func() { <-line }()
+		default:
+			return nil, errors.New("the process is busy with other questions about messages; ask again")
+		}
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		var asked question
 		if err := json.Unmarshal(q.Body, &asked); err != nil {
 			return nil, errors.New("the question is not understood; the process may be of another version")
