@@ -55,8 +55,8 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// TestRevokeFollowsNoRedirect: another server gets neither what is put out nor the signature. It got
-// the token in the body, and the signature as the referrer.
+// TestRevokeFollowsNoRedirect: another server gets neither what is put out nor the signature. It
+// got the token in the body, and the signature as the referrer.
 func TestRevokeFollowsNoRedirect(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

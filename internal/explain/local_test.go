@@ -33,8 +33,8 @@ func (e crowdedEdge) Sessions([]channel.ID, []trail.Mark) []trail.Past {
 }
 func (e crowdedEdge) When(portal string, id proto.ID) *trail.Span { return nil }
 
-// TestAnswerAboutSessionsOfManyChannels: a process answers about as many sessions as it may, however
-// many other channels they watch. The answer was too long, and the process counted as silent.
+// TestAnswerAboutSessionsOfManyChannels: a process answers about as many sessions as it may,
+// however many other channels they watch. With all of them, the answer could be too long.
 func TestAnswerAboutSessionsOfManyChannels(t *testing.T) {
 	asked := testkit.Channel(1)
 	ids := []channel.ID{asked}
@@ -89,7 +89,8 @@ func TestOneQuestionAtATime(t *testing.T) {
 		var asking sync.WaitGroup
 		for range 10 {
 			asking.Go(func() {
-				got, _ := f.Ask(t.Context(), questionTrail, "", question{Marks: []trail.Mark{1}}) // others cannot be asked
+				// The error is that the others cannot be asked.
+				got, _ := f.Ask(t.Context(), questionTrail, "", question{Marks: []trail.Mark{1}})
 				switch {
 				case len(got.Answers) == 0: // it was not its turn in time
 				case got.Answers[0].Err == "":

@@ -31,8 +31,8 @@ type answer struct {
 }
 
 // Handler returns the handler of GET /admin/history?span=hour|day&process=ID. Answers are kept for
-// some seconds, so that many who ask cost Redis no more than one. Those about all processes together
-// have room of their own: nobody needs a token to ask for any number of ids.
+// some seconds, so that many who ask cost Redis no more than one. Those about all processes
+// together have room of their own: nobody needs a token to ask for any number of ids.
 func Handler(log Log, logger *slog.Logger) http.Handler {
 	read := func(ctx context.Context, q question) answer {
 		view, err := Read(ctx, log, q.span, q.process)
