@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pushgate/internal/config"
+	"pushgate/internal/shell"
 	"pushgate/internal/sign"
 )
 
@@ -127,7 +128,9 @@ func (o revocation) run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	// A redirect would take the body, and the signature in the Referer, to another server.
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the whole has the signature
@@ -151,8 +154,8 @@ func (o revocation) report(w world, status int, text []byte) error {
 	if err := json.Unmarshal(text, &reply); err != nil {
 		return fmt.Errorf("the publisher refused: status %d: %.200q", status, text)
 	}
-	if reply.Error != nil {
-		return fmt.Errorf("the publisher refused: %.200q", text)
+	if status != http.StatusOK || reply.Error != nil || reply.Result == nil {
+		return fmt.Errorf("the publisher refused: status %d: %.200q", status, text)
 	}
 	if o.list {
 		var ends map[string]int64
@@ -160,7 +163,7 @@ func (o revocation) report(w world, status int, text []byte) error {
 			return fmt.Errorf("the publisher's answer is not a list: %w", err)
 		}
 		for _, entry := range slices.Sorted(maps.Keys(ends)) {
-			fmt.Fprintf(w.stdout, "%s until %s\n", entry, time.Unix(ends[entry], 0).UTC().Format(time.RFC3339))
+			fmt.Fprintf(w.stdout, "%s until %s\n", shell.Clean(entry), time.Unix(ends[entry], 0).UTC().Format(time.RFC3339))
 		}
 		return nil
 	}

@@ -27,6 +27,8 @@ func TestRevoke(t *testing.T) {
 		{"listed", "--list", `"method":"getRevokedAccess"`, `{"result":{"user:17":1800000000}}`, 0, "user:17 until 2027-01-15T08:00:00Z", ""},
 		{"refused", "--token-id x", `"tokenId":"x"`, `{"error":{"code":-32602}}`, 1, "", "-32602"},
 		{"not an answer", "--token-id x", "", "nonsense", 1, "", "status 200"},
+		{"JSON of another server", "--token-id x", "", `{"message":"no such page"}`, 1, "", "no such page"},
+		{"escapes", "--list", "", `{"result":{"user:17\u001b[2J":1800000000}}`, 0, `user:17\u001b[2J until`, ""},
 		{"nothing named", "", "", "", 2, "", "user"},
 		{"two named", "--user 1 --token x", "", "", 2, "", "token"},
 	} {
@@ -50,5 +52,23 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}
 		})
+	}
+}
+
+// TestRevokeFollowsNoRedirect: another server gets neither what is put out nor the signature. It
+// got the token in the body, and the signature as the referrer.
+func TestRevokeFollowsNoRedirect(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		t.Errorf("another server got %q and the referrer %q", body, r.Referer())
+		_, _ = io.WriteString(w, `{"result":{}}`)
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer server.Close()
+	var stdout, stderr strings.Builder
+	code := run(t.Context(), world{[]string{"PUSHGATE_KEYS=" + exampleKey}, &stdout, &stderr}, []string{"revoke", "--to", server.URL, "--token", "a.b.c"})
+	if code != 1 || !strings.Contains(stderr.String(), "status 307") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 	}
 }

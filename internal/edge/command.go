@@ -39,8 +39,11 @@ func (s *subscriber) Wants() bool {
 }
 
 // Receive implements [transport.Receiver]. A request is carried out even if its client has gone
-// meanwhile.
+// meanwhile, but not if the client is put out: its connection need not end before the client likes.
 func (s *subscriber) Receive(c *transport.WebSocket, message []byte) bool {
+	if s.check(c) {
+		return true
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	if s.calls != nil {

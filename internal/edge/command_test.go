@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/command"
 	"pushgate/internal/proto"
+	"pushgate/internal/revoke"
 	"pushgate/internal/rpc"
 )
 
@@ -148,6 +150,41 @@ func TestCommandOutlivesItsConnection(t *testing.T) {
 		synctest.Wait()
 		if !begun || !finished {
 			t.Errorf("begun %t, finished %t", begun, finished)
+		}
+	})
+}
+
+// TestNoCommandsOfWhoIsPutOut: a client that takes no notice of the close frame posts nothing while
+// the edge waits for its own. It could post for five seconds.
+func TestNoCommandsOfWhoIsPutOut(t *testing.T) {
+	calls := 0
+	count := commandsFunc(func(context.Context, []byte) ([]byte, error) {
+		calls++
+		return nil, nil
+	})
+	inWorld(t, func(c *settings) { c.Commands = count }, func(t *testing.T, w *world) {
+		calls = 0
+		conn, _ := w.rawWebSocket(w.url("/subws/", pair(alice, alicePublic), "binaryMode", "true"))
+		go io.Copy(io.Discard, conn)
+		frame := []byte{0x82, 0x81, 0, 0, 0, 0, 'x'}
+		post := func() {
+			_, _ = conn.Write(frame) // the edge may have closed
+			synctest.Wait()
+		}
+		if post(); calls != 1 {
+			t.Fatalf("%d commands, want 1", calls)
+		}
+		w.revoke(revoke.Channel(alice))
+		synctest.Wait()
+		for range 30 {
+			post()
+			time.Sleep(200 * time.Millisecond)
+		}
+		if calls != 1 {
+			t.Errorf("%d commands of a client that is put out", calls-1)
+		}
+		if n := w.value("session_ends_total", "revoked"); n != 1 {
+			t.Errorf("%v connections have ended", n)
 		}
 	})
 }

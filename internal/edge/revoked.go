@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pushgate/internal/channel"
@@ -16,6 +17,9 @@ const (
 	// revokedInterval is how often the version of the revocations is compared, at least. It is for
 	// what should not happen: a notification is missed only with others, and then the list is read.
 	revokedInterval = 30 * time.Second
+	// revokedRest is the time between two looks through all connections of the process, those of
+	// other portals included: a portal could cause them all the time.
+	revokedRest = 250 * time.Millisecond
 	// Bounds of the wait after a read of the revocations that failed.
 	revokedRetry    = 50 * time.Millisecond
 	revokedMaxRetry = 2 * time.Second
@@ -26,6 +30,8 @@ const (
 //
 //   - The log notifies of it in the order of the messages. Whoever misses it also knows that
 //     something is missing, and is subscribed anew.
+//   - Until all connections have been looked through after a notification, each that is about to
+//     deliver is looked at first.
 //   - The list is read after each subscription, before anything is dispatched.
 //   - A page of the log with messages that have not been notified yet is delivered only when the
 //     list has been read after it (see guardedLog).
@@ -35,6 +41,10 @@ const (
 type revocations struct {
 	changed chan struct{} // has room for one: the connections are to be looked through
 	reading sync.Mutex    // held during a read of the list
+
+	// How many notifications there were, and after how many of them all connections have been
+	// looked through.
+	noted, applied atomic.Uint64
 
 	mu      sync.RWMutex
 	list    revoke.List
@@ -74,6 +84,7 @@ func (v *revocations) note(m *proto.Message) {
 	} else {
 		v.version = proto.ID{} // the next comparison finds another one
 	}
+	v.noted.Add(1)
 	v.mu.Unlock()
 	select {
 	case v.changed <- struct{}{}:
@@ -149,7 +160,10 @@ func (t *tenant) keepRevoked(ctx context.Context) {
 	for {
 		select {
 		case <-t.revoked.changed:
+			noted := t.revoked.noted.Load()
 			t.putOut()
+			t.revoked.applied.Store(noted)
+			_ = wait(ctx, revokedRest) // its error is that of ctx
 		case <-ticker.C:
 			t.revoked.prune()
 			_ = t.refresh(ctx) // if it fails, so does what else is read, which is logged
@@ -222,18 +236,23 @@ func (s *subscription) revocable() revoke.Client {
 	return revoke.Client{User: s.reader.User, Token: s.token, Channels: s.reader.Channels}
 }
 
-// check ends a connection if its client is put out. It counts that once: the client will call the
-// portal.
-func (s *subscriber) check(c revocable) {
+// check ends a connection if its client is put out, and reports whether it is. It counts that once:
+// the client will call the portal.
+func (s *subscriber) check(c revocable) (out bool) {
 	if !s.tenant.revoked.has(s.revocable()) {
-		return
+		return false
 	}
 	c.Revoke()
 	if !s.out.Swap(true) {
 		s.edge.metrics.revoked.Inc()
 		s.edge.metrics.portalCalls.add(s.tenant.serving.Load(), callRefused, 1)
 	}
+	return true
 }
+
+// pending reports whether there are connections that may not have been looked through since the
+// last notification.
+func (v *revocations) pending() bool { return v.noted.Load() != v.applied.Load() }
 
 // register makes putOut find a poll.
 func (v *revocations) register(s *subscriber) {

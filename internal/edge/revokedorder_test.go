@@ -2,13 +2,17 @@ package edge
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pushgate/internal/channel"
 	"pushgate/internal/handover"
+	"pushgate/internal/portal"
 	"pushgate/internal/proto"
 	"pushgate/internal/revoke"
 	"pushgate/internal/sign"
@@ -174,6 +178,71 @@ func TestRevokeEndsAtOnce(t *testing.T) {
 			if ws.Revoke(); ws.Wait(0) {
 				t.Fatal("a connection that was put out has no reason to end")
 			}
+		}
+	})
+}
+
+// TestNothingAfterTheNotification: what follows a revocation in the log at once is not delivered
+// against it, however many connections there are to look through. It was delivered to all.
+func TestNothingAfterTheNotification(t *testing.T) {
+	inWorld(t, func(s *settings) { s.Limits.Connections = 1000 }, func(t *testing.T, w *world) {
+		var out []*listener
+		for range 200 {
+			out = append(out, w.listen(w.dial(w.url("/subws/", signed(alice)))))
+		}
+		poll := w.get(w.url("/sub/", signed(alice)))
+		answer, events := w.events(w.url("/sse/", signed(alice)), "")
+		defer answer.Body.Close()
+		stays := w.listen(w.dial(w.url("/subws/", signed(bob))))
+		w.revoke(revoke.Channel(alice))
+		m := &proto.Message{Receivers: []channel.ID{alice, bob}, Body: []byte(`{"n":1}`), TTL: time.Hour, Created: time.Now()}
+		if _, err := w.log.Append(t.Context(), m); err != nil { // without a wait between the two
+			t.Fatal(err)
+		}
+		for _, l := range out {
+			l.putOut(t, "a WebSocket")
+		}
+		if got := <-poll; got.status != proto.ErrWrongChannel.Status() {
+			t.Errorf("the poll: %+v", got)
+		}
+		if text, err := io.ReadAll(events); err != nil || strings.Contains(string(text), `"n":1`) {
+			t.Errorf("the stream: %q, %v", text, err)
+		}
+		stays.expect(t, `"n":1`)
+		if got := w.value("revoked_clients_total", ""); got != 202 {
+			t.Errorf("%v are counted, want 202", got)
+		}
+	})
+}
+
+// TestRevocationsOneAfterTheOther: a portal that puts out one after the other has the connections
+// of all portals looked through a few times a second only. Who is put out gets nothing meanwhile.
+func TestRevocationsOneAfterTheOther(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		one, two := w.listen(w.dial(w.url("/subws/", signed(alice)))), w.listen(w.dial(w.url("/subws/", signed(bob))))
+		w.revoke(revoke.Channel(alice))
+		one.putOut(t, "the first one")
+		looks, began := 0, time.Now()
+		revoked := w.edge.tenants[portal.Default].revoked
+		for before := revoked.applied.Load(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
+			w.revoke(revoke.User(int64(looks) + 17))
+			if synctest.Wait(); revoked.applied.Load() != before {
+				before = revoked.applied.Load()
+				looks++
+			}
+		}
+		if looks > 5 {
+			t.Errorf("%d looks in a second", looks)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.revoke(revoke.User(1))
+		w.revoke(revoke.Channel(bob))
+		w.publish(`{"n":1}`, bob)
+		two.putOut(t, "who is delivered to meanwhile")
+		time.Sleep(revokedRest)
+		if synctest.Wait(); revoked.pending() {
+			t.Error("the connections are not looked through")
 		}
 	})
 }

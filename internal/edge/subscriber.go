@@ -27,7 +27,7 @@ type subscriber struct {
 	session *hub.Session // set before anything is delivered
 	mark    trail.Session
 	kind    transport.Kind
-	conn    evictable
+	conn    connection
 	counts  counts
 	out     atomic.Bool // it was put out, and counted
 }
@@ -116,6 +116,9 @@ func (s *subscriber) Over(now time.Time) *transport.Reason {
 
 // Messages implements [transport.Owner].
 func (s *subscriber) Messages(batch hub.Batch) []*proto.Message {
+	if s.tenant.revoked.pending() {
+		s.check(s.conn)
+	}
 	if s.calls != nil {
 		s.tenant.published.note(batch.Messages)
 	}

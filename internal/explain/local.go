@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"pushgate/internal/channel"
@@ -25,6 +26,10 @@ const (
 	mostRefusals = 20
 )
 
+// mostInLine is how many questions wait for each other. It is less than a process takes from others
+// at a time, so that questions of other kinds find room.
+const mostInLine = 8
+
 // Edge is an edge as a process knows it. *edge.Edge implements it.
 type Edge interface {
 	Trail() *trail.Edge
@@ -40,9 +45,23 @@ type Parts struct {
 	Posts *trail.Posts // of its publisher
 }
 
-// Register makes a process answer the questions of others. It must be called before f runs.
+// Register makes a process answer the questions of others. It must be called before f runs. What is
+// remembered is looked through for one question at a time: connections need the other processors.
 func (p Parts) Register(f *fleet.Fleet) {
-	f.Handle(questionTrail, func(_ context.Context, q fleet.Question) (any, error) {
+	line, turn := make(chan struct{}, mostInLine), make(chan struct{}, 1)
+	f.Handle(questionTrail, func(ctx context.Context, q fleet.Question) (any, error) {
+		select {
+		case line <- struct{}{}:
+			defer func() { <-line }()
+		default:
+			return nil, errors.New("the process is busy with other questions about messages; ask again")
+		}
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		var asked question
 		if err := json.Unmarshal(q.Body, &asked); err != nil {
 			return nil, errors.New("the question is not understood; the process may be of another version")
@@ -133,7 +152,21 @@ func (p Parts) answer(q question) (local, error) {
 	if !q.ID.IsZero() {
 		a.Events = t.Events(numbers, q.ID)
 	}
+	for i, s := range a.Sessions {
+		a.Sessions[i].Channels = among(s.Channels, q.Marks)
+	}
 	a.Refused = t.Refusals(q.Marks, mostRefusals)
 	a.Reach = t.Since() // last: what is dropped meanwhile counts as unknown
 	return a, nil
+}
+
+// among returns those of some marks that are asked for: a session may watch a hundred others, and
+// with them an answer about many sessions would be too long to be given.
+func among(marks, asked []trail.Mark) (some []trail.Mark) {
+	for _, m := range marks {
+		if slices.Contains(asked, m) {
+			some = append(some, m)
+		}
+	}
+	return some
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"pushgate/internal/trail"
 )
@@ -18,7 +19,7 @@ type printer struct {
 
 func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = io.WriteString(p.w, safe(fmt.Sprintf(format, args...))+"\n")
 	}
 }
 
@@ -38,10 +39,11 @@ func (p *printer) clock(milli int64) string {
 	return time.UnixMilli(milli).Format("2006-01-02 15:04:05.000")
 }
 
-// safe returns a text from outside without what a terminal would obey.
+// safe returns a line without what a terminal would obey, and without marks that turn the direction
+// of writing: names and reasons come from other processes.
 func safe(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
@@ -52,7 +54,7 @@ func safe(text string) string {
 func (r *Report) Text(w io.Writer, lang Lang) error {
 	p := &printer{w: w, lang: lang}
 	p.line("%s %s%s", p.in(string(r.Kind), map[Kind]string{KindMessage: "сообщение", KindChannel: "канал", KindUser: "пользователь", KindList: "список", KindToken: "токен"}[r.Kind]),
-		safe(r.Query), p.portal(r.Portal))
+		r.Query, p.portal(r.Portal))
 	if r.Message != nil {
 		p.message(r.Message)
 	}
@@ -69,7 +71,7 @@ func (r *Report) Text(w io.Writer, lang Lang) error {
 		p.session(s)
 	}
 	for _, f := range r.Refused {
-		p.line("  %s %s: %s", p.clock(f.At), safe(f.Process), f.Text[lang])
+		p.line("  %s %s: %s", p.clock(f.At), f.Process, f.Text[lang])
 	}
 	if len(r.Unknown) > 0 {
 		p.line("%s", p.in("Not known:", "Неизвестно:"))
@@ -82,7 +84,7 @@ func (r *Report) Text(w io.Writer, lang Lang) error {
 		case u.Since > 0:
 			since = " " + p.in("It remembers from ", "Помнит с ") + p.clock(u.Since)
 		}
-		p.line("  %s: %s%s", safe(u.Process), u.Text[lang], since)
+		p.line("  %s: %s%s", u.Process, u.Text[lang], since)
 	}
 	return p.err
 }
@@ -91,7 +93,7 @@ func (p *printer) portal(name string) string {
 	if name == "" {
 		return ""
 	}
-	return p.in(", portal ", ", портал ") + safe(name)
+	return p.in(", portal ", ", портал ") + name
 }
 
 func (v Verdict) title(p *printer) string {
@@ -109,21 +111,21 @@ func (p *printer) message(m *Message) {
 	state := map[string]string{StateStored: "в журнале", StateTransient: "не хранится", StateExpired: "срок истёк", StateGone: "потеряно", StateNotFound: "не найдено", StateUnknown: "неизвестно"}
 	p.line("  %s: %s", p.in("state", "состояние"), p.in(m.State, state[m.State]))
 	if m.Created != 0 {
-		p.line("  %s: %s, %s: %s, %s %v (%s)", p.in("created", "создано"), p.clock(m.Created), p.in("type", "тип"), safe(m.Type), p.in("life", "срок жизни"),
+		p.line("  %s: %s, %s: %s, %s %v (%s)", p.in("created", "создано"), p.clock(m.Created), p.in("type", "тип"), m.Type, p.in("life", "срок жизни"),
 			time.Duration(m.Life)*time.Millisecond, p.rule(m))
 	}
 	if m.State == StateStored {
 		p.line("  %s: %s, %d %s, %d %s", p.in("expires", "истекает"), p.clock(m.Expires), m.Bytes, p.in("bytes", "байт"), m.Receivers, p.in("receivers", "получателей"))
 	}
 	for _, a := range m.Accepted {
-		p.line("  %s: %s %s, %s, %.1f ms", p.in("accepted", "принято"), safe(a.Process), p.clock(a.At), a.Outcome, a.Took)
+		p.line("  %s: %s %s, %s, %.1f ms", p.in("accepted", "принято"), a.Process, p.clock(a.At), a.Outcome, a.Took)
 	}
 	for _, h := range m.Heard {
 		switch {
 		case h.From != 0:
-			p.line("  %s: %s %s", p.in("heard", "получено узлом"), safe(h.Process), p.clock(h.From))
+			p.line("  %s: %s %s", p.in("heard", "получено узлом"), h.Process, p.clock(h.From))
 		case h.Known:
-			p.line("  %s: %s", p.in("not notified", "узел не уведомлён"), safe(h.Process))
+			p.line("  %s: %s", p.in("not notified", "узел не уведомлён"), h.Process)
 		}
 	}
 	for _, l := range m.Lists {
@@ -140,9 +142,9 @@ func (p *printer) rule(m *Message) string {
 	case m.Rule == "":
 		return p.in("no rule", "без правила")
 	case m.Life < m.RuleLife:
-		return p.in("asked for by the sender; the rule is ", "задан отправителем; правило ") + safe(m.Rule)
+		return p.in("asked for by the sender; the rule is ", "задан отправителем; правило ") + m.Rule
 	default:
-		return p.in("by the rule ", "по правилу ") + safe(m.Rule)
+		return p.in("by the rule ", "по правилу ") + m.Rule
 	}
 }
 
@@ -164,7 +166,7 @@ func (p *printer) part(part Part) {
 	if part.Until != 0 {
 		until = p.in("; valid until ", "; действителен до ") + p.clock(part.Until)
 	}
-	p.line("  %s: %s%s", safe(part.Channel), verdict, until)
+	p.line("  %s: %s%s", part.Channel, verdict, until)
 }
 
 func (p *printer) channel(c Channel) {
@@ -173,7 +175,7 @@ func (p *printer) channel(c Channel) {
 		p.line("    %s", id)
 	}
 	for _, a := range c.Posts {
-		p.line("    %s %s %s %s %s", p.clock(a.At), safe(a.Process), a.Outcome, a.ID, safe(a.Type))
+		p.line("    %s %s %s %s %s", p.clock(a.At), a.Process, a.Outcome, a.ID, a.Type)
 	}
 	if c.Why == Written {
 		p.line("→ %s", p.in("Somebody is connected to it.", "К каналу кто-то подключён."))
@@ -191,7 +193,7 @@ func (p *printer) session(s Session) {
 	if s.Ended != 0 {
 		end = fmt.Sprintf("%s %s (%s)", p.in("ended", "закрыто"), p.clock(s.Ended), s.Reason)
 	}
-	p.line("  %s #%d %s%s: %s %s, %s", safe(s.Process), s.Number, s.Transport, p.portal(s.Portal), p.in("began", "открыто"), p.clock(s.Began), end)
+	p.line("  %s #%d %s%s: %s %s, %s", s.Process, s.Number, s.Transport, p.portal(s.Portal), p.in("began", "открыто"), p.clock(s.Began), end)
 	if s.Why == "" {
 		if !s.Through.IsZero() {
 			p.line("    %s %s, %s", p.in("acknowledged through", "подтверждено до"), s.Through, p.clock(s.AckedAt))
@@ -220,7 +222,7 @@ func (s Step) Text(w io.Writer, lang Lang) error {
 	p := &printer{w: w, lang: lang}
 	what := map[string]string{trail.StepPosted: "опубликовано", trail.StepHeard: "получено узлом", trail.StepWritten: "записано", trail.StepAcked: "подтверждено",
 		trail.StepBegan: "подключение", trail.StepEnded: "отключение", trail.StepRefused: "отказ", stepDropped: "пропущено", stepSilent: "нет ответа"}[s.What]
-	text := fmt.Sprintf("%s %s %s", p.clock(s.Milli), safe(s.Process), p.in(s.What, what))
+	text := fmt.Sprintf("%s %s %s", p.clock(s.Milli), s.Process, p.in(s.What, what))
 	if !s.ID.IsZero() {
 		text += " " + s.ID.String()
 	}
@@ -233,6 +235,6 @@ func (s Step) Text(w io.Writer, lang Lang) error {
 	if s.Dropped > 0 {
 		text += fmt.Sprintf(" %d", s.Dropped)
 	}
-	p.line("%s%s %s", text, p.portal(s.Portal), safe(s.Detail))
+	p.line("%s%s %s", text, p.portal(s.Portal), s.Detail)
 	return p.err
 }

@@ -14,7 +14,7 @@ import (
 const (
 	answerLife    = 5 * time.Second // of an answer, whoever asks
 	answerWait    = 8 * time.Second // in which Redis must answer
-	maxAnswers    = 32              // different ones at a time
+	maxAnswers    = 32              // different ones about single processes at a time
 	longestString = 128             // bytes of an id of a process
 )
 
@@ -31,9 +31,10 @@ type answer struct {
 }
 
 // Handler returns the handler of GET /admin/history?span=hour|day&process=ID. Answers are kept for
-// some seconds, so that many who ask cost Redis no more than one.
+// some seconds, so that many who ask cost Redis no more than one. Those about all processes
+// together have room of their own: nobody needs a token to ask for any number of ids.
 func Handler(log Log, logger *slog.Logger) http.Handler {
-	answers := memo.New(maxAnswers, answerLife, answerWait, func(ctx context.Context, q question) answer {
+	read := func(ctx context.Context, q question) answer {
 		view, err := Read(ctx, log, q.span, q.process)
 		if err != nil {
 			logger.Warn("history not read", "error", err)
@@ -41,7 +42,8 @@ func Handler(log Log, logger *slog.Logger) http.Handler {
 		}
 		text, err := json.Marshal(view)
 		return answer{text, err}
-	})
+	}
+	single, together := memo.New(maxAnswers, answerLife, answerWait, read), memo.New(2, answerLife, answerWait, read)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		q := question{Hour, query.Get("process")}
@@ -56,6 +58,10 @@ func Handler(log Log, logger *slog.Logger) http.Handler {
 		if len(q.process) > longestString {
 			refuse(w, http.StatusBadRequest, "process must be the id of a process; without it, the answer is the sum of all.")
 			return
+		}
+		answers := single
+		if q.process == "" {
+			answers = together
 		}
 		a, err := answers.Get(r.Context(), q)
 		switch {

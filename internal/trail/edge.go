@@ -17,7 +17,8 @@ type Edge struct {
 	ended   *Ring // sessions
 	writes  *Ring // what was written late or from the log, and inboxes that were dropped
 	refused *Ring
-	names   names
+	portals names         // configured, as the other names are ours: neither is bounded
+	labels  names         // transports, reasons and causes
 	numbers atomic.Uint64 // of sessions
 	polls   polls
 	traces  *Traces
@@ -93,7 +94,7 @@ func (h *Heard) Note(m *proto.Message) {
 
 func (e *Edge) keep(portal string, r run) {
 	if r.count > 0 {
-		e.heard.Append(r.from, e.names.number(portal), r.first.Epoch, r.first.Sequence, r.count, uint64(r.to-r.from))
+		e.heard.Append(r.from, e.portals.number(portal), r.first.Epoch, r.first.Sequence, r.count, uint64(r.to-r.from))
 	}
 }
 
@@ -130,7 +131,10 @@ func (e *Edge) When(portal string, id proto.ID, open *Heard) (found *Span) {
 	if open != nil {
 		look(open.last())
 	}
-	of := e.names.number(portal)
+	of, known := e.portals.has(portal)
+	if !known && portal != "" {
+		return found
+	}
 	e.heard.Each(func(at int64, fields []uint64) {
 		r := reader{fields}
 		if r.next() == of {
@@ -217,7 +221,7 @@ func (e *Edge) append(p Past) {
 	if p.Brought {
 		brought = 1
 	}
-	b := append(fields[:0], p.Number, e.names.number(p.Portal), e.names.number(p.Kind), e.names.number(p.Reason), brought, uint64(max(p.Ended-p.Began, 0)),
+	b := append(fields[:0], p.Number, e.portals.number(p.Portal), e.labels.number(p.Kind), e.labels.number(p.Reason), brought, uint64(max(p.Ended-p.Began, 0)),
 		p.From.Epoch, p.From.Sequence, p.Sent.Epoch, p.Sent.Sequence, p.Returned.Epoch, p.Returned.Sequence,
 		p.Acked.Epoch, p.Acked.Sequence, uint64(p.AckedAt), uint64(p.Polls))
 	for _, m := range p.Channels {
@@ -250,7 +254,7 @@ func (e *Edge) Ended(marks []Mark, id proto.ID, most int) (found []Past, many bo
 			return
 		}
 		r := reader{fields}
-		add(Past{Number: r.next(), Portal: e.names.text(r.next()), Kind: e.names.text(r.next()), Reason: e.names.text(r.next()), Brought: r.next() == 1,
+		add(Past{Number: r.next(), Portal: e.portals.text(r.next()), Kind: e.labels.text(r.next()), Reason: e.labels.text(r.next()), Brought: r.next() == 1,
 			Began: at - int64(r.next()), Ended: at, From: r.id(), Sent: r.id(), Returned: r.id(), Acked: r.id(), AckedAt: int64(r.next()), Polls: int(r.next()),
 			Channels: r.marks()})
 	})

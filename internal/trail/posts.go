@@ -26,10 +26,11 @@ var outcomes = []Outcome{Stored, Repeated, Closed, Failed}
 // Posts remembers what a process has put into the log. Its methods may be called concurrently. A
 // nil Posts remembers nothing.
 type Posts struct {
-	ring   *Ring
-	names  names
-	rule   Rule
-	traces *Traces
+	ring    *Ring
+	portals names // configured, so not bounded: without its name, a post would be no portal's
+	types   names // bounded: they come from outside
+	rule    Rule
+	traces  *Traces
 }
 
 // Rule returns the rule that bounds the lives of messages of a type, as its setting has it, and the
@@ -38,7 +39,7 @@ type Rule = func(typ string) (text string, longest time.Duration)
 
 // NewPosts returns a Posts of at most so many bytes.
 func NewPosts(bytes int, rule Rule) *Posts {
-	return &Posts{ring: NewRing(bytes), rule: rule, traces: new(Traces)}
+	return &Posts{ring: NewRing(bytes), types: names{most: mostNames}, rule: rule, traces: new(Traces)}
 }
 
 // Traces returns what is followed live of the posts, and of the edge that they are of.
@@ -74,7 +75,7 @@ func (p *Posts) Note(portal string, msgs []*proto.Message, receipts []proto.Rece
 
 func (p *Posts) note(now int64, portal string, outcome int, id proto.ID, m *proto.Message) {
 	var fields [8 + mostReceivers]uint64
-	b := append(fields[:0], p.names.number(portal), uint64(outcome), id.Epoch, id.Sequence, p.names.number(m.Type), uint64(m.TTL.Milliseconds()),
+	b := append(fields[:0], p.portals.number(portal), uint64(outcome), id.Epoch, id.Sequence, p.types.number(m.Type), uint64(m.TTL.Milliseconds()),
 		uint64(max(now-m.Created.UnixMicro(), 0)), uint64(len(m.Receivers)))
 	for _, receiver := range m.Receivers[:min(len(m.Receivers), mostReceivers)] {
 		b = append(b, uint64(MarkOf(receiver)))
@@ -103,7 +104,10 @@ func (p *Posts) Find(portal string, id proto.ID, marks []Mark, most int) (found 
 	if p == nil {
 		return nil
 	}
-	of := p.names.number(portal)
+	of, known := p.portals.has(portal)
+	if !known && portal != "" {
+		return nil
+	}
 	p.ring.Each(func(at int64, fields []uint64) {
 		r := reader{fields}
 		name, outcome := r.next(), r.next()
@@ -114,7 +118,7 @@ func (p *Posts) Find(portal string, id proto.ID, marks []Mark, most int) (found 
 			return
 		}
 		r = reader{fields[2:]}
-		post := Post{Portal: p.names.text(name), Outcome: outcomes[outcome], ID: r.id(), At: at, Type: p.names.text(r.next()), Life: int64(r.next()),
+		post := Post{Portal: p.portals.text(name), Outcome: outcomes[outcome], ID: r.id(), At: at, Type: p.types.text(r.next()), Life: int64(r.next()),
 			Created: at - int64(r.next()), Receivers: int(r.next()), Marks: r.marks()}
 		if p.rule != nil {
 			rule, life := p.rule(post.Type)

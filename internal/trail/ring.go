@@ -134,12 +134,14 @@ func (r *Ring) Bytes() int {
 	return len(r.chunks) * chunkBytes
 }
 
-// mostNames bounds the names of a process: the types of messages come from outside.
+// mostNames bounds names that come from outside, such as the types of messages.
 const mostNames = 4096
 
-// names numbers texts, which then take one or two bytes in a record. 0 is the empty text, and any
-// text beyond mostNames.
+// names numbers texts, which then take few bytes in a record. 0 is the empty text, and any text
+// beyond most.
 type names struct {
+	most int // 0: no bound; immutable
+
 	mu      sync.RWMutex
 	numbers map[string]uint64
 	texts   []string
@@ -157,7 +159,7 @@ func (n *names) number(text string) uint64 {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if number = n.numbers[text]; number != 0 || len(n.texts) >= mostNames {
+	if number = n.numbers[text]; number != 0 || n.most != 0 && len(n.texts) >= n.most {
 		return number
 	}
 	if n.numbers == nil {
@@ -166,6 +168,14 @@ func (n *names) number(text string) uint64 {
 	n.texts = append(n.texts, text)
 	n.numbers[text] = uint64(len(n.texts) - 1)
 	return n.numbers[text]
+}
+
+// has reports whether a text has a number, and which.
+func (n *names) has(text string) (number uint64, ok bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	number, ok = n.numbers[text]
+	return number, ok
 }
 
 func (n *names) text(number uint64) string {

@@ -90,7 +90,7 @@ func (e *Edge) Refuse(r Refusal) {
 		return
 	}
 	var fields [2 + 16]uint64
-	b := append(fields[:0], e.names.number(r.Portal), e.names.number(r.Cause))
+	b := append(fields[:0], e.portals.number(r.Portal), e.labels.number(r.Cause))
 	for _, m := range r.Marks[:min(len(r.Marks), 16)] {
 		b = append(b, uint64(m))
 	}
@@ -108,7 +108,7 @@ func (e *Edge) Refusals(marks []Mark, most int) (found []Refusal) {
 			return
 		}
 		r := reader{fields}
-		found = append(found, Refusal{Portal: e.names.text(r.next()), Cause: e.names.text(r.next()), At: at, Marks: r.marks()})
+		found = append(found, Refusal{Portal: e.portals.text(r.next()), Cause: e.labels.text(r.next()), At: at, Marks: r.marks()})
 	})
 	return found[max(0, len(found)-most):]
 }

@@ -24,7 +24,8 @@ import (
 // methods may be called concurrently and must not block.
 type Owner interface {
 	// Messages returns the messages of a batch as the subscriber must get them, with a note of
-	// the gap if there is one. They are valid until the next call.
+	// the gap if there is one. They are valid until the next call. It may end the connection, and
+	// then they are not sent.
 	Messages(hub.Batch) []*proto.Message
 	// Over returns why the connection must end now; nil if it may stay.
 	Over(now time.Time) *Reason
@@ -153,6 +154,10 @@ func (d *Delivery) deliver(e *wire.Encoder) (again bool) {
 		messages := d.owner.Messages(batch)
 		if len(messages) == 0 { // the session rests: another goroutine may deliver already
 			return batch.Nudged
+		}
+		if reason := d.reason.Load(); reason != nil { // perhaps the owner has ended it just now
+			d.conn.finish(reason)
+			return false
 		}
 		d.unsent = messages
 		d.due = batch.Due.UnixMicro()
