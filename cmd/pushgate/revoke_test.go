@@ -15,8 +15,8 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestRevoke: the command reads the key from the file of settings, sends what a portal would, with a
-// signature for now, and says what the publisher answered.
+// TestRevoke: the command reads the key from the file of settings, sends what a portal would, with
+// a signature for now, and says what the publisher answered.
 func TestRevoke(t *testing.T) {
 	for _, c := range []struct {
 		name, args, body, answer string
