@@ -151,3 +151,10 @@ func TestWrongCalls(t *testing.T) {
 		t.Errorf("code %d, %s", code, stderr)
 	}
 }
+
+// TestFollowTakesATime: the time of --follow may stand behind a blank, as the documents write it.
+func TestFollowTakesATime(t *testing.T) {
+	if code, _, stderr := call(t, "explain", "user:17", "--follow", "5m"); code != 1 || !strings.Contains(stderr, "PUSHGATE_") {
+		t.Errorf("code %d, %q, want only the settings missing", code, stderr)
+	}
+}

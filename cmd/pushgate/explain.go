@@ -44,7 +44,6 @@ func newExplain(w world) *cobra.Command {
 	flags.StringVar(&f.lang, "lang", "", "en or ru, instead of the language of LANG")
 	flags.BoolVar(&f.json, "json", false, "print JSON for programs")
 	flags.DurationVar(&f.follow, "follow", 0, "follow a user or a channel live, for so long; at most 10m")
-	flags.Lookup("follow").NoOptDefVal = "1m"
 	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"en", "ru"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -29,7 +29,7 @@ const (
 
 // revocation is what the command line asks for.
 type revocation struct {
-	to, portal              string
+	to, portal, env         string
 	user                    int64
 	token, tokenID, channel string
 	life                    time.Duration
@@ -45,7 +45,8 @@ func newRevoke(w world) *cobra.Command {
 		Use:   "revoke",
 		Short: "Close the connections of a user, a token or a channel, and refuse new ones",
 		Long: "Ask a publisher to put out one user, token or channel of a portal: within a second, every edge closes its connections with 4010 and refuses new ones. " +
-			"PUSHGATE_KEYS or the file of portals has the key that signs the request.",
+			"PUSHGATE_KEYS or the file of portals has the key that signs the request.\n\n" +
+			"The settings are those of the environment. If it has none, they are read from " + packagedEnv + ".",
 		Example: "  pushgate revoke --to http://127.0.0.1:9010 --user 17 --for 72h\n  pushgate revoke --to http://127.0.0.1:9010 --user 17 --restore\n  pushgate revoke --to http://127.0.0.1:9010 --list",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return o.run(c.Context(), w) },
@@ -53,6 +54,7 @@ func newRevoke(w world) *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&o.to, "to", "", "`URL` of a publisher")
 	flags.StringVar(&o.portal, "portal", "", "client `ID` of the portal, among many")
+	flags.StringVar(&o.env, "env", "", "`FILE` with the settings of the processes, instead of the environment")
 	flags.Int64Var(&o.user, "user", 0, "`ID` of the user, as tokens name it")
 	flags.StringVar(&o.token, "token", "", "the `TOKEN` itself")
 	flags.StringVar(&o.tokenID, "token-id", "", "the `JTI` of the token")
@@ -97,7 +99,11 @@ func (o revocation) run(ctx context.Context, w world) error {
 	if err != nil {
 		return err
 	}
-	settings, err := config.LoadEdge(w.environ)
+	environ, err := w.settings(o.env)
+	if err != nil {
+		return err
+	}
+	settings, err := config.LoadEdge(environ)
 	if err != nil {
 		return err
 	}
@@ -167,6 +173,16 @@ func (o revocation) report(w world, status int, text []byte) error {
 		}
 		return nil
 	}
-	fmt.Fprintln(w.stdout, "done")
+	if o.restore {
+		fmt.Fprintln(w.stdout, "let in again")
+		return nil
+	}
+	var put struct {
+		Until int64 `json:"until"` // unix seconds
+	}
+	if err := json.Unmarshal(reply.Result, &put); err != nil {
+		return fmt.Errorf("the publisher's answer has no end: %w", err)
+	}
+	fmt.Fprintf(w.stdout, "put out until %s\n", time.Unix(put.Until, 0).UTC().Format(time.RFC3339))
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,17 +15,17 @@ import (
 	"pushgate/internal/testkit"
 )
 
-// TestRevoke: the command sends what a portal would, with a signature for now, and says what the
-// publisher answered.
+// TestRevoke: the command reads the key from the file of settings, sends what a portal would, with
+// a signature for now, and says what the publisher answered.
 func TestRevoke(t *testing.T) {
 	for _, c := range []struct {
 		name, args, body, answer string
 		code                     int
 		stdout, stderr           string // parts
 	}{
-		{"a user", "--user 17", `"method":"revokeAccess","params":{"until":`, `{"result":{"until":1}}`, 0, "done", ""},
-		{"until a second", "--user 17 --until 1800000000", `"params":{"until":1800000000,"userId":17}`, `{"result":{"until":1800000000}}`, 0, "done", ""},
-		{"lifted", "--user 17 --restore", `"method":"restoreAccess","params":{"userId":17}`, `{"result":{}}`, 0, "done", ""},
+		{"a user", "--user 17", `"method":"revokeAccess","params":{"until":`, `{"result":{"until":1}}`, 0, "put out until 1970-01-01T00:00:01Z", ""},
+		{"until a second", "--user 17 --until 1800000000", `"params":{"until":1800000000,"userId":17}`, `{"result":{"until":1800000000}}`, 0, "put out until 2027-01-15T08:00:00Z", ""},
+		{"lifted", "--user 17 --restore", `"method":"restoreAccess","params":{"userId":17}`, `{"result":{}}`, 0, "let in again", ""},
 		{"listed", "--list", `"method":"getRevokedAccess"`, `{"result":{"user:17":1800000000}}`, 0, "user:17 until 2027-01-15T08:00:00Z", ""},
 		{"refused", "--token-id x", `"tokenId":"x"`, `{"error":{"code":-32602}}`, 1, "", "-32602"},
 		{"not an answer", "--token-id x", "", "nonsense", 1, "", "status 200"},
@@ -47,7 +49,11 @@ func TestRevoke(t *testing.T) {
 			defer server.Close()
 			var stdout, stderr strings.Builder
 			args := append([]string{"revoke", "--to", server.URL}, strings.Fields(c.args)...)
-			code := run(t.Context(), world{[]string{"PUSHGATE_KEYS=" + exampleKey}, &stdout, &stderr}, args)
+			env := filepath.Join(t.TempDir(), "pushgate.env")
+			if err := os.WriteFile(env, []byte("PUSHGATE_KEYS="+exampleKey+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code := run(t.Context(), world{nil, &stdout, &stderr}, append(args, "--env", env))
 			if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
 				t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 			}

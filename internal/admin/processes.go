@@ -120,7 +120,7 @@ func (g *Guard) processes(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has hung up
 	}
-	answer(w, http.StatusOK, list)
+	Answer(w, http.StatusOK, list)
 }
 
 // longestProcess bounds the id of a process, in bytes.
@@ -137,7 +137,7 @@ func (g *Guard) forward(w http.ResponseWriter, r *http.Request, status int, ques
 	process := g.cfg.Process
 	if r.URL.Query().Has("process") {
 		if process = r.URL.Query().Get("process"); !isProcess(process) {
-			sayError(w, http.StatusBadRequest, "process must be the id of a process, as GET /admin/processes has it.")
+			Refuse(w, http.StatusBadRequest, "process must be the id of a process, as GET /admin/processes has it.")
 			return
 		}
 	}
@@ -149,12 +149,12 @@ func (g *Guard) forward(w http.ResponseWriter, r *http.Request, status int, ques
 		w.WriteHeader(status)
 		_, _ = w.Write(append(answers.Answers[0].Body, '\n'))
 	case len(answers.Answers) > 0:
-		sayError(w, http.StatusBadGateway, "The process answers: "+answers.Answers[0].Err)
+		Refuse(w, http.StatusBadGateway, "The process answers: "+answers.Answers[0].Err)
 	case err != nil:
 		g.cfg.Logger.Warn("process not asked", "process", process, "question", question, "error", err)
-		sayError(w, http.StatusServiceUnavailable, "Other processes are asked by Redis, which does not answer. Use the admin port of the process itself.")
+		Refuse(w, http.StatusServiceUnavailable, "Other processes are asked by Redis, which does not answer. Use the admin port of the process itself.")
 	default:
-		sayError(w, http.StatusGatewayTimeout, "No process with this id answers. It may have ended, or be too busy.")
+		Refuse(w, http.StatusGatewayTimeout, "No process with this id answers. It may have ended, or be too busy.")
 	}
 }
 
@@ -171,7 +171,7 @@ func (g *Guard) setLogLevel(w http.ResponseWriter, r *http.Request) {
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody)).Decode(&body)
 	level, known := parseLevel(body)
 	if err != nil || !known {
-		sayError(w, http.StatusBadRequest, `The body must be {"level": "debug"}, or with info, warn or error.`)
+		Refuse(w, http.StatusBadRequest, `The body must be {"level": "debug"}, or with info, warn or error.`)
 		return
 	}
 	SetWhom(r, levelName(level))
@@ -206,7 +206,7 @@ func (g *Guard) level() map[string]string {
 	return map[string]string{"level": levelName(g.cfg.Level.Level())}
 }
 
-// sayError answers with an error.
-func sayError(w http.ResponseWriter, status int, sentence string) {
-	answer(w, status, map[string]string{"error": sentence})
+// Refuse answers with an error, a sentence that says what to do.
+func Refuse(w http.ResponseWriter, status int, sentence string) {
+	Answer(w, status, map[string]string{"error": sentence})
 }

@@ -49,7 +49,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, no *refusal, wait
 	case http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
-	sayError(w, no.status, no.text)
+	Refuse(w, no.status, no.text)
 }
 
 // metrics count what the guard decides.

@@ -36,8 +36,8 @@ func (g *Guard) own() []Route {
 	}
 }
 
-// answer writes a value as JSON.
-func answer(w http.ResponseWriter, status int, value any) {
+// Answer writes a value as JSON, as all answers of the port are.
+func Answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value)
@@ -45,7 +45,7 @@ func answer(w http.ResponseWriter, status int, value any) {
 
 func (g *Guard) whoami(w http.ResponseWriter, r *http.Request) {
 	caller := CallerOf(r)
-	answer(w, http.StatusOK, struct {
+	Answer(w, http.StatusOK, struct {
 		Caller
 		Role    string `json:"role"`
 		Process string `json:"process"`
@@ -57,17 +57,17 @@ func (g *Guard) acts(w http.ResponseWriter, r *http.Request) {
 	if text := r.URL.Query().Get("count"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > mostActs {
-			sayError(w, http.StatusBadRequest, "count must be a number from 1 to "+strconv.Itoa(mostActs)+".")
+			Refuse(w, http.StatusBadRequest, "count must be a number from 1 to "+strconv.Itoa(mostActs)+".")
 			return
 		}
 	}
 	acts, err := g.cfg.Audit.Acts(r.Context(), n)
 	if err != nil {
 		g.cfg.Logger.Error("audit log not read", "error", err)
-		sayError(w, http.StatusServiceUnavailable, "The audit log is in Redis, which does not answer; the logs of the processes have the acts, too.")
+		Refuse(w, http.StatusServiceUnavailable, "The audit log is in Redis, which does not answer; the logs of the processes have the acts, too.")
 		return
 	}
-	answer(w, http.StatusOK, map[string]any{"acts": acts})
+	Answer(w, http.StatusOK, map[string]any{"acts": acts})
 }
 
 // profile names the profile for the audit log.

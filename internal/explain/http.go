@@ -34,7 +34,7 @@ func (x *Explainer) Routes() []admin.Route {
 			if followers.Add(1) > mostFollowers {
 				followers.Add(-1)
 				w.Header().Set("Retry-After", "10")
-				say(w, http.StatusTooManyRequests, "This process follows as many traces as it may; end one of them.")
+				admin.Refuse(w, http.StatusTooManyRequests, "This process follows as many traces as it may; end one of them.")
 				return
 			}
 			defer followers.Add(-1)
@@ -43,28 +43,18 @@ func (x *Explainer) Routes() []admin.Route {
 	}
 }
 
-func say(w http.ResponseWriter, status int, sentence string) {
-	answer(w, status, map[string]string{"error": sentence})
-}
-
-func answer(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value)
-}
-
 // refuse answers with an error.
 func (x *Explainer) refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, ErrQuery), errors.Is(err, ErrTrace):
-		say(w, http.StatusBadRequest, "The parameter q: "+err.Error()+".")
+		admin.Refuse(w, http.StatusBadRequest, "The parameter q: "+err.Error()+".")
 	case errors.Is(err, ErrWhichPortal):
-		say(w, http.StatusBadRequest, "The parameter portal: "+err.Error()+".")
+		admin.Refuse(w, http.StatusBadRequest, "The parameter portal: "+err.Error()+".")
 	case errors.Is(err, ErrPortal), errors.Is(err, ErrNoBody):
-		say(w, http.StatusNotFound, "Not found: "+err.Error()+".")
+		admin.Refuse(w, http.StatusNotFound, "Not found: "+err.Error()+".")
 	default:
 		x.Logger.Warn("question at the admin port not answered", "error", err)
-		say(w, http.StatusServiceUnavailable, "It could not be found out now; the log of the process says why.")
+		admin.Refuse(w, http.StatusServiceUnavailable, "It could not be found out now; the log of the process says why.")
 	}
 }
 
@@ -74,13 +64,13 @@ func (x *Explainer) serveExplain(w http.ResponseWriter, r *http.Request) {
 		x.refuse(w, err)
 		return
 	}
-	answer(w, http.StatusOK, report)
+	admin.Answer(w, http.StatusOK, report)
 }
 
 func (x *Explainer) serveBody(w http.ResponseWriter, r *http.Request) {
 	var asked struct{ Portal, ID string }
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBodyRequest)).Decode(&asked); err != nil {
-		say(w, http.StatusBadRequest, `The body must be {"id": "the id of a message", "portal": "its portal"}.`)
+		admin.Refuse(w, http.StatusBadRequest, `The body must be {"id": "the id of a message", "portal": "its portal"}.`)
 		return
 	}
 	whom := asked.ID
@@ -101,7 +91,7 @@ func (x *Explainer) serveBody(w http.ResponseWriter, r *http.Request) {
 	if !utf8.Valid(body) {
 		reply["body"], reply["base64"] = body, true // which is encoded as base64
 	}
-	answer(w, http.StatusOK, reply)
+	admin.Answer(w, http.StatusOK, reply)
 }
 
 // serveTrace sends what happens as server-sent events: steps as JSON, and a comment each round, by
@@ -111,7 +101,7 @@ func (x *Explainer) serveTrace(w http.ResponseWriter, r *http.Request) {
 	if text := r.FormValue("seconds"); text != "" {
 		var err error
 		if seconds, err = strconv.Atoi(text); err != nil || seconds < 1 || seconds > mostTrace {
-			say(w, http.StatusBadRequest, "seconds must be a number from 1 to "+strconv.Itoa(mostTrace)+".")
+			admin.Refuse(w, http.StatusBadRequest, "seconds must be a number from 1 to "+strconv.Itoa(mostTrace)+".")
 			return
 		}
 	}

@@ -39,6 +39,14 @@ func (p *printer) clock(milli int64) string {
 	return time.UnixMilli(milli).Format("2006-01-02 15:04:05.000")
 }
 
+// between returns two times of unix milliseconds, or one if they are the same.
+func (p *printer) between(from, to int64) string {
+	if to <= from {
+		return p.clock(from)
+	}
+	return p.clock(from) + " … " + p.clock(to)
+}
+
 // safe returns a line without what a terminal would obey, and without marks that turn the direction
 // of writing: names and reasons come from other processes.
 func safe(text string) string {
@@ -123,7 +131,7 @@ func (p *printer) message(m *Message) {
 	for _, h := range m.Heard {
 		switch {
 		case h.From != 0:
-			p.line("  %s: %s %s", p.in("heard", "получено узлом"), h.Process, p.clock(h.From))
+			p.line("  %s: %s %s", p.in("heard", "получено узлом"), h.Process, p.between(h.From, h.To))
 		case h.Known:
 			p.line("  %s: %s", p.in("not notified", "узел не уведомлён"), h.Process)
 		}
@@ -210,12 +218,7 @@ func (p *printer) session(s Session) {
 	p.line("    %s", text)
 }
 
-func (p *printer) span(s trail.Span) string {
-	if s.To-s.From < 1000 {
-		return p.clock(s.From / 1000)
-	}
-	return p.clock(s.From/1000) + " … " + p.clock(s.To/1000)
-}
+func (p *printer) span(s trail.Span) string { return p.between(s.From/1000, s.To/1000) }
 
 // Text writes a step of a trace for people.
 func (s Step) Text(w io.Writer, lang Lang) error {

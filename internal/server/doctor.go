@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"sync"
 	"time"
@@ -43,12 +42,12 @@ func (e *exams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		lang = doctor.English
 	case doctor.English, doctor.Russian:
 	default:
-		refuse(w, http.StatusBadRequest, "lang must be en or ru.")
+		admin.Refuse(w, http.StatusBadRequest, "lang must be en or ru.")
 		return
 	}
 	if !e.mu.TryLock() {
 		w.Header().Set("Retry-After", "5")
-		refuse(w, http.StatusConflict, "An examination is under way: ask again in a few seconds.")
+		admin.Refuse(w, http.StatusConflict, "An examination is under way: ask again in a few seconds.")
 		return
 	}
 	defer e.mu.Unlock()
@@ -60,23 +59,16 @@ func (e *exams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // who asked has gone, and what could not be looked at is unknown
 		}
 		if err != nil {
-			refuse(w, http.StatusServiceUnavailable, "The examination failed: "+err.Error()+".")
+			admin.Refuse(w, http.StatusServiceUnavailable, "The examination failed: "+err.Error()+".")
 			return
 		}
 		e.report, e.made = report, time.Now()
 	}
 	var text bytes.Buffer
 	if err := e.report.JSON(&text, lang); err != nil {
-		refuse(w, http.StatusInternalServerError, "The report cannot be written: "+err.Error()+".")
+		admin.Refuse(w, http.StatusInternalServerError, "The report cannot be written: "+err.Error()+".")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(text.Bytes())
-}
-
-// refuse answers with a sentence, as the admin port does.
-func refuse(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": sentence})
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/memo"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
@@ -122,10 +122,8 @@ func (p *portals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if text := query.Get("limit"); text != "" {
 		limit, _ = strconv.Atoi(text)
 	}
-	w.Header().Set("Content-Type", "application/json")
 	if limit < 1 || limit > mostPortals || len(find) > longestFind {
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "limit must be a number from 1 to " + strconv.Itoa(mostPortals) + ", and find at most " + strconv.Itoa(longestFind) + " bytes long."})
+		admin.Refuse(w, http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(mostPortals)+", and find at most "+strconv.Itoa(longestFind)+" bytes long.")
 		return
 	}
 	list, err := p.list.Get(r.Context(), struct{}{})
@@ -155,5 +153,5 @@ func (p *portals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if list.err != nil {
 		page.Error = "Nothing is counted: the statistics of the processes are in Redis, which does not answer."
 	}
-	_ = json.NewEncoder(w).Encode(page)
+	admin.Answer(w, http.StatusOK, page)
 }

@@ -2,13 +2,13 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"pushgate/internal/admin"
 	"pushgate/internal/memo"
 	"pushgate/internal/store"
 )
@@ -94,8 +94,7 @@ func redisHandler(st *store.Store, logger *slog.Logger) http.Handler {
 				return
 			}
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(redisAnswer{state, memory, strings.TrimSpace(state.problem + " " + memory.problem)})
+		admin.Answer(w, http.StatusOK, redisAnswer{state, memory, strings.TrimSpace(state.problem + " " + memory.problem)})
 	})
 }
 

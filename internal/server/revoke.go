@@ -73,7 +73,7 @@ type revocation struct {
 func (v *revocations) list(w http.ResponseWriter, r *http.Request) {
 	p := v.find(r.URL.Query().Get("portal"))
 	if p == nil {
-		v.refuse(w, http.StatusNotFound, noSuchPortal)
+		admin.Refuse(w, http.StatusNotFound, noSuchPortal)
 		return
 	}
 	list, _, err := v.store.Log(p.Name()).Revocations(r.Context(), proto.ID{})
@@ -87,7 +87,7 @@ func (v *revocations) list(w http.ResponseWriter, r *http.Request) {
 		entries = append(entries, revocation{entry, kind, entry.User(), until})
 	}
 	slices.SortFunc(entries, func(a, b revocation) int { return strings.Compare(string(a.Entry), string(b.Entry)) })
-	v.say(w, http.StatusOK, map[string]any{"portal": p.ClientID, "revocations": entries})
+	admin.Answer(w, http.StatusOK, map[string]any{"portal": p.ClientID, "revocations": entries})
 }
 
 // wanted is the body of a request.
@@ -112,17 +112,17 @@ func (v *revocations) read(w http.ResponseWriter, r *http.Request, now time.Time
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRevocation))
 	d.DisallowUnknownFields() // a mistyped until must not become the default
 	if err := d.Decode(&q); err != nil || d.More() || q.Until != 0 && q.For != "" {
-		v.refuse(w, http.StatusBadRequest, howToAsk)
+		admin.Refuse(w, http.StatusBadRequest, howToAsk)
 		return q, nil, nil, false
 	}
 	if p = v.find(q.Portal); p == nil {
-		v.refuse(w, http.StatusNotFound, noSuchPortal)
+		admin.Refuse(w, http.StatusNotFound, noSuchPortal)
 		return q, nil, nil, false
 	}
 	target := revoke.Target{User: q.User, Token: q.Token, TokenID: q.TokenID, Channel: q.Channel}
 	entries, err := target.Entries(p.Signer, p.HostID, v.grammar, now)
 	if err != nil {
-		v.refuse(w, http.StatusBadRequest, sentence(err))
+		admin.Refuse(w, http.StatusBadRequest, sentence(err))
 		return q, nil, nil, false
 	}
 	whom := make([]string, len(entries))
@@ -156,7 +156,7 @@ func (v *revocations) revoke(w http.ResponseWriter, r *http.Request) {
 	}
 	until, err := q.until(now)
 	if err != nil {
-		v.refuse(w, http.StatusBadRequest, sentence(err))
+		admin.Refuse(w, http.StatusBadRequest, sentence(err))
 		return
 	}
 	log := v.store.Log(p.Name())
@@ -177,14 +177,14 @@ func (v *revocations) change(w http.ResponseWriter, r *http.Request, p *portal.P
 	for _, entry := range entries {
 		switch err := change(ctx, entry); {
 		case errors.Is(err, revoke.ErrFull):
-			v.refuse(w, http.StatusConflict, sentence(revoke.ErrFull))
+			admin.Refuse(w, http.StatusConflict, sentence(revoke.ErrFull))
 			return
 		case err != nil:
 			v.fail(w, err)
 			return
 		}
 	}
-	v.say(w, http.StatusOK, map[string]any{"portal": p.ClientID, "entries": entries, "until": until})
+	admin.Answer(w, http.StatusOK, map[string]any{"portal": p.ClientID, "entries": entries, "until": until})
 }
 
 // sentence returns an error as a sentence of its own.
@@ -195,15 +195,5 @@ func sentence(err error) string {
 
 func (v *revocations) fail(w http.ResponseWriter, err error) {
 	v.logger.Warn("revocations not read or written", "error", err)
-	v.refuse(w, http.StatusServiceUnavailable, "Redis did not confirm it in time; it may apply all the same. Ask again: "+err.Error()+".")
-}
-
-func (v *revocations) refuse(w http.ResponseWriter, status int, text string) {
-	v.say(w, status, map[string]string{"error": text})
-}
-
-func (v *revocations) say(w http.ResponseWriter, status int, answer any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // its error is that of the connection
+	admin.Refuse(w, http.StatusServiceUnavailable, "Redis did not confirm it in time; it may apply all the same. Ask again: "+err.Error()+".")
 }

@@ -139,7 +139,7 @@ func refuse(status int, body []byte) error {
 	}
 }
 
-const checkKeys = "PUSHGATE_KEYS, PUSHGATE_SIGNATURE_ALGO and PUSHGATE_HOST_ID here are not those of the edge, or the signature of the list is wrong"
+const checkKeys = "PUSHGATE_KEYS, PUSHGATE_SIGNATURE_ALGO and PUSHGATE_HOST_ID here are not those of the edge, the signature of the list is wrong, or it is put out: pushgate revoke --list"
 
 // record is an element of an array of JSON records.
 type record struct {
