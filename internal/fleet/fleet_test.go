@@ -143,7 +143,8 @@ func TestSilentProcesses(t *testing.T) {
 	join(t, b, "two")
 	await(t, one, "one", "two")
 	// The other one's handler ends before the time is over.
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // a busy machine needs a part of it
+	// A busy machine needs a part of it.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	got, err := one.Ask(ctx, "hang", "", nil)
 	if err != nil || !slices.Equal(got.Silent, []string{"one"}) || !slices.Equal(who(got), []string{"two"}) || got.Answers[0].Err == "" {

@@ -203,8 +203,9 @@ func TestRestartsAndHoles(t *testing.T) {
 		log := newMemory()
 		count := func(p *process, seconds int) {
 			for range seconds {
-				time.Sleep(time.Second)
+				time.Sleep(time.Second / 2) // not when a sample is taken
 				p.published.Inc()
+				time.Sleep(time.Second / 2)
 			}
 			synctest.Wait()
 		}

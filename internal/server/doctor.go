@@ -45,30 +45,41 @@ func (e *exams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		admin.Refuse(w, http.StatusBadRequest, "lang must be en or ru.")
 		return
 	}
-	if !e.mu.TryLock() {
+	text, status, sentence := e.examine(r.Context(), lang)
+	switch {
+	case status == http.StatusConflict:
 		w.Header().Set("Retry-After", "5")
-		admin.Refuse(w, http.StatusConflict, "An examination is under way: ask again in a few seconds.")
-		return
+		admin.Refuse(w, status, sentence)
+	case sentence != "":
+		admin.Refuse(w, status, sentence)
+	case text != nil:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(text) // not while others are kept out: whoever asked may be slow to read
+	}
+}
+
+// examine returns the report in a language, or a status and a sentence why there is none; nothing
+// if ctx has ended.
+func (e *exams) examine(ctx context.Context, lang doctor.Lang) (text []byte, status int, sentence string) {
+	if !e.mu.TryLock() {
+		return nil, http.StatusConflict, "An examination is under way: ask again in a few seconds."
 	}
 	defer e.mu.Unlock()
 	if e.made.IsZero() || time.Since(e.made) >= examKept {
-		ctx, cancel := context.WithTimeout(r.Context(), examTime)
+		bounded, cancel := context.WithTimeout(ctx, examTime)
 		defer cancel()
-		report, err := e.run(ctx)
-		if err == nil && r.Context().Err() != nil {
-			return // who asked has gone, and what could not be looked at is unknown
+		report, err := e.run(bounded)
+		if err == nil && ctx.Err() != nil {
+			return nil, 0, "" // who asked has gone, and what could not be looked at is unknown
 		}
 		if err != nil {
-			admin.Refuse(w, http.StatusServiceUnavailable, "The examination failed: "+err.Error()+".")
-			return
+			return nil, http.StatusServiceUnavailable, "The examination failed: " + err.Error() + "."
 		}
 		e.report, e.made = report, time.Now()
 	}
-	var text bytes.Buffer
-	if err := e.report.JSON(&text, lang); err != nil {
-		admin.Refuse(w, http.StatusInternalServerError, "The report cannot be written: "+err.Error()+".")
-		return
+	var b bytes.Buffer
+	if err := e.report.JSON(&b, lang); err != nil {
+		return nil, http.StatusInternalServerError, "The report cannot be written: " + err.Error() + "."
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(text.Bytes())
+	return b.Bytes(), http.StatusOK, ""
 }

@@ -63,3 +63,33 @@ func TestOneExaminationAtATime(t *testing.T) {
 		}
 	})
 }
+
+// stuckWriter is an answer whose reader does not read until read is closed.
+type stuckWriter struct {
+	*httptest.ResponseRecorder
+	read chan struct{}
+}
+
+// Write implements [http.ResponseWriter].
+func (w stuckWriter) Write(b []byte) (int, error) {
+	<-w.read
+	return w.ResponseRecorder.Write(b)
+}
+
+// TestSlowReaderKeepsNobodyOut: whoever takes no answer keeps nobody from the next examination.
+func TestSlowReaderKeepsNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &exams{run: func(context.Context) (doctor.Report, error) { return doctor.Report{}, nil }}
+		stuck := stuckWriter{httptest.NewRecorder(), make(chan struct{})}
+		var asking sync.WaitGroup
+		asking.Go(func() { e.ServeHTTP(stuck, httptest.NewRequest("GET", "/admin/doctor", nil)) })
+		synctest.Wait()
+		answer := httptest.NewRecorder()
+		e.ServeHTTP(answer, httptest.NewRequest("GET", "/admin/doctor", nil))
+		close(stuck.read)
+		asking.Wait()
+		if answer.Code != http.StatusOK || stuck.Code != http.StatusOK {
+			t.Errorf("%d %s", answer.Code, answer.Body)
+		}
+	})
+}
