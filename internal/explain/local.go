@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 
 	"pushgate/internal/channel"
@@ -152,21 +151,7 @@ func (p Parts) answer(q question) (local, error) {
 	if !q.ID.IsZero() {
 		a.Events = t.Events(numbers, q.ID)
 	}
-	for i, s := range a.Sessions {
-		a.Sessions[i].Channels = among(s.Channels, q.Marks)
-	}
 	a.Refused = t.Refusals(q.Marks, mostRefusals)
 	a.Reach = t.Since() // last: what is dropped meanwhile counts as unknown
 	return a, nil
-}
-
-// among returns those of some marks that are asked for: a session may watch a hundred others, and
-// with them an answer about many sessions would be too long to be given.
-func among(marks, asked []trail.Mark) (some []trail.Mark) {
-	for _, m := range marks {
-		if slices.Contains(asked, m) {
-			some = append(some, m)
-		}
-	}
-	return some
 }
