@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"pushgate/internal/wait"
 )
 
 // MaxIDs is how many ids may be compared at once: each takes two connections, and up to 16 MiB for
@@ -110,7 +112,7 @@ func compareUntil(ctx context.Context, o Options, pairs []*pair, rep *report) {
 		ctx, cancel = context.WithTimeout(ctx, o.For)
 		defer cancel()
 	}
-	for begun := false; ctx.Err() == nil; sleep(ctx, tick) {
+	for begun := false; ctx.Err() == nil; wait.For(ctx, tick) {
 		ready := true
 		for _, p := range pairs {
 			p.settle(time.Now())

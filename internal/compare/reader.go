@@ -12,6 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"pushgate/internal/wait"
+	"pushgate/internal/wsclient"
+
 	"github.com/coder/websocket"
 )
 
@@ -20,12 +23,11 @@ const (
 	// front and without.
 	path = "/bitrix/subws/"
 
-	maxFrame     = 4 << 20 // bytes of a frame or an answer
-	dialTimeout  = 10 * time.Second
-	pollTimeout  = time.Minute // as the known clients have it
-	pingInterval = 20 * time.Second
-	minPause     = 200 * time.Millisecond // before a connection is made again
-	maxPause     = 5 * time.Second
+	maxFrame    = 4 << 20 // bytes of a frame or an answer
+	dialTimeout = 10 * time.Second
+	pollTimeout = time.Minute            // as the known clients have it
+	minPause    = 200 * time.Millisecond // before a connection is made again
+	maxPause    = 5 * time.Second
 )
 
 // errRefused is what a server says of a wrong id.
@@ -71,7 +73,7 @@ func (r *reader) run(ctx context.Context) error {
 		if failures++; failures == 2 && ctx.Err() == nil {
 			r.note(plain(err))
 		}
-		sleep(ctx, pause)
+		wait.For(ctx, pause)
 		pause = min(2*pause, maxPause)
 	}
 	return nil
@@ -128,7 +130,7 @@ func (r *reader) webSocket(ctx context.Context) (worked bool, err error) {
 	r.connected(true)
 	ctx, end := context.WithCancel(ctx)
 	var pings sync.WaitGroup
-	pings.Go(func() { keepAlive(ctx, conn) })
+	pings.Go(func() { wsclient.KeepAlive(ctx, conn) })
 	defer pings.Wait()
 	defer end()
 	for {
@@ -140,18 +142,6 @@ func (r *reader) webSocket(ctx context.Context) (worked bool, err error) {
 			return true, err
 		}
 		r.received(payload)
-	}
-}
-
-// keepAlive closes a connection that does not answer pings. It returns when ctx ends.
-func keepAlive(ctx context.Context, conn *websocket.Conn) {
-	for ctx.Err() == nil {
-		sleep(ctx, pingInterval)
-		ping, cancel := context.WithTimeout(ctx, pingInterval)
-		if conn.Ping(ping) != nil {
-			conn.CloseNow()
-		}
-		cancel()
 	}
 }
 
@@ -201,14 +191,4 @@ func (r *reader) received(payload []byte) {
 		}
 	}
 	r.take(records)
-}
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -168,13 +168,3 @@ func (m *Mirror) warn(limiter *loglimit.Limiter, text string, more ...any) {
 		m.config.Logger.Warn(text, append([]any{"mirror", m.config.URL.Host}, more...)...)
 	}
 }
-
-// sleep waits for d, or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/wait"
 )
 
 const (
@@ -77,7 +78,7 @@ func (m *Mirror) send(ctx context.Context, p *post) {
 			m.metrics.expired.Inc()
 			return
 		}
-		if sleep(ctx, pause/2+rand.N(pause/2)); ctx.Err() != nil {
+		if wait.For(ctx, pause/2+rand.N(pause/2)); ctx.Err() != nil {
 			m.metrics.dropped.Inc()
 			return
 		}

@@ -18,6 +18,8 @@ import (
 	"github.com/coder/websocket"
 
 	"pushgate/internal/proto"
+	"pushgate/internal/wait"
+	"pushgate/internal/wsclient"
 )
 
 const (
@@ -25,9 +27,8 @@ const (
 	pollPath   = "/bitrix/sub/"
 	streamPath = "/bitrix/sse/"
 
-	pingInterval = 20 * time.Second
-	pollTimeout  = 2 * time.Hour   // PUSHGATE_POLL_TIMEOUT is at most an hour
-	silence      = 3 * time.Minute // of a stream, which has a comment every PUSHGATE_PING_INTERVAL
+	pollTimeout = 2 * time.Hour   // PUSHGATE_POLL_TIMEOUT is at most an hour
+	silence     = 3 * time.Minute // of a stream, which has a comment every PUSHGATE_PING_INTERVAL
 
 	wrongChannel = 4010 // the close code of a refused list or token
 )
@@ -67,7 +68,7 @@ func (s *Subscription) webSocket(ctx context.Context) error {
 	var pings sync.WaitGroup
 	defer pings.Wait()
 	defer end()
-	pings.Go(func() { keepAlive(ctx, conn) })
+	pings.Go(func() { wsclient.KeepAlive(ctx, conn) })
 	s.opened("WebSocket")
 	for {
 		_, payload, err := conn.Read(ctx)
@@ -99,18 +100,6 @@ func ended(err error) error {
 		return refusal{text: text + " (" + checkKeys + ")", signature: true}
 	}
 	return errors.New(text)
-}
-
-// keepAlive closes a connection that does not answer pings. It returns when ctx ends.
-func keepAlive(ctx context.Context, conn *websocket.Conn) {
-	for ctx.Err() == nil {
-		sleep(ctx, pingInterval)
-		ping, cancel := context.WithTimeout(ctx, pingInterval)
-		if conn.Ping(ping) != nil {
-			conn.CloseNow()
-		}
-		cancel()
-	}
 }
 
 // array takes an array of records.
@@ -145,7 +134,7 @@ func (s *Subscription) poll(ctx context.Context) error {
 		}
 		s.connected = true
 		if !news && time.Since(began) < firstPause { // an edge that leaves answers at once
-			sleep(ctx, firstPause)
+			wait.For(ctx, firstPause)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"pushgate/internal/channel"
 	"pushgate/internal/portal"
 	"pushgate/internal/proto"
+	"pushgate/internal/wait"
 	"pushgate/internal/wire"
 )
 
@@ -79,19 +80,10 @@ func (s *Subscription) Run(ctx context.Context) error {
 		if time.Since(began) > maxPause {
 			pause = firstPause
 		}
-		wait := pause/2 + rand.N(pause/2)
-		s.Note("%s: %v; connecting again in %v", s.Server.name, plain(err), wait.Round(10*time.Millisecond))
-		sleep(ctx, wait)
+		delay := pause/2 + rand.N(pause/2)
+		s.Note("%s: %v; connecting again in %v", s.Server.name, plain(err), delay.Round(10*time.Millisecond))
+		wait.For(ctx, delay)
 		pause = min(2*pause, maxPause)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
