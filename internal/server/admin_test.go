@@ -1,19 +1,13 @@
 package server
 
 import (
-	"context"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/alicebob/miniredis/v2"
 
 	"pushgate/internal/config"
-	"pushgate/internal/ops"
-	"pushgate/internal/testkit"
 )
 
 const actToken = "the-token-of-anna-0123"
@@ -30,33 +24,10 @@ func TestAdminPortOfAProgram(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		level, log := new(slog.LevelVar), new(testkit.Buffer)
-		logger := ops.NewLogger(log, "text", level)
-		ctx, end := context.WithCancel(t.Context())
-		started, ended := make(chan string), make(chan error, 1)
-		go func() {
-			ended <- serve(ctx, cfg, level, logger, ops.NewRegistry(), func(b base) (ops.Service, error) {
-				s, err := edgeService(cfg)(b)
-				s.Started = func(_, admin net.Addr) { started <- admin.String() }
-				return s, err
-			})
-		}()
-		admin := <-started
+		p := startEdgeProgram(t, cfg)
 		do := func(method, path, body string) (int, string) {
 			t.Helper()
-			r, _ := http.NewRequestWithContext(t.Context(), method, "http://"+admin+path, strings.NewReader(body))
-			r.Header.Set("Authorization", "Bearer "+actToken)
-			r.Close = true
-			answer, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer answer.Body.Close()
-			text, err := io.ReadAll(answer.Body)
-			if err != nil {
-				t.Error(err)
-			}
-			return answer.StatusCode, string(text)
+			return askAdmin(t, p.admin, actToken, method, path, body)
 		}
 		if tokens == "" {
 			for _, request := range []string{"PUT /admin/log-level", "POST /admin/drain", "GET /admin/config", "GET /admin/doctor", "GET /debug/pprof/heap"} {
@@ -65,7 +36,7 @@ func TestAdminPortOfAProgram(t *testing.T) {
 					t.Errorf("%s: %d %s", request, status, text)
 				}
 			}
-			end()
+			p.end()
 		} else {
 			if status, text := do("GET", "/admin/config", ""); status != 200 || !strings.Contains(text, `"PUSHGATE_DRAIN","value":"0s"`) ||
 				strings.Contains(text, key) || strings.Contains(text, password) || strings.Contains(text, actToken) {
@@ -74,22 +45,22 @@ func TestAdminPortOfAProgram(t *testing.T) {
 			if status, text := do("GET", "/admin/doctor?lang=ru", ""); status != 200 || !strings.Contains(text, `"redis.answers"`) || strings.Contains(text, key) {
 				t.Errorf("doctor: %d %s", status, text)
 			}
-			if status, _ := do("PUT", "/admin/log-level", `{"level": "debug"}`); status != 200 || !logger.Enabled(ctx, slog.LevelDebug) {
+			if status, _ := do("PUT", "/admin/log-level", `{"level": "debug"}`); status != 200 || !p.logger.Enabled(t.Context(), slog.LevelDebug) {
 				t.Errorf("level: %d", status)
 			}
 			if status, text := do("POST", "/admin/drain", ""); status != 202 {
 				t.Errorf("drain: %d %s", status, text)
 			}
 		}
-		if err := <-ended; err != nil {
+		if err := <-p.ended; err != nil {
 			t.Error(err)
 		}
-		if left := strings.Contains(log.String(), "anna has asked for it"); left != (tokens != "") {
-			t.Errorf("logged:\n%s", log)
+		if left := strings.Contains(p.log.String(), "anna has asked for it"); left != (tokens != "") {
+			t.Errorf("logged:\n%s", p.log)
 		}
 		if acts, _ := redis.List("pg:audit"); (len(acts) == 2) != (tokens != "") {
 			t.Errorf("audit log: %v", acts)
 		}
-		end()
+		p.end()
 	}
 }

@@ -157,18 +157,7 @@ func (x *explained) read(conn *websocket.Conn) {
 // ask asks the admin port of a program.
 func (x *explained) ask(program, method, path, body, token string) (status int, text string) {
 	x.t.Helper()
-	r, _ := http.NewRequestWithContext(x.t.Context(), method, "http://"+x.admin[program]+path, strings.NewReader(body))
-	r.Header.Set("Authorization", "Bearer "+token)
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	all, err := io.ReadAll(answer.Body)
-	if err != nil {
-		x.t.Error(err)
-	}
-	return answer.StatusCode, string(all)
+	return askAdmin(x.t, x.admin[program], token, method, path, body)
 }
 
 // explain asks by the admin port of the publisher, which does not know of sessions itself.

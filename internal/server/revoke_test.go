@@ -1,12 +1,8 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,7 +14,6 @@ import (
 
 	"pushgate/internal/channel"
 	"pushgate/internal/config"
-	"pushgate/internal/ops"
 	"pushgate/internal/revoke"
 	"pushgate/internal/testkit"
 )
@@ -37,33 +32,11 @@ func TestRevokeByTheAdminPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	level, log := new(slog.LevelVar), new(testkit.Buffer)
-	ctx, end := context.WithCancel(t.Context())
-	started, ended := make(chan string), make(chan error, 1)
-	go func() {
-		ended <- serve(ctx, cfg, level, ops.NewLogger(log, "text", level), ops.NewRegistry(), func(b base) (ops.Service, error) {
-			s, err := edgeService(cfg)(b)
-			s.Started = func(_, admin net.Addr) { started <- admin.String() }
-			return s, err
-		})
-	}()
-	at := <-started
-	defer func() { end(); <-ended }()
+	p := startEdgeProgram(t, cfg)
+	defer func() { p.end(); <-p.ended }()
 	do := func(token, method, path, body string) (int, string) {
 		t.Helper()
-		r, _ := http.NewRequestWithContext(t.Context(), method, "http://"+at+path, strings.NewReader(body))
-		r.Header.Set("Authorization", "Bearer "+token)
-		r.Close = true
-		answer, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		return answer.StatusCode, string(text)
+		return askAdmin(t, p.admin, token, method, path, body)
 	}
 	list := testkit.Signer(personalKey).Sign(channel.Ref{Private: madeUp(1), Public: madeUp(2)}).String()
 	own := revoke.Channel(madeUp(1))
@@ -141,7 +114,7 @@ func TestRevokeByTheAdminPort(t *testing.T) {
 		t.Errorf("after mistakes: %v", got)
 	}
 	acts, _ := redis.List("pg:audit")
-	text := strings.Join(acts, "\n") + log.String()
+	text := strings.Join(acts, "\n") + p.log.String()
 	for _, part := range []string{"user 17 of portal default", "channel " + string(own)[len("channel:"):][:6] + "…", `"revoke"`, `"restore"`, "anna"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("not audited: %s in\n%s", part, text)
