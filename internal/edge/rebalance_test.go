@@ -52,22 +52,28 @@ func TestShareOfAnEdge(t *testing.T) {
 	}
 }
 
+// dialMany makes n connections. The channel returns the close code of each one that ends.
+func (w *world) dialMany(n int) <-chan websocket.StatusCode {
+	gone := make(chan websocket.StatusCode, n)
+	for range n {
+		conn := w.dial(w.url("/subws/", signed(alice)))
+		go func() {
+			_, err := w.read(conn)
+			for err == nil {
+				_, err = w.read(conn)
+			}
+			gone <- websocket.CloseStatus(err)
+		}()
+	}
+	return gone
+}
+
 // An edge beside an empty one sheds a few connections each minute, with the close code that sends
 // no client to the portal, until both have the same number.
 func TestEdgeShedsUntilEven(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Rebalance = 2; c.Limits.Connections = 0 }, func(t *testing.T, w *world) {
 		const sessions = 100
-		gone := make(chan websocket.StatusCode, sessions)
-		for range sessions {
-			conn := w.dial(w.url("/subws/", signed(alice)))
-			go func() {
-				_, err := w.read(conn)
-				for err == nil {
-					_, err = w.read(conn)
-				}
-				gone <- websocket.CloseStatus(err)
-			}()
-		}
+		gone := w.dialMany(sessions)
 		start := time.Now()
 		left := func() int { return int(w.value("connections", "websocket")) }
 		last := sessions
@@ -123,17 +129,7 @@ func TestBalanceIsOffByDefault(t *testing.T) {
 func TestRebalanceOnRequest(t *testing.T) {
 	inWorld(t, func(c *settings) { c.Limits.Connections = 0; c.Drain = time.Minute }, func(t *testing.T, w *world) {
 		const sessions = 100
-		gone := make(chan websocket.StatusCode, sessions)
-		for range sessions {
-			conn := w.dial(w.url("/subws/", signed(alice)))
-			go func() {
-				_, err := w.read(conn)
-				for err == nil {
-					_, err = w.read(conn)
-				}
-				gone <- websocket.CloseStatus(err)
-			}()
-		}
+		gone := w.dialMany(sessions)
 		if n, err := w.edge.Rebalance(t.Context()); n != 0 || err != nil {
 			t.Errorf("without others, %d move, %v", n, err)
 		}
