@@ -144,17 +144,17 @@ func TestConsoleFindsTheCause(t *testing.T) {
 		p.login(w.Publishers[0].Admin+"/admin/", adminView)
 		button := map[string]string{"en": "Explain", "ru": "Объяснить"}[lang]
 		for cause, mid := range planted {
-			p.open("about:blank")
-			p.open(w.Publishers[0].Admin + "/admin/")
-			p.click("nav a", button) // the first click
-			p.wait("document.querySelector('input[name=q]')")
-			p.fill("input[name=q]", mid)
-			p.click("form button.primary", "") // the second
-			p.wait("document.querySelector('.verdicts li')")
-			if said := evaluate[string](p, "document.querySelector('.verdicts').innerText"); !strings.Contains(said, explain.Texts[cause][i]) {
+			p.Open("about:blank")
+			p.Open(w.Publishers[0].Admin + "/admin/")
+			p.Click("nav a", button) // the first click
+			p.Wait("document.querySelector('input[name=q]')")
+			p.Fill("input[name=q]", mid)
+			p.Click("form button.primary", "") // the second
+			p.Wait("document.querySelector('.verdicts li')")
+			if said := Evaluate[string](p.Tab, "document.querySelector('.verdicts').innerText"); !strings.Contains(said, explain.Texts[cause][i]) {
 				t.Errorf("%s in %s: %s", cause, lang, said)
 			}
 		}
-		p.check()
+		p.Check()
 	}
 }

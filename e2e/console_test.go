@@ -27,12 +27,12 @@ var consolePages = []struct{ name, address, shows string }{
 
 // login logs somebody in, wherever the console is.
 func (p *tab) login(base, token string) {
-	p.t.Helper()
-	p.open(base + "#/login")
-	p.wait("document.querySelector('form.login input')")
-	p.fill("form.login input", token)
-	p.click("form.login button", "")
-	p.wait("document.querySelector('.person button')")
+	p.T.Helper()
+	p.Open(base + "#/login")
+	p.Wait("document.querySelector('form.login input')")
+	p.Fill("form.login input", token)
+	p.Click("form.login button", "")
+	p.Wait("document.querySelector('.person button')")
 }
 
 // TestConsoleIsAccessible: on each page, in both themes and languages, and as wide as a desk or a
@@ -46,21 +46,21 @@ func TestConsoleIsAccessible(t *testing.T) {
 		width, height int64
 	}{{"en", "light", 1280, 800}, {"ru", "dark", 390, 844}} {
 		p := openTab(t, look.lang)
-		p.theme(look.theme)
-		p.size(look.width, look.height)
+		p.Theme(look.theme)
+		p.Size(look.width, look.height)
 		p.login(f.URL, adminAct)
 		for _, page := range consolePages {
-			p.open(f.URL + page.address)
-			p.wait(fmt.Sprintf("document.querySelector(%q)", page.shows))
+			p.Open(f.URL + page.address)
+			p.Wait(fmt.Sprintf("document.querySelector(%q)", page.shows))
 			for _, finding := range p.axe() {
 				t.Errorf("%s, %s: %s", page.name, look.lang, finding)
 			}
-			if wide := evaluate[int](p, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
+			if wide := Evaluate[int](p.Tab, "document.documentElement.scrollWidth - innerWidth"); wide > 0 {
 				t.Errorf("%s, %s: %d pixels wider than the window", page.name, look.lang, wide)
 			}
 			p.screenshot(fmt.Sprintf("%s-%s-%s-%d", page.name, look.lang, look.theme, look.width))
 		}
-		p.check()
+		p.Check()
 	}
 }
 
@@ -82,21 +82,21 @@ func TestConsoleWithHostileNames(t *testing.T) {
 	p := openTab(t, "en")
 	p.login(f.URL, adminAct)
 	for _, address := range []string{"#/", "#/processes", "#/process/" + url.PathEscape(hostileName), "#/audit", "#/config", "#/" + url.PathEscape(hostileName)} {
-		p.open(f.URL + address)
+		p.Open(f.URL + address)
 		if address != "#/"+url.PathEscape(hostileName) {
-			p.waitText("main", "<img src=x")
+			p.WaitText("main", "<img src=x")
 		}
-		if made := evaluate[int](p, "document.querySelectorAll('main img, main script, main svg').length"); made != 0 {
+		if made := Evaluate[int](p.Tab, "document.querySelectorAll('main img, main script, main svg').length"); made != 0 {
 			t.Errorf("%.20s: %d elements", address, made)
 		}
-		if title := evaluate[string](p, "document.title"); title == "owned" {
+		if title := Evaluate[string](p.Tab, "document.title"); title == "owned" {
 			t.Errorf("%.20s: a script ran", address)
 		}
-		if turned := evaluate[bool](p, `document.body.innerText.includes("\u202e")`); turned {
+		if turned := Evaluate[bool](p.Tab, `document.body.innerText.includes("\u202e")`); turned {
 			t.Errorf("%.20s: the direction of the text is turned", address)
 		}
 	}
-	p.check()
+	p.Check()
 }
 
 // TestConsoleWithManyProcesses: with a hundred of them, some silent, the page is painted and then
@@ -115,20 +115,20 @@ func TestConsoleWithManyProcesses(t *testing.T) {
 	}
 	f.answer("processes", func(*http.Request) any { return processesAnswer(many, silent...) })
 	p := openTab(t, "en")
-	p.open(f.URL + "#/processes")
-	p.wait("document.querySelectorAll('tbody tr').length === 107")
-	p.open("about:blank")
-	p.open(f.URL)
-	p.wait("document.querySelectorAll('.plot canvas').length === 12 && document.querySelectorAll('tbody tr').length > 10")
-	paint := evaluate[float64](p, "performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint').startTime")
-	full := evaluate[float64](p, "performance.getEntriesByType('resource').filter((e) => /processes|history/.test(e.name)).at(-1).responseEnd")
+	p.Open(f.URL + "#/processes")
+	p.Wait("document.querySelectorAll('tbody tr').length === 107")
+	p.Open("about:blank")
+	p.Open(f.URL)
+	p.Wait("document.querySelectorAll('.plot canvas').length === 12 && document.querySelectorAll('tbody tr').length > 10")
+	paint := Evaluate[float64](p.Tab, "performance.getEntriesByType('paint').find((e) => e.name === 'first-contentful-paint').startTime")
+	full := Evaluate[float64](p.Tab, "performance.getEntriesByType('resource').filter((e) => /processes|history/.test(e.name)).at(-1).responseEnd")
 	t.Logf("first paint after %.0f ms, the last answer after %.0f ms", paint, full)
 	if paint > 3000 {
 		t.Errorf("first paint after %.0f ms", paint)
 	}
-	p.waitText(".findings", "lost-6")
-	p.waitText(".figures", "100 ready, 7 silent")
-	p.check()
+	p.WaitText(".findings", "lost-6")
+	p.WaitText(".figures", "100 ready, 7 silent")
+	p.Check()
 }
 
 // TestConsoleOfAnInstallation is the visit of an operator: three processes, one of which he drains,
@@ -138,66 +138,66 @@ func TestConsoleOfAnInstallation(t *testing.T) {
 	t.Parallel()
 	w := adminWorld(t)
 	p := openTab(t, "en")
-	p.open(w.Publishers[0].Admin + "/")
-	p.waitText(".figures", "3 ready, 0 silent")
-	p.waitText(".verdict", "All is well: 3 processes")
-	p.wait("document.querySelectorAll('.plot canvas').length === 12")
+	p.Open(w.Publishers[0].Admin + "/")
+	p.WaitText(".figures", "3 ready, 0 silent")
+	p.WaitText(".verdict", "All is well: 3 processes")
+	p.Wait("document.querySelectorAll('.plot canvas').length === 12")
 	p.login(w.Publishers[0].Admin+"/admin/", adminAct)
-	p.click("nav a", "Processes")
-	p.waitText("tbody", "publisher-0")
-	p.click("tbody a", "edge-0")
-	p.waitText("h1", "edge-0")
-	p.wait("document.querySelector('.acts select')")
-	evaluate[string](p, "document.querySelector('.acts select').value = 'warn'")
-	p.click("[data-act=level]", "Set level")
-	p.click("dialog button.primary", "Set level")
-	p.waitText("dialog", "The level is warn now.")
-	p.click("dialog button", "Close")
-	p.waitText("dl", "Log level\nwarn")
-	p.click("[data-act=rebalance]", "Rebalance")
-	p.click("dialog button.primary", "Rebalance it")
-	p.waitText("dialog", "It has been asked to.")
-	p.click("dialog button", "Close")
+	p.Click("nav a", "Processes")
+	p.WaitText("tbody", "publisher-0")
+	p.Click("tbody a", "edge-0")
+	p.WaitText("h1", "edge-0")
+	p.Wait("document.querySelector('.acts select')")
+	Evaluate[string](p.Tab, "document.querySelector('.acts select').value = 'warn'")
+	p.Click("[data-act=level]", "Set level")
+	p.Click("dialog button.primary", "Set level")
+	p.WaitText("dialog", "The level is warn now.")
+	p.Click("dialog button", "Close")
+	p.WaitText("dl", "Log level\nwarn")
+	p.Click("[data-act=rebalance]", "Rebalance")
+	p.Click("dialog button.primary", "Rebalance it")
+	p.WaitText("dialog", "It has been asked to.")
+	p.Click("dialog button", "Close")
 
-	p.click("nav a", "Processes")
-	p.click("tbody a", "edge-1")
-	p.click("[data-act=drain]", "Drain")
-	p.click("dialog button.danger", "Drain it")
-	p.waitText("dialog", "It drains.")
-	p.click("dialog button", "Close")
+	p.Click("nav a", "Processes")
+	p.Click("tbody a", "edge-1")
+	p.Click("[data-act=drain]", "Drain")
+	p.Click("dialog button.danger", "Drain it")
+	p.WaitText("dialog", "It drains.")
+	p.Click("dialog button", "Close")
 	if err := w.Edges[1].Stop(); err != nil {
 		t.Error(err)
 	}
-	p.waitText("main", "No such process is known.")
-	p.click("nav a", "Put out")
-	p.wait("document.querySelector('input[name=what]')")
-	p.fill("input[name=what]", "17")
-	p.click("form button.danger", "Put out…")
-	p.click("dialog button.danger", "Put out")
-	p.waitText("dialog", "Done. It holds until")
-	p.click("dialog button", "Close")
-	p.waitText("tbody th", "17")
-	p.click("nav a", "Settings")
-	p.waitText("tbody", "1 redacted")
-	p.click("nav a", "Redis")
-	p.waitText("tbody", "master")
-	p.waitText("tbody", "noeviction")
-	p.click("nav a", "Portals")
-	p.waitText("tbody", "default")
-	p.click("nav a", "Doctor")
-	p.waitText(".group", "Redis")
-	p.check()
+	p.WaitText("main", "No such process is known.")
+	p.Click("nav a", "Put out")
+	p.Wait("document.querySelector('input[name=what]')")
+	p.Fill("input[name=what]", "17")
+	p.Click("form button.danger", "Put out…")
+	p.Click("dialog button.danger", "Put out")
+	p.WaitText("dialog", "Done. It holds until")
+	p.Click("dialog button", "Close")
+	p.WaitText("tbody th", "17")
+	p.Click("nav a", "Settings")
+	p.WaitText("tbody", "1 redacted")
+	p.Click("nav a", "Redis")
+	p.WaitText("tbody", "master")
+	p.WaitText("tbody", "noeviction")
+	p.Click("nav a", "Portals")
+	p.WaitText("tbody", "default")
+	p.Click("nav a", "Doctor")
+	p.WaitText(".group", "Redis")
+	p.Check()
 
 	p = openTab(t, "ru")
 	p.login(w.Edges[0].Admin+"/admin/", adminView)
-	p.click("nav a", "Обзор")
-	p.waitText(".verdict", "Всё в порядке: 2 процесса")
-	p.click("nav a", "Журнал действий")
-	p.waitText("tbody", "вывод из работы")
-	rows := evaluate[[]string](p, "[...document.querySelectorAll('tbody tr')].map((tr) => [...tr.cells].slice(1, 6).map((td) => td.innerText).join(' '))")
+	p.Click("nav a", "Обзор")
+	p.WaitText(".verdict", "Всё в порядке: 2 процесса")
+	p.Click("nav a", "Журнал действий")
+	p.WaitText("tbody", "вывод из работы")
+	rows := Evaluate[[]string](p.Tab, "[...document.querySelectorAll('tbody tr')].map((tr) => [...tr.cells].slice(1, 6).map((td) => td.innerText).join(' '))")
 	want := []string{"anna отключение user 17 of portal default publisher-0 сделано", "anna вывод из работы  edge-1 сделано", "anna выравнивание  edge-0 сделано", "anna уровень журнала warn edge-0 сделано"}
 	if diff := testkit.Diff(want, rows); diff != "" {
 		t.Error(diff)
 	}
-	p.check()
+	p.Check()
 }

@@ -33,9 +33,9 @@ func TestPageShowsDelivery(t *testing.T) {
 			t.Errorf("%s shows last mid %s, want %s", column, shown, mid)
 		}
 	}
-	p.wait("document.querySelector('#count-published').textContent === '1'")
-	p.wait("document.querySelector('#count-delivered').textContent === '3'")
-	p.wait("document.querySelector('#count-websockets').textContent === '2'")
+	p.Wait("document.querySelector('#count-published').textContent === '1'")
+	p.Wait("document.querySelector('#count-delivered').textContent === '3'")
+	p.Wait("document.querySelector('#count-websockets').textContent === '2'")
 
 	p.click("#channel-shared + span")
 	p.publish("To all of the portal", 60)
@@ -54,7 +54,7 @@ func TestPageKeepsPolling(t *testing.T) {
 	testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["private"].ID, "60", "{}")
 	p := openTab(t, url)
 	// Only a 304 can have brought it.
-	p.wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`)
+	p.Wait(`/^\d{26}$/.test(document.querySelector('#poll-mid').textContent)`)
 	if got := p.cards("poll"); len(got) > 0 {
 		t.Errorf("without a mid the poll column got %v", got)
 	}
@@ -64,7 +64,7 @@ func TestPageKeepsPolling(t *testing.T) {
 		want = append([]string{text}, want...)
 		testkit.Publish(t, config.Publish+"?CHANNEL_ID="+config.Channels["shared"].ID, "60", `{"module_id":"im","command":"message","params":{"text":"`+text+`"}}`)
 	}
-	p.wait("document.querySelectorAll('#poll-messages li').length >= 30")
+	p.Wait("document.querySelectorAll('#poll-messages li').length >= 30")
 	var got []string
 	for _, c := range p.cards("poll") {
 		got = append(got, c.Text)
@@ -99,7 +99,7 @@ func TestPageWakesSleeper(t *testing.T) {
 	})
 
 	p.click("#sleep")
-	p.wait("document.querySelector('#sleeper-note').textContent === 'Awake. 2 replayed, 1 had expired.'")
+	p.Wait("document.querySelector('#sleeper-note').textContent === 'Awake. 2 replayed, 1 had expired.'")
 	p.screenshots()
 	type shown struct{ text, state string }
 	var got []shown
@@ -129,7 +129,7 @@ func TestPageCopiesWorkingCurl(t *testing.T) {
 	const text = `It's "quoted" \ $HOME – ünïcode`
 	p.fill(text, 60)
 	p.click("#copy-publish")
-	p.wait("document.querySelector('#copy-publish').textContent === 'Copied'")
+	p.Wait("document.querySelector('#copy-publish').textContent === 'Copied'")
 	line := p.clipboard()
 	if out, err := exec.Command("sh", "-c", strings.Replace(line, "curl", curl+" -sSf", 1)).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Fatalf("%s\n%v: %s", line, err, out)
@@ -138,14 +138,14 @@ func TestPageCopiesWorkingCurl(t *testing.T) {
 	p.waitCard("poll", text, "live")
 
 	p.click("#copy-subscribe")
-	p.wait("document.querySelector('#copy-subscribe').textContent === 'Copied'")
+	p.Wait("document.querySelector('#copy-subscribe').textContent === 'Copied'")
 	listen := exec.Command("sh", "-c", "exec "+strings.Replace(p.clipboard(), "curl", curl+" -sSf", 1))
 	var answer strings.Builder
 	listen.Stdout, listen.Stderr = &answer, &answer
 	if err := listen.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.wait("document.querySelector('#count-polls').textContent === '2'")
+	p.Wait("document.querySelector('#count-polls').textContent === '2'")
 	p.publish("For curl, too", 60)
 	if err := listen.Wait(); err != nil || !strings.Contains(answer.String(), "For curl, too") {
 		t.Errorf("curl: %v: %s", err, &answer)
@@ -161,19 +161,19 @@ func TestPageTellsTrouble(t *testing.T) {
 	if status := p.text("#send-status"); status != "refused with 413" {
 		t.Errorf("a body that is too large: %q", status)
 	}
-	p.wait("document.querySelector('#problems').textContent.includes('413')")
+	p.Wait("document.querySelector('#problems').textContent.includes('413')")
 
 	// Another server at the same address, with other keys: the page must fetch its ids anew, as
 	// after every 4010.
 	stop()
-	p.wait("document.body.classList.contains('unreachable')")
+	p.Wait("document.body.classList.contains('unreachable')")
 	startDev(t, strings.TrimPrefix(url, "http://"))
-	p.wait("!document.body.classList.contains('unreachable')")
+	p.Wait("!document.body.classList.contains('unreachable')")
 	// The second refusal of the same ids is held for a moment; until then the old poll looks held.
-	p.wait("document.querySelector('#problems').textContent.includes('Poll refused with 400')")
+	p.Wait("document.querySelector('#problems').textContent.includes('Poll refused with 400')")
 	p.waitState("ws", "open")
 	p.waitState("poll", "held")
-	p.wait("document.querySelector('#count-websockets').textContent === '2'")
+	p.Wait("document.querySelector('#count-websockets').textContent === '2'")
 	p.publish("After the restart", 60)
 	p.waitCard("ws", "After the restart", "live")
 	p.waitCard("poll", "After the restart", "live")
